@@ -1,0 +1,246 @@
+//! The command line.
+
+use std::{path::PathBuf, time::Duration};
+
+use anycast_api::{DEFAULT_SOCKET, Timestamp};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
+use clap_complete::Shell;
+
+use crate::exit;
+
+/// The longest time the agent lets a client wait.
+const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
+
+/// Ask and direct anycastd, the anycast agent of this node.
+#[derive(Debug, Parser)]
+#[command(name = "anycastctl", version, after_help = exit::TABLE, max_term_width = 100)]
+#[command(disable_help_subcommand = true, arg_required_else_help = true, subcommand_value_name = "VERB")]
+#[command(subcommand_help_heading = "Verbs")]
+pub(crate) struct Cli {
+    /// What every verb takes.
+    #[command(flatten)]
+    pub(crate) globals: Globals,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// What every verb takes, before or after the verb.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Globals {
+    /// The agent's control socket; the variable ANYCASTD_SOCKET names it as well
+    #[arg(long, global = true, env = "ANYCASTD_SOCKET", hide_env = true, value_name = "PATH", default_value = DEFAULT_SOCKET)]
+    pub(crate) socket: PathBuf,
+    /// Print the agent's answer as JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// When to colour: auto (on a terminal, unless NO_COLOR is set), always or never
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]
+    pub(crate) color: Color,
+    /// For how long a request may take
+    #[arg(long, global = true, hide = true, value_name = "TIME", default_value = "5s", value_parser = some_time)]
+    pub(crate) request_timeout: Duration,
+}
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal.
+    Auto,
+    /// In any case.
+    Always,
+    /// Not at all.
+    Never,
+}
+
+/// What can be asked and ordered.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Show services, checks, addresses and neighbors on one screen
+    Status(Status),
+    /// Tell why a prefix is, or is not, announced: the whole chain, each link with its time
+    Explain {
+        /// A prefix, an address or the name of a service
+        #[arg(value_name = "PREFIX|ADDRESS|SERVICE", value_parser = NonEmptyStringValueParser::new())]
+        target: String,
+    },
+    /// Begin a maintenance: announce GRACEFUL_SHUTDOWN, wait, withdraw; the whole node when no service is named
+    #[command(after_help = "It returns once the order is accepted and will survive a restart of the agent.")]
+    Withdraw(Withdraw),
+    /// End a maintenance; of the whole node when no service is named
+    Announce {
+        /// The services to announce again
+        #[arg(value_name = "SERVICE", value_parser = NonEmptyStringValueParser::new())]
+        services: Vec<String>,
+    },
+    /// Show the neighbors; of one its session, capabilities, timers, counters and last error
+    Neighbors {
+        /// The neighbor to show in detail
+        #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+        name: Option<String>,
+    },
+    /// Show what each neighbor holds from us, with attributes
+    Routes {
+        /// Only this neighbor
+        #[arg(value_name = "NEIGHBOR", value_parser = NonEmptyStringValueParser::new())]
+        neighbor: Option<String>,
+    },
+    /// Show the latest changes of state, one a line
+    Events(Events),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual as a man page
+    Man {
+        /// Write one page per verb into this directory instead
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+}
+
+/// `status`.
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// The service to show in detail
+    #[arg(value_name = "SERVICE", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) service: Option<String>,
+    /// Keep it live, every second, until interrupted
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// Exit with 1 when something is not healthy
+    #[arg(long, conflicts_with = "watch")]
+    pub(crate) exit_code: bool,
+}
+
+/// `withdraw`.
+#[derive(Debug, Args)]
+pub(crate) struct Withdraw {
+    /// The services to withdraw
+    #[arg(value_name = "SERVICE", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) services: Vec<String>,
+    /// Why: it is kept and shown
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    /// End it by itself after this time, like 2h or 1h30m
+    #[arg(long = "for", value_name = "TIME", value_parser = some_time)]
+    pub(crate) duration: Option<Duration>,
+    /// Withdraw at once, without GRACEFUL_SHUTDOWN
+    #[arg(long, conflicts_with = "degrade")]
+    pub(crate) now: bool,
+    /// Stay announced with the degraded attributes, so that others are preferred
+    #[arg(long)]
+    pub(crate) degrade: bool,
+    /// Return when it is safe to stop: every Established neighbor has acknowledged the withdraw and the linger is over
+    // Degrading ends nowhere: there is nothing to wait for.
+    #[arg(long, conflicts_with = "degrade")]
+    pub(crate) wait: bool,
+    /// How long to wait before exiting with 1, at most 24h; 0s asks once
+    #[arg(long, value_name = "TIME", requires = "wait", default_value = "5m", value_parser = wait_time)]
+    pub(crate) timeout: Duration,
+}
+
+/// `events`.
+#[derive(Debug, Args)]
+pub(crate) struct Events {
+    /// Go on with new ones as they come, until interrupted
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Only those since a time ago, like 10m, or since a point in time, like 2026-11-23T20:16:21Z
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    pub(crate) since: Option<Since>,
+}
+
+/// Since when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Since {
+    /// This long ago.
+    Ago(Duration),
+    /// A point in time.
+    At(Timestamp),
+}
+
+/// A duration that is not zero.
+fn some_time(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text.trim()) {
+        Ok(Duration::ZERO) => Err("it must be longer than nothing, like 2h".into()),
+        Ok(time) => Ok(time),
+        Err(_) => Err("expected a time like 90s, 30m, 2h or 1h30m".into()),
+    }
+}
+
+/// A duration the agent is ready to wait.
+fn wait_time(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text.trim()) {
+        Ok(time) if time > LONGEST_WAIT => Err("the longest wait is 24h".into()),
+        Ok(time) => Ok(time),
+        Err(_) => Err("expected a time like 90s, 5m or 1h".into()),
+    }
+}
+
+/// A duration or a point in time.
+fn since(text: &str) -> Result<Since, String> {
+    let text = text.trim();
+    if let Ok(ago) = humantime::parse_duration(text) {
+        return Ok(Since::Ago(ago));
+    }
+    text.parse().map(Since::At).map_err(|_| "expected a time like 10m, or a date like 2026-11-23T20:16:21Z".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, error::ErrorKind};
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, ErrorKind> {
+        Cli::try_parse_from(line.split_whitespace()).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn the_description_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_options_stand_anywhere() {
+        for line in ["anycastctl --json --socket /s status", "anycastctl status --socket /s --json"] {
+            let cli = parse(line).unwrap();
+            assert!(cli.globals.json);
+            assert_eq!(cli.globals.socket, PathBuf::from("/s"));
+        }
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused() {
+        for (line, kind) in [
+            ("anycastctl withdraw --now --degrade", ErrorKind::ArgumentConflict),
+            ("anycastctl withdraw --wait --degrade", ErrorKind::ArgumentConflict),
+            ("anycastctl withdraw --timeout 5s", ErrorKind::MissingRequiredArgument),
+            ("anycastctl withdraw --wait --timeout 25h", ErrorKind::ValueValidation),
+            ("anycastctl withdraw --for soon", ErrorKind::ValueValidation),
+            ("anycastctl withdraw --for 0s", ErrorKind::ValueValidation),
+            ("anycastctl events --since yesterday", ErrorKind::ValueValidation),
+            ("anycastctl status --watch --exit-code", ErrorKind::ArgumentConflict),
+            ("anycastctl doctor", ErrorKind::InvalidSubcommand),
+            ("anycastctl explain", ErrorKind::MissingRequiredArgument),
+        ] {
+            assert_eq!(parse(line).map(|_| ()), Err(kind), "{line}");
+        }
+        let empty = Cli::try_parse_from(["anycastctl", "withdraw", ""]);
+        assert!(empty.is_err(), "an unset variable must not name a service");
+    }
+
+    #[test]
+    fn times_are_read() {
+        let Verb::Withdraw(withdraw) = parse("anycastctl withdraw dns --wait --timeout 0s --for 1h30m").unwrap().verb
+        else {
+            panic!("not a withdraw");
+        };
+        assert_eq!((withdraw.timeout, withdraw.duration), (Duration::ZERO, Some(Duration::from_secs(5_400))));
+        assert_eq!(since("10m"), Ok(Since::Ago(Duration::from_secs(600))));
+        assert!(matches!(since("2026-11-23T20:16:21Z"), Ok(Since::At(_))));
+    }
+}

@@ -1,0 +1,97 @@
+//! Man pages and shell completions, made from the command line's own description.
+
+use std::{fs, io, path::Path};
+
+use anyhow::Context as _;
+use clap::{Command, CommandFactory as _};
+use clap_complete::Shell;
+use clap_mangen::Man;
+
+use crate::{cli::Cli, exit::Exit, output::Output};
+
+/// Prints a shell's completion script.
+pub(crate) fn completions(shell: Shell, output: &Output) -> anyhow::Result<Exit> {
+    // Into memory first: the generator panics where its writer fails.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "anycastctl", &mut script);
+    output.text(&String::from_utf8_lossy(&script))?;
+    Ok(Exit::Done)
+}
+
+/// Prints the whole manual as one page, or writes one page per verb into a directory.
+pub(crate) fn man(dir: Option<&Path>, output: &Output) -> anyhow::Result<Exit> {
+    if let Some(dir) = dir {
+        let pages = || -> io::Result<()> {
+            fs::create_dir_all(dir)?;
+            clap_mangen::generate_to(Cli::command(), dir)
+        };
+        pages().with_context(|| format!("cannot write the man pages into {}", dir.display()))?;
+    } else {
+        output.text(&whole().context("cannot make the man page")?)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// One page with every verb on it.
+fn whole() -> io::Result<String> {
+    let command = Cli::command().disable_help_subcommand(true);
+    let root = Man::new(command.clone());
+    let mut page = Vec::new();
+    root.render_title(&mut page)?;
+    root.render_name_section(&mut page)?;
+    root.render_synopsis_section(&mut page)?;
+    root.render_description_section(&mut page)?;
+    root.render_options_section(&mut page)?;
+    page.extend_from_slice(b".SH VERBS\n");
+    for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
+        page.extend_from_slice(section(verb)?.as_bytes());
+    }
+    root.render_extra_section(&mut page)?;
+    root.render_version_section(&mut page)?;
+    Ok(String::from_utf8_lossy(&page).replace(".SH EXTRA\n", ".SH \"EXIT STATUS\"\n"))
+}
+
+/// A verb's part of the one page: the sections of its own page as paragraphs below its name.
+///
+/// It is taken from the command before it is built, so that the global options are not told again with each verb.
+fn section(verb: &Command) -> io::Result<String> {
+    let name = verb.get_name();
+    let alone = verb.clone().bin_name(format!("anycastctl {name}")).disable_help_flag(true);
+    let has_options = alone.get_arguments().next().is_some();
+    let man = Man::new(alone);
+    let mut page = Vec::new();
+    man.render_synopsis_section(&mut page)?;
+    man.render_description_section(&mut page)?;
+    if has_options {
+        man.render_options_section(&mut page)?;
+    }
+    man.render_extra_section(&mut page)?;
+    let text = String::from_utf8_lossy(&page).into_owned();
+    let mut section = format!(".SS {name}\n");
+    for line in text.lines().filter(|line| !line.starts_with(".ie ") && !line.starts_with(".el ")) {
+        section.push_str(if line.starts_with(".SH ") { ".PP" } else { line });
+        section.push('\n');
+    }
+    Ok(section)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_tells_every_verb_and_option() {
+        let page = whole().unwrap();
+        for verb in ["status", "explain", "withdraw", "announce", "neighbors", "routes", "events"] {
+            assert!(page.contains(&format!(".SS {verb}\n")), "{verb}");
+        }
+        for option in ["socket", "json", "reason", "degrade", "timeout", "since", "follow", "exit\\-code"] {
+            assert!(page.contains(&format!("\\-\\-{option}")), "{option}");
+        }
+        assert!(!page.contains("request"), "hidden options stay hidden");
+        assert_eq!(
+            page.matches("\\-\\-socket").count(),
+            page.split(".SH VERBS").next().unwrap().matches("\\-\\-socket").count()
+        );
+    }
+}

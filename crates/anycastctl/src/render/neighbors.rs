@@ -1,0 +1,193 @@
+//! Neighbors in a table, and one by one in detail.
+
+use anycast_api::{Neighbor, Session};
+
+use super::{
+    Page, View,
+    line::{Line, Style},
+    nothing,
+    table::{Cell, Column, Table},
+    when,
+};
+
+/// All of them.
+pub(crate) fn page(neighbors: &[Neighbor], view: View) -> Page {
+    let mut page = Page::default();
+    if neighbors.is_empty() {
+        page.line(Line::plain("no neighbors are configured"));
+    }
+    page.section(table(neighbors, view));
+    page
+}
+
+/// Each in detail.
+pub(crate) fn details(neighbors: &[Neighbor], view: View) -> Page {
+    let mut page = Page::default();
+    for neighbor in neighbors {
+        page.section(detail(neighbor, view));
+        page.section(counters(neighbor, view));
+    }
+    page
+}
+
+/// A line for each.
+pub(super) fn table(neighbors: &[Neighbor], view: View) -> Vec<Line> {
+    let mut table = Table::new(vec![
+        Column::fixed("NEIGHBOR"),
+        Column::fixed("ADDRESS"),
+        Column::fixed("AS"),
+        Column::fixed("STATE"),
+        Column::fixed("SINCE"),
+        Column::fixed("ROUTES"),
+        Column::flexible("LAST ERROR", 16),
+    ]);
+    for neighbor in neighbors {
+        table.row(vec![
+            Cell::wrap(Line::plain(&neighbor.name)),
+            Cell::wrap(Line::plain(&neighbor.address)),
+            Line::plain(&neighbor.asn).into(),
+            state(neighbor).into(),
+            Line::plain(&when::clock(neighbor.since_seconds)).into(),
+            Line::plain(&neighbor.routes.to_string()).into(),
+            last_error(neighbor, view).into(),
+        ]);
+    }
+    table.lay_out(view.width)
+}
+
+fn is_established(neighbor: &Neighbor) -> bool {
+    neighbor.state == "Established"
+}
+
+fn state(neighbor: &Neighbor) -> Line {
+    Line::styled(if is_established(neighbor) { Style::Good } else { Style::Bad }, &neighbor.state)
+}
+
+/// The last error and what follows from it: another attempt, or nothing any more.
+fn last_error(neighbor: &Neighbor, view: View) -> Line {
+    let retry = neighbor.retry_seconds.map(|seconds| format!("retry in {}", when::soon(seconds)));
+    let Some(error) = &neighbor.last_error else {
+        return retry.map_or_else(nothing, |retry| Line::plain(&retry));
+    };
+    let at = neighbor.last_error_at.map(|at| format!("{} ago", when::age(at, view.now)));
+    let (style, after) = if is_established(neighbor) { (Style::Dim, at) } else { (Style::Plain, retry) };
+    let after = after.map_or_else(String::new, |after| format!(" ({after})"));
+    Line::styled(style, &format!("{error}{after}"))
+}
+
+fn detail(neighbor: &Neighbor, view: View) -> Vec<Line> {
+    let mut head = Line::styled(Style::Bold, &neighbor.name)
+        .and(&format!("  {} port {}  AS {}  ", neighbor.address, neighbor.port, neighbor.asn));
+    head.append(&state(neighbor));
+    head = head.and(&format!(" for {}", when::clock(neighbor.since_seconds)));
+
+    let mut table = Table::new(vec![Column::fixed(""), Column::flexible("", 30)]).indented(2);
+    let mut row = |name: &str, texts: Vec<String>| {
+        if !texts.is_empty() {
+            let lines = texts.iter().map(|text| Line::plain(text)).collect();
+            table.row(vec![Line::styled(Style::Dim, name).into(), Cell::Wrap(lines)]);
+        }
+    };
+    row("local address", neighbor.local_address.iter().cloned().collect());
+    if let Some(session) = &neighbor.session {
+        row("router id", vec![session.router_id.clone()]);
+        row("timers", vec![timers(session)]);
+        row("families", vec![session.families.join(", ")]);
+        row("next hops", session.next_hops.iter().map(|(family, hop)| format!("{family} {hop}")).collect());
+        row("we offered", vec![session.capabilities_sent.join(", ")]);
+        row("they offered", vec![session.capabilities_received.join(", ")]);
+    }
+    row("routes", vec![neighbor.routes.to_string()]);
+    row("cannot be given", neighbor.unsendable.iter().map(|(prefix, why)| format!("{prefix}: {why}")).collect());
+    row(
+        "last error",
+        neighbor
+            .last_error
+            .iter()
+            .map(|error| {
+                let at = neighbor.last_error_at;
+                let at = at.map(|at| format!(" ({}, {} ago)", when::stamp(at), when::age(at, view.now)));
+                format!("{error}{}", at.unwrap_or_default())
+            })
+            .collect(),
+    );
+    row("next attempt", neighbor.retry_seconds.iter().map(|seconds| format!("in {}", when::soon(*seconds))).collect());
+
+    let mut lines = head.wrap(view.width);
+    lines.extend(table.lay_out(view.width));
+    lines
+}
+
+fn timers(session: &Session) -> String {
+    if session.hold_time_seconds == 0 {
+        return "no hold timer, no keepalives".into();
+    }
+    format!("hold time {} s, keepalive every {} s", session.hold_time_seconds, session.keepalive_seconds)
+}
+
+fn counters(neighbor: &Neighbor, view: View) -> Vec<Line> {
+    let mut table = Table::new(vec![Column::fixed("COUNTER"), Column::fixed("COUNT")]);
+    for (name, count) in &neighbor.counters {
+        table.row(vec![Cell::wrap(Line::plain(name)), Line::plain(&count.to_string()).into()]);
+    }
+    table.lay_out(view.width)
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+    use serde_json::json;
+
+    use super::*;
+    use crate::render::testing::{node, view};
+
+    #[test]
+    fn in_detail() {
+        let mut list = node(json!({})).neighbors;
+        list[1].unsendable = [("2001:db8:53::/48".to_owned(), "no IPv6 next hop".to_owned())].into();
+        assert_snapshot!(details(&list, view()).paint(false), @r#"
+        leaf1  192.0.2.1 port 179  AS 65001  Established for 3d 04:12
+          local address  192.0.2.2:41234
+          router id      10.0.0.1
+          timers         hold time 9 s, keepalive every 3 s
+          families       ipv4, ipv6
+          next hops      ipv4 192.0.2.2
+                         ipv6 2001:db8::2
+          we offered     multiprotocol ipv4, multiprotocol ipv6, route refresh, four-octet AS 65010
+          they offered   multiprotocol ipv4, multiprotocol ipv6, route refresh, enhanced route refresh,
+                         four-octet AS 65001, graceful restart, long-lived graceful restart
+          routes         3
+
+        COUNTER              COUNT
+        keepalives_received  91440
+        updates_sent         3
+
+        leaf2  eth1 port 179  AS 65002  Active for 00:00:41
+          routes           0
+          cannot be given  2001:db8:53::/48: no IPv6 next hop
+          last error       connect: refused (2026-11-23 14:29:58Z, 00:00:02 ago)
+          next attempt     in 3 s
+        "#);
+    }
+
+    #[test]
+    fn a_neighbor_cannot_paint_our_terminal() {
+        let mut list = node(json!({})).neighbors;
+        list[1].last_error =
+            Some("they said \"\x1b[2J\x1b]0;pwned\x07\r\n\u{9b}1mbye\u{202e}\" and went away for a long while".into());
+        let text = page(&list, view()).paint(true);
+        let others = text.replace("\x1b[0m", "").replace("\x1b[1m", "").replace("\x1b[2m", "");
+        let others = others.replace("\x1b[31m", "").replace("\x1b[32m", "");
+        assert!(!others.chars().any(|c| c.is_control() && c != '\n'), "{others:?}");
+        assert_snapshot!(page(&list, view()).paint(false), @r#"
+        NEIGHBOR  ADDRESS    AS     STATE        SINCE     ROUTES  LAST ERROR
+        leaf1     192.0.2.1  65001  Established  3d 04:12  3       –
+        leaf2     eth1       65002  Active       00:00:41  0       they said "\u{1b}[2J\u{1b}]0;pwned\u{7}\…
+        "#);
+    }
+
+    #[test]
+    fn none() {
+        assert_snapshot!(page(&[], view()).paint(false), @r#"no neighbors are configured"#);
+    }
+}

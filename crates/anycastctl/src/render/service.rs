@@ -1,0 +1,156 @@
+//! One service in detail.
+
+use anycast_api::{Check, Service, ServiceState, Status};
+
+use super::{
+    Page, View, health,
+    line::{Line, Style},
+    nothing, number,
+    status::{address_table, maintenance, state},
+    table::{Cell, Column, Table},
+    when,
+};
+
+/// A service with its maintenance, prefixes, checks and addresses.
+pub(crate) fn page(status: &Status, service: &Service, view: View) -> Page {
+    let mut page = Page::default();
+    for line in header(service).wrap(view.width) {
+        page.line(line);
+    }
+    page.section(drain(service, view));
+    page.section(prefixes(service, view));
+    page.section(checks(service, view));
+    let own = status.addresses.iter().filter(|address| service.addresses.contains(&address.address));
+    page.section(address_table(own, view, 0));
+    page
+}
+
+fn header(service: &Service) -> Line {
+    let mut line = Line::styled(Style::Bold, &service.name).and("  ");
+    line.append(&state(service.state));
+    line = line.and(&format!(" for {}", when::clock(service.since_seconds)));
+    if matches!(service.state, ServiceState::Draining | ServiceState::Drained) {
+        line = line.and("  health ");
+        line.append(&health(service.health));
+    }
+    line
+}
+
+/// Who withdrew it, when and why.
+fn drain(service: &Service, view: View) -> Vec<Line> {
+    let Some(drain) = &service.drain else { return Vec::new() };
+    let words = maintenance(service, view).unwrap_or_default();
+    let text = format!("maintenance: {words}, ordered by {} {}", drain.by, when::stamp(drain.ordered));
+    Line::plain(&text).wrap(view.width)
+}
+
+fn prefixes(service: &Service, view: View) -> Vec<Line> {
+    let mut table =
+        Table::new(vec![Column::fixed("PREFIX"), Column::fixed("ANNOUNCED"), Column::flexible("NOTES", 24)]);
+    for prefix in &service.prefixes {
+        let announced =
+            if prefix.announced { Line::styled(Style::Good, "yes") } else { Line::styled(Style::Warn, "no") };
+        let notes = if prefix.notes.is_empty() { nothing() } else { Line::plain(&prefix.notes.join(", ")) };
+        table.row(vec![Cell::wrap(Line::plain(&prefix.prefix)), announced.into(), Cell::wrap(notes)]);
+    }
+    table.lay_out(view.width)
+}
+
+fn checks(service: &Service, view: View) -> Vec<Line> {
+    let mut table = Table::new(vec![
+        Column::fixed("CHECK"),
+        Column::fixed("TYPE"),
+        Column::fixed("STATE"),
+        Column::fixed("SINCE"),
+        Column::fixed("TURNING"),
+        Column::fixed("RUNS"),
+        Column::fixed("FAILED"),
+        Column::fixed("TOOK"),
+        Column::flexible("LAST ANSWER", 20),
+    ]);
+    for check in &service.checks {
+        let turning = check.turning.map(|(so_far, needed)| format!("{so_far} of {needed}"));
+        table.row(vec![
+            Cell::wrap(Line::plain(&check.name)),
+            Line::plain(&check.kind).into(),
+            health(check.health).into(),
+            Line::plain(&when::age(check.since, view.now)).into(),
+            number(turning).into(),
+            number(Some(check.runs)).into(),
+            number(Some(check.failures)).into(),
+            number(check.last.as_ref().map(|last| when::took(last.took_seconds))).into(),
+            Cell::Wrap(last_answer(check, view)),
+        ]);
+    }
+    table.lay_out(view.width)
+}
+
+/// The last answer with its age, and why there may be no other.
+fn last_answer(check: &Check, view: View) -> Vec<Line> {
+    let mut lines = Vec::new();
+    if let Some(last) = &check.last {
+        lines.push(Line::plain(&last.detail).with(Style::Dim, &format!(" ({} ago)", when::age(last.at, view.now))));
+    }
+    lines.extend(check.paused.as_ref().map(|why| Line::styled(Style::Warn, why)));
+    if !check.counts {
+        lines.push(Line::styled(Style::Warn, "does not count until it is decided"));
+    }
+    if lines.is_empty() {
+        lines.push(nothing());
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+    use serde_json::json;
+
+    use super::*;
+    use crate::render::testing::{node, view};
+
+    #[test]
+    fn a_service_in_detail() {
+        let status = node(json!({}));
+        assert_snapshot!(page(&status, &status.services[0], view()).paint(false), @r#"
+        dns  up for 3d 04:11
+
+        PREFIX            ANNOUNCED  NOTES
+        203.0.113.0/24    yes        –
+        2001:db8:53::/48  yes        –
+
+        CHECK     TYPE  STATE  SINCE     TURNING  RUNS  FAILED  TOOK    LAST ANSWER
+        resolves  http  up     3d 04:12  –        9001  3       0.4 ms  200 OK (00:00:02 ago)
+        serves    http  up     3d 04:12  –        9001  3       2.1 ms  200 OK (00:00:02 ago)
+
+        ADDRESS      ON  STATE  SINCE     PROBLEM
+        203.0.113.3  lo  bound  3d 04:12  –
+        "#);
+        assert_snapshot!(page(&status, &status.services[1], view()).paint(false), @r#"
+        web  degraded for 00:02:10
+
+        PREFIX           ANNOUNCED  NOTES
+        198.51.100.0/24  yes        prepend 3
+
+        CHECK  TYPE  STATE     SINCE     TURNING  RUNS  FAILED  TOOK   LAST ANSWER
+        load   exec  degraded  3d 04:12  –        9001  3       10 ms  load 9.1 (00:00:02 ago)
+
+        ADDRESS      ON  STATE  SINCE     PROBLEM
+        203.0.113.3  lo  bound  3d 04:12  –
+        "#);
+        assert_snapshot!(page(&status, &status.services[2], view()).paint(false), @r#"
+        mail  drained for 00:14:02  health up
+
+        maintenance: "kernel update" until 15:00Z, ordered by root 2026-11-23 14:15:00Z
+
+        PREFIX          ANNOUNCED  NOTES
+        192.0.2.128/25  no         –
+
+        CHECK  TYPE  STATE  SINCE     TURNING  RUNS  FAILED  TOOK    LAST ANSWER
+        smtp   http  up     3d 04:12  –        9001  3       0.8 ms  200 OK (00:00:02 ago)
+
+        ADDRESS      ON  STATE  SINCE     PROBLEM
+        203.0.113.4  lo  bound  3d 04:12  –
+        "#);
+    }
+}

@@ -1,0 +1,210 @@
+//! Why a prefix is, or is not, announced: the whole chain from the checks to what each neighbor holds.
+
+use std::net::IpAddr;
+
+use anycast_api::{Explanation, Link, LinkState, PrefixExplanation, Timestamp};
+use anycast_bgp::{Prefix, Progress, State};
+use anycast_core::{
+    Health, PeerId, ServiceName,
+    config::{Combine, Require, Service, Unbind},
+    decide::Verdict,
+    drain::Phase,
+};
+
+use super::{Agent, Refusal, clock::wall, report};
+use crate::{
+    kernel::{AddressState, Owner},
+    peer::Peer,
+};
+
+impl Agent {
+    /// Explains a service, a prefix, or the prefixes that hold an address.
+    pub(crate) fn explain(&self, target: &str) -> Result<Explanation, Refusal> {
+        let prefixes = self.prefixes_of(target);
+        if prefixes.is_empty() {
+            let services = self.settings.core.services.keys().map(ToString::to_string);
+            let known = services.chain(self.desired.prefixes.keys().map(ToString::to_string)).collect();
+            return Err(Refusal::NoSuchTarget { name: target.to_owned(), known });
+        }
+        let told = prefixes.into_iter().filter_map(|prefix| self.explain_prefix(prefix)).collect();
+        Ok(Explanation { target: target.to_owned(), prefixes: told })
+    }
+
+    fn prefixes_of(&self, target: &str) -> Vec<Prefix> {
+        if let Some(service) = self.settings.core.services.get(target) {
+            return service.prefixes.iter().copied().collect();
+        }
+        let all = self.desired.prefixes.keys().copied();
+        if let Ok(prefix) = target.parse::<Prefix>() {
+            return all.filter(|known| *known == prefix).collect();
+        }
+        match target.parse::<IpAddr>() {
+            Ok(address) => all.filter(|prefix| prefix.contains(address)).collect(),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    fn explain_prefix(&self, prefix: Prefix) -> Option<PrefixExplanation> {
+        let verdict = self.desired.prefixes.get(&prefix)?;
+        let mut chain = Vec::new();
+        for name in verdict.services.keys() {
+            let Some(service) = self.settings.core.services.get(name) else { continue };
+            chain.extend(self.check_links(name, service));
+            chain.push(self.service_link(name, service));
+            chain.extend(self.drain_link(name, service));
+            chain.extend(service.addresses.iter().filter(|address| prefix.contains(**address)).map(|address| self.address_link(*address)));
+        }
+        chain.push(self.decision_link(prefix, verdict));
+        let first = verdict.services.keys().next().and_then(|name| self.settings.core.services.get(name));
+        let peers = first.into_iter().flat_map(|service| &service.neighbors);
+        let links: Vec<Link> = peers.filter_map(|id| Some(neighbor_link(id, self.peers.get(id)?, prefix, verdict))).collect();
+        let summary = summary(prefix, verdict, &links);
+        chain.extend(links);
+        Some(PrefixExplanation { prefix: prefix.to_string(), announced: verdict.announced.is_some(), summary, chain })
+    }
+
+    fn check_links<'a>(&'a self, name: &'a ServiceName, service: &'a Service) -> impl Iterator<Item = Link> + 'a {
+        service.checks.iter().filter_map(move |(check, config)| {
+            let state = self.check_state(name, check)?;
+            let ok = match state.health {
+                Health::Up => LinkState::Ok,
+                Health::Degraded => LinkState::Warning,
+                Health::Unknown | Health::Down => LinkState::Broken,
+            };
+            let seen = state.last.as_ref().map(|(outcome, _)| outcome.detail.clone());
+            let words = match (&seen, state.enabled) {
+                (_, false) => self.paused_because(name),
+                (Some(detail), true) => detail.clone(),
+                (None, true) => "has not answered yet".to_owned(),
+            };
+            let turning = state.turning.map(|(have, need)| format!(" ({have} of {need} answers to change)")).unwrap_or_default();
+            let uncounted = if state.counts { "" } else { "; added by a reload, does not count until decided" };
+            let hint = (ok == LinkState::Broken && state.enabled && state.health == Health::Down)
+                .then(|| format!("mend the service, or the check `{check}` ({}) if it asks the wrong thing", config.probe.kind()));
+            Some(Link {
+                kind: "check".to_owned(),
+                name: format!("{name}/{check}"),
+                ok,
+                text: format!("{}: {words}{turning}{uncounted}", state.health),
+                since: Some(state.since.into()),
+                hint,
+            })
+        })
+    }
+
+    fn service_link(&self, name: &ServiceName, service: &Service) -> Link {
+        let health = self.desired.services.get(name).copied().unwrap_or(Health::Unknown);
+        let rule = match service.require {
+            Require::All => "all checks must pass".to_owned(),
+            Require::Any => "one check must pass".to_owned(),
+            Require::AtLeast(number) => format!("{number} checks must pass"),
+        };
+        Link {
+            kind: "service".to_owned(),
+            name: name.to_string(),
+            ok: match health {
+                Health::Up => LinkState::Ok,
+                Health::Degraded => LinkState::Warning,
+                Health::Unknown | Health::Down => LinkState::Broken,
+            },
+            text: format!("{health}; {rule}"),
+            since: self.service_since.get(name).map(|(_, since)| Timestamp::from(*since)),
+            hint: None,
+        }
+    }
+
+    fn drain_link(&self, name: &ServiceName, service: &Service) -> Option<Link> {
+        let (order, drain) = self.drain_of(name)?;
+        let reason = order.reason.as_ref().map_or(String::new(), |reason| format!(" \"{reason}\""));
+        let until = order.until.map_or(String::new(), |until| format!(", until {until}"));
+        let (ok, what) = match drain.phase() {
+            Phase::Active => return None,
+            Phase::Degraded => (LinkState::Warning, "degraded".to_owned()),
+            Phase::GracefulShutdown { until } => (LinkState::Warning, format!("graceful shutdown, withdrawn at {}; assumed honoured by the neighbors", wall(until))),
+            Phase::Withdrawing => (LinkState::Broken, "withdrawn, waiting for acknowledgement".to_owned()),
+            Phase::Lingering { until } => (LinkState::Broken, format!("withdrawn, lingering until {}", wall(until))),
+            Phase::Drained if service.unbind == Unbind::Drained => (LinkState::Broken, "drained and unbound".to_owned()),
+            Phase::Drained => (LinkState::Broken, "drained".to_owned()),
+        };
+        Some(Link {
+            kind: "drain".to_owned(),
+            name: name.to_string(),
+            ok,
+            text: format!("{what}: ordered by {} at {}{reason}{until}", order.by, order.at),
+            since: Some(wall(drain.since())),
+            hint: Some(format!("`anycastctl announce {name}` ends it")),
+        })
+    }
+
+    fn address_link(&self, address: IpAddr) -> Link {
+        let kernel = self.kernel.borrow();
+        let (ok, text, since) = match kernel.addresses.get(&address) {
+            Some(AddressState::Bound { owner, interface, since }) => {
+                let whose = if *owner == Owner::Foreign { ", put there by somebody else and left alone" } else { "" };
+                (LinkState::Ok, format!("bound on {interface}{whose}"), Some((*since).into()))
+            }
+            Some(AddressState::Missing { problem, since, .. }) => (LinkState::Broken, format!("not bound: {problem}"), Some((*since).into())),
+            None => (LinkState::Broken, "not bound".to_owned(), None),
+        };
+        Link { kind: "address".to_owned(), name: address.to_string(), ok, text, since, hint: None }
+    }
+
+    fn decision_link(&self, prefix: Prefix, verdict: &Verdict) -> Link {
+        let shared = match verdict.combine {
+            _ if verdict.services.len() < 2 => "",
+            Combine::All => " (all of its services must serve)",
+            Combine::Any => " (one of its services must serve)",
+        };
+        let what = if verdict.announced.is_some() { "announce" } else { "do not announce" };
+        Link {
+            kind: "decision".to_owned(),
+            name: prefix.to_string(),
+            ok: if verdict.announced.is_some() { LinkState::Ok } else { LinkState::Broken },
+            text: format!("{what}: {}{shared}", report::reason(verdict)),
+            since: self.prefix_since.get(&prefix).map(|(_, since)| Timestamp::from(*since)),
+            hint: None,
+        }
+    }
+}
+
+fn neighbor_link(id: &PeerId, peer: &Peer, prefix: Prefix, verdict: &Verdict) -> Link {
+    let state = peer.state.borrow();
+    let link = |ok, text: String, since, hint| Link { kind: "neighbor".to_owned(), name: id.to_string(), ok, text, since, hint };
+    if state.state != State::Established {
+        let error = state.last_error.as_ref().map_or(String::new(), |(error, _)| format!(": {error}"));
+        let hint = Some(format!("see `anycastctl neighbors {id}`"));
+        return link(LinkState::Broken, format!("{}{error}", report::state_name(state.state)), Some(wall(state.since)), hint);
+    }
+    if let Some(why) = state.unsendable.get(&prefix) {
+        return link(LinkState::Broken, format!("Established, but cannot be told: {why}"), None, None);
+    }
+    let Some(entry) = state.advertised.get(&prefix) else {
+        return match verdict.announced {
+            Some(_) => link(LinkState::Broken, "Established, not told yet".to_owned(), Some(wall(state.since)), None),
+            None => link(LinkState::Ok, "Established, holds nothing of it".to_owned(), Some(wall(state.since)), None),
+        };
+    };
+    let what = if entry.attributes.is_some() { "announce" } else { "withdraw" };
+    let far = match entry.progress {
+        Progress::Queued => "queued",
+        Progress::Written => "written, not acknowledged yet",
+        Progress::Acked => "written and acknowledged",
+    };
+    let ok = if entry.progress == Progress::Acked { LinkState::Ok } else { LinkState::Warning };
+    let hint = (ok == LinkState::Ok && entry.attributes.is_some()).then(|| {
+        "what the router does with it, only the router knows: FRR and IOS-XR use nothing from eBGP without a policy (RFC 8212)"
+            .to_owned()
+    });
+    link(ok, format!("Established, {what} {far}"), Some(wall(entry.since)), hint)
+}
+
+fn summary(prefix: Prefix, verdict: &Verdict, links: &[Link]) -> String {
+    let why = report::reason(verdict);
+    let told = links.iter().filter(|link| link.ok == LinkState::Ok).count();
+    match (verdict.announced.is_some(), links.len()) {
+        (true, 0) => format!("{prefix} would be announced ({why}), but no neighbor is configured for it"),
+        (true, all) if told == all => format!("{prefix} is announced to {all} of {all} neighbors: {why}"),
+        (true, all) => format!("{prefix} is to be announced ({why}); {told} of {all} neighbors have acknowledged it"),
+        (false, _) => format!("{prefix} is not announced: {why}"),
+    }
+}

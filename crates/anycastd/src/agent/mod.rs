@@ -1,0 +1,378 @@
+//! The decision loop: one task that owns everything that is known of the node.
+//!
+//! It is woken when anything changed ([`Wake`]), reads what the tasks show in their `watch`es, asks
+//! [`anycast_core::decide`] what should be true, and hands the whole sets on. Questions and orders come as closures over a
+//! bounded queue ([`Handle`]) and run between two decisions; nothing in this task waits for a disk or a peer.
+
+mod clock;
+mod explain;
+mod orders;
+mod reload;
+mod report;
+mod ring;
+mod shutdown;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use anycast_api as api;
+use anycast_core::{
+    Desired, Drain, Health, PeerId, ServiceName, View,
+    config::ProbeConfig,
+    decide::{CheckView, awaits_withdraw},
+};
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub(crate) use self::{
+    orders::{Actor, OrderDesk, Refusal},
+    ring::Ring,
+};
+use crate::{
+    checker::Checker,
+    config::{Settings, ShutdownMode},
+    kernel::{AddressPlan, AddressState, KernelState},
+    metrics::Instruments,
+    peer::Peer,
+    signal::{Happening, Sink, Wake},
+    state::Orders,
+};
+
+/// How long a question may wait for the loop before the asker is told that the agent does not answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// How many decisions in a row one wake may take before the loop looks at its queues again.
+const TURNS: usize = 16;
+
+type Question = Box<dyn FnOnce(&mut Agent) + Send>;
+
+/// How other tasks ask the loop.
+#[derive(Clone)]
+pub(crate) struct Handle(mpsc::Sender<Question>);
+
+/// The loop did not answer in time, or has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the decision loop does not answer")]
+pub(crate) struct NoAnswer;
+
+impl Handle {
+    /// Runs `question` in the loop, between two decisions.
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Agent) -> T + Send + 'static,
+    ) -> Result<T, NoAnswer> {
+        let (reply, answer) = oneshot::channel();
+        let question: Question = Box::new(move |agent| {
+            let _ = reply.send(question(agent));
+        });
+        let asked = async {
+            self.0.send(question).await.map_err(|_| NoAnswer)?;
+            answer.await.map_err(|_| NoAnswer)
+        };
+        tokio::time::timeout(ANSWER_WITHIN, asked).await.unwrap_or(Err(NoAnswer))
+    }
+}
+
+/// What the loop is given at the start.
+pub(crate) struct Parts {
+    pub(crate) settings: Settings,
+    pub(crate) orders: Orders,
+    pub(crate) orders_file: std::path::PathBuf,
+    pub(crate) plan: watch::Sender<Option<Arc<AddressPlan>>>,
+    pub(crate) kernel: watch::Receiver<Arc<KernelState>>,
+    pub(crate) wake: Wake,
+    pub(crate) sink: Sink,
+    pub(crate) happenings: mpsc::Receiver<Happening>,
+    pub(crate) instruments: Instruments,
+    pub(crate) desk: OrderDesk,
+}
+
+/// Everything known of the node.
+pub(crate) struct Agent {
+    settings: Settings,
+    peers: BTreeMap<PeerId, Peer>,
+    /// Neighbors that are no longer configured, until their session has ended.
+    parting: Vec<(PeerId, Peer)>,
+    checkers: BTreeMap<ServiceName, BTreeMap<anycast_core::CheckName, Checker>>,
+    carried: BTreeMap<ServiceName, Health>,
+    drains: BTreeMap<ServiceName, Drain>,
+    orders: Orders,
+    orders_file: std::path::PathBuf,
+    /// An expired order is being taken off the disk.
+    forgetting: bool,
+    plan: watch::Sender<Option<Arc<AddressPlan>>>,
+    kernel: watch::Receiver<Arc<KernelState>>,
+    desired: Desired,
+    /// Since when each service is in its state, and each prefix announced or not.
+    service_since: BTreeMap<ServiceName, (api::ServiceState, SystemTime)>,
+    prefix_since: BTreeMap<anycast_bgp::Prefix, (bool, SystemTime)>,
+    /// What is wrong with the agent itself, by subject.
+    problems: BTreeMap<&'static str, String>,
+    ring: Ring,
+    waiters: Vec<orders::Waiter>,
+    stop: Option<shutdown::Stop>,
+    started: (Instant, SystemTime),
+    wake: Wake,
+    sink: Sink,
+    instruments: Instruments,
+    desk: OrderDesk,
+    questions: mpsc::Sender<Question>,
+}
+
+/// The ends of the queues, kept apart from the state so that the loop can wait on them while it owns the state.
+struct Queues {
+    questions: mpsc::Receiver<Question>,
+    happenings: mpsc::Receiver<Happening>,
+}
+
+/// Builds the loop and the handle to ask it.
+pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
+    let (questions, asked) = mpsc::channel(256);
+    let queues = Queues { questions: asked, happenings: parts.happenings };
+    let mut agent = Agent {
+        settings: parts.settings,
+        peers: BTreeMap::new(),
+        parting: Vec::new(),
+        checkers: BTreeMap::new(),
+        carried: BTreeMap::new(),
+        drains: BTreeMap::new(),
+        orders: parts.orders,
+        orders_file: parts.orders_file,
+        forgetting: false,
+        plan: parts.plan,
+        kernel: parts.kernel,
+        desired: Desired::default(),
+        service_since: BTreeMap::new(),
+        prefix_since: BTreeMap::new(),
+        problems: BTreeMap::new(),
+        ring: Ring::default(),
+        waiters: Vec::new(),
+        stop: None,
+        started: (Instant::now(), SystemTime::now()),
+        wake: parts.wake,
+        sink: parts.sink,
+        instruments: parts.instruments,
+        desk: parts.desk,
+        questions: questions.clone(),
+    };
+    agent.begin();
+    (agent.run(queues), Handle(questions))
+}
+
+impl Agent {
+    /// The handle by which tasks that the loop starts come back to it.
+    fn handle(&self) -> Handle {
+        Handle(self.questions.clone())
+    }
+
+    async fn run(mut self, mut queues: Queues) {
+        let wake = self.wake.clone();
+        loop {
+            self.turn();
+            if self.is_over() {
+                return;
+            }
+            let timeout = self.poll_timeout();
+            let timeout = async move {
+                match timeout {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = wake.woken() => {}
+                Ok(()) = self.kernel.changed() => {}
+                Some(happening) = queues.happenings.recv() => self.ring.push(happening),
+                Some(question) = queues.questions.recv() => question(&mut self),
+                () = timeout => {}
+            }
+            // Whatever came at the same moment is part of the same decision.
+            while let Ok(happening) = queues.happenings.try_recv() {
+                self.ring.push(happening);
+            }
+        }
+    }
+
+    /// Decides, and moves on what depends on the decision, until nothing moves any more.
+    fn turn(&mut self) {
+        for _ in 0..TURNS {
+            let now = Instant::now();
+            self.drains.values_mut().for_each(|drain| drain.handle_timeout(now));
+            self.expire_orders();
+            let view = self.view();
+            let desired = anycast_core::decide(&self.settings.core, &view);
+            let moved = self.settle_drains(&desired, &view, now);
+            self.adopt(desired, &view);
+            if !moved {
+                break;
+            }
+        }
+        self.parting.retain(|(_, peer)| !peer.is_finished());
+        self.advance_stop(Instant::now());
+        self.answer_waiters();
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        let drains = self.drains.values().filter_map(Drain::poll_timeout);
+        drains.chain(self.next_expiry()).chain(self.stop_timeout()).min()
+    }
+
+    /// What is known of the world now.
+    fn view(&mut self) -> View {
+        let checks = self.checkers.iter().map(|(service, checkers)| {
+            let seen = checkers.iter().map(|(name, checker)| {
+                let state = checker.state.borrow();
+                (name.clone(), CheckView { health: state.health, counts: state.counts })
+            });
+            (service.clone(), seen.collect())
+        });
+        let kernel = self.kernel.borrow_and_update().clone();
+        let bound = kernel.addresses.iter().filter(|(_, state)| matches!(state, AddressState::Bound { .. }));
+        View {
+            checks: checks.collect(),
+            carried: self.carried.clone(),
+            drains: self.drains.iter().map(|(name, drain)| (name.clone(), drain.phase())).collect(),
+            bound: bound.map(|(address, _)| *address).collect(),
+            held: self.held(),
+            stopping: self.is_unbinding(),
+        }
+    }
+
+    /// What each neighbor holds, those that are being left among them.
+    fn held(&mut self) -> BTreeMap<PeerId, BTreeSet<anycast_bgp::Prefix>> {
+        let mut held: BTreeMap<PeerId, BTreeSet<_>> = BTreeMap::new();
+        let parting = self.parting.iter_mut().map(|(id, peer)| (&*id, peer));
+        for (id, peer) in self.peers.iter_mut().chain(parting) {
+            held.entry(id.clone()).or_default().extend(peer.held());
+        }
+        held
+    }
+
+    /// Tells each drain whether a neighbor still holds what it withdraws; whether any of them moved on.
+    fn settle_drains(&mut self, desired: &Desired, view: &View, now: Instant) -> bool {
+        let mut moved = false;
+        for (name, service) in &self.settings.core.services {
+            if let Some(drain) = self.drains.get_mut(name) {
+                let before = view.drains.get(name).copied();
+                drain.handle_held(awaits_withdraw(service, desired, view), now);
+                moved |= before != Some(drain.phase());
+            }
+        }
+        moved
+    }
+
+    /// Hands the sets on.
+    fn adopt(&mut self, desired: Desired, view: &View) {
+        for (id, peer) in &mut self.peers {
+            if let Some(routes) = desired.routes.get(id) {
+                peer.set_routes(routes);
+            }
+        }
+        let plan = AddressPlan {
+            interface: self.settings.core.interface.clone(),
+            addresses: desired.addresses.clone(),
+            anchor: self.settings.core.anchor,
+            anchors: desired.anchors.clone(),
+        };
+        self.plan.send_if_modified(|held| {
+            let changed = held.as_deref() != Some(&plan);
+            if changed {
+                *held = Some(Arc::new(plan));
+            }
+            changed
+        });
+        self.desired = desired;
+        self.enable_checks(view);
+        self.note_changes();
+    }
+
+    /// A check runs only while what it aims at is bound here: another node must never answer for us.
+    fn enable_checks(&self, view: &View) {
+        let ours: BTreeSet<IpAddr> =
+            self.settings.core.services.values().flat_map(|service| service.addresses.iter().copied()).collect();
+        for (name, service) in &self.settings.core.services {
+            let any_bound = service.addresses.iter().any(|address| view.bound.contains(address));
+            for (check, config) in &service.checks {
+                let Some(checker) = self.checkers.get(name).and_then(|checkers| checkers.get(check)) else { continue };
+                checker.set_enabled(may_run(&config.probe, &ours, &view.bound, any_bound));
+            }
+        }
+    }
+
+    /// Writes down which services and prefixes changed their state.
+    fn note_changes(&mut self) {
+        let now = SystemTime::now();
+        let states: Vec<_> =
+            self.settings.core.services.keys().map(|name| (name.clone(), self.service_state(name))).collect();
+        self.service_since.retain(|name, _| self.settings.core.services.contains_key(name));
+        for (name, state) in states {
+            let before = self.service_since.get(&name).map(|(state, _)| *state);
+            if before != Some(state) {
+                let text = match before {
+                    Some(before) => format!("{} → {}", report::state_word(before), report::state_word(state)),
+                    None => report::state_word(state).to_owned(),
+                };
+                tracing::info!(service = %name, "{text}");
+                self.sink.report("service", &name, text);
+                self.service_since.insert(name, (state, now));
+            }
+        }
+        self.note_prefixes(now);
+    }
+
+    fn note_prefixes(&mut self, now: SystemTime) {
+        let gone: Vec<_> =
+            self.prefix_since.keys().filter(|prefix| !self.desired.prefixes.contains_key(*prefix)).copied().collect();
+        for prefix in gone {
+            if let Some((true, _)) = self.prefix_since.remove(&prefix) {
+                self.sink.report("route", prefix, "withdrawn: no longer configured");
+            }
+        }
+        for (prefix, verdict) in &self.desired.prefixes {
+            let announced = verdict.announced.is_some();
+            let before = self.prefix_since.get(prefix).map(|(announced, _)| *announced);
+            if before == Some(announced) {
+                continue;
+            }
+            self.prefix_since.insert(*prefix, (announced, now));
+            if announced || before == Some(true) {
+                let why = report::reason(verdict);
+                tracing::info!(%prefix, announced, "{why}");
+                self.sink.report("route", prefix, if announced { format!("announced: {why}") } else { format!("withdrawn: {why}") });
+            }
+        }
+    }
+
+    /// The log of what happened, and a place to follow it.
+    pub(crate) fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
+    /// What the metrics are drawn from, besides the status.
+    pub(crate) fn dropped_happenings(&self) -> u64 {
+        self.sink.dropped()
+    }
+
+    fn problem(&mut self, subject: &'static str, text: Option<String>) {
+        match text {
+            Some(text) => self.problems.insert(subject, text),
+            None => self.problems.remove(subject),
+        };
+    }
+
+    fn shutdown_mode(&self) -> ShutdownMode {
+        self.settings.shutdown
+    }
+}
+
+/// Whether a probe may run: every anycast address it names is bound. One that names none (a program, a host name) waits
+/// until the service has an address at all.
+fn may_run(probe: &ProbeConfig, ours: &BTreeSet<IpAddr>, bound: &BTreeSet<IpAddr>, any_bound: bool) -> bool {
+    let targets = probe.targets();
+    if targets.is_empty() {
+        return any_bound;
+    }
+    targets.iter().filter(|target| ours.contains(target)).all(|target| bound.contains(target))
+}

@@ -1,0 +1,371 @@
+//! Maintenance: orders are written to disk before they are obeyed, so that a restart never forgets one.
+//!
+//! The loop never waits for the disk. An order is planned here (a pure step that may refuse it), saved by whoever asked,
+//! and then committed here. One lock, held by the askers, keeps two orders from overtaking each other.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use anycast_api::{
+    AnnounceRequest, DrainPhase, OrderReply, OrderedService, Timestamp, WaitReply, WithdrawMode, WithdrawRequest,
+};
+use anycast_bgp::Prefix;
+use anycast_core::{
+    Drain, ServiceName, decide,
+    drain::{Mode, Phase},
+};
+use tokio::sync::{Mutex, oneshot};
+
+use super::{Agent, Handle, NoAnswer, clock::wall, report};
+use crate::state::{self, Order, Orders, StateError};
+
+/// How long the disk may take over the few bytes of an order.
+const DISK: Duration = Duration::from_secs(5);
+/// An order that ends by itself ends within a year: anything longer is a slip of the pen.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+/// The longest reason that is kept, in bytes.
+const REASON: usize = 200;
+
+/// Who gives an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Actor(pub(crate) String);
+
+/// Why an order is not obeyed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("no service is named `{name}`{}", nearest(.known, .name))]
+    NoSuchService { name: String, known: Vec<String> },
+    #[error("no neighbor is named `{name}`{}", nearest(.known, .name))]
+    NoSuchNeighbor { name: String, known: Vec<String> },
+    #[error("`{name}` is no service, prefix or address of this node{}", nearest(.known, .name))]
+    NoSuchTarget { name: String, known: Vec<String> },
+    #[error("this node has no services")]
+    NoServices,
+    #[error("the agent is stopping")]
+    Stopping,
+    #[error("{0}")]
+    Bad(String),
+    #[error(transparent)]
+    Disk(#[from] StateError),
+    #[error("the disk did not take the order within {} s; nothing was changed", DISK.as_secs())]
+    DiskHangs,
+    #[error(transparent)]
+    NoAnswer(#[from] NoAnswer),
+}
+
+/// `; did you mean …?`, or what there is.
+fn nearest(known: &[String], name: &str) -> String {
+    let score = |known: &&String| (strsim::jaro_winkler(known, name) * 1000.0) as u32;
+    match known.iter().max_by_key(score).filter(|best| score(best) > 800) {
+        Some(best) => format!("; did you mean `{best}`?"),
+        None if known.is_empty() => String::new(),
+        None => format!("; there is {}", known.join(", ")),
+    }
+}
+
+/// The order book, as it will be once it is on disk.
+pub(crate) struct Plan {
+    orders: Orders,
+    file: PathBuf,
+    names: Vec<ServiceName>,
+}
+
+/// Serialises orders from planning to commit.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct OrderDesk(Arc<Mutex<()>>);
+
+impl OrderDesk {
+    /// Plans, saves, obeys.
+    pub(crate) async fn withdraw(&self, agent: &Handle, request: WithdrawRequest, by: Actor) -> Result<OrderReply, Refusal> {
+        let _one_at_a_time = self.0.lock().await;
+        let plan = agent.ask(move |agent| agent.plan_withdraw(&request, &by)).await??;
+        self.carry_out(agent, plan).await
+    }
+
+    /// Likewise, the other way.
+    pub(crate) async fn announce(&self, agent: &Handle, request: AnnounceRequest, by: Actor) -> Result<OrderReply, Refusal> {
+        let _one_at_a_time = self.0.lock().await;
+        let plan = agent.ask(move |agent| agent.plan_announce(&request.services, &by)).await??;
+        self.carry_out(agent, plan).await
+    }
+
+    async fn carry_out(&self, agent: &Handle, plan: Plan) -> Result<OrderReply, Refusal> {
+        let (file, orders) = (plan.file.clone(), plan.orders.clone());
+        let saved = tokio::task::spawn_blocking(move || state::save(&file, &orders));
+        match tokio::time::timeout(DISK, saved).await {
+            Ok(Ok(saved)) => saved?,
+            Ok(Err(_)) | Err(_) => return Err(Refusal::DiskHangs),
+        }
+        Ok(agent.ask(move |agent| agent.commit(plan)).await?)
+    }
+}
+
+/// Somebody who waits for drains to end.
+pub(super) struct Waiter {
+    names: Vec<ServiceName>,
+    reply: oneshot::Sender<()>,
+}
+
+impl Agent {
+    fn plan_withdraw(&self, request: &WithdrawRequest, by: &Actor) -> Result<Plan, Refusal> {
+        let names = self.named(&request.services)?;
+        if let Some(reason) = &request.reason
+            && (reason.len() > REASON || reason.chars().any(char::is_control))
+        {
+            return Err(Refusal::Bad(format!("a reason is one line of at most {REASON} bytes")));
+        }
+        let until = request.for_seconds.map(ends_at).transpose()?;
+        let order = Order {
+            mode: request.mode,
+            by: by.0.clone(),
+            at: Timestamp::now(),
+            reason: request.reason.clone(),
+            until,
+        };
+        let mut orders = self.orders.clone();
+        orders.extend(names.iter().map(|name| (name.clone(), order.clone())));
+        Ok(Plan { orders, file: self.orders_file.clone(), names })
+    }
+
+    fn plan_announce(&self, services: &[String], by: &Actor) -> Result<Plan, Refusal> {
+        let names = self.named(services)?;
+        tracing::info!(by = %by.0, "announce ordered");
+        let mut orders = self.orders.clone();
+        names.iter().for_each(|name| drop(orders.remove(name)));
+        Ok(Plan { orders, file: self.orders_file.clone(), names })
+    }
+
+    /// The services of an order; all of them when none is named.
+    fn named(&self, services: &[String]) -> Result<Vec<ServiceName>, Refusal> {
+        if self.is_stopping() {
+            return Err(Refusal::Stopping);
+        }
+        let known = &self.settings.core.services;
+        if known.is_empty() {
+            return Err(Refusal::NoServices);
+        }
+        if services.is_empty() {
+            return Ok(known.keys().cloned().collect());
+        }
+        let names: BTreeSet<&String> = services.iter().collect();
+        let find = |name: &&String| match known.get_key_value(name.as_str()) {
+            Some((name, _)) => Ok(name.clone()),
+            None => Err(Refusal::NoSuchService {
+                name: (*name).clone(),
+                known: known.keys().map(ToString::to_string).collect(),
+            }),
+        };
+        names.iter().map(find).collect()
+    }
+
+    /// The plan is on disk: obey it, and say what moves.
+    fn commit(&mut self, plan: Plan) -> OrderReply {
+        let before = self.announced_prefixes();
+        self.orders = plan.orders;
+        for name in &plan.names {
+            let order = self.orders.get(name).cloned();
+            self.obey(name, order.as_ref());
+        }
+        self.turn();
+        let services = plan.names.iter().map(|name| self.ordered(name, &before)).collect();
+        OrderReply { services }
+    }
+
+    /// Brings one drain in line with its order.
+    pub(super) fn obey(&mut self, name: &ServiceName, order: Option<&Order>) {
+        let Some(service) = self.settings.core.services.get(name) else { return };
+        let now = Instant::now();
+        let drain = self.drains.entry(name.clone()).or_insert_with(|| Drain::new(service.drain, now));
+        let before = drain.phase();
+        match order {
+            Some(order) => drain.handle_withdraw(mode(order.mode), now),
+            None => drain.handle_announce(now),
+        }
+        if before == drain.phase() {
+            return;
+        }
+        let text = match order {
+            Some(order) => {
+                let reason = order.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+                format!("withdraw ordered by {}{reason}", order.by)
+            }
+            None => "maintenance ended".to_owned(),
+        };
+        tracing::info!(service = %name, "{text}");
+        self.sink.report("drain", name, text);
+    }
+
+    fn ordered(&self, name: &ServiceName, before: &BTreeSet<Prefix>) -> OrderedService {
+        let phase = self.drains.get(name).map(Drain::phase).unwrap_or(Phase::Active);
+        let mut moves = Vec::new();
+        let mut stays = BTreeMap::new();
+        let prefixes = self.settings.core.services.get(name).into_iter().flat_map(|service| &service.prefixes);
+        for prefix in prefixes {
+            let verdict = self.desired.prefixes.get(prefix);
+            let announced = verdict.is_some_and(|verdict| verdict.announced.is_some());
+            let other_serves = verdict.is_some_and(|verdict| {
+                verdict.combine == anycast_core::config::Combine::Any
+                    && verdict.services.iter().any(|(other, contribution)| {
+                        other != name && matches!(contribution, decide::Contribution::Serves { leaving: false, .. })
+                    })
+            });
+            match (phase, before.contains(prefix), announced) {
+                (Phase::Active, false, true) => moves.push(prefix.to_string()),
+                (Phase::Active, _, _) => {
+                    let why = verdict.map_or_else(String::new, report::reason);
+                    stays.insert(prefix.to_string(), if announced { format!("announced already: {why}") } else { format!("not announced: {why}") });
+                }
+                (_, _, true) if other_serves => drop(stays.insert(prefix.to_string(), "another service carries it".to_owned())),
+                (_, false, false) => drop(stays.insert(prefix.to_string(), "it was not announced".to_owned())),
+                (_, _, _) => moves.push(prefix.to_string()),
+            }
+        }
+        OrderedService { service: name.to_string(), moves, stays, note: note(phase), phase: phase_outside(phase) }
+    }
+
+    fn announced_prefixes(&self) -> BTreeSet<Prefix> {
+        let announced = self.desired.prefixes.iter().filter(|(_, verdict)| verdict.announced.is_some());
+        announced.map(|(prefix, _)| *prefix).collect()
+    }
+
+    /// Waits until the services are drained; the asker bounds for how long.
+    pub(crate) fn wait(&mut self, services: &[String]) -> Result<oneshot::Receiver<()>, Refusal> {
+        let names = match services.is_empty() {
+            true => self.orders.keys().cloned().collect(),
+            false => self.named(services)?,
+        };
+        if let Some(name) = names.iter().find(|name| self.drain_of(name).is_none()) {
+            return Err(Refusal::Bad(format!("`{name}` is not being withdrawn; there is nothing to wait for")));
+        }
+        let (reply, waiting) = oneshot::channel();
+        self.waiters.push(Waiter { names, reply });
+        self.answer_waiters();
+        Ok(waiting)
+    }
+
+    /// What a waiter would still wait for.
+    pub(crate) fn wait_reply(&self, services: &[String]) -> WaitReply {
+        let wanted = |name: &&ServiceName| services.is_empty() || services.iter().any(|service| service == name.as_str());
+        let open: Vec<String> = self
+            .orders
+            .keys()
+            .filter(wanted)
+            .filter(|name| self.phase_of(name) != Phase::Drained)
+            .map(|name| self.waiting_for(name))
+            .collect();
+        let ordered = services.iter().all(|service| self.orders.contains_key(service.as_str()));
+        WaitReply { done: open.is_empty() && ordered, waiting_for: open }
+    }
+
+    fn waiting_for(&self, name: &ServiceName) -> String {
+        match self.phase_of(name) {
+            Phase::Active => format!("{name}: it is announced again"),
+            Phase::Degraded => format!("{name}: it is degraded, not withdrawn"),
+            Phase::GracefulShutdown { until } => format!("{name}: graceful shutdown until {}", wall(until)),
+            Phase::Withdrawing => {
+                let prefixes = self.settings.core.services.get(name).map(|service| &service.prefixes);
+                let holds = |peer: &crate::peer::Peer| {
+                    let state = peer.state.borrow();
+                    prefixes.is_some_and(|prefixes| prefixes.iter().any(|prefix| state.advertised.contains_key(prefix)))
+                };
+                let peers: Vec<_> = self.peers.iter().filter(|(_, peer)| holds(peer)).map(|(id, _)| id.to_string()).collect();
+                format!("{name}: the acknowledgement of {}", peers.join(", "))
+            }
+            Phase::Lingering { until } => format!("{name}: packets under way until {}", wall(until)),
+            Phase::Drained => format!("{name}: nothing"),
+        }
+    }
+
+    fn phase_of(&self, name: &ServiceName) -> Phase {
+        self.drains.get(name).map_or(Phase::Active, Drain::phase)
+    }
+
+    /// The drain of a service that is under an order.
+    pub(super) fn drain_of(&self, name: &ServiceName) -> Option<(&Order, &Drain)> {
+        self.orders.get(name).zip(self.drains.get(name))
+    }
+
+    pub(super) fn answer_waiters(&mut self) {
+        let waiters = std::mem::take(&mut self.waiters);
+        for waiter in waiters {
+            let over = |name: &ServiceName| self.phase_of(name) == Phase::Drained || !self.orders.contains_key(name);
+            if waiter.names.iter().all(over) {
+                let _ = waiter.reply.send(());
+            } else if !waiter.reply.is_closed() {
+                self.waiters.push(waiter);
+            }
+        }
+    }
+
+    pub(super) fn next_expiry(&self) -> Option<Instant> {
+        if self.forgetting {
+            return None;
+        }
+        let now = SystemTime::now();
+        self.orders.values().filter_map(|order| order.remaining(now)).min().map(|left| Instant::now() + left)
+    }
+
+    /// Ends the orders whose time is over, on disk first.
+    pub(super) fn expire_orders(&mut self) {
+        let now = SystemTime::now();
+        let over: Vec<_> =
+            self.orders.iter().filter(|(_, order)| order.remaining(now) == Some(Duration::ZERO)).map(|(name, _)| name.to_string()).collect();
+        if over.is_empty() || self.forgetting || self.is_stopping() {
+            return;
+        }
+        self.forgetting = true;
+        let (agent, desk) = (self.handle(), self.desk.clone());
+        tokio::spawn(async move {
+            let request = AnnounceRequest { services: over };
+            let ended = desk.announce(&agent, request, Actor("the time it was ordered for".to_owned())).await;
+            if let Err(error) = &ended {
+                tracing::warn!(%error, "a maintenance is over, and its order cannot be removed; trying again in 10 s");
+                tokio::time::sleep(Duration::from_secs(10)).await;
+            }
+            let _ = agent.ask(|agent| agent.forgetting = false).await;
+        });
+    }
+}
+
+fn mode(mode: WithdrawMode) -> Mode {
+    match mode {
+        WithdrawMode::Graceful => Mode::Graceful,
+        WithdrawMode::Now => Mode::Now,
+        WithdrawMode::Degrade => Mode::Degrade,
+    }
+}
+
+fn ends_at(seconds: f64) -> Result<Timestamp, Refusal> {
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|time| (Duration::from_secs(1)..=LONGEST).contains(time))
+        .map(|time| (SystemTime::now() + time).into())
+        .ok_or_else(|| Refusal::Bad("a maintenance lasts from one second to a year".to_owned()))
+}
+
+fn note(phase: Phase) -> String {
+    match phase {
+        Phase::Active => "announced as its health says".to_owned(),
+        Phase::Degraded => "announced with the degraded attributes until `announce`".to_owned(),
+        Phase::GracefulShutdown { until } => format!("graceful shutdown announced; withdrawn at {}", wall(until)),
+        Phase::Withdrawing => "withdrawn; waiting for the neighbors' acknowledgement".to_owned(),
+        Phase::Lingering { until } => format!("withdrawn and acknowledged; lingering until {}", wall(until)),
+        Phase::Drained => "withdrawn: safe to stop".to_owned(),
+    }
+}
+
+/// What the phase is called outside; an active service is in none.
+pub(super) fn phase_outside(phase: Phase) -> Option<DrainPhase> {
+    match phase {
+        Phase::Active => None,
+        Phase::Degraded => Some(DrainPhase::Degraded),
+        Phase::GracefulShutdown { .. } => Some(DrainPhase::GracefulShutdown),
+        Phase::Withdrawing => Some(DrainPhase::Withdrawing),
+        Phase::Lingering { .. } => Some(DrainPhase::Lingering),
+        Phase::Drained => Some(DrainPhase::Drained),
+    }
+}

@@ -1,0 +1,156 @@
+//! From one configuration to the next, as a difference: what did not change does not notice.
+
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    time::Instant,
+};
+
+use anycast_core::{
+    Drain, Health, PeerId, ServiceName,
+    config::{Neighbor, Service},
+};
+
+use super::Agent;
+use crate::{
+    checker::Checker,
+    config::Settings,
+    peer::{self, Peer},
+};
+
+impl Agent {
+    /// The first configuration, and the orders that outlived the last process.
+    pub(super) fn begin(&mut self) {
+        let services = self.settings.core.services.clone();
+        self.orders.retain(|name, _| {
+            let known = services.contains_key(name);
+            if !known {
+                tracing::warn!(service = %name, "an order for a service that is not configured is forgotten");
+            }
+            known
+        });
+        for (name, order) in self.orders.clone() {
+            self.obey(&name, Some(&order));
+        }
+        // Nobody holds anything of ours yet: there is nobody to say goodbye to.
+        let now = Instant::now();
+        for (name, drain) in &mut self.drains {
+            if self.orders.get(name).is_some_and(|order| order.mode != anycast_api::WithdrawMode::Degrade) {
+                drain.handle_withdraw(anycast_core::drain::Mode::Now, now);
+            }
+        }
+        self.settle(&BTreeMap::new());
+        self.sink.report("agent", &self.settings.core.node.name, format!("started, anycastd {}", env!("CARGO_PKG_VERSION")));
+    }
+
+    /// Takes a new configuration over.
+    pub(crate) fn reload(&mut self, settings: Settings) -> Vec<String> {
+        let needs_restart = needs_restart(&self.settings, &settings);
+        let before: BTreeMap<ServiceName, Health> = self.desired.services.clone();
+        self.settings = settings;
+        let dropped: Vec<_> =
+            self.orders.keys().filter(|name| !self.settings.core.services.contains_key(*name)).cloned().collect();
+        for name in dropped {
+            // It leaves the disk with the next order; until then a restart forgets it in the same way.
+            self.orders.remove(&name);
+        }
+        self.settle(&before);
+        let problem = (!needs_restart.is_empty())
+            .then(|| format!("changes of {} take effect at the next start of the agent", needs_restart.join(", ")));
+        self.problem("restart", problem);
+        self.problem("reload", None);
+        self.sink.report("config", &self.settings.core.node.name, "reloaded");
+        tracing::info!("configuration reloaded");
+        self.turn();
+        needs_restart
+    }
+
+    /// A new configuration was refused.
+    pub(crate) fn reload_failed(&mut self, why: String) {
+        self.sink.report("config", &self.settings.core.node.name, format!("reload refused: {why}"));
+        self.problem("reload", Some(format!("the last reload was refused, the old configuration stands: {why}")));
+    }
+
+    /// Brings tasks in line with the configuration.
+    fn settle(&mut self, before: &BTreeMap<ServiceName, Health>) {
+        self.settle_peers();
+        self.settle_services(before);
+    }
+
+    fn settle_peers(&mut self) {
+        let config = self.settings.core.clone();
+        let ids: Vec<PeerId> = self.peers.keys().cloned().collect();
+        for id in ids {
+            let same = |peer: &Peer| {
+                config.neighbors.get(&id).is_some_and(|neighbor| {
+                    *neighbor == peer.neighbor && peer::session_config(&config, neighbor, seed(&id, neighbor)) == peer.session
+                })
+            };
+            if let Some(peer) = self.peers.get(&id).filter(|peer| !same(peer)) {
+                let why = if config.neighbors.contains_key(&id) { "its configuration changed" } else { "removed from the configuration" };
+                tracing::info!(neighbor = %id, "closing the session: {why}");
+                peer.stop(why);
+                self.parting.extend(self.peers.remove_entry(&id));
+            }
+        }
+        for (id, neighbor) in &config.neighbors {
+            if !self.peers.contains_key(id) {
+                let peer = Peer::start(&config, id, neighbor, seed(id, neighbor), self.wake.clone(), self.sink.clone());
+                self.peers.insert(id.clone(), peer);
+            }
+        }
+    }
+
+    fn settle_services(&mut self, before: &BTreeMap<ServiceName, Health>) {
+        let services = self.settings.core.services.clone();
+        self.drains.retain(|name, _| services.contains_key(name));
+        self.checkers.retain(|name, _| services.contains_key(name));
+        self.carried.retain(|name, _| services.contains_key(name));
+        for (name, service) in &services {
+            let now = Instant::now();
+            self.drains.entry(name.clone()).or_insert_with(|| Drain::new(service.drain, now)).reconfigure(service.drain);
+            self.settle_checks(name, service, before.get(name).copied());
+        }
+    }
+
+    /// Checks are matched by service and name: what a check knows survives any change of its settings.
+    fn settle_checks(&mut self, name: &ServiceName, service: &Service, before: Option<Health>) {
+        let checkers = self.checkers.entry(name.clone()).or_default();
+        checkers.retain(|check, _| service.checks.contains_key(check));
+        let decided = before.filter(|health| *health != Health::Unknown);
+        if checkers.is_empty() {
+            match decided {
+                Some(health) => self.carried.insert(name.clone(), health),
+                None => self.carried.remove(name),
+            };
+        }
+        for (check, config) in &service.checks {
+            if let Some(checker) = checkers.get(check) {
+                checker.reconfigure(config);
+                continue;
+            }
+            let times = self.instruments.check_time(name.as_str(), check.as_str());
+            let checker =
+                Checker::start(name, check, config, decided.is_some(), self.wake.clone(), self.sink.clone(), times);
+            checkers.insert(check.clone(), checker);
+        }
+    }
+}
+
+/// The jitter of two neighbors must differ, and that of one must not change with a reload.
+fn seed(id: &PeerId, neighbor: &Neighbor) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (id, neighbor.address, std::process::id()).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The settings that only a new process can take.
+fn needs_restart(old: &Settings, new: &Settings) -> Vec<String> {
+    let table = [
+        ("state", old.state_directory != new.state_directory),
+        ("control", old.control != new.control),
+        ("http", old.http != new.http),
+        ("log", old.log != new.log),
+    ];
+    table.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name.to_owned()).collect()
+}

@@ -1,0 +1,366 @@
+//! What is known, in the words of the control socket.
+
+use std::{
+    collections::BTreeMap,
+    time::{Instant, SystemTime},
+};
+
+use anycast_api::{self as api, Progress, ServiceState, Timestamp};
+use anycast_bgp::{Advertised, Attributes, PeerAs, Prefix, State};
+use anycast_core::{
+    CheckName, Drain, Health, PeerId, ServiceName,
+    config::{Combine, Service},
+    decide::{Blocker, Contribution, Verdict},
+    drain::Phase,
+};
+
+use super::{Agent, Refusal, clock::wall, orders::phase_outside};
+use crate::{
+    checker::CheckState,
+    kernel::{AddressState, Owner},
+    peer::{Peer, PeerState},
+};
+
+impl Agent {
+    /// The whole node on one screen.
+    pub(crate) fn status(&self) -> api::Status {
+        let core = &self.settings.core;
+        let services: Vec<_> = core.services.iter().map(|(name, service)| self.service(name, service)).collect();
+        let neighbors: Vec<_> = self.peers.iter().map(|(id, peer)| neighbor(id, peer)).collect();
+        let addresses = self.addresses();
+        let problems = self.problems();
+        let healthy = problems.is_empty()
+            && !self.is_stopping()
+            && services.iter().all(|service| {
+                service.state == ServiceState::Up && service.prefixes.iter().all(|prefix| prefix.announced)
+            })
+            && neighbors.iter().all(|neighbor| neighbor.state == "Established" && neighbor.unsendable.is_empty())
+            && addresses.iter().all(|address| address.bound);
+        api::Status {
+            node: core.node.name.clone(),
+            asn: core.asn.get(),
+            router_id: core.router_id.to_string(),
+            region: core.node.region.clone(),
+            country: core.node.country.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started: self.started.1.into(),
+            uptime_seconds: self.started.0.elapsed().as_secs_f64(),
+            stopping: self.is_stopping(),
+            healthy,
+            problems,
+            services,
+            neighbors,
+            addresses,
+        }
+    }
+
+    /// The neighbors, or the one that is named.
+    pub(crate) fn neighbors(&self, name: Option<&str>) -> Result<Vec<api::Neighbor>, Refusal> {
+        Ok(self.chosen_peers(name)?.into_iter().map(|(id, peer)| neighbor(id, peer)).collect())
+    }
+
+    /// What the neighbors hold, or the one that is named.
+    pub(crate) fn routes(&self, name: Option<&str>) -> Result<Vec<api::NeighborRoutes>, Refusal> {
+        let asn = self.settings.core.asn.get();
+        Ok(self.chosen_peers(name)?.into_iter().map(|(id, peer)| neighbor_routes(id, peer, asn)).collect())
+    }
+
+    fn chosen_peers(&self, name: Option<&str>) -> Result<Vec<(&PeerId, &Peer)>, Refusal> {
+        let Some(name) = name else { return Ok(self.peers.iter().collect()) };
+        let known = || self.peers.keys().map(ToString::to_string).collect();
+        let found = self.peers.get_key_value(name);
+        found.map(|found| vec![found]).ok_or_else(|| Refusal::NoSuchNeighbor { name: name.to_owned(), known: known() })
+    }
+
+    /// In one word.
+    pub(super) fn service_state(&self, name: &ServiceName) -> ServiceState {
+        let health = self.desired.services.get(name).copied().unwrap_or(Health::Unknown);
+        match (self.drains.get(name).map_or(Phase::Active, Drain::phase), health) {
+            (Phase::Drained, _) => ServiceState::Drained,
+            (Phase::GracefulShutdown { .. } | Phase::Withdrawing | Phase::Lingering { .. }, _) => ServiceState::Draining,
+            (_, Health::Unknown) => ServiceState::Unknown,
+            (_, Health::Down) => ServiceState::Down,
+            (Phase::Degraded, _) | (_, Health::Degraded) => ServiceState::Degraded,
+            (Phase::Active, Health::Up) => ServiceState::Up,
+        }
+    }
+
+    fn service(&self, name: &ServiceName, service: &Service) -> api::Service {
+        let now = SystemTime::now();
+        let since: Timestamp = self.service_since.get(name).map_or(now, |(_, since)| *since).into();
+        api::Service {
+            name: name.to_string(),
+            state: self.service_state(name),
+            health: health(self.desired.services.get(name).copied().unwrap_or(Health::Unknown)),
+            since,
+            since_seconds: since.age(now).as_secs_f64(),
+            prefixes: service.prefixes.iter().map(|prefix| self.prefix(*prefix)).collect(),
+            addresses: service.addresses.iter().map(ToString::to_string).collect(),
+            checks: service.checks.iter().filter_map(|(check, config)| self.check(name, check, config.probe.kind())).collect(),
+            drain: self.drain(name),
+        }
+    }
+
+    fn prefix(&self, prefix: Prefix) -> api::PrefixSummary {
+        let announced = self.desired.prefixes.get(&prefix).and_then(|verdict| verdict.announced.as_deref());
+        api::PrefixSummary {
+            prefix: prefix.to_string(),
+            announced: announced.is_some(),
+            notes: announced.map(notes).unwrap_or_default(),
+        }
+    }
+
+    fn check(&self, service: &ServiceName, name: &CheckName, kind: &str) -> Option<api::Check> {
+        let state = self.check_state(service, name)?;
+        let paused = (!state.enabled).then(|| self.paused_because(service));
+        Some(api::Check {
+            name: name.to_string(),
+            kind: kind.to_owned(),
+            health: health(state.health),
+            since: state.since.into(),
+            counts: state.counts,
+            paused,
+            last: state.last.map(|(outcome, at)| api::CheckAnswer {
+                health: health(outcome.health),
+                detail: outcome.detail,
+                took_seconds: outcome.took.as_secs_f64(),
+                at: at.into(),
+            }),
+            runs: state.counters.runs,
+            failures: state.counters.failures,
+            turning: state.turning,
+        })
+    }
+
+    pub(super) fn check_state(&self, service: &ServiceName, name: &CheckName) -> Option<CheckState> {
+        let checker = self.checkers.get(service)?.get(name)?;
+        let state = checker.state.borrow().clone();
+        Some(state)
+    }
+
+    pub(super) fn paused_because(&self, service: &ServiceName) -> String {
+        match self.drains.get(service).map(Drain::phase) {
+            Some(Phase::Drained) => "not checked: unbound while drained".to_owned(),
+            _ => "not checked: its address is not bound here".to_owned(),
+        }
+    }
+
+    fn drain(&self, name: &ServiceName) -> Option<api::Drain> {
+        let (order, drain) = self.drain_of(name)?;
+        Some(api::Drain {
+            phase: phase_outside(drain.phase())?,
+            since: wall(drain.since()),
+            phase_ends: drain.poll_timeout().map(wall),
+            by: order.by.clone(),
+            ordered: order.at,
+            reason: order.reason.clone(),
+            until: order.until,
+        })
+    }
+
+    fn addresses(&self) -> Vec<api::Address> {
+        let kernel = self.kernel.borrow();
+        let known = kernel.addresses.iter().map(|(address, state)| match state {
+            AddressState::Bound { owner, interface, since } => api::Address {
+                address: address.to_string(),
+                bound: true,
+                foreign: *owner == Owner::Foreign,
+                interface: Some(interface.clone()),
+                since: (*since).into(),
+                problem: None,
+            },
+            AddressState::Missing { problem, since, .. } => api::Address {
+                address: address.to_string(),
+                bound: false,
+                foreign: false,
+                interface: None,
+                since: (*since).into(),
+                problem: Some(problem.clone()),
+            },
+        });
+        known.collect()
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let kernel = self.kernel.borrow();
+        let anchors = kernel.anchor_problems();
+        self.problems.values().cloned().chain(kernel.error.clone()).chain(anchors).collect()
+    }
+}
+
+/// In one word, for the log.
+pub(super) const fn state_word(state: ServiceState) -> &'static str {
+    match state {
+        ServiceState::Unknown => "unknown",
+        ServiceState::Down => "down",
+        ServiceState::Degraded => "degraded",
+        ServiceState::Up => "up",
+        ServiceState::Draining => "draining",
+        ServiceState::Drained => "drained",
+    }
+}
+
+pub(super) const fn health(health: Health) -> api::Health {
+    match health {
+        Health::Unknown => api::Health::Unknown,
+        Health::Down => api::Health::Down,
+        Health::Degraded => api::Health::Degraded,
+        Health::Up => api::Health::Up,
+    }
+}
+
+/// What is remarkable about the attributes.
+fn notes(attributes: &Attributes) -> Vec<String> {
+    let prepend = (attributes.as_path_prepend > 0).then(|| format!("prepend {}", attributes.as_path_prepend));
+    let leaving = attributes.communities.contains(&anycast_bgp::Community::GRACEFUL_SHUTDOWN);
+    prepend.into_iter().chain(leaving.then(|| "graceful-shutdown".to_owned())).collect()
+}
+
+/// Why a prefix is, or is not, announced, in one clause.
+pub(super) fn reason(verdict: &Verdict) -> String {
+    let one = |name: &ServiceName, contribution: &Contribution| match contribution {
+        Contribution::Serves { leaving: true, .. } => format!("{name} is leaving (graceful shutdown)"),
+        Contribution::Serves { degraded: true, .. } => format!("{name} is degraded"),
+        Contribution::Serves { .. } => format!("{name} is up"),
+        Contribution::Blocked(blocker) => format!("{name} {}", blocked(blocker)),
+    };
+    let serves = |contribution: &&Contribution| matches!(contribution, Contribution::Serves { .. });
+    // With `any`, the ones that serve carry the prefix; otherwise the ones that do not are the reason.
+    let carried = verdict.announced.is_some() && verdict.combine == Combine::Any;
+    let told: Vec<String> = verdict
+        .services
+        .iter()
+        .filter(|(_, contribution)| serves(contribution) == (verdict.announced.is_some() || carried))
+        .map(|(name, contribution)| one(name, contribution))
+        .collect();
+    told.join(", ")
+}
+
+/// What is said of a service that cannot take traffic.
+pub(super) fn blocked(blocker: &Blocker) -> String {
+    match blocker {
+        Blocker::Drained => "is withdrawn for maintenance".to_owned(),
+        Blocker::NotBound(addresses) => {
+            let list: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+            format!("has no bound {}", list.join(", "))
+        }
+        Blocker::Unknown => "is not proven healthy yet".to_owned(),
+        Blocker::Down => "is down".to_owned(),
+    }
+}
+
+/// `Established` as RFC 4271 writes it.
+pub(super) const fn state_name(state: State) -> &'static str {
+    match state {
+        State::Idle => "Idle",
+        State::Connect => "Connect",
+        State::Active => "Active",
+        State::OpenSent => "OpenSent",
+        State::OpenConfirm => "OpenConfirm",
+        State::Established => "Established",
+    }
+}
+
+fn neighbor(id: &PeerId, peer: &Peer) -> api::Neighbor {
+    let state = peer.state.borrow();
+    let now = Instant::now();
+    let held = state.advertised.values().filter(|entry| entry.attributes.is_some()).count();
+    let configured = match peer.neighbor.peer_as {
+        PeerAs::Exactly(asn) => asn.to_string(),
+        PeerAs::External => "external".to_owned(),
+        PeerAs::Internal => "internal".to_owned(),
+    };
+    api::Neighbor {
+        name: id.to_string(),
+        address: peer.neighbor.address.to_string(),
+        port: peer.neighbor.port.get(),
+        asn: state.negotiated.as_ref().map_or(configured, |session| session.peer_as.to_string()),
+        state: state_name(state.state).to_owned(),
+        since: wall(state.since),
+        since_seconds: now.saturating_duration_since(state.since).as_secs_f64(),
+        routes: held,
+        unsendable: state.unsendable.iter().map(|(prefix, why)| (prefix.to_string(), why.clone())).collect(),
+        last_error: state.last_error.as_ref().map(|(error, _)| error.clone()),
+        last_error_at: state.last_error.as_ref().map(|(_, at)| wall(*at)),
+        retry_seconds: state.retry_at.map(|at| at.saturating_duration_since(now).as_secs_f64()),
+        local_address: state.local.map(|local| local.to_string()),
+        session: session(&state),
+        counters: counters(&state),
+    }
+}
+
+fn session(state: &PeerState) -> Option<api::Session> {
+    let negotiated = state.negotiated.as_ref()?;
+    Some(api::Session {
+        router_id: negotiated.peer_router_id.to_string(),
+        hold_time_seconds: u64::from(negotiated.hold_time.to_wire()),
+        keepalive_seconds: negotiated.keepalive.map_or(0.0, |time| time.as_secs_f64()),
+        families: negotiated.families.iter().map(ToString::to_string).collect(),
+        next_hops: state.next_hops.iter().map(|(family, hop)| (family.to_string(), hop.clone())).collect(),
+        capabilities_sent: negotiated.offered.iter().map(ToString::to_string).collect(),
+        capabilities_received: negotiated.received.iter().map(ToString::to_string).collect(),
+    })
+}
+
+fn counters(state: &PeerState) -> BTreeMap<String, u64> {
+    let counters = &state.counters;
+    let mut table: BTreeMap<String, u64> = [
+        ("bytes_sent", counters.bytes_sent),
+        ("bytes_received", counters.bytes_received),
+        ("established", counters.established),
+        ("prefixes_announced", counters.prefixes_announced),
+        ("prefixes_withdrawn", counters.prefixes_withdrawn),
+        ("treated_as_withdraw", counters.treated_as_withdraw),
+        ("attributes_discarded", counters.attributes_discarded),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into();
+    for (direction, messages) in [("sent", &counters.sent), ("received", &counters.received)] {
+        let kinds = [
+            ("open", messages.open),
+            ("update", messages.update),
+            ("notification", messages.notification),
+            ("keepalive", messages.keepalive),
+            ("route_refresh", messages.route_refresh),
+        ];
+        table.extend(kinds.map(|(kind, value)| (format!("{kind}_{direction}"), value)));
+    }
+    table
+}
+
+fn neighbor_routes(id: &PeerId, peer: &Peer, asn: u32) -> api::NeighborRoutes {
+    let state = peer.state.borrow();
+    api::NeighborRoutes {
+        neighbor: id.to_string(),
+        established: state.state == State::Established,
+        routes: state.advertised.iter().map(|(prefix, entry)| route(*prefix, entry, &state, asn)).collect(),
+    }
+}
+
+fn route(prefix: Prefix, entry: &Advertised, state: &PeerState, asn: u32) -> api::Route {
+    let attributes = entry.attributes.as_deref();
+    let external = state.negotiated.as_ref().is_some_and(|session| session.external);
+    let path = attributes.filter(|_| external).map(|attributes| vec![asn; usize::from(attributes.as_path_prepend) + 1]);
+    api::Route {
+        prefix: prefix.to_string(),
+        withdrawn: attributes.is_none(),
+        progress: progress(entry.progress),
+        since: wall(entry.since),
+        next_hop: attributes.and(state.next_hops.get(&prefix.family()).cloned()),
+        med: attributes.and_then(|attributes| attributes.med),
+        local_pref: attributes.filter(|_| !external).map(|attributes| attributes.local_pref.unwrap_or(100)),
+        as_path: path.unwrap_or_default(),
+        communities: attributes.map(|attributes| attributes.communities.iter().map(ToString::to_string).collect()).unwrap_or_default(),
+        large_communities: attributes
+            .map(|attributes| attributes.large_communities.iter().map(ToString::to_string).collect())
+            .unwrap_or_default(),
+    }
+}
+
+pub(super) const fn progress(progress: anycast_bgp::Progress) -> Progress {
+    match progress {
+        anycast_bgp::Progress::Queued => Progress::Queued,
+        anycast_bgp::Progress::Written => Progress::Written,
+        anycast_bgp::Progress::Acked => Progress::Acked,
+    }
+}

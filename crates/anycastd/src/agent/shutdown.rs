@@ -1,0 +1,126 @@
+//! The end of the agent: a drain of everything, fast or full, then Cease, then the addresses.
+
+use std::time::{Duration, Instant};
+
+use anycast_core::{
+    config::DrainTimes,
+    drain::{Mode, Phase},
+};
+
+use super::Agent;
+use crate::{config::ShutdownMode, peer::Peer};
+
+/// A fast end stays within 2 s: what the neighbors have not acknowledged by then, the Cease tells them.
+const FAST_WITHDRAW: Duration = Duration::from_millis(800);
+const CEASE: Duration = Duration::from_millis(800);
+const UNBIND: Duration = Duration::from_millis(300);
+/// How long a full drain waits for the acknowledgement of a neighbor that is Established and silent, past its own times.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How far the end has come.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stop {
+    mode: ShutdownMode,
+    stage: Stage,
+    /// When the next stage begins whatever is missing.
+    deadline: Instant,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
+enum Stage {
+    Withdrawing,
+    Ceasing,
+    Unbinding,
+    Over,
+}
+
+impl Agent {
+    /// Begins the end as configured; a second order makes it fast.
+    pub(crate) fn stop(&mut self, why: &str) {
+        let mode = if self.stop.is_some() { ShutdownMode::Fast } else { self.shutdown_mode() };
+        if self.stop.is_some_and(|stop| stop.mode == ShutdownMode::Fast || stop.stage != Stage::Withdrawing) {
+            return;
+        }
+        tracing::info!(?mode, "stopping: {why}");
+        self.sink.report("agent", &self.settings.core.node.name, format!("stopping: {why}"));
+        let now = Instant::now();
+        let mut longest = Duration::ZERO;
+        for (name, drain) in &mut self.drains {
+            let times = self.settings.core.services.get(name).map(|service| service.drain);
+            if mode == ShutdownMode::Fast {
+                drain.reconfigure(DrainTimes { graceful_shutdown: Duration::ZERO, linger: Duration::ZERO });
+                drain.handle_withdraw(Mode::Now, now);
+            } else {
+                drain.handle_withdraw(Mode::Graceful, now);
+                longest = longest.max(times.map_or(Duration::ZERO, |times| times.graceful_shutdown + times.linger));
+            }
+        }
+        let patience = if mode == ShutdownMode::Fast { FAST_WITHDRAW } else { longest + DRAIN_PATIENCE };
+        self.stop = Some(Stop { mode, stage: Stage::Withdrawing, deadline: now + patience });
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stop.is_some()
+    }
+
+    pub(super) fn is_unbinding(&self) -> bool {
+        self.stop.is_some_and(|stop| stop.stage >= Stage::Unbinding)
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.stop.is_some_and(|stop| stop.stage == Stage::Over)
+    }
+
+    pub(super) fn stop_timeout(&self) -> Option<Instant> {
+        let stop = self.stop?;
+        // The ends of the peers' tasks wake nobody: look again soon.
+        let soon = Instant::now() + Duration::from_millis(10);
+        Some(if stop.stage == Stage::Ceasing { stop.deadline.min(soon) } else { stop.deadline })
+    }
+
+    /// Goes on to the next stage when this one is done, or has had its time.
+    pub(super) fn advance_stop(&mut self, now: Instant) {
+        let Some(stop) = self.stop else { return };
+        let done = match stop.stage {
+            Stage::Withdrawing => self.all_withdrawn(stop.mode),
+            Stage::Ceasing => self.peers.values().chain(self.parting.iter().map(|(_, peer)| peer)).all(Peer::is_finished),
+            Stage::Unbinding => self.nothing_is_ours(),
+            Stage::Over => return,
+        };
+        if !done && now < stop.deadline {
+            return;
+        }
+        if !done {
+            tracing::warn!(stage = ?stop.stage, "gave up waiting; going on with the shutdown");
+        }
+        let (stage, patience) = match stop.stage {
+            Stage::Withdrawing => {
+                self.peers.values().for_each(|peer| peer.stop("anycastd is shutting down"));
+                (Stage::Ceasing, CEASE)
+            }
+            Stage::Ceasing => (Stage::Unbinding, UNBIND),
+            Stage::Unbinding | Stage::Over => (Stage::Over, Duration::ZERO),
+        };
+        self.stop = Some(Stop { stage, deadline: now + patience, ..stop });
+        if stage == Stage::Unbinding {
+            self.drains.values_mut().for_each(|drain| {
+                drain.reconfigure(DrainTimes { graceful_shutdown: Duration::ZERO, linger: Duration::ZERO });
+                drain.handle_withdraw(Mode::Now, now);
+            });
+        }
+        self.wake.wake();
+    }
+
+    /// A fast end is content once nobody holds anything; a full one waits out the lingering packets too.
+    fn all_withdrawn(&self, mode: ShutdownMode) -> bool {
+        self.drains.values().all(|drain| match mode {
+            ShutdownMode::Fast => matches!(drain.phase(), Phase::Lingering { .. } | Phase::Drained),
+            ShutdownMode::Drain => drain.phase() == Phase::Drained,
+        })
+    }
+
+    fn nothing_is_ours(&self) -> bool {
+        self.plan.borrow().as_deref().is_some_and(|plan| plan.addresses.is_empty() && plan.anchors.is_empty())
+            && self.kernel.borrow().nothing_is_ours()
+    }
+}

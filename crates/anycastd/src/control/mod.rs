@@ -1,0 +1,96 @@
+//! The control server: HTTP/1.1 with JSON over a Unix socket; see `anycast_api` for what travels.
+//!
+//! One task accepts, one task serves each connection; both bounded. Whoever can open the socket may read (its mode and
+//! group decide). Changing things is for root, the agent's own user and the configured operators, known by SO_PEERCRED.
+
+mod routes;
+mod socket;
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use nix::unistd::{Uid, User};
+use tokio::{net::UnixStream, sync::Semaphore};
+
+pub(crate) use self::socket::{ControlSocket, SocketError};
+use crate::agent::{Actor, Handle, OrderDesk};
+
+/// Connections at a time; more wait to be accepted.
+const CONNECTIONS: usize = 64;
+/// How long a client may take to send a request's head.
+const HEAD: Duration = Duration::from_secs(5);
+
+/// What every connection needs.
+#[derive(Clone)]
+pub(crate) struct Desk {
+    pub(crate) agent: Handle,
+    pub(crate) orders: OrderDesk,
+    pub(crate) operators: Arc<BTreeSet<u32>>,
+}
+
+/// Who is at the other end.
+#[derive(Debug, Clone)]
+struct Caller {
+    actor: Actor,
+    may_change: bool,
+}
+
+/// The users who may change things: root, our own, and those named, as far as the system knows them.
+pub(crate) fn operators(names: &[String]) -> BTreeSet<u32> {
+    let mut users = BTreeSet::from([0, nix::unistd::geteuid().as_raw()]);
+    for name in names {
+        match User::from_name(name) {
+            Ok(Some(user)) => drop(users.insert(user.uid.as_raw())),
+            Ok(None) => tracing::warn!(user = name, "control.operators names a user this system does not have"),
+            Err(error) => tracing::warn!(user = name, %error, "cannot look up a user of control.operators"),
+        }
+    }
+    users
+}
+
+/// Serves until it is dropped.
+pub(crate) async fn serve(socket: ControlSocket, desk: Desk) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let stream = match socket.accept().await {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "control socket: accept failed");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let desk = desk.clone();
+        tokio::spawn(async move {
+            connection(stream, desk).await;
+            drop(place);
+        });
+    }
+}
+
+async fn connection(stream: UnixStream, desk: Desk) {
+    let caller = match stream.peer_cred() {
+        Ok(credentials) => caller(credentials.uid(), &desk.operators),
+        Err(_) => return,
+    };
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let (desk, caller) = (desk.clone(), caller.clone());
+        async move { Ok::<_, std::convert::Infallible>(routes::answer(request, &desk, &caller).await) }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(16 * 1024)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = served.await {
+        tracing::debug!(%error, "control connection");
+    }
+}
+
+fn caller(uid: u32, operators: &BTreeSet<u32>) -> Caller {
+    let name = User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name);
+    Caller { actor: Actor(name.unwrap_or_else(|| format!("uid {uid}"))), may_change: operators.contains(&uid) }
+}

@@ -1,0 +1,234 @@
+//! One request, one answer.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anycast_api::{ErrorReply, Event, Timestamp, WaitRequest};
+use bytes::Bytes;
+use futures_util::stream;
+use http_body_util::{BodyExt, Full, Limited, StreamBody, combinators::BoxBody};
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::{Frame, Incoming},
+    header::{CONTENT_TYPE, HeaderValue},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::sync::broadcast;
+
+use super::{Caller, Desk};
+use crate::agent::Refusal;
+
+/// The largest body of a request.
+const BODY: usize = 64 * 1024;
+/// How long a client may take to send it.
+const BODY_WITHIN: Duration = Duration::from_secs(5);
+/// The longest a client may wait for a drain.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
+
+pub(super) type Answer = Response<BoxBody<Bytes, std::convert::Infallible>>;
+
+/// Why a request gets no answer of its kind.
+struct Fault {
+    status: StatusCode,
+    error: String,
+    hint: Option<String>,
+}
+
+impl Fault {
+    fn new(status: StatusCode, error: impl Into<String>) -> Self {
+        Self { status, error: error.into(), hint: None }
+    }
+}
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Self {
+        let status = match &refusal {
+            Refusal::NoSuchService { .. } | Refusal::NoSuchNeighbor { .. } | Refusal::NoSuchTarget { .. } => StatusCode::NOT_FOUND,
+            Refusal::NoServices | Refusal::Stopping => StatusCode::CONFLICT,
+            Refusal::Bad(_) => StatusCode::BAD_REQUEST,
+            Refusal::Disk(_) | Refusal::DiskHangs => StatusCode::INSUFFICIENT_STORAGE,
+            Refusal::NoAnswer(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let hint = match &refusal {
+            Refusal::Disk(_) | Refusal::DiskHangs => Some("free space on the disk of the state directory, and try again".to_owned()),
+            _ => None,
+        };
+        Self { status, error: refusal.to_string(), hint }
+    }
+}
+
+impl From<crate::agent::NoAnswer> for Fault {
+    fn from(none: crate::agent::NoAnswer) -> Self {
+        Refusal::from(none).into()
+    }
+}
+
+/// Answers one request.
+pub(super) async fn answer(request: Request<Incoming>, desk: &Desk, caller: &Caller) -> Answer {
+    match route(request, desk, caller).await {
+        Ok(answer) => answer,
+        Err(Fault { status, error, hint }) => json(status, &ErrorReply { error, hint }),
+    }
+}
+
+async fn route(request: Request<Incoming>, desk: &Desk, caller: &Caller) -> Result<Answer, Fault> {
+    let query = query(request.uri().query().unwrap_or_default())?;
+    let wanted = |key: &str| query.get(key).cloned();
+    let agent = &desk.agent;
+    let path = request.uri().path().to_owned();
+    match (request.method(), path.as_str()) {
+        (&Method::GET, "/v1/status") => good(&agent.ask(|agent| agent.status()).await?),
+        (&Method::GET, "/v1/explain") => {
+            let target = wanted("target").ok_or_else(|| Fault::new(StatusCode::BAD_REQUEST, "explain needs a target"))?;
+            good(&agent.ask(move |agent| agent.explain(&target)).await??)
+        }
+        (&Method::GET, "/v1/neighbors") => {
+            let name = wanted("name");
+            good(&agent.ask(move |agent| agent.neighbors(name.as_deref())).await??)
+        }
+        (&Method::GET, "/v1/routes") => {
+            let name = wanted("neighbor");
+            good(&agent.ask(move |agent| agent.routes(name.as_deref())).await??)
+        }
+        (&Method::GET, "/v1/events") => events(desk, wanted("since"), wanted("follow").as_deref() == Some("true")).await,
+        (&Method::POST, "/v1/withdraw") => {
+            permitted(caller)?;
+            let order = body(request).await?;
+            good(&desk.orders.withdraw(agent, order, caller.actor.clone()).await?)
+        }
+        (&Method::POST, "/v1/announce") => {
+            permitted(caller)?;
+            let order = body(request).await?;
+            good(&desk.orders.announce(agent, order, caller.actor.clone()).await?)
+        }
+        (&Method::POST, "/v1/wait") => wait(desk, body(request).await?).await,
+        _ => Err(Fault::new(StatusCode::NOT_FOUND, format!("there is no {} {path}", request.method()))),
+    }
+}
+
+fn permitted(caller: &Caller) -> Result<(), Fault> {
+    if caller.may_change {
+        return Ok(());
+    }
+    Err(Fault {
+        status: StatusCode::FORBIDDEN,
+        error: format!("{} may look, not change", caller.actor.0),
+        hint: Some("run it as root, or add the user to `control: { operators: […] }`".to_owned()),
+    })
+}
+
+async fn wait(desk: &Desk, request: WaitRequest) -> Result<Answer, Fault> {
+    let bad = || Fault::new(StatusCode::BAD_REQUEST, "timeout_seconds is from 0 to 86400");
+    let timeout = Duration::try_from_secs_f64(request.timeout_seconds).map_err(|_| bad())?;
+    if timeout > LONGEST_WAIT {
+        return Err(bad());
+    }
+    let services = request.services.clone();
+    let over = desk.agent.ask(move |agent| agent.wait(&services)).await??;
+    let _ = tokio::time::timeout(timeout, over).await;
+    let services = request.services;
+    good(&desk.agent.ask(move |agent| agent.wait_reply(&services)).await?)
+}
+
+async fn events(desk: &Desk, since: Option<String>, follow: bool) -> Result<Answer, Fault> {
+    let bad = |_| Fault::new(StatusCode::BAD_REQUEST, "since is a time such as 2026-11-23T20:16:21Z");
+    let since = since.map(|text| text.parse::<Timestamp>()).transpose().map_err(bad)?;
+    let since = since.map(Timestamp::system_time);
+    let (past, live) = desk.agent.ask(move |agent| (agent.ring().since(since), agent.ring().follow())).await?;
+    let past: String = past.iter().map(line).collect();
+    let first = stream::iter([Ok(Frame::data(Bytes::from(past)))]);
+    let body = if follow {
+        use futures_util::StreamExt;
+        StreamBody::new(first.chain(stream::unfold(live, next_line))).boxed()
+    } else {
+        StreamBody::new(first).boxed()
+    };
+    let mut answer = Response::new(body);
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+    Ok(answer)
+}
+
+type Lines = broadcast::Receiver<Event>;
+
+async fn next_line(mut live: Lines) -> Option<(Result<Frame<Bytes>, std::convert::Infallible>, Lines)> {
+    let text = match live.recv().await {
+        Ok(event) => line(&event),
+        Err(broadcast::error::RecvError::Lagged(missed)) => line(&Event {
+            id: 0,
+            at: Timestamp::now(),
+            kind: "agent".to_owned(),
+            subject: "events".to_owned(),
+            text: format!("{missed} events came too fast for this reader and are not shown"),
+        }),
+        Err(broadcast::error::RecvError::Closed) => return None,
+    };
+    Some((Ok(Frame::data(Bytes::from(text))), live))
+}
+
+fn line(event: &Event) -> String {
+    let mut text = serde_json::to_string(event).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+async fn body<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Fault> {
+    let read = Limited::new(request.into_body(), BODY).collect();
+    let late = |_| Fault::new(StatusCode::REQUEST_TIMEOUT, "the request's body did not come");
+    let broken = |error| Fault::new(StatusCode::BAD_REQUEST, format!("the request's body: {error}"));
+    let bytes = tokio::time::timeout(BODY_WITHIN, read).await.map_err(late)?.map_err(broken)?.to_bytes();
+    serde_json::from_slice(&bytes).map_err(|error| Fault::new(StatusCode::BAD_REQUEST, format!("the request's body: {error}")))
+}
+
+fn good<T: Serialize>(value: &T) -> Result<Answer, Fault> {
+    Ok(json(StatusCode::OK, value))
+}
+
+fn json<T: Serialize>(status: StatusCode, value: &T) -> Answer {
+    let mut text = serde_json::to_vec(value).unwrap_or_default();
+    text.push(b'\n');
+    let mut answer = Response::new(Full::new(Bytes::from(text)).boxed());
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
+}
+
+/// The pairs of a query string, percent-decoded.
+fn query(text: &str) -> Result<BTreeMap<String, String>, Fault> {
+    let pairs = text.split('&').filter(|pair| !pair.is_empty());
+    let decoded = pairs.map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        Some((percent_decode(key)?, percent_decode(value)?))
+    });
+    decoded.collect::<Option<_>>().ok_or_else(|| Fault::new(StatusCode::BAD_REQUEST, "the query cannot be decoded"))
+}
+
+fn percent_decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'%' => {
+                let digits = [rest.next()?, rest.next()?];
+                u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
+            }
+            b'+' => b' ',
+            byte => byte,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_decoded() {
+        let good = query("target=203.0.113.0%2F24&x=a+b&flag").map_err(|fault| fault.error).unwrap();
+        assert_eq!(good["target"], "203.0.113.0/24");
+        assert_eq!(good["x"], "a b");
+        assert_eq!(good["flag"], "");
+        for bad in ["a=%", "a=%2", "a=%zz", "a=%ff", "%+1=x"] {
+            assert!(query(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The Unix socket in the file system: made with its mode and group, and removed at the end.
+
+use std::{
+    io,
+    os::unix::fs::{FileTypeExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use nix::{
+    sys::stat::{Mode, umask},
+    unistd::{Group, chown},
+};
+use tokio::net::{UnixListener, UnixStream};
+
+/// Group members may read; see [`super`] for who may change things.
+const MODE: u32 = 0o660;
+
+/// Why there is no control socket.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SocketError {
+    #[error("control socket {path}: {source}")]
+    Io { path: PathBuf, source: io::Error },
+    #[error("control socket {path}: another program answers there; name another with `control: {{ socket: … }}`")]
+    InUse { path: PathBuf },
+    #[error("control socket {path}: something that is no socket is in its place; move it away")]
+    NoSocket { path: PathBuf },
+    #[error("control.group: this system has no group `{name}`; create it (`groupadd --system {name}`), or leave the key out")]
+    NoGroup { name: String },
+    #[error("control socket {path}: cannot be given to group {group}: {source}")]
+    Group { path: PathBuf, group: String, source: nix::Error },
+}
+
+/// The listening socket; its file goes with it.
+#[derive(Debug)]
+pub(crate) struct ControlSocket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl ControlSocket {
+    /// Takes the place of a socket that nobody answers at any more.
+    pub(crate) async fn bind(path: &Path, group: Option<&str>) -> Result<Self, SocketError> {
+        let fail = |source| SocketError::Io { path: path.to_owned(), source };
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(fail)?;
+        }
+        clear(path).await?;
+        // The file must never be there with a wider mode, not even for a moment.
+        let before = umask(Mode::from_bits_truncate(0o777 & !MODE));
+        let listener = UnixListener::bind(path);
+        umask(before);
+        let socket = Self { listener: listener.map_err(fail)?, path: path.to_owned() };
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(MODE)).map_err(fail)?;
+        if let Some(name) = group {
+            let found = Group::from_name(name).map_err(|errno| fail(errno.into()))?;
+            let found = found.ok_or_else(|| SocketError::NoGroup { name: name.to_owned() })?;
+            chown(path, None, Some(found.gid)).map_err(|source| SocketError::Group {
+                path: path.to_owned(),
+                group: name.to_owned(),
+                source,
+            })?;
+        }
+        Ok(socket)
+    }
+
+    pub(super) async fn accept(&self) -> io::Result<UnixStream> {
+        self.listener.accept().await.map(|(stream, _)| stream)
+    }
+}
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Removes what a killed agent left; never something that answers or is no socket.
+async fn clear(path: &Path) -> Result<(), SocketError> {
+    let Ok(found) = std::fs::symlink_metadata(path) else { return Ok(()) };
+    if !found.file_type().is_socket() {
+        return Err(SocketError::NoSocket { path: path.to_owned() });
+    }
+    match UnixStream::connect(path).await {
+        Ok(_) => Err(SocketError::InUse { path: path.to_owned() }),
+        Err(_) => std::fs::remove_file(path).map_err(|source| SocketError::Io { path: path.to_owned(), source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn it_is_made_with_its_mode_and_removed() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("run/control.sock");
+        let socket = ControlSocket::bind(&path, None).await.unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, MODE);
+        assert!(matches!(ControlSocket::bind(&path, None).await, Err(SocketError::InUse { .. })));
+        drop(socket);
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_dead_socket_is_replaced_and_a_file_is_not() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("control.sock");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        assert!(path.exists(), "left behind, as by a kill -9");
+        drop(ControlSocket::bind(&path, None).await.unwrap());
+        std::fs::write(&path, "mine").unwrap();
+        assert!(matches!(ControlSocket::bind(&path, None).await, Err(SocketError::NoSocket { .. })));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+    }
+
+    #[tokio::test]
+    async fn a_group_that_does_not_exist_is_named() {
+        let home = tempfile::tempdir().unwrap();
+        let error = ControlSocket::bind(&home.path().join("s"), Some("no-such-group")).await.unwrap_err();
+        assert!(error.to_string().contains("groupadd --system no-such-group"), "{error}");
+    }
+}

@@ -1,0 +1,112 @@
+//! The HTTP listener: `/metrics`, `/healthz`, `/readyz`. Read-only.
+
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use anycast_api::{ServiceState, Status};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::Incoming,
+    header::{CONTENT_TYPE, HeaderValue},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{net::TcpListener, sync::Semaphore};
+
+use crate::{agent::Handle, metrics};
+
+/// Connections at a time; more wait to be accepted.
+const CONNECTIONS: usize = 32;
+/// A connection's whole life: a scraper that keeps it open longer dials again.
+const LIFE: Duration = Duration::from_secs(60);
+const HEAD: Duration = Duration::from_secs(5);
+
+type Answer = Response<Full<Bytes>>;
+
+/// Takes the address.
+///
+/// # Errors
+/// What the kernel says, such as that the address is in use.
+pub(crate) async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address).await
+}
+
+/// Serves until it is dropped.
+pub(crate) async fn serve(listener: TcpListener, agent: Handle, instruments: metrics::Instruments) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "http listener: accept failed");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let (agent, instruments) = (agent.clone(), instruments.clone());
+        tokio::spawn(async move {
+            let service = service_fn(move |request: Request<Incoming>| {
+                let (agent, instruments) = (agent.clone(), instruments.clone());
+                async move { Ok::<_, Infallible>(answer(request.method(), request.uri().path(), &agent, &instruments).await) }
+            });
+            let served = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD)
+                .max_buf_size(16 * 1024)
+                .serve_connection(TokioIo::new(stream), service);
+            let _ = tokio::time::timeout(LIFE, served).await;
+            drop(place);
+        });
+    }
+}
+
+async fn answer(method: &Method, path: &str, agent: &Handle, instruments: &metrics::Instruments) -> Answer {
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        return text(StatusCode::METHOD_NOT_ALLOWED, "read-only: GET and HEAD\n".to_owned());
+    }
+    if !matches!(path, "/metrics" | "/healthz" | "/readyz") {
+        return text(StatusCode::NOT_FOUND, "there is /metrics, /healthz and /readyz\n".to_owned());
+    }
+    let Ok((status, dropped)) = agent.ask(|agent| (agent.status(), agent.dropped_happenings())).await else {
+        return text(StatusCode::SERVICE_UNAVAILABLE, "the decision loop does not answer\n".to_owned());
+    };
+    match path {
+        "/healthz" => text(StatusCode::OK, "ok\n".to_owned()),
+        "/readyz" => ready(&status),
+        _ => {
+            let mut answer = text(StatusCode::OK, instruments.render(&status, dropped));
+            let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+            answer.headers_mut().insert(CONTENT_TYPE, kind);
+            answer
+        }
+    }
+}
+
+/// Ready: every service is decided, every address bound, a neighbor listens, and the agent is not ending.
+fn ready(status: &Status) -> Answer {
+    let mut missing = Vec::new();
+    if status.stopping {
+        missing.push("the agent is stopping".to_owned());
+    }
+    let undecided = status.services.iter().filter(|service| service.state == ServiceState::Unknown);
+    missing.extend(undecided.map(|service| format!("service {} is not decided yet", service.name)));
+    let unbound = status.addresses.iter().filter(|address| !address.bound);
+    missing.extend(unbound.map(|address| format!("address {} is not bound", address.address)));
+    if !status.neighbors.iter().any(|neighbor| neighbor.state == "Established") {
+        missing.push("no neighbor is Established".to_owned());
+    }
+    match missing.is_empty() {
+        true => text(StatusCode::OK, "ready\n".to_owned()),
+        false => text(StatusCode::SERVICE_UNAVAILABLE, missing.join("\n") + "\n"),
+    }
+}
+
+fn text(status: StatusCode, text: String) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::from(text)));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    answer
+}

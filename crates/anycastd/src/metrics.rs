@@ -1,0 +1,157 @@
+//! What Prometheus scrapes. Gauges and counters are drawn from the status at each scrape, so that they cannot disagree
+//! with it; only what has no place in the status (times of checks) is kept here.
+
+use anycast_api::{Health, ServiceState, Status};
+use prometheus::{Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
+
+/// Check times from a hundred microseconds to ten seconds.
+const BUCKETS: [f64; 11] = [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0];
+
+/// The metrics that live as long as the agent.
+#[derive(Debug, Clone)]
+pub(crate) struct Instruments {
+    registry: Registry,
+    check_seconds: HistogramVec,
+}
+
+impl Instruments {
+    /// # Errors
+    /// When two metrics share a name: a fault of ours.
+    pub(crate) fn new() -> prometheus::Result<Self> {
+        let options = HistogramOpts::new("anycastd_check_duration_seconds", "How long a run of a check took.");
+        let check_seconds = HistogramVec::new(options.buckets(BUCKETS.to_vec()), &["service", "check"])?;
+        let registry = Registry::new();
+        registry.register(Box::new(check_seconds.clone()))?;
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        Ok(Self { registry, check_seconds })
+    }
+
+    /// Where a check notes its times.
+    pub(crate) fn check_time(&self, service: &str, check: &str) -> prometheus::Histogram {
+        self.check_seconds.with_label_values(&[service, check])
+    }
+
+    /// The text format, version 0.0.4.
+    pub(crate) fn render(&self, status: &Status, dropped_events: u64) -> String {
+        let mut buffer = Vec::new();
+        let encoder = TextEncoder::new();
+        let drawn = drawn(status, dropped_events).map(|registry| registry.gather()).unwrap_or_else(|error| {
+            tracing::warn!(%error, "metrics");
+            Vec::new()
+        });
+        let _ = encoder.encode(&drawn, &mut buffer);
+        let _ = encoder.encode(&self.registry.gather(), &mut buffer);
+        String::from_utf8_lossy(&buffer).into_owned()
+    }
+}
+
+/// A registry for one scrape.
+struct Drawing(Registry);
+
+impl Drawing {
+    fn gauge(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<GaugeVec> {
+        let gauge = GaugeVec::new(Opts::new(name, help), labels)?;
+        self.0.register(Box::new(gauge.clone()))?;
+        Ok(gauge)
+    }
+
+    fn counter(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
+        let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
+        self.0.register(Box::new(counter.clone()))?;
+        Ok(counter)
+    }
+}
+
+fn drawn(status: &Status, dropped_events: u64) -> prometheus::Result<Registry> {
+    let drawing = Drawing(Registry::new());
+    draw_agent(&drawing, status, dropped_events)?;
+    draw_services(&drawing, status)?;
+    draw_neighbors(&drawing, status)?;
+    Ok(drawing.0)
+}
+
+fn draw_agent(drawing: &Drawing, status: &Status, dropped_events: u64) -> prometheus::Result<()> {
+    let build = drawing.gauge("anycastd_build_info", "The version of the agent; always 1.", &["version"])?;
+    build.with_label_values(&[status.version.as_str()]).set(1.0);
+    let labels = ["node", "region", "country", "asn"];
+    let node = drawing.gauge("anycastd_node_info", "Who this node is; always 1.", &labels)?;
+    let (region, country) = (status.region.clone().unwrap_or_default(), status.country.clone().unwrap_or_default());
+    node.with_label_values(&[&status.node, &region, &country, &status.asn.to_string()]).set(1.0);
+    let healthy = drawing.gauge("anycastd_healthy", "Whether all is as configured.", &[])?;
+    healthy.with_label_values::<&str>(&[]).set(flag(status.healthy));
+    let problems = drawing.gauge("anycastd_problems", "What is wrong with the agent itself; see `anycastctl status`.", &[])?;
+    problems.with_label_values::<&str>(&[]).set(status.problems.len() as f64);
+    let dropped = drawing.counter("anycastd_events_dropped_total", "Events that came too fast to be kept.", &[])?;
+    dropped.with_label_values::<&str>(&[]).inc_by(dropped_events);
+    let bound = drawing.gauge("anycastd_address_bound", "Whether the kernel answers for the address.", &["address"])?;
+    let foreign = drawing.gauge("anycastd_address_foreign", "Whether somebody else put the address there.", &["address"])?;
+    for address in &status.addresses {
+        bound.with_label_values(&[&address.address]).set(flag(address.bound));
+        foreign.with_label_values(&[&address.address]).set(flag(address.foreign));
+    }
+    Ok(())
+}
+
+fn draw_services(drawing: &Drawing, status: &Status) -> prometheus::Result<()> {
+    let state = drawing.gauge("anycastd_service_state", "1 for the state the service is in.", &["service", "state"])?;
+    let announced = drawing.gauge("anycastd_prefix_announced", "Whether the prefix is to be announced.", &["prefix", "service"])?;
+    let labels = ["service", "check"];
+    let up = drawing.gauge("anycastd_check_up", "Whether the check counts as good (degraded included).", &labels)?;
+    let runs = drawing.counter("anycastd_check_runs_total", "Runs begun.", &labels)?;
+    let failures = drawing.counter("anycastd_check_failures_total", "Runs that failed.", &labels)?;
+    for service in &status.services {
+        for (name, known) in STATES {
+            state.with_label_values(&[service.name.as_str(), name]).set(flag(service.state == known));
+        }
+        for prefix in &service.prefixes {
+            announced.with_label_values(&[&prefix.prefix, &service.name]).set(flag(prefix.announced));
+        }
+        for check in &service.checks {
+            let labels = [&service.name, &check.name];
+            up.with_label_values(&labels).set(flag(matches!(check.health, Health::Up | Health::Degraded)));
+            runs.with_label_values(&labels).inc_by(check.runs);
+            failures.with_label_values(&labels).inc_by(check.failures);
+        }
+    }
+    Ok(())
+}
+
+const STATES: [(&str, ServiceState); 6] = [
+    ("unknown", ServiceState::Unknown),
+    ("down", ServiceState::Down),
+    ("degraded", ServiceState::Degraded),
+    ("up", ServiceState::Up),
+    ("draining", ServiceState::Draining),
+    ("drained", ServiceState::Drained),
+];
+
+fn draw_neighbors(drawing: &Drawing, status: &Status) -> prometheus::Result<()> {
+    let labels = ["neighbor"];
+    let established = drawing.gauge("anycastd_neighbor_established", "Whether the session is Established.", &labels)?;
+    let routes = drawing.gauge("anycastd_neighbor_routes", "Prefixes the neighbor holds from us.", &labels)?;
+    let unsendable = drawing.gauge("anycastd_neighbor_unsendable_routes", "Prefixes the neighbor cannot be told.", &labels)?;
+    let sessions = drawing.counter("anycastd_neighbor_sessions_total", "Times the session became Established.", &labels)?;
+    let messages = drawing.counter("anycastd_neighbor_messages_total", "BGP messages.", &["neighbor", "type", "direction"])?;
+    let bytes = drawing.counter("anycastd_neighbor_bytes_total", "Octets of BGP.", &["neighbor", "direction"])?;
+    let broken = drawing.counter("anycastd_neighbor_updates_treated_as_withdraw_total", "Received UPDATEs that were malformed (RFC 7606).", &labels)?;
+    for neighbor in &status.neighbors {
+        let name = neighbor.name.as_str();
+        let count = |key: &str| neighbor.counters.get(key).copied().unwrap_or_default();
+        established.with_label_values(&[name]).set(flag(neighbor.state == "Established"));
+        routes.with_label_values(&[name]).set(neighbor.routes as f64);
+        unsendable.with_label_values(&[name]).set(neighbor.unsendable.len() as f64);
+        sessions.with_label_values(&[name]).inc_by(count("established"));
+        broken.with_label_values(&[name]).inc_by(count("treated_as_withdraw"));
+        for direction in ["sent", "received"] {
+            bytes.with_label_values(&[name, direction]).inc_by(count(&format!("bytes_{direction}")));
+            for kind in ["open", "update", "notification", "keepalive", "route_refresh"] {
+                messages.with_label_values(&[name, kind, direction]).inc_by(count(&format!("{kind}_{direction}")));
+            }
+        }
+    }
+    Ok(())
+}
+
+const fn flag(value: bool) -> f64 {
+    if value { 1.0 } else { 0.0 }
+}

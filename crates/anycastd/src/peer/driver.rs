@@ -1,0 +1,326 @@
+//! The loop that moves bytes between one socket and one session.
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anycast_bgp::{Action, Advertised, Event, Prefix, Routes, Session};
+use anycast_core::{PeerId, config::Neighbor};
+use bytes::{Buf, Bytes};
+use tokio::{io::Interest, net::TcpStream, sync::watch};
+use tokio_util::sync::CancellationToken;
+
+use super::{PeerState, socket};
+use crate::signal::{Sink, Wake};
+
+/// How long a NOTIFICATION may take to leave before the connection is closed under it.
+const FAREWELL: Duration = Duration::from_millis(500);
+/// How soon after a write the kernel is first asked what is acknowledged; doubled up to [`ACK_SLOWEST`].
+const ACK_FIRST: Duration = Duration::from_micros(500);
+const ACK_SLOWEST: Duration = Duration::from_millis(50);
+/// One read; many small messages fit.
+const READ_SIZE: usize = 64 * 1024;
+
+/// What a driver is made of.
+pub(super) struct Parts {
+    pub(super) id: PeerId,
+    pub(super) neighbor: Neighbor,
+    pub(super) session: Session,
+    pub(super) routes: watch::Receiver<Arc<Routes>>,
+    pub(super) farewell: watch::Receiver<String>,
+    pub(super) stop: CancellationToken,
+    pub(super) state: watch::Sender<PeerState>,
+    pub(super) wake: Wake,
+    pub(super) sink: Sink,
+}
+
+type Dial = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
+
+/// The transport of the session, as far as it has come.
+enum Link {
+    None,
+    Dialling(Dial),
+    Open(Connection),
+}
+
+struct Connection {
+    stream: TcpStream,
+    /// The rest of the message that is being written.
+    unsent: Bytes,
+    /// What the kernel had not seen acknowledged when it was last asked.
+    unacked: usize,
+    /// When it is asked again, and how long it was left alone before.
+    ask: Option<(Instant, Duration)>,
+}
+
+pub(super) struct Driver {
+    parts: Parts,
+    link: Link,
+    buffer: Vec<u8>,
+    /// The set of routes the session has.
+    taken: Arc<Routes>,
+    stopping: bool,
+}
+
+/// What ended a wait.
+enum Step {
+    Dialled(io::Result<TcpStream>),
+    Ready(io::Result<tokio::io::Ready>),
+    Timeout,
+    Routes,
+    Stop,
+}
+
+impl Driver {
+    pub(super) fn new(parts: Parts) -> Self {
+        let taken = parts.routes.borrow().clone();
+        Self { parts, link: Link::None, buffer: vec![0; READ_SIZE], taken, stopping: false }
+    }
+
+    /// Runs until told to stop. Cancel safe in the sense that a drop closes the connection.
+    pub(super) async fn run(mut self) {
+        loop {
+            self.act().await;
+            self.write();
+            self.publish();
+            if self.stopping && matches!(self.link, Link::None) {
+                return;
+            }
+            let step = self.wait().await;
+            self.handle(step);
+        }
+    }
+
+    /// Does what the session asks for, until it asks for nothing more.
+    async fn act(&mut self) {
+        while let Some(action) = self.parts.session.poll_action() {
+            match action {
+                Action::Connect => {
+                    tracing::debug!("dialling");
+                    self.link = Link::Dialling(Box::pin(socket::dial(self.parts.neighbor.clone())));
+                }
+                Action::Close => self.close().await,
+            }
+        }
+    }
+
+    /// Lets the NOTIFICATION out, then closes; bounded.
+    async fn close(&mut self) {
+        let Link::Open(mut connection) = std::mem::replace(&mut self.link, Link::None) else { return };
+        let session = &mut self.parts.session;
+        let farewell = async {
+            loop {
+                if connection.unsent.is_empty() {
+                    let Some(message) = session.poll_transmit(Instant::now()) else { break };
+                    connection.unsent = message;
+                }
+                if connection.stream.writable().await.is_err() {
+                    break;
+                }
+                match connection.stream.try_write(&connection.unsent) {
+                    Ok(bytes) => connection.unsent.advance(bytes),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(_) => break,
+                }
+            }
+        };
+        let _ = tokio::time::timeout(FAREWELL, farewell).await;
+        socket::close(connection.stream).await;
+    }
+
+    /// Writes what the session has to say until the kernel takes no more.
+    fn write(&mut self) {
+        let Link::Open(connection) = &mut self.link else { return };
+        loop {
+            let now = Instant::now();
+            if connection.unsent.is_empty() {
+                let Some(message) = self.parts.session.poll_transmit(now) else { break };
+                connection.unsent = message;
+            }
+            match connection.stream.try_write(&connection.unsent) {
+                Ok(bytes) => {
+                    connection.unsent.advance(bytes);
+                    self.parts.session.handle_written(bytes, now);
+                    connection.ask = Some((now + ACK_FIRST, ACK_FIRST));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                // The next read sees the same fault, with what the neighbor said before it.
+                Err(_) => break,
+            }
+        }
+    }
+
+    async fn wait(&mut self) -> Step {
+        let timeout = [self.parts.session.poll_timeout(), self.ask_at()].into_iter().flatten().min();
+        let timeout = async move {
+            match timeout {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        let transport = async {
+            match &mut self.link {
+                Link::None => std::future::pending().await,
+                Link::Dialling(dial) => Step::Dialled(dial.await),
+                Link::Open(connection) => {
+                    let write = if connection.unsent.is_empty() { Interest::READABLE } else { Interest::READABLE.add(Interest::WRITABLE) };
+                    Step::Ready(connection.stream.ready(write).await)
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.parts.stop.cancelled(), if !self.stopping => Step::Stop,
+            Ok(()) = self.parts.routes.changed() => Step::Routes,
+            () = timeout => Step::Timeout,
+            step = transport => step,
+        }
+    }
+
+    fn ask_at(&self) -> Option<Instant> {
+        match &self.link {
+            Link::Open(connection) => connection.ask.map(|(at, _)| at),
+            Link::None | Link::Dialling(_) => None,
+        }
+    }
+
+    fn handle(&mut self, step: Step) {
+        let now = Instant::now();
+        match step {
+            Step::Dialled(result) => self.handle_dialled(result, now),
+            Step::Ready(Ok(ready)) => {
+                if ready.is_readable() || ready.is_read_closed() || ready.is_error() {
+                    self.read(now);
+                }
+            }
+            Step::Ready(Err(error)) => self.lost(Some(error.to_string()), now),
+            Step::Timeout => {
+                self.ask(now);
+                self.parts.session.handle_timeout(now);
+            }
+            Step::Routes => {
+                self.taken = self.parts.routes.borrow_and_update().clone();
+                self.parts.session.set_routes((*self.taken).clone(), now);
+            }
+            Step::Stop => {
+                self.stopping = true;
+                let farewell = self.parts.farewell.borrow().clone();
+                if matches!(self.link, Link::Dialling(_)) {
+                    self.link = Link::None;
+                }
+                self.parts.session.shutdown(&farewell, now);
+            }
+        }
+    }
+
+    fn handle_dialled(&mut self, result: io::Result<TcpStream>, now: Instant) {
+        self.link = Link::None;
+        let open = result.and_then(|stream| Ok((stream.local_addr()?, stream.peer_addr()?, stream)));
+        match open {
+            Ok((local, remote, stream)) => {
+                let ipv6 = socket::interface_ipv6(local.ip().to_canonical());
+                self.link = Link::Open(Connection { stream, unsent: Bytes::new(), unacked: 0, ask: None });
+                self.parts.session.handle_connected(local, remote, ipv6, now);
+            }
+            Err(error) => self.parts.session.handle_closed(Some(socket::in_words(&error)), now),
+        }
+    }
+
+    /// Reads once: a flood must not starve what is to be written.
+    fn read(&mut self, now: Instant) {
+        let Link::Open(connection) = &mut self.link else { return };
+        match connection.stream.try_read(&mut self.buffer) {
+            Ok(0) => self.lost(None, now),
+            Ok(bytes) => self.parts.session.handle_bytes(self.buffer.get(..bytes).unwrap_or_default(), now),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => self.lost(Some(error.to_string()), now),
+        }
+    }
+
+    fn lost(&mut self, error: Option<String>, now: Instant) {
+        self.link = Link::None;
+        self.parts.session.handle_closed(error, now);
+    }
+
+    /// Asks the kernel what the neighbor's TCP has acknowledged, less and less often while nothing moves.
+    fn ask(&mut self, now: Instant) {
+        let Link::Open(connection) = &mut self.link else { return };
+        let Some((_, pause)) = connection.ask.filter(|(at, _)| *at <= now) else { return };
+        let Some(unacked) = socket::unacked(&connection.stream) else { return };
+        self.parts.session.handle_unacked(unacked, now);
+        let pause = if unacked == connection.unacked { (pause * 2).min(ACK_SLOWEST) } else { ACK_FIRST };
+        connection.unacked = unacked;
+        connection.ask = (unacked > 0).then(|| (now + pause, pause));
+    }
+
+    /// Tells the agent what changed.
+    fn publish(&mut self) {
+        let mut moved = false;
+        let mut advertised = false;
+        while let Some(event) = self.parts.session.poll_event() {
+            match event {
+                Event::Established => {
+                    moved = true;
+                    tracing::info!("established");
+                    self.parts.sink.report("neighbor", &self.parts.id, "Established");
+                }
+                Event::Down(reason) => {
+                    moved = true;
+                    if !self.stopping {
+                        tracing::warn!(%reason, "session down");
+                    }
+                    self.parts.sink.report("neighbor", &self.parts.id, format!("down: {reason}"));
+                }
+                Event::Advertised => advertised = true,
+            }
+        }
+        let local = match &self.link {
+            Link::Open(connection) => connection.stream.local_addr().ok(),
+            Link::None | Link::Dialling(_) => None,
+        };
+        let old = self.parts.state.borrow().clone();
+        let session = &self.parts.session;
+        let mut new = state_with(session, local, self.taken.clone(), old.advertised.clone());
+        if advertised || moved {
+            new.advertised = Arc::new(session.advertised().clone());
+        }
+        let taken = !Arc::ptr_eq(&old.routes, &new.routes);
+        let matters = advertised || moved || taken || old.state != new.state || old.unsendable != new.unsendable;
+        self.parts.state.send_replace(new);
+        if matters {
+            self.parts.wake.wake();
+        }
+    }
+}
+
+/// All that is to be known of a session.
+pub(super) fn state_of(session: &Session, local: Option<SocketAddr>, routes: Arc<Routes>) -> PeerState {
+    state_with(session, local, routes, Arc::new(session.advertised().clone()))
+}
+
+fn state_with(
+    session: &Session,
+    local: Option<SocketAddr>,
+    routes: Arc<Routes>,
+    advertised: Arc<BTreeMap<Prefix, Advertised>>,
+) -> PeerState {
+    PeerState {
+        state: session.state(),
+        since: session.state_since(),
+        routes,
+        advertised,
+        unsendable: session.unsent().iter().map(|(prefix, why)| (*prefix, why.to_string())).collect(),
+        last_error: session.last_error().map(ToString::to_string).zip(session.last_error_at()),
+        retry_at: session.next_dial(),
+        local,
+        negotiated: session.negotiated().cloned(),
+        next_hops: session.next_hops(),
+        counters: *session.counters(),
+    }
+}

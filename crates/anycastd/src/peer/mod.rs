@@ -1,0 +1,142 @@
+//! One task per neighbor: it drives a [`Session`] and owns its socket.
+//!
+//! State goes out by `watch` ([`PeerState`]), the whole set of desired routes comes in by `watch`. Ends when told to, after
+//! a Cease. Dropping it at any await closes the connection; no state is lost that the session does not own.
+
+mod driver;
+mod socket;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::Arc,
+    time::Instant,
+};
+
+use anycast_bgp::{Advertised, Counters, Family, Negotiated, PeerConfig, Prefix, Routes, Session, State};
+use anycast_core::{Config, PeerId, config::Neighbor};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::signal::{Sink, Wake};
+
+/// What is known of a neighbor, as of now.
+#[derive(Debug, Clone)]
+pub(crate) struct PeerState {
+    /// The state of RFC 4271.
+    pub(crate) state: State,
+    /// Since when.
+    pub(crate) since: Instant,
+    /// The set of routes the session works towards: the last that was taken.
+    pub(crate) routes: Arc<Routes>,
+    /// What it holds from us, or is being told.
+    pub(crate) advertised: Arc<BTreeMap<Prefix, Advertised>>,
+    /// What it should hold and cannot be given, in words.
+    pub(crate) unsendable: BTreeMap<Prefix, String>,
+    /// Why the last session or attempt ended.
+    pub(crate) last_error: Option<(String, Instant)>,
+    /// When it is dialled again.
+    pub(crate) retry_at: Option<Instant>,
+    /// Our end of the connection.
+    pub(crate) local: Option<SocketAddr>,
+    /// What the session agreed on.
+    pub(crate) negotiated: Option<Negotiated>,
+    /// The next hop of each family, in words.
+    pub(crate) next_hops: BTreeMap<Family, String>,
+    /// Counts.
+    pub(crate) counters: Counters,
+}
+
+/// The handle of a running task.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) neighbor: Neighbor,
+    pub(crate) session: PeerConfig,
+    pub(crate) state: watch::Receiver<PeerState>,
+    routes: watch::Sender<Arc<Routes>>,
+    /// Every prefix of the sets that were given and that the task has not shown to have taken yet.
+    in_flight: BTreeSet<Prefix>,
+    stop: CancellationToken,
+    farewell: watch::Sender<String>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Peer {
+    /// Starts the task; it dials at once.
+    pub(crate) fn start(config: &Config, id: &PeerId, neighbor: &Neighbor, seed: u64, wake: Wake, sink: Sink) -> Self {
+        let session = session_config(config, neighbor, seed);
+        let core = Session::new(session.clone(), Instant::now());
+        let (routes, routes_seen) = watch::channel(Arc::new(Routes::new()));
+        let (farewell, farewell_seen) = watch::channel(String::new());
+        let (state, state_seen) = watch::channel(driver::state_of(&core, None, routes_seen.borrow().clone()));
+        let stop = CancellationToken::new();
+        let driver = driver::Driver::new(driver::Parts {
+            id: id.clone(),
+            neighbor: neighbor.clone(),
+            session: core,
+            routes: routes_seen,
+            farewell: farewell_seen,
+            stop: stop.clone(),
+            state,
+            wake,
+            sink,
+        });
+        let span = tracing::info_span!("neighbor", name = %id, address = %neighbor.address);
+        let task = tokio::spawn(tracing::Instrument::instrument(driver.run(), span));
+        Self { neighbor: neighbor.clone(), session, state: state_seen, routes, in_flight: BTreeSet::new(), stop, farewell, task }
+    }
+
+    /// The whole set it should hold.
+    pub(crate) fn set_routes(&mut self, desired: &Routes) {
+        if **self.routes.borrow() == *desired {
+            return;
+        }
+        self.in_flight.extend(desired.keys().copied());
+        self.routes.send_replace(Arc::new(desired.clone()));
+    }
+
+    /// Every prefix an Established neighbor holds, or may hold: what it was told, and what the task may be telling it
+    /// at this moment.
+    pub(crate) fn held(&mut self) -> BTreeSet<Prefix> {
+        let state = self.state.borrow_and_update();
+        if Arc::ptr_eq(&state.routes, &self.routes.borrow()) {
+            self.in_flight.clear();
+        }
+        if state.state != State::Established {
+            return BTreeSet::new();
+        }
+        let working_towards = state.routes.keys().filter(|_| !self.in_flight.is_empty());
+        state.advertised.keys().chain(&self.in_flight).chain(working_towards).copied().collect()
+    }
+
+    /// Ends the session with Cease/2 and this text (RFC 9003), then the task.
+    pub(crate) fn stop(&self, farewell: &str) {
+        self.farewell.send_replace(farewell.to_owned());
+        self.stop.cancel();
+    }
+
+    /// Whether the task has ended.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.task.is_finished()
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What the session of `neighbor` is told; equal settings keep a session over a reload, so the seed must be stable.
+pub(crate) fn session_config(config: &Config, neighbor: &Neighbor, seed: u64) -> PeerConfig {
+    PeerConfig {
+        local_as: config.asn,
+        router_id: config.router_id,
+        peer_as: neighbor.peer_as,
+        hold_time: neighbor.hold_time,
+        families: neighbor.families.clone(),
+        next_hop_ipv4: neighbor.next_hop_ipv4,
+        next_hop_ipv6: neighbor.next_hop_ipv6,
+        seed,
+    }
+}

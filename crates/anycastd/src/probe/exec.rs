@@ -1,0 +1,287 @@
+//! A program says how the service is, by the monitoring-plugins convention: 0 up, 1 degraded, anything else down.
+//!
+//! It runs without a shell, in a process group of its own, with nothing on stdin, no descriptor but the three, a small
+//! environment and no ambient capabilities. Its group does not outlive the run: what it left behind is killed when it
+//! ends, and all of it at the timeout. Whoever leaves the group (setsid) is out of reach, but cannot hold the run up.
+
+mod output;
+
+use std::{
+    ffi::OsString,
+    io,
+    os::{fd::OwnedFd, unix::process::ExitStatusExt},
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use anycast_core::{Health, config::ExecProbe};
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
+use rustix::process::{PidfdFlags, pidfd_open};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    process::{Child, Command},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task,
+    time::{Instant, timeout, timeout_at},
+};
+
+use self::output::Output;
+use super::{Finding, words};
+
+/// Between TERM and KILL.
+const GRACE: Duration = Duration::from_millis(200);
+/// How long a killed program may take to be gone; one in the kernel's uninterruptible sleep takes longer.
+const REAP: Duration = Duration::from_millis(500);
+/// How long output is awaited once the program is gone: somebody else may hold the pipe for ever.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+/// The longest a run lasts beyond its timeout.
+#[cfg_attr(not(test), allow(dead_code, reason = "stated for the documentation, and for the tests that hold it to it"))]
+pub(super) const OVERRUN: Duration = GRACE.saturating_add(REAP).saturating_add(LAST_WORDS);
+
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const DEFAULT_LANG: &str = "C.UTF-8";
+
+/// An exec check, made ready.
+#[derive(Debug)]
+pub(super) struct ExecProber {
+    command: Arc<Launch>,
+    /// Held until the program is reaped: one that cannot be killed, or hangs in being started, is not started again.
+    slot: Arc<Semaphore>,
+}
+
+/// What is started.
+#[derive(Debug, Clone)]
+struct Launch {
+    command: Vec<String>,
+    environment: Vec<(&'static str, OsString)>,
+}
+
+impl ExecProber {
+    pub(super) fn new(config: &ExecProbe) -> Self {
+        let inherited = |name, default: &str| (name, std::env::var_os(name).unwrap_or_else(|| default.into()));
+        let environment = vec![inherited("PATH", DEFAULT_PATH), inherited("LANG", DEFAULT_LANG)];
+        let command = Arc::new(Launch { command: config.command.clone(), environment });
+        Self { command, slot: Arc::new(Semaphore::new(1)) }
+    }
+
+    pub(super) fn set_names(&mut self, service: &str, check: &str) {
+        let launch = Arc::make_mut(&mut self.command);
+        launch.environment.push(("ANYCASTD_SERVICE", service.into()));
+        launch.environment.push(("ANYCASTD_CHECK", check.into()));
+    }
+
+    pub(super) async fn run(&self, limit: Duration) -> Finding {
+        let deadline = Instant::now() + limit;
+        let Ok(permit) = self.slot.clone().try_acquire_owned() else {
+            return Finding::down(format!("the last run of {} has not ended yet", self.command.program()));
+        };
+        let mut running = match timeout_at(deadline, self.start(permit)).await {
+            Ok(Ok(running)) => running,
+            Ok(Err(finding)) => return finding,
+            Err(_) => return Finding::down(format!("not started within {}", words::time(limit))),
+        };
+        match timeout_at(deadline, running.ended()).await {
+            Ok(Ok(())) => running.conclude().await,
+            Ok(Err(error)) => Finding::fault("cannot watch the program", &error),
+            Err(_) => running.stop(limit).await,
+        }
+    }
+
+    /// On a thread that may block: the program's file system may hang. When the run is dropped meanwhile, what the thread
+    /// comes back with is dropped too, and killed by that.
+    async fn start(&self, permit: OwnedSemaphorePermit) -> Result<Running, Finding> {
+        let launch = self.command.clone();
+        match task::spawn_blocking(move || launch.start(permit)).await {
+            Ok(started) => started,
+            Err(error) => Err(Finding::unknown(format!("cannot start a program: {error}"))),
+        }
+    }
+}
+
+impl Launch {
+    fn program(&self) -> &str {
+        self.command.first().map_or("", String::as_str)
+    }
+
+    fn start(&self, permit: OwnedSemaphorePermit) -> Result<Running, Finding> {
+        // Ambient capabilities belong to the thread, and are only there for programs it starts. The agent's own
+        // capabilities are not touched by this.
+        rustix::thread::clear_ambient_capability_set()
+            .map_err(|error| Finding::unknown(format!("cannot drop ambient capabilities: {error}")))?;
+        let file = self.file();
+        let mut child = Command::new(&file)
+            .args(self.command.iter().skip(1))
+            .env_clear()
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| self.cannot_run(&file, &error))?;
+        let unwatched =
+            |error: io::Error| Finding::unknown(format!("cannot watch a program: {}", words::fault(&error)));
+        let id = child.id().and_then(|id| i32::try_from(id).ok()).unwrap_or_default();
+        let group = Group::led_by(id);
+        let exit = watch(id).map_err(unwatched)?;
+        let output = Output::of(&mut child);
+        Ok(Running { group, child, exit, output, _permit: permit })
+    }
+
+    /// The search of PATH is done here: the standard library's own, with a changed environment, would fork the whole
+    /// agent instead of spawning, and hand a file that is no program to a shell.
+    fn file(&self) -> PathBuf {
+        let program = self.program();
+        if program.contains('/') {
+            return program.into();
+        }
+        let path = self.environment.iter().find(|(name, _)| *name == "PATH").map(|(_, value)| value.as_os_str());
+        std::env::split_paths(path.unwrap_or_default())
+            .map(|directory| directory.join(program))
+            .find(|file| file.is_file())
+            .unwrap_or_else(|| Path::new("/nonexistent").join(program))
+    }
+
+    fn cannot_run(&self, file: &Path, error: &io::Error) -> Finding {
+        let program = self.program();
+        let why = match error.kind() {
+            io::ErrorKind::NotFound if file.exists() => "its interpreter is missing".to_owned(),
+            io::ErrorKind::NotFound if !program.contains('/') => "not found in PATH".to_owned(),
+            _ => words::fault(error),
+        };
+        // Permission is asked of the file here, not of the network: that it is missing is no trouble of the agent.
+        let denied = error.kind() == io::ErrorKind::PermissionDenied;
+        let ours = words::is_ours(error) && !denied;
+        let detail = format!("cannot run {program}: {why}");
+        if ours { Finding::unknown(detail) } else { Finding::down(detail) }
+    }
+}
+
+/// A program under way. Dropped, all its group is killed; the runtime reaps it.
+#[derive(Debug)]
+struct Running {
+    /// Before the child, so that it is dropped before it: while the child is not reaped its number is its own.
+    group: Group,
+    child: Child,
+    /// Readable when the program has ended; reaping is left to us, see [`reap`](Self::reap).
+    exit: AsyncFd<OwnedFd>,
+    output: Output,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Running {
+    /// Waits for the end of the program and takes its output meanwhile, so that it does not block on a full pipe.
+    async fn ended(&mut self) -> io::Result<()> {
+        let Self { exit, output, .. } = self;
+        let reading = async {
+            output.read_to_end().await;
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            ready = exit.readable() => ready.map(drop),
+            () = reading => Ok(()),
+        }
+    }
+
+    /// The program has ended by itself.
+    async fn conclude(mut self) -> Finding {
+        match self.reap() {
+            Ok(status) => {
+                let _ = timeout(LAST_WORDS, self.output.read_to_end()).await;
+                verdict(status, self.output.first_line().as_deref())
+            }
+            Err(error) => Finding::fault("cannot reap the program", &error),
+        }
+    }
+
+    /// The program takes too long.
+    async fn stop(mut self, limit: Duration) -> Finding {
+        let late = format!("timed out after {}", words::time(limit));
+        if !self.killed().await {
+            // It keeps its slot until it is gone.
+            task::spawn(async move {
+                if self.ended().await.is_ok() {
+                    let _ = self.reap();
+                }
+            });
+            return Finding::down(format!("{late}; cannot be killed"));
+        }
+        let _ = self.reap();
+        let said = self.output.first_line().map(|line| format!("; it said: {line}")).unwrap_or_default();
+        Finding::down(format!("{late}; killed{said}"))
+    }
+
+    async fn killed(&mut self) -> bool {
+        self.group.signal(Signal::SIGTERM);
+        if let Ok(Ok(())) = timeout(GRACE, self.ended()).await {
+            return true;
+        }
+        self.group.signal(Signal::SIGKILL);
+        matches!(timeout(REAP, self.ended()).await, Ok(Ok(())))
+    }
+
+    /// Kills what is left of the group, then reaps its leader: in this order, because until then the leader's number, dead
+    /// as it is, cannot become that of somebody else's group.
+    fn reap(&mut self) -> io::Result<ExitStatus> {
+        self.group.signal(Signal::SIGKILL);
+        let status = self.child.try_wait()?.ok_or_else(|| io::Error::other("it has not ended"))?;
+        self.group.forget();
+        Ok(status)
+    }
+}
+
+/// The process group of a child that has not been reaped.
+#[derive(Debug)]
+struct Group(Option<Pid>);
+
+impl Group {
+    /// No program has a number below 2: 0 and 1 would mean our own group and everybody.
+    fn led_by(id: i32) -> Self {
+        Self((id > 1).then(|| Pid::from_raw(id)))
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = self.0 {
+            // ESRCH: nobody left. EPERM: it runs as another user; the caller sees that it does not end.
+            let _ = killpg(group, signal);
+        }
+    }
+
+    fn forget(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.signal(Signal::SIGKILL);
+    }
+}
+
+/// A pidfd: unlike a wait, it tells of the end without reaping.
+#[allow(deprecated, reason = "the successor is unsafe for types that can swap their descriptor; an OwnedFd cannot")]
+fn watch(id: i32) -> io::Result<AsyncFd<OwnedFd>> {
+    let pid = rustix::process::Pid::from_raw(id).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+    AsyncFd::with_interest(pidfd_open(pid, PidfdFlags::empty())?, Interest::READABLE)
+}
+
+fn verdict(status: ExitStatus, said: Option<&str>) -> Finding {
+    let (health, what) = match (status.code(), status.signal()) {
+        (Some(0), _) => (Health::Up, "exit 0".to_owned()),
+        (Some(1), _) => (Health::Degraded, "exit 1".to_owned()),
+        (Some(code), _) => (Health::Down, format!("exit {code}")),
+        (None, Some(signal)) => (Health::Down, format!("killed by signal {signal}")),
+        (None, None) => (Health::Down, status.to_string()),
+    };
+    let detail = said.map_or_else(|| what.clone(), |line| format!("{what}: {line}"));
+    Finding { health, detail }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,261 @@
+use std::{collections::BTreeSet, fs};
+
+use anycast_core::Outcome;
+use nix::sys::signal::kill;
+
+use super::{
+    super::testing::{AMPLE, SHORT, alone, exec, run, shell},
+    *,
+};
+
+fn check(outcome: &Outcome, health: Health, words: &str) {
+    assert_eq!((outcome.health, outcome.detail.as_str()), (health, words));
+}
+
+/// Waits for something that must come true, and takes its time on a busy machine.
+async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + AMPLE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Whether a process is there and not dead; nobody may reap orphans here.
+fn lives(pid: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat"))
+        .ok()
+        .and_then(|stat| stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()))
+        .is_some_and(|state| !matches!(state, 'Z' | 'X'))
+}
+
+/// The number in a file, once a program has written it.
+async fn pid_in(file: &Path) -> i32 {
+    let read = || fs::read_to_string(file).ok().filter(|text| text.ends_with('\n'))?.trim().parse::<i32>().ok();
+    eventually("the program tells its number", || read().is_some()).await;
+    read().unwrap()
+}
+
+#[tokio::test]
+async fn the_exit_code_decides_and_the_first_line_is_kept() {
+    let cases = [
+        ("exit 0", Health::Up, "exit 0"),
+        ("echo 'OK - load 0.1|load1=0.1;8;16'; echo more", Health::Up, "exit 0: OK - load 0.1|load1=0.1;8;16"),
+        ("echo; echo '  WARNING'; exit 1", Health::Degraded, "exit 1: WARNING"),
+        ("echo 'DISK CRITICAL - 95%'; exit 2", Health::Down, "exit 2: DISK CRITICAL - 95%"),
+        ("echo UNKNOWN >&2; exit 3", Health::Down, "exit 3: UNKNOWN"),
+        ("echo err >&2; echo out; exit 3", Health::Down, "exit 3: out"),
+        ("exit 77", Health::Down, "exit 77"),
+        ("kill -9 $$", Health::Down, "killed by signal 9"),
+        ("echo bye; kill -TERM $$", Health::Down, "killed by signal 15: bye"),
+        ("printf 'a\\033[2Jb'", Health::Up, "exit 0: a\\u{1b}[2Jb"),
+        ("head -c 300000 /dev/zero | tr '\\0' x; exit 2", Health::Down, &format!("exit 2: {}…", "x".repeat(191))),
+        ("head -c 300000 /dev/zero >&2; exit 0", Health::Up, &format!("exit 0: {}…", "\\u{0}".repeat(38))),
+        ("yes | head -n 100000", Health::Up, "exit 0: y"),
+    ];
+    for (script, health, words) in cases {
+        check(&run(&shell(script), AMPLE).await, health, words);
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_run_is_down() {
+    let directory = tempfile::tempdir().unwrap();
+    let script = directory.path().join("check");
+    let path = script.to_str().unwrap();
+    fs::write(&script, "#!/nonexistent/interpreter\n").unwrap();
+    check(&run(&exec(&[path]), AMPLE).await, Health::Down, &format!("cannot run {path}: permission denied"));
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(&script, mode).unwrap();
+    check(&run(&exec(&[path]), AMPLE).await, Health::Down, &format!("cannot run {path}: its interpreter is missing"));
+    check(&run(&exec(&["/no/such"]), AMPLE).await, Health::Down, "cannot run /no/such: no such file");
+    let words = "cannot run no-such-program-anywhere: not found in PATH";
+    check(&run(&exec(&["no-such-program-anywhere"]), AMPLE).await, Health::Down, words);
+    fs::write(&script, "exit 0\n").unwrap();
+    check(&run(&exec(&[path]), AMPLE).await, Health::Down, &format!("cannot run {path}: exec format error"));
+}
+
+#[tokio::test]
+async fn a_program_is_found_in_the_path_and_sees_a_small_world() {
+    let prober = exec(&["sh", "-c", "env | grep -vE '^(PWD|SHLVL|_|OLDPWD)=' | cut -d= -f1 | sort | tr '\\n' ' '"]);
+    check(&run(&prober, AMPLE).await, Health::Up, "exit 0: LANG PATH");
+    let prober = shell("echo $ANYCASTD_SERVICE/$ANYCASTD_CHECK").named("dns", "load");
+    check(&run(&prober, AMPLE).await, Health::Up, "exit 0: dns/load");
+    let prober = shell("set -- $(cat /proc/$$/stat); test $5 = $$ && cat && echo leads");
+    check(&run(&prober, AMPLE).await, Health::Up, "exit 0: leads");
+}
+
+#[tokio::test]
+async fn no_descriptor_of_ours_is_passed_on() {
+    let _ours = fs::File::open("/dev/null").unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("pid");
+    let prober = shell(&format!("echo $$ >{}; exec sleep 1000", file.display()));
+    let look = async {
+        let pid = pid_in(&file).await;
+        let name = || fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        eventually("the shell has become sleep", || name() == "sleep\n").await;
+        let held = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+        held.map(|descriptor| descriptor.file_name().into_string().unwrap()).collect::<BTreeSet<_>>()
+    };
+    let held = tokio::select! {
+        outcome = prober.run(AMPLE) => panic!("{outcome:?}"),
+        held = look => held,
+    };
+    // Whoever started these tests may have left descriptors open for everybody.
+    let mut expected = passed_on_to_everybody();
+    expected.extend(["0", "1", "2"].map(str::to_owned));
+    assert_eq!(held, expected);
+}
+
+/// Our descriptors without FD_CLOEXEC.
+fn passed_on_to_everybody() -> BTreeSet<String> {
+    let cloexec = |info: &str| {
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap().trim();
+        u32::from_str_radix(flags, 8).unwrap() & 0o2_000_000 != 0
+    };
+    let infos = fs::read_dir("/proc/self/fdinfo").unwrap().flatten();
+    let open = infos.filter(|info| fs::read_to_string(info.path()).is_ok_and(|info| !cloexec(&info)));
+    open.map(|info| info.file_name().into_string().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn the_timeout_kills_program_and_descendants() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("pid");
+    let path = file.display();
+    let cases = [
+        format!("sleep 1000 & echo $! >{path}; echo waiting; wait"),
+        format!(
+            "trap '' TERM; (trap '' TERM; while :; do sleep 0.05; done) & echo $! >{path}; echo waiting; while :; do sleep 0.05; done"
+        ),
+        format!("sleep 1000 & echo $! >{path}; echo waiting; kill -STOP $$"),
+        format!("sleep 1000 & echo $! >{path}; echo waiting; yes"),
+    ];
+    for script in cases {
+        let _ = fs::remove_file(&file);
+        let prober = shell(&script);
+        // Long enough for the shell to have begun, even here and now.
+        let timeout = Duration::from_secs(1);
+        let outcome = run(&prober, timeout).await;
+        check(&outcome, Health::Down, "timed out after 1 s; killed; it said: waiting");
+        assert!(outcome.took < timeout + OVERRUN + AMPLE);
+        let pid = pid_in(&file).await;
+        eventually("the descendant is dead", || !lives(pid)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_program_leaves_in_its_group_is_killed() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("pid");
+    let script = format!("sleep 1000 & echo $! >{}; echo done", file.display());
+    check(&run(&shell(&script), AMPLE).await, Health::Up, "exit 0: done");
+    let pid = pid_in(&file).await;
+    eventually("the survivor is dead", || !lives(pid)).await;
+}
+
+#[tokio::test]
+async fn a_daemon_that_holds_stdout_does_not_hold_us() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("pid");
+    // The program ends only when the daemon has left its group, or it would be killed with it.
+    let daemon = format!("echo $$ >{}; exec sleep 1000", file.display());
+    let script = format!("setsid sh -c '{daemon}' & while ! [ -s {} ]; do sleep 0.01; done; echo done", file.display());
+    check(&run(&shell(&script), AMPLE).await, Health::Up, "exit 0: done");
+    let pid = pid_in(&file).await;
+    assert!(lives(pid), "out of reach, as documented");
+    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+}
+
+#[tokio::test]
+async fn a_dropped_run_kills_its_program() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("pid");
+    let prober = shell(&format!("sleep 1000 & echo $! >{}; wait", file.display()));
+    let pid = tokio::select! {
+        outcome = prober.run(AMPLE) => panic!("{outcome:?}"),
+        pid = pid_in(&file) => pid,
+    };
+    eventually("the descendant is dead", || !lives(pid)).await;
+    // And the check can run again.
+    let outcome = run(&prober, SHORT).await;
+    assert!(outcome.detail.starts_with("timed out after 300 ms; killed"), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn never_two_programs_of_one_check() {
+    let prober = ExecProber::new(&ExecProbe { command: vec!["/bin/true".to_owned()] });
+    let unkillable = prober.slot.clone().try_acquire_owned().unwrap();
+    assert_eq!(prober.run(AMPLE).await, Finding::down("the last run of /bin/true has not ended yet"));
+    drop(unkillable);
+    assert_eq!(prober.run(AMPLE).await, Finding::up("exit 0"));
+}
+
+#[test]
+fn no_command_is_down_and_no_panic() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    assert_eq!(runtime.block_on(exec(&[]).run(AMPLE)).health, Health::Down);
+}
+
+#[test]
+fn runs_leave_neither_zombie_nor_descriptor() {
+    alone(module_path!(), "many_runs");
+}
+
+#[tokio::test]
+#[ignore = "run alone, by another test"]
+async fn many_runs() {
+    let probers = [exec(&["/bin/true"]), shell("exit 2"), shell("sleep 1000 & exit 0"), exec(&["/no/such"])];
+    let slow = shell("sleep 1000 & sleep 1000");
+    // The first run leaves what the runtime keeps for good: its signal pipe and the like.
+    run(&probers[0], AMPLE).await;
+    let (descriptors, mut wave) = (open_descriptors(), 0);
+    while wave < 50 {
+        for prober in &probers {
+            run(prober, AMPLE).await;
+        }
+        wave += 1;
+    }
+    for _ in 0..10 {
+        run(&slow, Duration::from_millis(10)).await;
+        // And some that nobody waits for.
+        let _ = timeout(Duration::from_millis(10), slow.run(AMPLE)).await;
+    }
+    eventually("every child is reaped", || children().is_empty()).await;
+    eventually("every descriptor is closed", || open_descriptors() <= descriptors).await;
+}
+
+fn open_descriptors() -> usize {
+    fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// Children of every thread, the dead ones too.
+fn children() -> BTreeSet<String> {
+    let tasks = fs::read_dir("/proc/self/task").unwrap().flatten();
+    let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+    lists.flat_map(|list| list.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+#[test]
+fn ambient_capabilities_are_not_passed_on() {
+    use rustix::thread::{
+        CapabilitySet, capabilities, capability_is_in_ambient_set, configure_capability_in_ambient_set,
+        set_capabilities,
+    };
+
+    let thread = std::thread::spawn(|| {
+        let mut sets = capabilities(None).unwrap();
+        sets.inheritable |= CapabilitySet::NET_RAW;
+        let raised = set_capabilities(None, sets)
+            .and_then(|()| configure_capability_in_ambient_set(CapabilitySet::NET_RAW, true));
+        if raised.is_err() {
+            return; // Without the capability there is nothing to pass on.
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let outcome = runtime.block_on(run(&shell("grep CapAmb /proc/self/status"), AMPLE));
+        check(&outcome, Health::Up, "exit 0: CapAmb:\\t0000000000000000");
+        assert!(capability_is_in_ambient_set(CapabilitySet::NET_RAW).unwrap(), "the agent keeps its own");
+    });
+    thread.join().unwrap();
+}

@@ -1,0 +1,106 @@
+//! Asks a service how it is: one [`Prober`] per check, one question per run.
+//!
+//! A prober owns no task. A run is one future that ends by itself: at its timeout, or for a program that has to be killed
+//! within [`exec::OVERRUN`] after it. Dropping the future ends the run: its connection closes, its program is killed with
+//! all its process group, and the runtime reaps it. Only a name lookup that the resolver does not give back, and a
+//! program that cannot be killed, outlive their run; each prober has at most one of them.
+
+mod exec;
+mod http;
+mod tcp;
+mod tls;
+mod words;
+
+use std::time::{Duration, Instant};
+
+use anycast_core::{Health, Outcome, config::ProbeConfig};
+
+use self::{exec::ExecProber, http::HttpProber, tcp::TcpProber};
+
+/// Keeps deadlines within what a clock can hold.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What one check asks, made ready.
+#[derive(Debug)]
+pub(crate) struct Prober {
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Tcp(TcpProber),
+    Http(Box<HttpProber>),
+    Exec(ExecProber),
+}
+
+impl Prober {
+    /// Reads the trusted certificates, where there are any to read; what is wrong with them is the outcome of every run
+    /// until it is mended.
+    pub(crate) fn new(config: &ProbeConfig) -> Self {
+        let kind = match config {
+            ProbeConfig::Tcp(config) => Kind::Tcp(TcpProber::new(config)),
+            ProbeConfig::Http(config) => Kind::Http(Box::new(HttpProber::new(config))),
+            ProbeConfig::Exec(config) => Kind::Exec(ExecProber::new(config)),
+        };
+        Self { kind }
+    }
+
+    /// Tells a program for whom it runs, in `ANYCASTD_SERVICE` and `ANYCASTD_CHECK`.
+    pub(crate) fn named(mut self, service: &str, check: &str) -> Self {
+        if let Kind::Exec(exec) = &mut self.kind {
+            exec.set_names(service, check);
+        }
+        self
+    }
+
+    /// One run. Cancel safe: nothing of it goes on when the future is dropped, but for what the module's head names.
+    pub(crate) async fn run(&self, timeout: Duration) -> Outcome {
+        let started = Instant::now();
+        let timeout = timeout.min(LONGEST);
+        let finding = match &self.kind {
+            Kind::Tcp(tcp) => tcp.run(timeout).await,
+            Kind::Http(http) => http.run(timeout).await,
+            Kind::Exec(exec) => exec.run(timeout).await,
+        };
+        Outcome { health: finding.health, detail: words::line(&finding.detail), took: started.elapsed() }
+    }
+}
+
+/// What a run saw, before it is made fit for a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Finding {
+    health: Health,
+    detail: String,
+}
+
+impl Finding {
+    fn up(detail: impl Into<String>) -> Self {
+        Self { health: Health::Up, detail: detail.into() }
+    }
+
+    fn down(detail: impl Into<String>) -> Self {
+        Self { health: Health::Down, detail: detail.into() }
+    }
+
+    /// The run could not be done, and says nothing about the service.
+    fn unknown(detail: impl Into<String>) -> Self {
+        Self { health: Health::Unknown, detail: detail.into() }
+    }
+
+    /// A failed system call, judged by whose trouble it is.
+    fn fault(doing: &str, error: &std::io::Error) -> Self {
+        let health = if words::is_ours(error) { Health::Unknown } else { Health::Down };
+        Self { health, detail: format!("{doing}: {}", words::fault(error)) }
+    }
+
+    /// Several failures as one: it takes a single proof that the service is bad.
+    fn join(failures: &[Self]) -> Self {
+        let proven = failures.iter().any(|failure| failure.health == Health::Down);
+        let details: Vec<&str> = failures.iter().map(|failure| failure.detail.as_str()).collect();
+        let health = if proven { Health::Down } else { Health::Unknown };
+        Self { health, detail: details.join("; ") }
+    }
+}
+
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,82 @@
+//! A TCP connection is accepted by each address.
+//!
+//! The connection ends with a FIN, as a client's would. A reset (SO_LINGER 0) would spare the TIME_WAIT, but servers log
+//! it as an error, and one that comes before their accept() can hide that they hang. The ports last: TIME_WAIT holds one
+//! per address and port probed, so a check every 10 ms keeps 6,000 of some 28,000, and on the loopback, where services
+//! are, the kernel takes them again after a second (`tcp_tw_reuse` 2, its default).
+
+use std::{
+    io::{Error, ErrorKind},
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use anycast_core::config::TcpProbe;
+use futures_util::future::join_all;
+use tokio::{net::TcpStream, time};
+
+use super::{Finding, words};
+
+#[derive(Debug)]
+pub(super) struct TcpProber {
+    addresses: Vec<SocketAddr>,
+}
+
+impl TcpProber {
+    pub(super) fn new(config: &TcpProbe) -> Self {
+        Self { addresses: config.addresses.clone() }
+    }
+
+    /// All at once: a slow address must not use up the time of the next.
+    pub(super) async fn run(&self, timeout: Duration) -> Finding {
+        let tries = join_all(self.addresses.iter().map(|address| accepts(*address, timeout))).await;
+        let mut slowest = None;
+        let mut failures = Vec::new();
+        for (address, result) in self.addresses.iter().zip(tries) {
+            match result {
+                Ok(took) => slowest = slowest.max(Some((took, *address))),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        match slowest {
+            _ if !failures.is_empty() => Finding::join(&failures),
+            Some((took, address)) if self.addresses.len() == 1 => {
+                Finding::up(format!("{address} accepted in {}", words::took(took)))
+            }
+            Some((took, address)) => Finding::up(format!(
+                "all {} addresses accepted, {address} last, in {}",
+                self.addresses.len(),
+                words::took(took)
+            )),
+            None => Finding::unknown("no address to connect to"),
+        }
+    }
+}
+
+/// Connects, within the timeout.
+pub(super) async fn connect(address: SocketAddr, timeout: Duration) -> Result<TcpStream, Finding> {
+    match time::timeout(timeout, TcpStream::connect(address)).await {
+        Ok(Ok(stream)) => refuse_self(stream),
+        Ok(Err(error)) => Err(error),
+        Err(_) => return Err(Finding::down(format!("connect {address}: no answer within {}", words::time(timeout)))),
+    }
+    .map_err(|error| Finding::fault(&format!("connect {address}"), &error))
+}
+
+async fn accepts(address: SocketAddr, timeout: Duration) -> Result<Duration, Finding> {
+    let started = Instant::now();
+    connect(address, timeout).await?;
+    Ok(started.elapsed())
+}
+
+/// Where nobody listens on a local port of the ephemeral range, the kernel may choose that very port as the source: the
+/// SYN then meets its own socket, and TCP connects it to itself (RFC 9293 §3.5, simultaneous open).
+fn refuse_self(stream: TcpStream) -> std::io::Result<TcpStream> {
+    if stream.local_addr()? == stream.peer_addr()? {
+        return Err(Error::from(ErrorKind::ConnectionRefused));
+    }
+    Ok(stream)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,121 @@
+//! What the tests of all kinds of probe share.
+
+use std::{net::SocketAddr, process::Command, time::Duration};
+
+use anycast_core::{
+    Health, Outcome,
+    config::{ExecProbe, HttpProbe, HttpTarget, ProbeConfig, TcpProbe, TlsOptions},
+};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+use super::Prober;
+
+/// No test waits for as long, unless it fails.
+pub(super) const AMPLE: Duration = Duration::from_secs(20);
+/// For a run that is to time out.
+pub(super) const SHORT: Duration = Duration::from_millis(300);
+
+pub(super) fn http(address: SocketAddr) -> HttpProbe {
+    HttpProbe {
+        url: format!("http://{address}/healthz?full=1"),
+        tls: None,
+        target: HttpTarget::Address(address),
+        authority: address.to_string(),
+        path: "/healthz?full=1".to_owned(),
+        expect_status: vec![200..=299],
+        expect_body: None,
+    }
+}
+
+pub(super) fn exec(command: &[&str]) -> Prober {
+    Prober::new(&ProbeConfig::Exec(ExecProbe { command: command.iter().map(|&part| part.to_owned()).collect() }))
+}
+
+pub(super) fn shell(script: &str) -> Prober {
+    exec(&["/bin/sh", "-c", script])
+}
+
+pub(super) fn tcp(addresses: &[SocketAddr]) -> Prober {
+    Prober::new(&ProbeConfig::Tcp(TcpProbe { addresses: addresses.to_vec() }))
+}
+
+/// Runs it, and holds it to its timeout with much to spare for a busy machine.
+pub(super) async fn run(prober: &Prober, timeout: Duration) -> Outcome {
+    let outcome = tokio::time::timeout(timeout + AMPLE, prober.run(timeout)).await.expect("a run ends by itself");
+    assert!(outcome.detail.chars().count() <= 200 && !outcome.detail.chars().any(char::is_control), "{outcome:?}");
+    outcome
+}
+
+/// An address where nobody listens.
+pub(super) async fn nobody() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+}
+
+/// A listener that does not accept, with its queue full: a SYN to it is not answered.
+pub(super) struct Deaf {
+    pub(super) address: SocketAddr,
+    _listener: TcpListener,
+    _queue: Vec<TcpStream>,
+}
+
+impl Deaf {
+    pub(super) async fn new() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut queue = Vec::new();
+        while let Ok(Ok(stream)) = tokio::time::timeout(SHORT, TcpStream::connect(address)).await {
+            queue.push(stream);
+            assert!(queue.len() < 100, "the queue never fills");
+        }
+        Self { address, _listener: listener, _queue: queue }
+    }
+}
+
+/// Runs an ignored test of this binary in a process of its own, where nothing else opens descriptors or starts programs.
+pub(super) fn alone(module: &str, name: &str) {
+    let module = module.split_once("::").expect("within a crate").1;
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", &format!("{module}::{name}"), "--ignored", "--nocapture", "--test-threads=1"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}\n{errors}");
+}
+
+#[test]
+fn out_of_descriptors_proves_nothing() {
+    alone(module_path!(), "out_of_descriptors");
+}
+
+#[tokio::test]
+#[ignore = "run alone, by another test"]
+async fn out_of_descriptors() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let secure =
+        HttpProbe { tls: Some(TlsOptions { name: "x".to_owned(), ca_file: None, verify: false }), ..http(address) };
+    let probers = [
+        tcp(&[address]),
+        Prober::new(&ProbeConfig::Http(http(address))),
+        Prober::new(&ProbeConfig::Http(secure)),
+        exec(&["/bin/true"]),
+    ];
+    let limits = getrlimit(Resource::Nofile);
+    let held: Vec<_> = {
+        setrlimit(Resource::Nofile, Rlimit { current: Some(64), ..limits }).unwrap();
+        std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect()
+    };
+    for prober in &probers {
+        let outcome = run(prober, AMPLE).await;
+        assert_eq!(outcome.health, Health::Unknown, "{prober:?}: {outcome:?}");
+        assert!(outcome.detail.contains("too many open files"), "{outcome:?}");
+    }
+    drop(held);
+    setrlimit(Resource::Nofile, limits).unwrap();
+    assert_eq!(run(&probers[0], AMPLE).await.health, Health::Up);
+    assert_eq!(run(&probers[3], AMPLE).await.health, Health::Up);
+}

@@ -1,0 +1,204 @@
+use std::{net::SocketAddr, path::PathBuf};
+
+use anycast_core::{
+    Health, Outcome,
+    config::{HttpProbe, ProbeConfig},
+};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
+use rustls::{ServerConfig, pki_types::PrivateKeyDer};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+use tokio_rustls::TlsAcceptor;
+
+use super::{
+    super::{
+        Prober,
+        testing::{AMPLE, SHORT, http, run},
+    },
+    *,
+};
+
+/// A certificate authority, with its certificate in a file.
+struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    directory: TempDir,
+}
+
+impl Authority {
+    fn new(name: &str) -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("ca.pem"), issuer.pem()).unwrap();
+        Self { issuer, directory }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.directory.path().join("ca.pem")
+    }
+
+    /// Serves with a certificate for these names and years.
+    async fn serve(&self, names: &[&str], years: (i32, i32)) -> SocketAddr {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        params.not_before = date_time_ymd(years.0, 1, 1);
+        params.not_after = date_time_ymd(years.1, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+            .unwrap();
+        accept(TlsAcceptor::from(Arc::new(config))).await
+    }
+}
+
+async fn accept(acceptor: TlsAcceptor) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") && stream.read_buf(&mut request).await.unwrap_or(0) > 0 {}
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    address
+}
+
+fn https(address: SocketAddr, options: TlsOptions) -> Prober {
+    Prober::new(&ProbeConfig::Http(HttpProbe {
+        tls: Some(options),
+        expect_body: Some("ok".to_owned()),
+        ..http(address)
+    }))
+}
+
+async fn ask(address: SocketAddr, name: &str, ca_file: Option<PathBuf>, verify: bool) -> Outcome {
+    run(&https(address, TlsOptions { name: name.to_owned(), ca_file, verify }), AMPLE).await
+}
+
+const GOOD: (i32, i32) = (2000, 4000);
+
+#[tokio::test]
+async fn a_good_certificate_is_up() {
+    let authority = Authority::new("ours");
+    let address = authority.serve(&["www.example.net", "127.0.0.1"], GOOD).await;
+    for name in ["www.example.net", "127.0.0.1"] {
+        let outcome = ask(address, name, Some(authority.file()), true).await;
+        assert_eq!(outcome.health, Health::Up, "{outcome:?}");
+        assert!(outcome.detail.starts_with("status 200, body has \"ok\", in "), "{outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_bad_certificate_is_down_unless_nothing_is_verified() {
+    let (authority, stranger) = (Authority::new("ours"), Authority::new("stranger"));
+    let ours = Some(authority.file());
+    let cases = [
+        (authority.serve(&["b.example.net"], GOOD).await, &ours, "certificate not valid for name a.example.net"),
+        (authority.serve(&["a.example.net"], (2000, 2001)).await, &ours, "certificate expired"),
+        (authority.serve(&["a.example.net"], (3000, 3001)).await, &ours, "certificate not valid yet"),
+        (stranger.serve(&["a.example.net"], GOOD).await, &ours, "certificate from an unknown issuer"),
+    ];
+    for (address, ca_file, words) in cases {
+        let outcome = ask(address, "a.example.net", ca_file.clone(), true).await;
+        assert_eq!((outcome.health, outcome.detail.as_str()), (Health::Down, words));
+        let outcome = ask(address, "a.example.net", None, false).await;
+        assert_eq!(outcome.health, Health::Up, "{outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_systems_roots_do_not_vouch_for_a_stranger() {
+    let address = Authority::new("ours").serve(&["a.example.net"], GOOD).await;
+    let outcome = ask(address, "a.example.net", None, true).await;
+    let words = outcome.detail.as_str();
+    match outcome.health {
+        Health::Unknown => assert_eq!(words, "this system has no trusted certificates"),
+        health => assert_eq!((health, words), (Health::Down, "certificate from an unknown issuer")),
+    }
+}
+
+#[tokio::test]
+async fn trouble_with_the_ca_file_proves_nothing_until_it_is_mended() {
+    let authority = Authority::new("ours");
+    let address = authority.serve(&["a.example.net"], GOOD).await;
+    let file = authority.directory.path().join("later.pem");
+    let shown = file.display().to_string();
+    let options = TlsOptions { name: "a.example.net".to_owned(), ca_file: Some(file.clone()), verify: true };
+    let prober = https(address, options);
+
+    let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let cases: [(Option<&str>, String); 3] = [
+        (None, format!("cannot read {shown}: no such file")),
+        (Some("# nothing\n"), format!("{shown} holds no certificate")),
+        (Some(broken), format!("{shown} holds an unusable certificate")),
+    ];
+    for (text, words) in cases {
+        if let Some(text) = text {
+            std::fs::write(&file, text).unwrap();
+        }
+        let outcome = run(&prober, AMPLE).await;
+        assert_eq!(outcome.health, Health::Unknown);
+        let start: String = words.chars().take(150).collect();
+        assert!(outcome.detail.starts_with(&start), "{outcome:?}");
+    }
+    std::fs::copy(authority.file(), &file).unwrap();
+    assert_eq!(run(&prober, AMPLE).await.health, Health::Up);
+}
+
+#[tokio::test]
+async fn a_name_that_is_none_proves_nothing() {
+    let outcome = ask("127.0.0.1:1".parse().unwrap(), "a b", None, false).await;
+    let words = "\"a b\" is neither a host name nor an address";
+    assert_eq!((outcome.health, outcome.detail.as_str()), (Health::Unknown, words));
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_down() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let options = TlsOptions { name: "a.example.net".to_owned(), ca_file: None, verify: false };
+    let prober = https(address, options);
+    for (answer, words) in [
+        (Some(&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..]), "the server does not speak TLS"),
+        (Some(&b""[..]), "TLS handshake: connection closed"),
+        (None, "connected, no TLS handshake within 300 ms"),
+    ] {
+        let serve = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 4096]).await;
+            match answer {
+                Some(answer) => stream.write_all(answer).await.unwrap(),
+                None => drop(stream.read_to_end(&mut Vec::new()).await),
+            }
+        };
+        let timeout = if answer.is_some() { AMPLE } else { SHORT };
+        let (outcome, ()) = tokio::join!(run(&prober, timeout), serve);
+        assert_eq!((outcome.health, outcome.detail.as_str()), (Health::Down, words));
+    }
+}
+
+#[test]
+fn system_roots_are_shared() {
+    if let (Ok(one), Ok(other)) = (system_config(), system_config()) {
+        assert!(Arc::ptr_eq(&one, &other));
+    }
+}
+
+#[test]
+fn alerts_are_words() {
+    assert_eq!(alert_words(AlertDescription::HandshakeFailure), "handshake failure");
+    assert_eq!(alert_words(AlertDescription::NoApplicationProtocol), "no application protocol");
+}

@@ -1,0 +1,474 @@
+//! What travels over the control socket, as HTTP/1.1 with JSON bodies.
+//!
+//! | request | body | answer |
+//! |---|---|---|
+//! | `GET /v1/status` | | [`Status`] |
+//! | `GET /v1/explain?target=PREFIX\|ADDRESS\|SERVICE` | | [`Explanation`] |
+//! | `GET /v1/neighbors[?name=NAME]` | | list of [`Neighbor`] |
+//! | `GET /v1/routes[?neighbor=NAME]` | | list of [`NeighborRoutes`] |
+//! | `GET /v1/events[?since=TIME][&follow=true]` | | [`Event`], one a line (`application/x-ndjson`) |
+//! | `POST /v1/withdraw` | [`WithdrawRequest`] | [`OrderReply`] |
+//! | `POST /v1/announce` | [`AnnounceRequest`] | [`OrderReply`] |
+//! | `POST /v1/wait` | [`WaitRequest`] | [`WaitReply`] |
+//!
+//! Every other answer has a status of 400 or more and an [`ErrorReply`]. Fields may be added; readers ignore what they
+//! do not know.
+
+mod time;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use time::Timestamp;
+
+/// Where the control socket is unless configured otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/anycastd/control.sock";
+
+/// The whole node on one screen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The node's name.
+    pub node: String,
+    /// Our AS number.
+    pub asn: u32,
+    /// Our BGP Identifier.
+    pub router_id: String,
+    /// The region label.
+    pub region: Option<String>,
+    /// The country label.
+    pub country: Option<String>,
+    /// The agent's version.
+    pub version: String,
+    /// When the agent started.
+    pub started: Timestamp,
+    /// For how long it has run, in seconds.
+    pub uptime_seconds: f64,
+    /// The agent is ending.
+    pub stopping: bool,
+    /// All is as configured: every service is up, announced and bound, every neighbor Established.
+    pub healthy: bool,
+    /// What is wrong with the agent itself (the last reload was refused, netlink fails, …), in words.
+    pub problems: Vec<String>,
+    /// By name.
+    pub services: Vec<Service>,
+    /// By name.
+    pub neighbors: Vec<Neighbor>,
+    /// By address.
+    pub addresses: Vec<Address>,
+}
+
+/// What a service is, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServiceState {
+    /// Its checks are not decided yet.
+    Unknown,
+    /// Its checks fail.
+    Down,
+    /// It serves, others should be preferred.
+    Degraded,
+    /// It serves.
+    Up,
+    /// An operator withdraws it: still announced, or not yet acknowledged, or lingering.
+    Draining,
+    /// An operator has withdrawn it: safe to stop.
+    Drained,
+}
+
+/// A service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Service {
+    /// Its name.
+    pub name: String,
+    /// In one word.
+    pub state: ServiceState,
+    /// What its checks say, whatever else is decided.
+    pub health: Health,
+    /// Since when `state` holds.
+    pub since: Timestamp,
+    /// The same, in seconds.
+    pub since_seconds: f64,
+    /// Its prefixes.
+    pub prefixes: Vec<PrefixSummary>,
+    /// Its addresses.
+    pub addresses: Vec<String>,
+    /// By name.
+    pub checks: Vec<Check>,
+    /// The maintenance it is in.
+    pub drain: Option<Drain>,
+}
+
+/// The health of a service or a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// Not decided, or not checked.
+    Unknown,
+    /// Proven bad.
+    Down,
+    /// Serves, others should be preferred.
+    Degraded,
+    /// Proven good.
+    Up,
+}
+
+/// A prefix in a service's line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PrefixSummary {
+    /// In CIDR notation.
+    pub prefix: String,
+    /// Whether it is to be announced.
+    pub announced: bool,
+    /// What is remarkable about its attributes: `prepend 3`, `graceful-shutdown`.
+    pub notes: Vec<String>,
+}
+
+/// A check.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// Its name.
+    pub name: String,
+    /// Its type in the configuration.
+    pub kind: String,
+    /// What it knows.
+    pub health: Health,
+    /// Since when, if it ever ran.
+    pub since: Timestamp,
+    /// Whether the service heeds it (not while it was added by a reload and is undecided).
+    pub counts: bool,
+    /// Why it does not run, if it does not.
+    pub paused: Option<String>,
+    /// The last answer.
+    pub last: Option<CheckAnswer>,
+    /// Runs begun.
+    pub runs: u64,
+    /// Runs that failed.
+    pub failures: u64,
+    /// How far it is on its way to another opinion: answers so far and answers needed.
+    pub turning: Option<(u16, u16)>,
+}
+
+/// The answer of one run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheckAnswer {
+    /// What this run alone says.
+    pub health: Health,
+    /// What was seen, in words.
+    pub detail: String,
+    /// How long it took, in seconds.
+    pub took_seconds: f64,
+    /// When it ended.
+    pub at: Timestamp,
+}
+
+/// A maintenance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Drain {
+    /// Where it stands.
+    pub phase: DrainPhase,
+    /// Since when it stands there.
+    pub since: Timestamp,
+    /// When this phase ends by itself, if it does.
+    pub phase_ends: Option<Timestamp>,
+    /// Who ordered it.
+    pub by: String,
+    /// When.
+    pub ordered: Timestamp,
+    /// Why.
+    pub reason: Option<String>,
+    /// When it ends by itself, if it does.
+    pub until: Option<Timestamp>,
+}
+
+/// Where a drain stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DrainPhase {
+    /// Announced with the degraded attributes until `announce`.
+    Degraded,
+    /// GRACEFUL_SHUTDOWN is announced.
+    GracefulShutdown,
+    /// Withdrawn, not yet acknowledged by every Established neighbor.
+    Withdrawing,
+    /// Acknowledged; packets under way may still arrive.
+    Lingering,
+    /// Safe to stop.
+    Drained,
+}
+
+/// A neighbor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Neighbor {
+    /// Its name.
+    pub name: String,
+    /// Its address.
+    pub address: String,
+    /// Its TCP port.
+    pub port: u16,
+    /// Its AS number: shown in its OPEN, else configured; `external` or `internal` where neither says.
+    pub asn: String,
+    /// The state by RFC 4271: Idle, Connect, Active, OpenSent, OpenConfirm, Established.
+    pub state: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// The same, in seconds.
+    pub since_seconds: f64,
+    /// Prefixes it holds from us.
+    pub routes: usize,
+    /// Prefixes it should hold and cannot be given, each with the reason.
+    pub unsendable: BTreeMap<String, String>,
+    /// Why the last session or attempt ended, in words.
+    pub last_error: Option<String>,
+    /// When.
+    pub last_error_at: Option<Timestamp>,
+    /// In how many seconds it is dialled again.
+    pub retry_seconds: Option<f64>,
+    /// Our end of the connection.
+    pub local_address: Option<String>,
+    /// What the session agreed on, once OpenConfirm is reached.
+    pub session: Option<Session>,
+    /// Counts since the agent started, by name.
+    pub counters: BTreeMap<String, u64>,
+}
+
+/// What a session agreed on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Session {
+    /// The neighbor's BGP Identifier.
+    pub router_id: String,
+    /// Seconds; 0: no hold timer.
+    pub hold_time_seconds: u64,
+    /// Seconds, before jitter; 0: no keepalives.
+    pub keepalive_seconds: f64,
+    /// The address families in force: `ipv4`, `ipv6`.
+    pub families: Vec<String>,
+    /// The next hop of each family we announce.
+    pub next_hops: BTreeMap<String, String>,
+    /// The capabilities we offered, in words.
+    pub capabilities_sent: Vec<String>,
+    /// The capabilities they offered, in words.
+    pub capabilities_received: Vec<String>,
+}
+
+/// What one neighbor holds from us.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NeighborRoutes {
+    /// The neighbor.
+    pub neighbor: String,
+    /// Whether the session is Established; otherwise it holds nothing.
+    pub established: bool,
+    /// By prefix.
+    pub routes: Vec<Route>,
+}
+
+/// One route at one neighbor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Route {
+    /// In CIDR notation.
+    pub prefix: String,
+    /// A withdraw that is not acknowledged yet.
+    pub withdrawn: bool,
+    /// How far the UPDATE that says so has come.
+    pub progress: Progress,
+    /// When it came that far.
+    pub since: Timestamp,
+    /// The next hop.
+    pub next_hop: Option<String>,
+    /// MULTI_EXIT_DISC.
+    pub med: Option<u32>,
+    /// LOCAL_PREF, on iBGP sessions.
+    pub local_pref: Option<u32>,
+    /// The AS_PATH as sent.
+    pub as_path: Vec<u32>,
+    /// COMMUNITIES, well-known ones by name.
+    pub communities: Vec<String>,
+    /// LARGE_COMMUNITY.
+    pub large_communities: Vec<String>,
+}
+
+/// How far a message has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Progress {
+    /// Waits for the socket.
+    Queued,
+    /// Left for the kernel.
+    Written,
+    /// Acknowledged by the neighbor's TCP.
+    Acked,
+}
+
+/// An address and what the kernel says of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Address {
+    /// The address.
+    pub address: String,
+    /// Whether the kernel answers for it.
+    pub bound: bool,
+    /// Somebody else put it there; it is never deleted.
+    pub foreign: bool,
+    /// The interface that carries it.
+    pub interface: Option<String>,
+    /// Since when.
+    pub since: Timestamp,
+    /// What is wrong, in words.
+    pub problem: Option<String>,
+}
+
+/// Why something is, or is not, announced: the whole chain.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// What was asked.
+    pub target: String,
+    /// One per prefix concerned.
+    pub prefixes: Vec<PrefixExplanation>,
+}
+
+/// The chain of one prefix.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PrefixExplanation {
+    /// In CIDR notation.
+    pub prefix: String,
+    /// Whether it is to be announced.
+    pub announced: bool,
+    /// The answer in one sentence.
+    pub summary: String,
+    /// From the checks to the neighbors.
+    pub chain: Vec<Link>,
+}
+
+/// One link of the chain.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Link {
+    /// `check`, `service`, `drain`, `address`, `anchor`, `decision` or `neighbor`.
+    pub kind: String,
+    /// Which: `dns/resolves`, `203.0.113.53`, `leaf1`.
+    pub name: String,
+    /// Whether it lets the prefix through.
+    pub ok: LinkState,
+    /// What it says.
+    pub text: String,
+    /// Since when.
+    pub since: Option<Timestamp>,
+    /// Where it is broken: what to do.
+    pub hint: Option<String>,
+}
+
+/// Whether a link holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkState {
+    /// It lets the prefix through.
+    Ok,
+    /// It does, but something is to be seen there.
+    Warning,
+    /// It does not.
+    Broken,
+}
+
+/// A change of state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Counts up from 1 at the start of the agent.
+    pub id: u64,
+    /// When.
+    pub at: Timestamp,
+    /// What kind: `agent`, `check`, `service`, `drain`, `address`, `route`, `neighbor`, `config`.
+    pub kind: String,
+    /// What it happened to.
+    pub subject: String,
+    /// In words.
+    pub text: String,
+}
+
+/// Begin a maintenance.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WithdrawRequest {
+    /// Which services; empty: all of this node.
+    #[serde(default)]
+    pub services: Vec<String>,
+    /// How.
+    #[serde(default)]
+    pub mode: WithdrawMode,
+    /// Why: kept and shown.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// After how many seconds it ends by itself.
+    #[serde(default)]
+    pub for_seconds: Option<f64>,
+}
+
+/// How a service is withdrawn.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WithdrawMode {
+    /// GRACEFUL_SHUTDOWN for its configured time, then withdraw.
+    #[default]
+    Graceful,
+    /// Withdraw at once.
+    Now,
+    /// Stay announced with the degraded attributes.
+    Degrade,
+}
+
+/// End a maintenance.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AnnounceRequest {
+    /// Which services; empty: all of this node.
+    #[serde(default)]
+    pub services: Vec<String>,
+}
+
+/// The order is accepted and will survive a restart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OrderReply {
+    /// By service.
+    pub services: Vec<OrderedService>,
+}
+
+/// What an order means for one service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OrderedService {
+    /// The service.
+    pub service: String,
+    /// The prefixes that move because of the order.
+    pub moves: Vec<String>,
+    /// The prefixes that stay announced because other services carry them, or are not announced anyway: with the reason.
+    pub stays: BTreeMap<String, String>,
+    /// In words: what happens next, or that nothing changes.
+    pub note: String,
+    /// Where its drain stands now.
+    pub phase: Option<DrainPhase>,
+}
+
+/// Wait for drains to end.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WaitRequest {
+    /// Which services; empty: all that are being withdrawn.
+    #[serde(default)]
+    pub services: Vec<String>,
+    /// For how long at most, in seconds; at most 86400.
+    pub timeout_seconds: f64,
+}
+
+/// How the waiting ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WaitReply {
+    /// Every one of them is drained: safe to stop.
+    pub done: bool,
+    /// What is still waited for, in words.
+    pub waiting_for: Vec<String>,
+}
+
+/// Why a request was refused.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ErrorReply {
+    /// The fault.
+    pub error: String,
+    /// The remedy.
+    pub hint: Option<String>,
+}

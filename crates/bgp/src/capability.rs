@@ -1,0 +1,138 @@
+//! Capabilities (RFC 5492): what each end can do beyond RFC 4271.
+
+use std::{collections::BTreeSet, fmt};
+
+use bytes::Bytes;
+
+use crate::{
+    types::{Asn, Family},
+    wire::Reader,
+};
+
+const MULTIPROTOCOL: u8 = 1;
+const ROUTE_REFRESH: u8 = 2;
+const FOUR_OCTET_AS: u8 = 65;
+
+/// One capability of an OPEN.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Capability {
+    /// Multiprotocol extensions for a family (RFC 4760 §8).
+    Multiprotocol {
+        /// Address Family Identifier.
+        afi: u16,
+        /// Subsequent Address Family Identifier.
+        safi: u8,
+    },
+    /// Route refresh (RFC 2918 §2).
+    RouteRefresh,
+    /// Four-octet AS numbers, with the speaker's own (RFC 6793 §3).
+    FourOctetAs(u32),
+    /// One that this speaker does not act on; it never ends a session (RFC 5492 §3).
+    Other {
+        /// The code of the registry.
+        code: u8,
+        /// Its value, uninterpreted.
+        value: Bytes,
+    },
+}
+
+/// A capability whose length is not that of its definition, or that overruns its parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Malformed;
+
+impl Capability {
+    /// What we offer.
+    pub(crate) fn ours(families: &BTreeSet<Family>, local_as: Asn) -> Vec<Self> {
+        let families = families.iter().map(|family| Self::from(*family));
+        families.chain([Self::RouteRefresh, Self::FourOctetAs(local_as.get())]).collect()
+    }
+
+    /// The capabilities of one optional parameter: one or several (RFC 5492 §4).
+    pub(crate) fn parse_all(parameter: &[u8], into: &mut Vec<Self>) -> Result<(), Malformed> {
+        let mut reader = Reader::new(parameter);
+        while !reader.is_empty() {
+            let code = reader.u8().ok_or(Malformed)?;
+            let value = reader.counted_by_u8().ok_or(Malformed)?;
+            into.push(Self::parse(code, value)?);
+        }
+        Ok(())
+    }
+
+    fn parse(code: u8, value: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(value);
+        let capability = match code {
+            MULTIPROTOCOL => {
+                let (afi, _reserved, safi) = (reader.u16(), reader.u8(), reader.u8());
+                Self::Multiprotocol { afi: afi.ok_or(Malformed)?, safi: safi.ok_or(Malformed)? }
+            }
+            FOUR_OCTET_AS => Self::FourOctetAs(reader.u32().ok_or(Malformed)?),
+            ROUTE_REFRESH => Self::RouteRefresh,
+            code => return Ok(Self::Other { code, value: Bytes::copy_from_slice(value) }),
+        };
+        if reader.is_empty() { Ok(capability) } else { Err(Malformed) }
+    }
+
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        let (code, value) = match self {
+            Self::Multiprotocol { afi, safi } => {
+                let [high, low] = afi.to_be_bytes();
+                (MULTIPROTOCOL, vec![high, low, 0, *safi])
+            }
+            Self::RouteRefresh => (ROUTE_REFRESH, Vec::new()),
+            Self::FourOctetAs(asn) => (FOUR_OCTET_AS, asn.to_be_bytes().to_vec()),
+            Self::Other { code, value } => (*code, value.to_vec()),
+        };
+        out.push(code);
+        out.push(u8::try_from(value.len()).unwrap_or(u8::MAX));
+        out.extend(value.into_iter().take(usize::from(u8::MAX)));
+    }
+}
+
+impl From<Family> for Capability {
+    fn from(family: Family) -> Self {
+        let (afi, safi) = family.codes();
+        Self::Multiprotocol { afi, safi }
+    }
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Multiprotocol { afi, safi } => match Family::from_codes(*afi, *safi) {
+                Some(family) => write!(f, "multiprotocol {family} unicast"),
+                None => write!(f, "multiprotocol AFI {afi} SAFI {safi}"),
+            },
+            Self::RouteRefresh => f.write_str("route refresh"),
+            Self::FourOctetAs(asn) => write!(f, "four-octet AS {asn}"),
+            Self::Other { code, .. } => match name(*code) {
+                Some(name) => f.write_str(name),
+                None => write!(f, "unknown capability {code}"),
+            },
+        }
+    }
+}
+
+/// Names of the IANA registry, for capabilities that routers show and this speaker does not act on.
+const fn name(code: u8) -> Option<&'static str> {
+    match code {
+        3 => Some("outbound route filtering"),
+        5 => Some("extended next hop"),
+        6 => Some("extended message"),
+        7 => Some("BGPsec"),
+        8 => Some("multiple labels"),
+        9 => Some("BGP role"),
+        64 => Some("graceful restart"),
+        67 => Some("dynamic capability"),
+        68 => Some("multisession"),
+        69 => Some("add-path"),
+        70 => Some("enhanced route refresh"),
+        71 => Some("long-lived graceful restart"),
+        73 => Some("FQDN"),
+        75 => Some("software version"),
+        77 => Some("link-local next hop"),
+        128 => Some("route refresh (old Cisco code)"),
+        130 => Some("outbound route filtering (old Cisco code)"),
+        131 => Some("multisession (old Cisco code)"),
+        _ => None,
+    }
+}

@@ -1,0 +1,37 @@
+//! BGP-4 for an announcer: framing, OPEN negotiation, the session state machine and the Adj-RIB-Out.
+//!
+//! Pure: bytes and time go in, bytes and events come out. There is no best path and no table of received routes.
+
+mod attributes;
+mod capability;
+mod counters;
+mod encoding;
+mod fault;
+mod framing;
+mod notification;
+mod open;
+mod pack;
+mod peer;
+mod refresh;
+mod rib;
+mod session;
+mod terms;
+mod timers;
+mod types;
+mod update;
+mod wire;
+
+pub use attributes::{Attributes, BadCommunity, BadLargeCommunity, Community, LargeCommunity, MAX_PREPEND, Routes};
+pub use capability::Capability;
+pub use counters::{Counters, MessageCounts};
+pub use fault::{DownReason, Fault};
+pub use framing::{HeaderError, MessageType};
+pub use notification::Notification;
+pub use open::{Negotiated, OpenError};
+pub use peer::{PeerAs, PeerConfig};
+pub use refresh::RefreshError;
+pub use rib::{Advertised, Progress};
+pub use session::{Action, Event, Session, State};
+pub use terms::Unsendable;
+pub use types::{AS_TRANS, Asn, Family, HoldTime, HostBits, Prefix, RouterId};
+pub use update::UpdateError;

@@ -1,0 +1,330 @@
+//! Adj-RIB-Out: what the neighbor should hold, what it was sent, and what is left to send.
+//!
+//! Three facts about each prefix are kept apart. `desired` is what it should hold. `sent` is what the last UPDATE handed out
+//! about it said, and how far that has come. `queue` holds the prefixes where the two differ. The table that others see is
+//! made from them: the desired attributes with `Queued` where a prefix is in the queue, else what `sent` says.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque, btree_map::Entry},
+    sync::Arc,
+    time::Instant,
+};
+
+use bytes::Bytes;
+
+use crate::{
+    attributes::{Attributes, Routes},
+    pack::{self, Block},
+    terms::{Terms, Unsendable},
+    types::{Family, Prefix},
+};
+
+/// How far a message has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Progress {
+    /// Not yet with the kernel whole.
+    Queued,
+    /// With the kernel.
+    Written,
+    /// Acknowledged by the neighbor's TCP.
+    Acked,
+}
+
+/// One entry of the Adj-RIB-Out: what the neighbor holds, or will when the message has come through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Advertised {
+    /// `None`: a withdraw that is not acknowledged yet. (Acknowledged withdraws leave the table.)
+    pub attributes: Option<Arc<Attributes>>,
+    /// How far the UPDATE that says so has come.
+    pub progress: Progress,
+    /// Since when it is that far.
+    pub since: Instant,
+}
+
+/// The last that was handed out about a prefix.
+#[derive(Debug)]
+struct Sent {
+    said: Advertised,
+    /// The place in the stream where that UPDATE ends.
+    end: u64,
+    /// The neighbor asked for it again since.
+    again: bool,
+}
+
+/// Prefixes that wait with the same attributes.
+#[derive(Debug)]
+struct Batch {
+    block: Block,
+    prefixes: BTreeSet<Prefix>,
+}
+
+/// The prefixes of an UPDATE on its way, and where in the stream it ends.
+#[derive(Debug)]
+struct InFlight {
+    end: u64,
+    prefixes: Vec<Prefix>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Rib {
+    desired: Routes,
+    /// `None` while there is no session: then nothing is sent, queued or refused.
+    terms: Option<Terms>,
+    sent: BTreeMap<Prefix, Sent>,
+    view: BTreeMap<Prefix, Advertised>,
+    unsent: BTreeMap<Prefix, Unsendable>,
+    withdraws: BTreeSet<Prefix>,
+    announces: BTreeMap<(Family, Arc<Attributes>), Batch>,
+    end_of_rib: BTreeSet<Family>,
+    unwritten: VecDeque<InFlight>,
+    unacked: VecDeque<InFlight>,
+    changed: bool,
+}
+
+impl Rib {
+    pub(crate) const fn advertised(&self) -> &BTreeMap<Prefix, Advertised> {
+        &self.view
+    }
+
+    pub(crate) const fn unsent(&self) -> &BTreeMap<Prefix, Unsendable> {
+        &self.unsent
+    }
+
+    /// Whether [`Self::advertised`] changed since this was last asked.
+    pub(crate) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// The session is Established: everything is to be sent.
+    pub(crate) fn up(&mut self, terms: Terms, now: Instant) {
+        self.down();
+        self.end_of_rib = terms.families.clone();
+        self.terms = Some(terms);
+        let desired = std::mem::take(&mut self.desired);
+        for (prefix, attributes) in &desired {
+            self.retarget(*prefix, Some(attributes), now);
+        }
+        self.desired = desired;
+    }
+
+    /// The session is gone, and with it all that the neighbor held (RFC 4271 §8.2.2).
+    pub(crate) fn down(&mut self) {
+        let desired = std::mem::take(&mut self.desired);
+        let changed = self.changed || !self.view.is_empty() || !self.unsent.is_empty();
+        *self = Self { desired, changed, ..Self::default() };
+    }
+
+    /// The whole set. What did not change costs one comparison of pointers.
+    pub(crate) fn set_desired(&mut self, desired: Routes, now: Instant) {
+        let old = std::mem::replace(&mut self.desired, desired);
+        if self.terms.is_none() {
+            return;
+        }
+        let new = std::mem::take(&mut self.desired);
+        for prefix in old.keys().filter(|prefix| !new.contains_key(prefix)) {
+            self.retarget(*prefix, None, now);
+        }
+        let mut before = old.iter().peekable();
+        for (prefix, attributes) in &new {
+            while before.next_if(|(other, _)| *other < prefix).is_some() {}
+            let same = before.peek().is_some_and(|(other, was)| *other == prefix && same(was, attributes));
+            if !same {
+                self.retarget(*prefix, Some(attributes), now);
+            }
+        }
+        self.desired = new;
+    }
+
+    /// RFC 2918 §4: everything of the family once more. Nothing is withdrawn, and what the neighbor holds it goes on holding.
+    pub(crate) fn refresh(&mut self, family: Family) {
+        let held = |(prefix, sent): (&Prefix, &Sent)| {
+            (prefix.family() == family).then(|| Some((*prefix, sent.said.attributes.clone()?))).flatten()
+        };
+        for (prefix, attributes) in self.sent.iter().filter_map(held).collect::<Vec<_>>() {
+            if let Some(sent) = self.sent.get_mut(&prefix) {
+                sent.again = true;
+            }
+            let wanted = self.view.get(&prefix).and_then(|entry| entry.attributes.as_ref());
+            if wanted.is_some_and(|wanted| same(wanted, &attributes)) {
+                let _refused = self.enqueue(prefix, &attributes);
+            }
+        }
+        // RFC 7313 is not offered, so the end of the answer is not marked. An End-of-RIB still owed stays owed.
+    }
+
+    /// The next UPDATE, which ends `after` in the stream plus its own length. Withdraws overtake all that waits.
+    pub(crate) fn next_update(&mut self, after: u64, now: Instant) -> Option<Bytes> {
+        if let Some((message, prefixes)) = pack::withdraw(&mut self.withdraws) {
+            self.hand_out(&message, prefixes, None, after, now);
+            return Some(message);
+        }
+        if let Some(message) = self.next_end_of_rib() {
+            return Some(message);
+        }
+        let mut first = self.announces.first_entry()?;
+        let packed = first.get().block.clone().announce(&mut first.get_mut().prefixes);
+        let attributes = Arc::clone(&first.key().1);
+        if first.get().prefixes.is_empty() {
+            first.remove();
+        }
+        let (message, prefixes) = packed?;
+        self.hand_out(&message, prefixes, Some(&attributes), after, now);
+        Some(message)
+    }
+
+    /// RFC 4724 §2: once the initial routes of the family are out.
+    fn next_end_of_rib(&mut self) -> Option<Bytes> {
+        let waits = |family: Family| self.announces.keys().any(|(other, _)| *other == family);
+        let family = self.end_of_rib.iter().copied().find(|family| !waits(*family))?;
+        self.end_of_rib.remove(&family);
+        pack::end_of_rib(family)
+    }
+
+    pub(crate) fn handle_written(&mut self, total: u64, now: Instant) {
+        while let Some(update) = pop_until(&mut self.unwritten, total) {
+            self.advance(&update, Progress::Written, now);
+            self.unacked.push_back(update);
+        }
+    }
+
+    pub(crate) fn handle_acked(&mut self, total: u64, now: Instant) {
+        while let Some(update) = pop_until(&mut self.unacked, total) {
+            self.advance(&update, Progress::Acked, now);
+        }
+    }
+
+    /// What `prefix` should be from now on: `None` is absent.
+    fn retarget(&mut self, prefix: Prefix, attributes: Option<&Arc<Attributes>>, now: Instant) {
+        self.dequeue(prefix);
+        let refusal = attributes.and_then(|attributes| self.refusal(prefix, attributes));
+        let attributes = attributes.filter(|_| refusal.is_none());
+        self.refuse(prefix, refusal);
+        let sent = self.sent.get(&prefix);
+        let said = sent.map(|sent| &sent.said);
+        let held = said.and_then(|said| said.attributes.as_ref());
+        let queued = |attributes| Some(Advertised { attributes, progress: Progress::Queued, since: now });
+        let entry = match (attributes, held) {
+            (Some(wanted), Some(held)) if same(wanted, held) => {
+                let entry = said.cloned();
+                if sent.is_some_and(|sent| sent.again) {
+                    let _refused = self.enqueue(prefix, wanted);
+                }
+                entry
+            }
+            (Some(wanted), _) => {
+                self.enqueue(prefix, wanted).is_ok().then(|| queued(Some(Arc::clone(wanted)))).flatten()
+            }
+            (None, Some(_)) => {
+                self.withdraws.insert(prefix);
+                queued(None)
+            }
+            // Never sent, or its withdraw is already on the way.
+            (None, None) => said.cloned(),
+        };
+        self.show(prefix, entry);
+    }
+
+    fn refuse(&mut self, prefix: Prefix, refusal: Option<Unsendable>) {
+        let before = match &refusal {
+            Some(reason) => self.unsent.insert(prefix, reason.clone()),
+            None => self.unsent.remove(&prefix),
+        };
+        self.changed |= before != refusal;
+    }
+
+    fn refusal(&self, prefix: Prefix, attributes: &Arc<Attributes>) -> Option<Unsendable> {
+        let terms = self.terms.as_ref()?;
+        let key = (prefix.family(), Arc::clone(attributes));
+        // A batch that waits with the same attributes has been through this.
+        if self.announces.contains_key(&key) { None } else { Block::new(attributes, terms, prefix.family()).err() }
+    }
+
+    fn enqueue(&mut self, prefix: Prefix, attributes: &Arc<Attributes>) -> Result<(), Unsendable> {
+        let Some(terms) = &self.terms else { return Ok(()) };
+        match self.announces.entry((prefix.family(), Arc::clone(attributes))) {
+            Entry::Occupied(mut batch) => {
+                batch.get_mut().prefixes.insert(prefix);
+            }
+            Entry::Vacant(free) => {
+                let block = Block::new(attributes, terms, prefix.family())?;
+                free.insert(Batch { block, prefixes: BTreeSet::from([prefix]) });
+            }
+        }
+        Ok(())
+    }
+
+    /// A prefix waits at most once: to be withdrawn, or with the attributes that the table shows.
+    fn dequeue(&mut self, prefix: Prefix) {
+        self.withdraws.remove(&prefix);
+        let Some(attributes) = self.view.get(&prefix).and_then(|entry| entry.attributes.clone()) else { return };
+        if let Entry::Occupied(mut batch) = self.announces.entry((prefix.family(), attributes)) {
+            batch.get_mut().prefixes.remove(&prefix);
+            if batch.get().prefixes.is_empty() {
+                batch.remove();
+            }
+        }
+    }
+
+    fn hand_out(
+        &mut self,
+        message: &Bytes,
+        prefixes: Vec<Prefix>,
+        attributes: Option<&Arc<Attributes>>,
+        after: u64,
+        now: Instant,
+    ) {
+        let end = after.saturating_add(message.len() as u64);
+        for prefix in &prefixes {
+            if let Some(sent) = self.sent.get_mut(prefix)
+                && sent.again
+                && let (Some(held), Some(attributes)) = (&sent.said.attributes, attributes)
+                && same(held, attributes)
+            {
+                // A repetition changes nothing of what the neighbor holds.
+                sent.again = false;
+                continue;
+            }
+            let said = Advertised { attributes: attributes.cloned(), progress: Progress::Queued, since: now };
+            self.sent.insert(*prefix, Sent { said, end, again: false });
+        }
+        self.unwritten.push_back(InFlight { end, prefixes });
+    }
+
+    /// The UPDATE came as far as `progress`: so did every prefix of which it is the last that was said.
+    fn advance(&mut self, update: &InFlight, progress: Progress, now: Instant) {
+        for prefix in &update.prefixes {
+            let Some(sent) = self.sent.get_mut(prefix).filter(|sent| sent.end == update.end) else { continue };
+            sent.said.progress = progress;
+            sent.said.since = now;
+            let said = sent.said.clone();
+            let shown = self.view.get(prefix).is_some_and(|entry| entry.attributes == said.attributes);
+            let gone = progress == Progress::Acked && said.attributes.is_none();
+            if gone {
+                self.sent.remove(prefix);
+            }
+            if shown {
+                self.show(*prefix, (!gone).then_some(said));
+            }
+        }
+    }
+
+    fn show(&mut self, prefix: Prefix, entry: Option<Advertised>) {
+        let before = match &entry {
+            Some(entry) => self.view.insert(prefix, entry.clone()),
+            None => self.view.remove(&prefix),
+        };
+        self.changed |= before != entry;
+    }
+}
+
+/// The next UPDATE that ends no later than `total`.
+fn pop_until(updates: &mut VecDeque<InFlight>, total: u64) -> Option<InFlight> {
+    updates.front().is_some_and(|update| update.end <= total).then(|| updates.pop_front()).flatten()
+}
+
+fn same(one: &Arc<Attributes>, other: &Arc<Attributes>) -> bool {
+    Arc::ptr_eq(one, other) || one == other
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,176 @@
+//! The transitions: one function per state that can hear a message, one for the timers, and the ways in and out.
+
+use std::time::Instant;
+
+use super::{Action, DIAL_TIME, Event, STABLE, Session, State, Stream, keepalive};
+use crate::{
+    fault::{DownReason, Fault},
+    framing::{Frame, MessageType},
+    notification::Notification,
+    open::{Negotiated, Open},
+    refresh,
+    terms::Terms,
+    timers::Timer,
+    update::{self, Context},
+};
+
+impl Session {
+    pub(super) const fn connected(&self) -> bool {
+        match self.state {
+            State::OpenSent | State::OpenConfirm | State::Established => true,
+            State::Idle | State::Connect | State::Active => false,
+        }
+    }
+
+    pub(super) fn handle_message(&mut self, frame: &Frame, now: Instant) {
+        match self.state {
+            State::Idle | State::Connect | State::Active => {}
+            State::OpenSent => self.open_sent(frame, now),
+            State::OpenConfirm => self.open_confirm(frame, now),
+            State::Established => self.established(frame, now),
+        }
+    }
+
+    fn open_sent(&mut self, frame: &Frame, now: Instant) {
+        match frame.kind {
+            MessageType::Open => {
+                match Open::parse(frame.body()).and_then(|open| Negotiated::new(&self.config, &open)) {
+                    Ok(negotiated) => {
+                        self.negotiated = Some(negotiated);
+                        self.urgent.push_back(keepalive());
+                        // RFC 4271 §8.2.2: the negotiated hold time runs from here, not only from Established.
+                        self.restart_hold(now);
+                        self.enter(State::OpenConfirm, now);
+                    }
+                    Err(error) => self.fail(error.into(), now),
+                }
+            }
+            MessageType::Notification => self.notified(frame, now),
+            kind @ (MessageType::Update | MessageType::Keepalive | MessageType::RouteRefresh) => {
+                self.unexpected(kind, now);
+            }
+        }
+    }
+
+    fn open_confirm(&mut self, frame: &Frame, now: Instant) {
+        match frame.kind {
+            MessageType::Keepalive => {
+                let (Some(negotiated), Some(link)) = (&self.negotiated, &self.link) else { return };
+                self.rib.up(Terms::new(&self.config, negotiated, link), now);
+                self.timers.stop(Timer::Handshake);
+                self.restart_hold(now);
+                self.counters.established += 1;
+                self.events.push_back(Event::Established);
+                self.enter(State::Established, now);
+            }
+            MessageType::Notification => self.notified(frame, now),
+            // An OPEN here would be a collision only on another connection (RFC 4271 §6.8), and there is but this one.
+            kind @ (MessageType::Open | MessageType::Update | MessageType::RouteRefresh) => self.unexpected(kind, now),
+        }
+    }
+
+    fn established(&mut self, frame: &Frame, now: Instant) {
+        match frame.kind {
+            MessageType::Keepalive => self.restart_hold(now),
+            MessageType::Update => {
+                self.restart_hold(now);
+                self.handle_update(frame, now);
+            }
+            MessageType::RouteRefresh => match refresh::parse(frame) {
+                Ok(Some(family)) => self.rib.refresh(family),
+                Ok(None) => {}
+                Err(error) => self.fail(error.into(), now),
+            },
+            MessageType::Notification => self.notified(frame, now),
+            kind @ MessageType::Open => self.unexpected(kind, now),
+        }
+    }
+
+    fn handle_update(&mut self, frame: &Frame, now: Instant) {
+        let Some(negotiated) = &self.negotiated else { return };
+        match update::check(frame.body(), Context::new(negotiated)) {
+            Ok(tally) => {
+                self.counters.prefixes_announced += tally.announced as u64;
+                self.counters.prefixes_withdrawn += tally.withdrawn as u64;
+                self.counters.treated_as_withdraw += u64::from(tally.treated_as_withdraw);
+                self.counters.attributes_discarded += tally.discarded as u64;
+            }
+            Err(error) => self.fail(error.into(), now),
+        }
+    }
+
+    pub(super) fn handle_timer(&mut self, timer: Timer, now: Instant) {
+        match timer {
+            Timer::ConnectRetry => self.dial(now),
+            Timer::Dial => {
+                self.actions.push_back(Action::Close);
+                self.go_down(DownReason::DialTimeout(DIAL_TIME), now);
+            }
+            Timer::Handshake => self.fail(Fault::Handshake(self.handshake_time()), now),
+            Timer::Hold => self.fail(Fault::HoldTimer(self.hold_time().unwrap_or_default()), now),
+            Timer::Keepalive => self.keepalive_due = true,
+            Timer::SendHold => self.fail(Fault::SendHoldTimer(self.send_hold_time()), now),
+        }
+    }
+
+    pub(super) fn dial(&mut self, now: Instant) {
+        self.actions.push_back(Action::Connect);
+        self.timers.set(Timer::Dial, now + DIAL_TIME);
+        self.enter(State::Connect, now);
+    }
+
+    pub(super) const fn enter(&mut self, state: State, now: Instant) {
+        self.state = state;
+        self.state_since = now;
+    }
+
+    /// RFC 4271 §6.4: a NOTIFICATION is never answered with one.
+    fn notified(&mut self, frame: &Frame, now: Instant) {
+        if let Some(notification) = Notification::parse(frame.body()) {
+            self.actions.push_back(Action::Close);
+            self.go_down(DownReason::Received(notification), now);
+        }
+    }
+
+    fn unexpected(&mut self, kind: MessageType, now: Instant) {
+        self.fail(Fault::Unexpected { kind, state: self.state }, now);
+    }
+
+    /// RFC 4271 §6: says why, and closes.
+    pub(super) fn fail(&mut self, fault: Fault, now: Instant) {
+        let notification = fault.notification().encode();
+        self.go_down(DownReason::Fault(fault), now);
+        self.urgent.push_back(notification);
+        self.actions.push_back(Action::Close);
+    }
+
+    /// From any state with a connection, or a dial, to Active: the next attempt follows by itself.
+    pub(super) fn go_down(&mut self, reason: DownReason, now: Instant) {
+        let lasted = now.saturating_duration_since(self.state_since);
+        if self.state == State::Established && lasted >= STABLE {
+            self.backoff.reset();
+        }
+        self.clear_connection();
+        self.note_down(reason, now);
+        let wait = self.jitter.apply(self.backoff.next());
+        self.timers.set(Timer::ConnectRetry, now + wait);
+        self.enter(State::Active, now);
+    }
+
+    pub(super) fn note_down(&mut self, reason: DownReason, now: Instant) {
+        self.last_error = Some((reason.clone(), now));
+        self.events.push_back(Event::Down(reason));
+    }
+
+    /// Forgets all that belongs to one connection.
+    pub(super) fn clear_connection(&mut self) {
+        self.timers.stop_all();
+        self.framer.clear();
+        self.stream = Stream::default();
+        self.urgent.clear();
+        self.keepalive_due = false;
+        self.negotiated = None;
+        self.link = None;
+        self.rib.down();
+    }
+}

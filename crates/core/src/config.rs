@@ -1,0 +1,260 @@
+//! What the operator wants, in types that cannot hold a contradiction within themselves.
+//!
+//! Where a value spans several of them (a service that names a neighbor, an address that lies in a prefix), the
+//! configuration reader of the agent has proven it, with the place in the file at hand.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
+    num::{NonZeroU16, NonZeroUsize},
+    ops::RangeInclusive,
+    path::PathBuf,
+    time::Duration,
+};
+
+use anycast_bgp::{Asn, Attributes, Family, HoldTime, PeerAs, Prefix, RouterId};
+
+use crate::name::{CheckName, PeerId, ServiceName};
+
+/// All that decides what this node announces and binds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Who this node is.
+    pub node: Node,
+    /// Our AS number.
+    pub asn: Asn,
+    /// Our BGP Identifier.
+    pub router_id: RouterId,
+    /// The upstream routers.
+    pub neighbors: BTreeMap<PeerId, Neighbor>,
+    /// What is served here.
+    pub services: BTreeMap<ServiceName, Service>,
+    /// The interface that carries the addresses.
+    pub interface: String,
+    /// The route for an announced prefix that is wider than its addresses.
+    pub anchor: Anchor,
+    /// Rules for prefixes that several services share; a prefix that is not here follows [`Combine::All`].
+    pub prefixes: BTreeMap<Prefix, Combine>,
+}
+
+/// Labels of the node, for people and metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// The host name unless the operator says otherwise.
+    pub name: String,
+    /// A label such as `ap-southeast-1`.
+    pub region: Option<String>,
+    /// ISO 3166-1 alpha-2.
+    pub country: Option<String>,
+}
+
+/// An upstream router.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Neighbor {
+    /// Where it listens.
+    pub address: IpAddr,
+    /// TCP port, 179 by default.
+    pub port: NonZeroU16,
+    /// The AS number it must show.
+    pub peer_as: PeerAs,
+    /// The address we dial from; `None`: the kernel's choice.
+    pub source: Option<IpAddr>,
+    /// The hold time we propose.
+    pub hold_time: HoldTime,
+    /// The families we offer, never empty.
+    pub families: BTreeSet<Family>,
+    /// The next hop of IPv4 routes; `None`: the session's own address.
+    pub next_hop_ipv4: Option<std::net::Ipv4Addr>,
+    /// The next hop of IPv6 routes; `None`: the session's own address.
+    pub next_hop_ipv6: Option<std::net::Ipv6Addr>,
+}
+
+/// A service: addresses it answers on, prefixes that lead to them, and the proof that it works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// The addresses (as /32 and /128) it answers on.
+    pub addresses: BTreeSet<IpAddr>,
+    /// What is announced; every address lies in one of them.
+    pub prefixes: BTreeSet<Prefix>,
+    /// To whom it is announced.
+    pub neighbors: BTreeSet<PeerId>,
+    /// Never empty.
+    pub checks: BTreeMap<CheckName, CheckConfig>,
+    /// How many checks must pass.
+    pub require: Require,
+    /// Attributes while it is up.
+    pub up: Attributes,
+    /// Attributes while it is degraded.
+    pub degraded: Attributes,
+    /// The times of a planned withdraw.
+    pub drain: DrainTimes,
+    /// Whether a drained service keeps its addresses.
+    pub unbind: Unbind,
+}
+
+/// How many of a service's checks must pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Require {
+    /// Each of them.
+    All,
+    /// One of them.
+    Any,
+    /// This many; not more than there are.
+    AtLeast(NonZeroUsize),
+}
+
+/// How the services of one prefix combine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Combine {
+    /// Announced while all of them can serve.
+    #[default]
+    All,
+    /// Announced while one of them can serve.
+    Any,
+}
+
+/// What becomes of a drained service's addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Unbind {
+    /// They stay, so that the checks go on.
+    #[default]
+    Never,
+    /// They go when the drain is over, and the checks rest.
+    Drained,
+}
+
+/// The kind of the route that keeps a wide prefix from looping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Anchor {
+    /// ICMP unreachable is answered.
+    #[default]
+    Unreachable,
+    /// Silence.
+    Blackhole,
+    /// No such route.
+    None,
+}
+
+/// The times of a planned withdraw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DrainTimes {
+    /// How long GRACEFUL_SHUTDOWN is announced before the withdraw; zero: not at all.
+    pub graceful_shutdown: Duration,
+    /// How long after the acknowledged withdraw packets may still arrive.
+    pub linger: Duration,
+}
+
+/// One check of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckConfig {
+    /// When it runs and what counts.
+    pub timing: CheckTiming,
+    /// What it asks.
+    pub probe: ProbeConfig,
+}
+
+/// When a check runs and how many answers change its mind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckTiming {
+    /// From start to start while nothing changes; at least 10 ms.
+    pub interval: Duration,
+    /// From start to start while rising, falling or undecided; at most `interval`.
+    pub fast_interval: Duration,
+    /// A run that takes longer has failed.
+    pub timeout: Duration,
+    /// Good answers in a row until it counts as good.
+    pub rise: NonZeroU16,
+    /// Bad answers in a row until it counts as bad.
+    pub fall: NonZeroU16,
+}
+
+/// What a check asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProbeConfig {
+    /// A TCP connection is accepted.
+    Tcp(TcpProbe),
+    /// An HTTP/1.1 GET is answered as expected.
+    Http(HttpProbe),
+    /// A program exits as expected.
+    Exec(ExecProbe),
+}
+
+/// A TCP connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TcpProbe {
+    /// Where to; the check runs against each of them in one run and all must accept. Never empty.
+    pub addresses: Vec<SocketAddr>,
+}
+
+/// A GET request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpProbe {
+    /// As the operator wrote it.
+    pub url: String,
+    /// Whether TLS is spoken.
+    pub tls: Option<TlsOptions>,
+    /// Where to connect.
+    pub target: HttpTarget,
+    /// The `Host` field: host, and the port where it is not the scheme's own.
+    pub authority: String,
+    /// Path and query, beginning with `/`.
+    pub path: String,
+    /// Status codes that are good; never empty.
+    pub expect_status: Vec<RangeInclusive<u16>>,
+    /// A text the first 64 KiB of the body must hold.
+    pub expect_body: Option<String>,
+}
+
+/// Where an HTTP check connects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HttpTarget {
+    /// The URL named an address.
+    Address(SocketAddr),
+    /// The URL named a host, looked up for each run.
+    Name {
+        /// The host name.
+        host: String,
+        /// The TCP port.
+        port: u16,
+    },
+}
+
+/// How an HTTPS check judges the certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsOptions {
+    /// The name the certificate must carry and that SNI shows: a DNS name or an address.
+    pub name: String,
+    /// PEM file of the trusted roots; `None`: the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Whether chain, name and dates are verified.
+    pub verify: bool,
+}
+
+/// A program, run without a shell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExecProbe {
+    /// The program and its arguments; never empty.
+    pub command: Vec<String>,
+}
+
+impl ProbeConfig {
+    /// The addresses it aims at, as far as the configuration names them.
+    #[must_use]
+    pub fn targets(&self) -> Vec<IpAddr> {
+        match self {
+            Self::Tcp(tcp) => tcp.addresses.iter().map(SocketAddr::ip).collect(),
+            Self::Http(HttpProbe { target: HttpTarget::Address(address), .. }) => vec![address.ip()],
+            Self::Http(_) | Self::Exec(_) => Vec::new(),
+        }
+    }
+
+    /// The type's name in the configuration file.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Tcp(_) => "tcp",
+            Self::Http(_) => "http",
+            Self::Exec(_) => "exec",
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! The one place where it is decided what is announced and what is bound.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use anycast_bgp::{Attributes, Community, Prefix, Routes};
+
+use crate::{
+    check::Health,
+    config::{Anchor, Combine, Config, Require, Service, Unbind},
+    drain::Phase,
+    name::{CheckName, PeerId, ServiceName},
+};
+
+/// All that is known of the world when a decision is made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct View {
+    /// What the checks know. A check that is missing here is unknown.
+    pub checks: BTreeMap<ServiceName, BTreeMap<CheckName, CheckView>>,
+    /// The health a service had when a reload replaced all its checks; it stands until one of them is decided.
+    pub carried: BTreeMap<ServiceName, Health>,
+    /// Where each drain stands. A service that is missing here is not drained.
+    pub drains: BTreeMap<ServiceName, Phase>,
+    /// The addresses the kernel answers for, whoever put them there.
+    pub bound: BTreeSet<IpAddr>,
+    /// What each Established neighbor holds from us, or may still hold: a withdraw counts once it is acknowledged.
+    pub held: BTreeMap<PeerId, BTreeSet<Prefix>>,
+    /// The agent is ending: a drained service unbinds whatever its configuration says.
+    pub stopping: bool,
+}
+
+/// One check as a decision sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckView {
+    /// What it knows.
+    pub health: Health,
+    /// False while a check that was added to a decided service is not decided itself.
+    pub counts: bool,
+}
+
+/// What should be true: whole sets, with the reasons.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Desired {
+    /// The addresses that are to be bound.
+    pub addresses: BTreeSet<IpAddr>,
+    /// The prefixes that are to have an anchor route.
+    pub anchors: BTreeSet<Prefix>,
+    /// What each neighbor is to hold; every configured neighbor has an entry.
+    pub routes: BTreeMap<PeerId, Routes>,
+    /// What was made of each service's checks.
+    pub services: BTreeMap<ServiceName, Health>,
+    /// Why each configured prefix is, or is not, announced.
+    pub prefixes: BTreeMap<Prefix, Verdict>,
+}
+
+/// Why one prefix is, or is not, announced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// How its services combine.
+    pub combine: Combine,
+    /// What each of its services contributes.
+    pub services: BTreeMap<ServiceName, Contribution>,
+    /// The attributes it is announced with; `None`: it is not.
+    pub announced: Option<Arc<Attributes>>,
+}
+
+/// What one service contributes to one prefix.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Contribution {
+    /// It can take traffic. Ordered from the best to the worst.
+    Serves {
+        /// It is being drained: announced with GRACEFUL_SHUTDOWN.
+        leaving: bool,
+        /// Others should be preferred.
+        degraded: bool,
+    },
+    /// It cannot, for this reason.
+    Blocked(Blocker),
+}
+
+/// Why a service cannot take traffic; the first that holds in this order.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Blocker {
+    /// An operator has withdrawn it.
+    Drained,
+    /// These of its addresses in the prefix are not bound.
+    NotBound(BTreeSet<IpAddr>),
+    /// Its checks are not decided yet, or cannot run.
+    Unknown,
+    /// Its checks fail.
+    Down,
+}
+
+/// Decides. A pure function: the same view gives the same sets.
+#[must_use]
+pub fn decide(config: &Config, view: &View) -> Desired {
+    let services: BTreeMap<_, _> = config
+        .services
+        .iter()
+        .map(|(name, service)| (name.clone(), service_health(service, view.checks.get(name), view.carried.get(name))))
+        .collect();
+    let prefixes: BTreeMap<_, _> = members(config)
+        .into_iter()
+        .map(|(prefix, members)| (prefix, judge(config, view, &services, prefix, &members)))
+        .collect();
+    Desired {
+        addresses: addresses(config, view),
+        anchors: anchors(config, view),
+        routes: routes(config, &prefixes),
+        services,
+        prefixes,
+    }
+}
+
+/// What the checks say of a service, by its rule.
+#[must_use]
+pub fn service_health(
+    service: &Service,
+    checks: Option<&BTreeMap<CheckName, CheckView>>,
+    carried: Option<&Health>,
+) -> Health {
+    let unknown = CheckView { health: Health::Unknown, counts: true };
+    let seen = |name| checks.and_then(|checks| checks.get(name)).unwrap_or(&unknown);
+    let counting: Vec<Health> =
+        service.checks.keys().map(seen).filter(|check| check.counts).map(|check| check.health).collect();
+    if counting.is_empty() {
+        return carried.copied().unwrap_or(Health::Unknown);
+    }
+    let needed = match service.require {
+        Require::All => counting.len(),
+        Require::Any => 1,
+        Require::AtLeast(number) => number.get().min(counting.len()),
+    };
+    let reached = |least: Health| counting.iter().filter(|health| **health >= least).count() >= needed;
+    let possible = counting.iter().filter(|health| **health != Health::Down).count() >= needed;
+    match (reached(Health::Up), reached(Health::Degraded), possible) {
+        (true, _, _) => Health::Up,
+        (_, true, _) => Health::Degraded,
+        (_, _, true) => Health::Unknown,
+        (_, _, false) => Health::Down,
+    }
+}
+
+/// The services of each prefix.
+fn members(config: &Config) -> BTreeMap<Prefix, Vec<&ServiceName>> {
+    let mut members: BTreeMap<Prefix, Vec<&ServiceName>> = BTreeMap::new();
+    for (name, service) in &config.services {
+        for prefix in &service.prefixes {
+            members.entry(*prefix).or_default().push(name);
+        }
+    }
+    members
+}
+
+fn judge(
+    config: &Config,
+    view: &View,
+    health: &BTreeMap<ServiceName, Health>,
+    prefix: Prefix,
+    members: &[&ServiceName],
+) -> Verdict {
+    let combine = config.prefixes.get(&prefix).copied().unwrap_or_default();
+    let services: BTreeMap<ServiceName, Contribution> = members
+        .iter()
+        .filter_map(|name| {
+            let service = config.services.get(*name)?;
+            let health = health.get(*name).copied().unwrap_or(Health::Unknown);
+            Some(((*name).clone(), contribution(service, health, view, name, prefix)))
+        })
+        .collect();
+    // The derived order puts what serves before what blocks, and the better before the worse.
+    let decisive = match combine {
+        Combine::All => services.iter().max_by_key(|(_, contribution)| *contribution),
+        Combine::Any => services.iter().min_by_key(|(_, contribution)| *contribution),
+    };
+    let announced = decisive.and_then(|(name, contribution)| {
+        let service = config.services.get(name)?;
+        let quality = match combine {
+            Combine::Any => contribution.clone(),
+            Combine::All => worst(services.values())?,
+        };
+        attributes(service, &quality)
+    });
+    Verdict { combine, services, announced: announced.map(Arc::new) }
+}
+
+/// All of them together: as degraded as any of them, as leaving as any of them, blocked if one is.
+fn worst<'a>(contributions: impl Iterator<Item = &'a Contribution>) -> Option<Contribution> {
+    let mut together = (false, false);
+    for contribution in contributions {
+        match contribution {
+            Contribution::Serves { leaving, degraded } => together = (together.0 | leaving, together.1 | degraded),
+            Contribution::Blocked(_) => return None,
+        }
+    }
+    Some(Contribution::Serves { leaving: together.0, degraded: together.1 })
+}
+
+fn contribution(service: &Service, health: Health, view: &View, name: &ServiceName, prefix: Prefix) -> Contribution {
+    let phase = view.drains.get(name).copied().unwrap_or(Phase::Active);
+    if phase.is_withdrawn() {
+        return Contribution::Blocked(Blocker::Drained);
+    }
+    let not_bound: BTreeSet<IpAddr> = service
+        .addresses
+        .iter()
+        .filter(|address| prefix.contains(**address) && !view.bound.contains(*address))
+        .copied()
+        .collect();
+    if !not_bound.is_empty() {
+        return Contribution::Blocked(Blocker::NotBound(not_bound));
+    }
+    match health {
+        Health::Unknown => Contribution::Blocked(Blocker::Unknown),
+        Health::Down => Contribution::Blocked(Blocker::Down),
+        Health::Degraded | Health::Up => Contribution::Serves {
+            leaving: matches!(phase, Phase::GracefulShutdown { .. }),
+            degraded: health == Health::Degraded || phase == Phase::Degraded,
+        },
+    }
+}
+
+fn attributes(service: &Service, contribution: &Contribution) -> Option<Attributes> {
+    let Contribution::Serves { leaving, degraded } = *contribution else { return None };
+    let mut attributes = if degraded { service.degraded.clone() } else { service.up.clone() };
+    if leaving {
+        attributes.communities.insert(Community::GRACEFUL_SHUTDOWN);
+        // Routers lower the preference by themselves on eBGP only (RFC 8326 §4.3); on iBGP we say it.
+        attributes.local_pref = Some(0);
+    }
+    Some(attributes)
+}
+
+fn routes(config: &Config, prefixes: &BTreeMap<Prefix, Verdict>) -> BTreeMap<PeerId, Routes> {
+    let mut routes: BTreeMap<PeerId, Routes> =
+        config.neighbors.keys().map(|peer| (peer.clone(), Routes::new())).collect();
+    for (prefix, verdict) in prefixes {
+        let Some(attributes) = &verdict.announced else { continue };
+        // Services that share a prefix share their neighbors: the configuration reader sees to it.
+        let peers = verdict.services.keys().next().and_then(|name| config.services.get(name));
+        for peer in peers.into_iter().flat_map(|service| &service.neighbors) {
+            if let Some(routes) = routes.get_mut(peer) {
+                routes.insert(*prefix, attributes.clone());
+            }
+        }
+    }
+    routes
+}
+
+/// An address stays bound while its service is configured, and longer while a neighbor may still send to it.
+fn addresses(config: &Config, view: &View) -> BTreeSet<IpAddr> {
+    let wanted = config
+        .services
+        .iter()
+        .filter(|(name, service)| !is_over(view, name) || (service.unbind == Unbind::Never && !view.stopping));
+    let mut addresses: BTreeSet<IpAddr> =
+        wanted.flat_map(|(_, service)| service.addresses.iter().copied()).collect();
+    let held: BTreeSet<Prefix> = view.held.values().flatten().copied().collect();
+    addresses.extend(view.bound.iter().filter(|address| held.iter().any(|prefix| prefix.contains(**address))));
+    addresses
+}
+
+/// Whether the drain of a service has come to its end: nobody sends to it any more.
+fn is_over(view: &View, name: &ServiceName) -> bool {
+    view.drains.get(name) == Some(&Phase::Drained)
+}
+
+/// A prefix wider than one address needs a route of last resort, or traffic for its other addresses follows the
+/// default route back to the router that sent it.
+fn anchors(config: &Config, view: &View) -> BTreeSet<Prefix> {
+    if config.anchor == Anchor::None {
+        return BTreeSet::new();
+    }
+    let wanted = config.services.iter().filter(|(name, _)| !(view.stopping && is_over(view, name)));
+    let configured = wanted.flat_map(|(_, service)| &service.prefixes);
+    let held = view.held.values().flatten();
+    configured.chain(held).filter(|prefix| prefix.net().prefix_len() < prefix.net().max_prefix_len()).copied().collect()
+}
+
+/// Whether a drain still waits for a neighbor: one holds a prefix of the service that is not to be announced.
+#[must_use]
+pub fn awaits_withdraw(service: &Service, desired: &Desired, view: &View) -> bool {
+    view.held.iter().any(|(peer, held)| {
+        let wanted = desired.routes.get(peer);
+        service.prefixes.iter().any(|prefix| {
+            held.contains(prefix) && wanted.is_none_or(|routes| !routes.contains_key(prefix))
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,209 @@
+use std::num::NonZeroUsize;
+
+use super::*;
+use crate::testing::{config, ip, prefix, service};
+
+fn name(text: &str) -> ServiceName {
+    ServiceName::new(text).unwrap()
+}
+
+fn peer(text: &str) -> PeerId {
+    PeerId::new(text).unwrap()
+}
+
+/// Every check of every service has this health, and every address is bound.
+fn all_well(config: &Config, health: Health) -> View {
+    let checks = config.services.iter().map(|(name, service)| {
+        let checks = service.checks.keys().map(|check| (check.clone(), CheckView { health, counts: true }));
+        (name.clone(), checks.collect())
+    });
+    View {
+        checks: checks.collect(),
+        bound: config.services.values().flat_map(|service| service.addresses.iter().copied()).collect(),
+        ..View::default()
+    }
+}
+
+fn announced(desired: &Desired, to: &str) -> Vec<String> {
+    desired.routes[&peer(to)].keys().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_healthy_bound_service_is_announced_to_its_neighbors() {
+    let config = config(&["a", "b"], vec![service("dns", &["203.0.113.53", "2001:db8:53::53"], &["203.0.113.0/24", "2001:db8:53::/48"], &["a"])]);
+    let desired = decide(&config, &all_well(&config, Health::Up));
+    assert_eq!(announced(&desired, "a"), ["203.0.113.0/24", "2001:db8:53::/48"]);
+    assert_eq!(announced(&desired, "b"), [""; 0]);
+    assert_eq!(desired.addresses, [ip("203.0.113.53"), ip("2001:db8:53::53")].into());
+    assert_eq!(desired.anchors, [prefix("203.0.113.0/24"), prefix("2001:db8:53::/48")].into());
+}
+
+#[test]
+fn nothing_is_announced_that_is_not_proven_healthy() {
+    let config = config(&["a"], vec![service("dns", &["203.0.113.53"], &["203.0.113.0/24"], &["a"])]);
+    for (health, blocker) in [(Health::Unknown, Blocker::Unknown), (Health::Down, Blocker::Down)] {
+        let desired = decide(&config, &all_well(&config, health));
+        assert_eq!(announced(&desired, "a"), [""; 0]);
+        let verdict = &desired.prefixes[&prefix("203.0.113.0/24")];
+        assert_eq!(verdict.services[&name("dns")], Contribution::Blocked(blocker));
+        assert_eq!(desired.addresses, [ip("203.0.113.53")].into(), "the address stays, or the checks could not pass again");
+    }
+    let view = View { bound: [ip("203.0.113.53")].into(), ..View::default() };
+    assert_eq!(announced(&decide(&config, &view), "a"), [""; 0], "a check nobody has heard of");
+}
+
+#[test]
+fn only_the_prefix_of_the_missing_address_goes() {
+    let config = config(&["a"], vec![service("dns", &["203.0.113.53", "2001:db8:53::53"], &["203.0.113.0/24", "2001:db8:53::/48"], &["a"])]);
+    let mut view = all_well(&config, Health::Up);
+    view.bound.remove(&ip("2001:db8:53::53"));
+    let desired = decide(&config, &view);
+    assert_eq!(announced(&desired, "a"), ["203.0.113.0/24"]);
+    let blocked = Contribution::Blocked(Blocker::NotBound([ip("2001:db8:53::53")].into()));
+    assert_eq!(desired.prefixes[&prefix("2001:db8:53::/48")].services[&name("dns")], blocked);
+    assert!(desired.addresses.contains(&ip("2001:db8:53::53")));
+}
+
+#[test]
+fn require_says_how_many_checks_must_pass() {
+    use Health::{Degraded, Down, Unknown, Up};
+    let two = NonZeroUsize::new(2).unwrap();
+    let table = [
+        (Require::All, [Up, Up, Up], Up),
+        (Require::All, [Up, Degraded, Up], Degraded),
+        (Require::All, [Up, Unknown, Degraded], Unknown),
+        (Require::All, [Up, Unknown, Down], Down),
+        (Require::Any, [Down, Unknown, Up], Up),
+        (Require::Any, [Down, Degraded, Unknown], Degraded),
+        (Require::Any, [Down, Down, Unknown], Unknown),
+        (Require::Any, [Down, Down, Down], Down),
+        (Require::AtLeast(two), [Up, Up, Down], Up),
+        (Require::AtLeast(two), [Up, Degraded, Down], Degraded),
+        (Require::AtLeast(two), [Up, Unknown, Down], Unknown),
+        (Require::AtLeast(two), [Up, Down, Down], Down),
+    ];
+    for (require, checks, expected) in table {
+        let mut service = service("s", &["203.0.113.1"], &["203.0.113.1/32"], &["a"]).1;
+        service.require = require;
+        let check = service.checks.values().next().unwrap().clone();
+        service.checks = ["c0", "c1", "c2"].map(|name| (CheckName::new(name).unwrap(), check.clone())).into();
+        let seen = service.checks.keys().cloned().zip(checks.map(|health| CheckView { health, counts: true })).collect();
+        assert_eq!(service_health(&service, Some(&seen), None), expected, "{require:?} {checks:?}");
+    }
+}
+
+#[test]
+fn a_check_on_probation_does_not_count() {
+    let mut service = service("s", &["203.0.113.1"], &["203.0.113.1/32"], &["a"]).1;
+    let check = service.checks.values().next().unwrap().clone();
+    service.checks = ["old", "new"].map(|name| (CheckName::new(name).unwrap(), check.clone())).into();
+    let view = |counts| {
+        BTreeMap::from([
+            (CheckName::new("old").unwrap(), CheckView { health: Health::Up, counts }),
+            (CheckName::new("new").unwrap(), CheckView { health: Health::Unknown, counts: false }),
+        ])
+    };
+    assert_eq!(service_health(&service, Some(&view(true)), None), Health::Up);
+    assert_eq!(service_health(&service, Some(&view(false)), None), Health::Unknown);
+    assert_eq!(service_health(&service, Some(&view(false)), Some(&Health::Up)), Health::Up, "all checks were replaced");
+}
+
+#[test]
+fn a_drain_says_goodbye_then_withdraws() {
+    let mut config = config(&["a"], vec![service("dns", &["203.0.113.53"], &["203.0.113.0/24"], &["a"])]);
+    let mut view = all_well(&config, Health::Up);
+    let mut at = |phase| {
+        view.drains.insert(name("dns"), phase);
+        decide(&config, &view)
+    };
+    let leaving = at(Phase::GracefulShutdown { until: std::time::Instant::now() });
+    let attributes = &leaving.routes[&peer("a")][&prefix("203.0.113.0/24")];
+    assert!(attributes.communities.contains(&Community::GRACEFUL_SHUTDOWN));
+    assert_eq!(attributes.local_pref, Some(0));
+    let degraded = at(Phase::Degraded);
+    assert_eq!(degraded.routes[&peer("a")][&prefix("203.0.113.0/24")].as_path_prepend, 3);
+    for phase in [Phase::Withdrawing, Phase::Drained] {
+        let desired = at(phase);
+        assert_eq!(announced(&desired, "a"), [""; 0]);
+        assert_eq!(desired.addresses.len(), 1, "unbind: never");
+    }
+    config.services.get_mut(&name("dns")).unwrap().unbind = Unbind::Drained;
+    for (phase, bound) in [(Phase::Withdrawing, 1), (Phase::Drained, 0)] {
+        view.drains.insert(name("dns"), phase);
+        assert_eq!(decide(&config, &view).addresses.len(), bound, "{phase:?}");
+    }
+}
+
+#[test]
+fn an_address_outlives_its_service_until_nobody_holds_the_prefix() {
+    let config = config(&["a"], vec![service("dns", &["203.0.113.53"], &["203.0.113.0/24"], &["a"])]);
+    let mut view = all_well(&config, Health::Up);
+    view.bound.extend([ip("198.51.100.1"), ip("198.51.100.2")]);
+    view.held.insert(peer("a"), [prefix("198.51.100.0/25"), prefix("198.51.100.1/32")].into());
+    let desired = decide(&config, &view);
+    assert_eq!(desired.addresses, [ip("198.51.100.1"), ip("198.51.100.2"), ip("203.0.113.53")].into());
+    assert_eq!(desired.anchors, [prefix("198.51.100.0/25"), prefix("203.0.113.0/24")].into());
+    view.held.clear();
+    assert_eq!(decide(&config, &view).addresses, [ip("203.0.113.53")].into());
+}
+
+#[test]
+fn stopping_unbinds_what_is_drained() {
+    let config = config(&["a"], vec![service("dns", &["203.0.113.53"], &["203.0.113.0/24"], &["a"])]);
+    let mut view = all_well(&config, Health::Up);
+    view.stopping = true;
+    for (phase, bound) in [(Phase::Active, 1), (Phase::Withdrawing, 1), (Phase::Drained, 0)] {
+        view.drains.insert(name("dns"), phase);
+        let desired = decide(&config, &view);
+        assert_eq!((desired.addresses.len(), desired.anchors.len()), (bound, bound), "{phase:?}");
+    }
+}
+
+#[test]
+fn services_of_one_prefix_combine_as_the_rule_says() {
+    let shared = |name, address| service(name, &[address], &["203.0.113.0/24"], &["a"]);
+    let mut config = config(&["a"], vec![shared("one", "203.0.113.1"), shared("two", "203.0.113.2")]);
+    let serves = |health, phase| {
+        let mut view = all_well(&config, Health::Up);
+        for check in view.checks.get_mut(&name("two")).unwrap().values_mut() {
+            check.health = health;
+        }
+        view.drains.insert(name("two"), phase);
+        view
+    };
+    let leaving = Phase::GracefulShutdown { until: std::time::Instant::now() };
+    let views = [
+        serves(Health::Up, Phase::Active),
+        serves(Health::Degraded, Phase::Active),
+        serves(Health::Up, leaving),
+        serves(Health::Down, Phase::Active),
+        serves(Health::Up, Phase::Drained),
+    ];
+    let summary = |config: &Config| {
+        views.each_ref().map(|view| {
+            let routes = decide(config, view).routes.remove(&peer("a")).unwrap();
+            routes.into_values().next().map(|attributes| {
+                (attributes.as_path_prepend, attributes.communities.contains(&Community::GRACEFUL_SHUTDOWN))
+            })
+        })
+    };
+    let plain = Some((0, false));
+    assert_eq!(summary(&config), [plain, Some((3, false)), Some((0, true)), None, None]);
+    config.prefixes.insert(prefix("203.0.113.0/24"), Combine::Any);
+    assert_eq!(summary(&config), [plain; 5]);
+}
+
+#[test]
+fn a_drain_waits_only_for_what_it_withdraws() {
+    let config = config(&["a", "b"], vec![service("dns", &["203.0.113.53"], &["203.0.113.0/24"], &["a", "b"])]);
+    let dns = &config.services[&name("dns")];
+    let mut view = all_well(&config, Health::Up);
+    view.held.insert(peer("a"), [prefix("203.0.113.0/24")].into());
+    let still_wanted = decide(&config, &view);
+    assert!(!awaits_withdraw(dns, &still_wanted, &view), "another service keeps it announced");
+    view.drains.insert(name("dns"), Phase::Withdrawing);
+    let withdrawn = decide(&config, &view);
+    assert!(awaits_withdraw(dns, &withdrawn, &view));
+    view.held.clear();
+    assert!(!awaits_withdraw(dns, &withdrawn, &view));
+}

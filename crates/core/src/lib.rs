@@ -1,0 +1,18 @@
+//! The domain: services, their checks, drains, and the one function that decides what is announced and bound.
+//!
+//! Pure: no runtime, no sockets, no clock.
+
+mod check;
+pub mod config;
+pub mod decide;
+pub mod drain;
+mod name;
+
+pub use check::{Check, CheckCounters, Health, Outcome, Probe};
+pub use config::Config;
+pub use decide::{Desired, View, decide};
+pub use drain::Drain;
+pub use name::{BadName, CheckName, PeerId, ServiceName};
+
+#[cfg(test)]
+mod testing;

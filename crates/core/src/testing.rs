@@ -1,0 +1,76 @@
+//! Small configurations for the tests of this crate.
+
+use std::{net::IpAddr, num::NonZeroU16, time::Duration};
+
+use anycast_bgp::{Asn, Attributes, Family, HoldTime, PeerAs, Prefix, RouterId};
+
+use crate::{
+    config::{
+        Anchor, CheckConfig, CheckTiming, Config, DrainTimes, ExecProbe, Neighbor, Node, ProbeConfig, Require, Service,
+        Unbind,
+    },
+    name::{CheckName, PeerId, ServiceName},
+};
+
+pub(crate) fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+pub(crate) fn prefix(text: &str) -> Prefix {
+    text.parse().unwrap()
+}
+
+pub(crate) fn config(neighbors: &[&str], services: Vec<(ServiceName, Service)>) -> Config {
+    let neighbor = Neighbor {
+        address: ip("192.0.2.1"),
+        port: NonZeroU16::new(179).unwrap(),
+        peer_as: PeerAs::External,
+        source: None,
+        hold_time: HoldTime::DEFAULT,
+        families: Family::ALL.into(),
+        next_hop_ipv4: None,
+        next_hop_ipv6: None,
+    };
+    Config {
+        node: Node { name: "test".into(), region: None, country: None },
+        asn: Asn::new(65010).unwrap(),
+        router_id: RouterId::new([192, 0, 2, 2].into()).unwrap(),
+        neighbors: neighbors.iter().map(|name| (PeerId::new(name).unwrap(), neighbor.clone())).collect(),
+        services: services.into_iter().collect(),
+        interface: "lo".into(),
+        anchor: Anchor::Unreachable,
+        prefixes: [].into(),
+    }
+}
+
+/// A service with one check; degraded means three times prepended.
+pub(crate) fn service(
+    name: &str,
+    addresses: &[&str],
+    prefixes: &[&str],
+    neighbors: &[&str],
+) -> (ServiceName, Service) {
+    let one = NonZeroU16::new(1).unwrap();
+    let check = CheckConfig {
+        timing: CheckTiming {
+            interval: Duration::from_secs(1),
+            fast_interval: Duration::from_millis(100),
+            timeout: Duration::from_millis(300),
+            rise: one,
+            fall: one,
+        },
+        probe: ProbeConfig::Exec(ExecProbe { command: vec!["/bin/true".into()] }),
+    };
+    let service = Service {
+        addresses: addresses.iter().map(|text| ip(text)).collect(),
+        prefixes: prefixes.iter().map(|text| prefix(text)).collect(),
+        neighbors: neighbors.iter().map(|name| PeerId::new(name).unwrap()).collect(),
+        checks: [(CheckName::new("check").unwrap(), check)].into(),
+        require: Require::All,
+        up: Attributes::default(),
+        degraded: Attributes { as_path_prepend: 3, ..Attributes::default() },
+        drain: DrainTimes { graceful_shutdown: Duration::from_secs(10), linger: Duration::from_secs(5) },
+        unbind: Unbind::Never,
+    };
+    (ServiceName::new(name).unwrap(), service)
+}
