@@ -54,7 +54,8 @@ impl Checker {
         sink: Sink,
         times: prometheus::Histogram,
     ) -> Self {
-        let mut check = Check::new(config.timing, offset(service, name, config.timing.interval), on_probation, Instant::now());
+        let mut check =
+            Check::new(config.timing, offset(service, name, config.timing.interval), on_probation, Instant::now());
         check.set_enabled(false, Instant::now());
         let (config, config_seen) = watch::channel(Arc::new(config.clone()));
         let (enabled, enabled_seen) = watch::channel(false);

@@ -50,7 +50,9 @@ pub(crate) async fn serve(listener: TcpListener, agent: Handle, instruments: met
         tokio::spawn(async move {
             let service = service_fn(move |request: Request<Incoming>| {
                 let (agent, instruments) = (agent.clone(), instruments.clone());
-                async move { Ok::<_, Infallible>(answer(request.method(), request.uri().path(), &agent, &instruments).await) }
+                async move {
+                    Ok::<_, Infallible>(answer(request.method(), request.uri().path(), &agent, &instruments).await)
+                }
             });
             let served = http1::Builder::new()
                 .timer(TokioTimer::new())

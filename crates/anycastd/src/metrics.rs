@@ -79,12 +79,14 @@ fn draw_agent(drawing: &Drawing, status: &Status, dropped_events: u64) -> promet
     node.with_label_values(&[&status.node, &region, &country, &status.asn.to_string()]).set(1.0);
     let healthy = drawing.gauge("anycastd_healthy", "Whether all is as configured.", &[])?;
     healthy.with_label_values::<&str>(&[]).set(flag(status.healthy));
-    let problems = drawing.gauge("anycastd_problems", "What is wrong with the agent itself; see `anycastctl status`.", &[])?;
+    let problems =
+        drawing.gauge("anycastd_problems", "What is wrong with the agent itself; see `anycastctl status`.", &[])?;
     problems.with_label_values::<&str>(&[]).set(status.problems.len() as f64);
     let dropped = drawing.counter("anycastd_events_dropped_total", "Events that came too fast to be kept.", &[])?;
     dropped.with_label_values::<&str>(&[]).inc_by(dropped_events);
     let bound = drawing.gauge("anycastd_address_bound", "Whether the kernel answers for the address.", &["address"])?;
-    let foreign = drawing.gauge("anycastd_address_foreign", "Whether somebody else put the address there.", &["address"])?;
+    let foreign =
+        drawing.gauge("anycastd_address_foreign", "Whether somebody else put the address there.", &["address"])?;
     for address in &status.addresses {
         bound.with_label_values(&[&address.address]).set(flag(address.bound));
         foreign.with_label_values(&[&address.address]).set(flag(address.foreign));
@@ -94,7 +96,8 @@ fn draw_agent(drawing: &Drawing, status: &Status, dropped_events: u64) -> promet
 
 fn draw_services(drawing: &Drawing, status: &Status) -> prometheus::Result<()> {
     let state = drawing.gauge("anycastd_service_state", "1 for the state the service is in.", &["service", "state"])?;
-    let announced = drawing.gauge("anycastd_prefix_announced", "Whether the prefix is to be announced.", &["prefix", "service"])?;
+    let announced =
+        drawing.gauge("anycastd_prefix_announced", "Whether the prefix is to be announced.", &["prefix", "service"])?;
     let labels = ["service", "check"];
     let up = drawing.gauge("anycastd_check_up", "Whether the check counts as good (degraded included).", &labels)?;
     let runs = drawing.counter("anycastd_check_runs_total", "Runs begun.", &labels)?;
@@ -129,11 +132,18 @@ fn draw_neighbors(drawing: &Drawing, status: &Status) -> prometheus::Result<()> 
     let labels = ["neighbor"];
     let established = drawing.gauge("anycastd_neighbor_established", "Whether the session is Established.", &labels)?;
     let routes = drawing.gauge("anycastd_neighbor_routes", "Prefixes the neighbor holds from us.", &labels)?;
-    let unsendable = drawing.gauge("anycastd_neighbor_unsendable_routes", "Prefixes the neighbor cannot be told.", &labels)?;
-    let sessions = drawing.counter("anycastd_neighbor_sessions_total", "Times the session became Established.", &labels)?;
-    let messages = drawing.counter("anycastd_neighbor_messages_total", "BGP messages.", &["neighbor", "type", "direction"])?;
+    let unsendable =
+        drawing.gauge("anycastd_neighbor_unsendable_routes", "Prefixes the neighbor cannot be told.", &labels)?;
+    let sessions =
+        drawing.counter("anycastd_neighbor_sessions_total", "Times the session became Established.", &labels)?;
+    let messages =
+        drawing.counter("anycastd_neighbor_messages_total", "BGP messages.", &["neighbor", "type", "direction"])?;
     let bytes = drawing.counter("anycastd_neighbor_bytes_total", "Octets of BGP.", &["neighbor", "direction"])?;
-    let broken = drawing.counter("anycastd_neighbor_updates_treated_as_withdraw_total", "Received UPDATEs that were malformed (RFC 7606).", &labels)?;
+    let broken = drawing.counter(
+        "anycastd_neighbor_updates_treated_as_withdraw_total",
+        "Received UPDATEs that were malformed (RFC 7606).",
+        &labels,
+    )?;
     for neighbor in &status.neighbors {
         let name = neighbor.name.as_str();
         let count = |key: &str| neighbor.counters.get(key).copied().unwrap_or_default();

@@ -79,7 +79,13 @@ impl StateDirectory {
     pub(crate) fn open(path: &Path) -> Result<Self, StateError> {
         let fail = |source| StateError::Directory { path: path.to_owned(), source };
         fs::create_dir_all(path).map_err(fail)?;
-        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path.join("lock")).map_err(fail)?;
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(path.join("lock"))
+            .map_err(fail)?;
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
             nix::errno::Errno::EWOULDBLOCK => StateError::Locked { path: path.to_owned() },
             errno => fail(errno.into()),
@@ -111,7 +117,9 @@ impl StateDirectory {
         if contents.version != VERSION {
             return Err(foreign(format!("version {} is not {VERSION}", contents.version)));
         }
-        let named = |(name, order): (String, Order)| Ok((ServiceName::new(&name).map_err(|bad| foreign(bad.to_string()))?, order));
+        let named = |(name, order): (String, Order)| {
+            Ok((ServiceName::new(&name).map_err(|bad| foreign(bad.to_string()))?, order))
+        };
         contents.orders.into_iter().map(named).collect()
     }
 }

@@ -84,7 +84,10 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_not_set_can_still_be_written() {
-        assert_eq!(Timestamp::from(SystemTime::UNIX_EPOCH - Duration::from_secs(9)).to_string(), "1970-01-01T00:00:00.000Z");
+        assert_eq!(
+            Timestamp::from(SystemTime::UNIX_EPOCH - Duration::from_secs(9)).to_string(),
+            "1970-01-01T00:00:00.000Z"
+        );
         let late = SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 40);
         assert!(Timestamp::from(late).to_string().starts_with("9999-12-31"));
     }

@@ -90,6 +90,11 @@ impl Rib {
         &self.unsent
     }
 
+    /// On what terms routes are sent, while there is a session.
+    pub(crate) const fn terms(&self) -> Option<&Terms> {
+        self.terms.as_ref()
+    }
+
     /// Whether [`Self::advertised`] changed since this was last asked.
     pub(crate) fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)

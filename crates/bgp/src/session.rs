@@ -20,9 +20,9 @@ use crate::{
     open::{Negotiated, Open},
     peer::PeerConfig,
     rib::{Advertised, Rib},
-    terms::{Link, Unsendable},
+    terms::{Link, Terms, Unsendable},
     timers::{Backoff, Jitter, Timer, Timers},
-    types::Prefix,
+    types::{Family, Prefix},
     wire,
 };
 
@@ -356,6 +356,13 @@ impl Session {
     #[must_use]
     pub const fn negotiated(&self) -> Option<&Negotiated> {
         self.negotiated.as_ref()
+    }
+
+    /// The next hop that each family in force is announced with, as written in an UPDATE; empty while the session is not
+    /// Established.
+    #[must_use]
+    pub fn next_hops(&self) -> BTreeMap<Family, String> {
+        self.rib.terms().map(Terms::next_hops).unwrap_or_default()
     }
 
     /// The connection's two ends, ours first, while there is one.

@@ -1,7 +1,7 @@
 //! On what terms routes are announced over one connection: what follows from the session and not from the route.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
@@ -76,6 +76,15 @@ impl NextHop6 {
     }
 }
 
+impl fmt::Display for NextHop6 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One(address) => address.fmt(f),
+            Self::GlobalAndLinkLocal(global, link_local) => write!(f, "{global} {link_local}"),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Terms {
     pub(crate) local_as: Asn,
@@ -113,6 +122,15 @@ impl Terms {
             Family::Ipv6Unicast => self.next_hop_ipv6.is_some(),
         };
         if reachable { Ok(()) } else { Err(Unsendable::NoNextHop(family)) }
+    }
+
+    /// The next hop of each family in force, in words.
+    pub(crate) fn next_hops(&self) -> BTreeMap<Family, String> {
+        let hop = |family: &Family| match family {
+            Family::Ipv4Unicast => self.next_hop_ipv4.map(|address| address.to_string()),
+            Family::Ipv6Unicast => self.next_hop_ipv6.map(|hop| hop.to_string()),
+        };
+        self.families.iter().filter_map(|family| Some((*family, hop(family)?))).collect()
     }
 }
 

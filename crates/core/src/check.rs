@@ -300,11 +300,7 @@ impl Check {
 
 /// `300 ms`, `1.5 s`.
 fn in_words(time: Duration) -> String {
-    if time < Duration::from_secs(1) {
-        format!("{} ms", time.as_millis())
-    } else {
-        format!("{} s", time.as_secs_f64())
-    }
+    if time < Duration::from_secs(1) { format!("{} ms", time.as_millis()) } else { format!("{} s", time.as_secs_f64()) }
 }
 
 #[cfg(test)]

@@ -256,8 +256,7 @@ fn addresses(config: &Config, view: &View) -> BTreeSet<IpAddr> {
         .services
         .iter()
         .filter(|(name, service)| !is_over(view, name) || (service.unbind == Unbind::Never && !view.stopping));
-    let mut addresses: BTreeSet<IpAddr> =
-        wanted.flat_map(|(_, service)| service.addresses.iter().copied()).collect();
+    let mut addresses: BTreeSet<IpAddr> = wanted.flat_map(|(_, service)| service.addresses.iter().copied()).collect();
     let held: BTreeSet<Prefix> = view.held.values().flatten().copied().collect();
     addresses.extend(view.bound.iter().filter(|address| held.iter().any(|prefix| prefix.contains(**address))));
     addresses
@@ -285,9 +284,10 @@ fn anchors(config: &Config, view: &View) -> BTreeSet<Prefix> {
 pub fn awaits_withdraw(service: &Service, desired: &Desired, view: &View) -> bool {
     view.held.iter().any(|(peer, held)| {
         let wanted = desired.routes.get(peer);
-        service.prefixes.iter().any(|prefix| {
-            held.contains(prefix) && wanted.is_none_or(|routes| !routes.contains_key(prefix))
-        })
+        service
+            .prefixes
+            .iter()
+            .any(|prefix| held.contains(prefix) && wanted.is_none_or(|routes| !routes.contains_key(prefix)))
     })
 }
 

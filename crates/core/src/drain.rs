@@ -157,7 +157,11 @@ mod tests {
         assert_eq!(drain.phase(), Phase::GracefulShutdown { until: now + SECOND * 10 });
         drain.handle_held(false, now);
         drain.handle_timeout(now + SECOND * 9);
-        assert_eq!(drain.phase(), Phase::GracefulShutdown { until: now + SECOND * 10 }, "no neighbor is no reason to hurry");
+        assert_eq!(
+            drain.phase(),
+            Phase::GracefulShutdown { until: now + SECOND * 10 },
+            "no neighbor is no reason to hurry"
+        );
         drain.handle_timeout(now + SECOND * 10);
         drain.handle_held(true, now + SECOND * 10);
         assert_eq!(drain.phase(), Phase::Withdrawing);

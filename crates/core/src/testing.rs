@@ -44,12 +44,7 @@ pub(crate) fn config(neighbors: &[&str], services: Vec<(ServiceName, Service)>) 
 }
 
 /// A service with one check; degraded means three times prepended.
-pub(crate) fn service(
-    name: &str,
-    addresses: &[&str],
-    prefixes: &[&str],
-    neighbors: &[&str],
-) -> (ServiceName, Service) {
+pub(crate) fn service(name: &str, addresses: &[&str], prefixes: &[&str], neighbors: &[&str]) -> (ServiceName, Service) {
     let one = NonZeroU16::new(1).unwrap();
     let check = CheckConfig {
         timing: CheckTiming {

@@ -52,12 +52,19 @@ impl Agent {
             chain.extend(self.check_links(name, service));
             chain.push(self.service_link(name, service));
             chain.extend(self.drain_link(name, service));
-            chain.extend(service.addresses.iter().filter(|address| prefix.contains(**address)).map(|address| self.address_link(*address)));
+            chain.extend(
+                service
+                    .addresses
+                    .iter()
+                    .filter(|address| prefix.contains(**address))
+                    .map(|address| self.address_link(*address)),
+            );
         }
         chain.push(self.decision_link(prefix, verdict));
         let first = verdict.services.keys().next().and_then(|name| self.settings.core.services.get(name));
         let peers = first.into_iter().flat_map(|service| &service.neighbors);
-        let links: Vec<Link> = peers.filter_map(|id| Some(neighbor_link(id, self.peers.get(id)?, prefix, verdict))).collect();
+        let links: Vec<Link> =
+            peers.filter_map(|id| Some(neighbor_link(id, self.peers.get(id)?, prefix, verdict))).collect();
         let summary = summary(prefix, verdict, &links);
         chain.extend(links);
         Some(PrefixExplanation { prefix: prefix.to_string(), announced: verdict.announced.is_some(), summary, chain })
@@ -77,10 +84,12 @@ impl Agent {
                 (Some(detail), true) => detail.clone(),
                 (None, true) => "has not answered yet".to_owned(),
             };
-            let turning = state.turning.map(|(have, need)| format!(" ({have} of {need} answers to change)")).unwrap_or_default();
+            let turning =
+                state.turning.map(|(have, need)| format!(" ({have} of {need} answers to change)")).unwrap_or_default();
             let uncounted = if state.counts { "" } else { "; added by a reload, does not count until decided" };
-            let hint = (ok == LinkState::Broken && state.enabled && state.health == Health::Down)
-                .then(|| format!("mend the service, or the check `{check}` ({}) if it asks the wrong thing", config.probe.kind()));
+            let hint = (ok == LinkState::Broken && state.enabled && state.health == Health::Down).then(|| {
+                format!("mend the service, or the check `{check}` ({}) if it asks the wrong thing", config.probe.kind())
+            });
             Some(Link {
                 kind: "check".to_owned(),
                 name: format!("{name}/{check}"),
@@ -120,10 +129,15 @@ impl Agent {
         let (ok, what) = match drain.phase() {
             Phase::Active => return None,
             Phase::Degraded => (LinkState::Warning, "degraded".to_owned()),
-            Phase::GracefulShutdown { until } => (LinkState::Warning, format!("graceful shutdown, withdrawn at {}; assumed honoured by the neighbors", wall(until))),
+            Phase::GracefulShutdown { until } => (
+                LinkState::Warning,
+                format!("graceful shutdown, withdrawn at {}; assumed honoured by the neighbors", wall(until)),
+            ),
             Phase::Withdrawing => (LinkState::Broken, "withdrawn, waiting for acknowledgement".to_owned()),
             Phase::Lingering { until } => (LinkState::Broken, format!("withdrawn, lingering until {}", wall(until))),
-            Phase::Drained if service.unbind == Unbind::Drained => (LinkState::Broken, "drained and unbound".to_owned()),
+            Phase::Drained if service.unbind == Unbind::Drained => {
+                (LinkState::Broken, "drained and unbound".to_owned())
+            }
             Phase::Drained => (LinkState::Broken, "drained".to_owned()),
         };
         Some(Link {
@@ -143,7 +157,9 @@ impl Agent {
                 let whose = if *owner == Owner::Foreign { ", put there by somebody else and left alone" } else { "" };
                 (LinkState::Ok, format!("bound on {interface}{whose}"), Some((*since).into()))
             }
-            Some(AddressState::Missing { problem, since, .. }) => (LinkState::Broken, format!("not bound: {problem}"), Some((*since).into())),
+            Some(AddressState::Missing { problem, since, .. }) => {
+                (LinkState::Broken, format!("not bound: {problem}"), Some((*since).into()))
+            }
             None => (LinkState::Broken, "not bound".to_owned(), None),
         };
         Link { kind: "address".to_owned(), name: address.to_string(), ok, text, since, hint: None }
@@ -169,11 +185,23 @@ impl Agent {
 
 fn neighbor_link(id: &PeerId, peer: &Peer, prefix: Prefix, verdict: &Verdict) -> Link {
     let state = peer.state.borrow();
-    let link = |ok, text: String, since, hint| Link { kind: "neighbor".to_owned(), name: id.to_string(), ok, text, since, hint };
+    let link = |ok, text: String, since, hint| Link {
+        kind: "neighbor".to_owned(),
+        name: id.to_string(),
+        ok,
+        text,
+        since,
+        hint,
+    };
     if state.state != State::Established {
         let error = state.last_error.as_ref().map_or(String::new(), |(error, _)| format!(": {error}"));
         let hint = Some(format!("see `anycastctl neighbors {id}`"));
-        return link(LinkState::Broken, format!("{}{error}", report::state_name(state.state)), Some(wall(state.since)), hint);
+        return link(
+            LinkState::Broken,
+            format!("{}{error}", report::state_name(state.state)),
+            Some(wall(state.since)),
+            hint,
+        );
     }
     if let Some(why) = state.unsendable.get(&prefix) {
         return link(LinkState::Broken, format!("Established, but cannot be told: {why}"), None, None);

@@ -340,7 +340,11 @@ impl Agent {
             if announced || before == Some(true) {
                 let why = report::reason(verdict);
                 tracing::info!(%prefix, announced, "{why}");
-                self.sink.report("route", prefix, if announced { format!("announced: {why}") } else { format!("withdrawn: {why}") });
+                self.sink.report(
+                    "route",
+                    prefix,
+                    if announced { format!("announced: {why}") } else { format!("withdrawn: {why}") },
+                );
             }
         }
     }

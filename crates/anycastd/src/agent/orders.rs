@@ -80,14 +80,24 @@ pub(crate) struct OrderDesk(Arc<Mutex<()>>);
 
 impl OrderDesk {
     /// Plans, saves, obeys.
-    pub(crate) async fn withdraw(&self, agent: &Handle, request: WithdrawRequest, by: Actor) -> Result<OrderReply, Refusal> {
+    pub(crate) async fn withdraw(
+        &self,
+        agent: &Handle,
+        request: WithdrawRequest,
+        by: Actor,
+    ) -> Result<OrderReply, Refusal> {
         let _one_at_a_time = self.0.lock().await;
         let plan = agent.ask(move |agent| agent.plan_withdraw(&request, &by)).await??;
         self.carry_out(agent, plan).await
     }
 
     /// Likewise, the other way.
-    pub(crate) async fn announce(&self, agent: &Handle, request: AnnounceRequest, by: Actor) -> Result<OrderReply, Refusal> {
+    pub(crate) async fn announce(
+        &self,
+        agent: &Handle,
+        request: AnnounceRequest,
+        by: Actor,
+    ) -> Result<OrderReply, Refusal> {
         let _one_at_a_time = self.0.lock().await;
         let plan = agent.ask(move |agent| agent.plan_announce(&request.services, &by)).await??;
         self.carry_out(agent, plan).await
@@ -119,13 +129,8 @@ impl Agent {
             return Err(Refusal::Bad(format!("a reason is one line of at most {REASON} bytes")));
         }
         let until = request.for_seconds.map(ends_at).transpose()?;
-        let order = Order {
-            mode: request.mode,
-            by: by.0.clone(),
-            at: Timestamp::now(),
-            reason: request.reason.clone(),
-            until,
-        };
+        let order =
+            Order { mode: request.mode, by: by.0.clone(), at: Timestamp::now(), reason: request.reason.clone(), until };
         let mut orders = self.orders.clone();
         orders.extend(names.iter().map(|name| (name.clone(), order.clone())));
         Ok(Plan { orders, file: self.orders_file.clone(), names })
@@ -217,9 +222,14 @@ impl Agent {
                 (Phase::Active, false, true) => moves.push(prefix.to_string()),
                 (Phase::Active, _, _) => {
                     let why = verdict.map_or_else(String::new, report::reason);
-                    stays.insert(prefix.to_string(), if announced { format!("announced already: {why}") } else { format!("not announced: {why}") });
+                    stays.insert(
+                        prefix.to_string(),
+                        if announced { format!("announced already: {why}") } else { format!("not announced: {why}") },
+                    );
                 }
-                (_, _, true) if other_serves => drop(stays.insert(prefix.to_string(), "another service carries it".to_owned())),
+                (_, _, true) if other_serves => {
+                    drop(stays.insert(prefix.to_string(), "another service carries it".to_owned()))
+                }
                 (_, false, false) => drop(stays.insert(prefix.to_string(), "it was not announced".to_owned())),
                 (_, _, _) => moves.push(prefix.to_string()),
             }
@@ -249,7 +259,8 @@ impl Agent {
 
     /// What a waiter would still wait for.
     pub(crate) fn wait_reply(&self, services: &[String]) -> WaitReply {
-        let wanted = |name: &&ServiceName| services.is_empty() || services.iter().any(|service| service == name.as_str());
+        let wanted =
+            |name: &&ServiceName| services.is_empty() || services.iter().any(|service| service == name.as_str());
         let open: Vec<String> = self
             .orders
             .keys()
@@ -272,7 +283,8 @@ impl Agent {
                     let state = peer.state.borrow();
                     prefixes.is_some_and(|prefixes| prefixes.iter().any(|prefix| state.advertised.contains_key(prefix)))
                 };
-                let peers: Vec<_> = self.peers.iter().filter(|(_, peer)| holds(peer)).map(|(id, _)| id.to_string()).collect();
+                let peers: Vec<_> =
+                    self.peers.iter().filter(|(_, peer)| holds(peer)).map(|(id, _)| id.to_string()).collect();
                 format!("{name}: the acknowledgement of {}", peers.join(", "))
             }
             Phase::Lingering { until } => format!("{name}: packets under way until {}", wall(until)),
@@ -312,8 +324,12 @@ impl Agent {
     /// Ends the orders whose time is over, on disk first.
     pub(super) fn expire_orders(&mut self) {
         let now = SystemTime::now();
-        let over: Vec<_> =
-            self.orders.iter().filter(|(_, order)| order.remaining(now) == Some(Duration::ZERO)).map(|(name, _)| name.to_string()).collect();
+        let over: Vec<_> = self
+            .orders
+            .iter()
+            .filter(|(_, order)| order.remaining(now) == Some(Duration::ZERO))
+            .map(|(name, _)| name.to_string())
+            .collect();
         if over.is_empty() || self.forgetting || self.is_stopping() {
             return;
         }

@@ -40,7 +40,11 @@ impl Agent {
             }
         }
         self.settle(&BTreeMap::new());
-        self.sink.report("agent", &self.settings.core.node.name, format!("started, anycastd {}", env!("CARGO_PKG_VERSION")));
+        self.sink.report(
+            "agent",
+            &self.settings.core.node.name,
+            format!("started, anycastd {}", env!("CARGO_PKG_VERSION")),
+        );
     }
 
     /// Takes a new configuration over.
@@ -83,11 +87,16 @@ impl Agent {
         for id in ids {
             let same = |peer: &Peer| {
                 config.neighbors.get(&id).is_some_and(|neighbor| {
-                    *neighbor == peer.neighbor && peer::session_config(&config, neighbor, seed(&id, neighbor)) == peer.session
+                    *neighbor == peer.neighbor
+                        && peer::session_config(&config, neighbor, seed(&id, neighbor)) == peer.session
                 })
             };
             if let Some(peer) = self.peers.get(&id).filter(|peer| !same(peer)) {
-                let why = if config.neighbors.contains_key(&id) { "its configuration changed" } else { "removed from the configuration" };
+                let why = if config.neighbors.contains_key(&id) {
+                    "its configuration changed"
+                } else {
+                    "removed from the configuration"
+                };
                 tracing::info!(neighbor = %id, "closing the session: {why}");
                 peer.stop(why);
                 self.parting.extend(self.peers.remove_entry(&id));
@@ -108,7 +117,10 @@ impl Agent {
         self.carried.retain(|name, _| services.contains_key(name));
         for (name, service) in &services {
             let now = Instant::now();
-            self.drains.entry(name.clone()).or_insert_with(|| Drain::new(service.drain, now)).reconfigure(service.drain);
+            self.drains
+                .entry(name.clone())
+                .or_insert_with(|| Drain::new(service.drain, now))
+                .reconfigure(service.drain);
             self.settle_checks(name, service, before.get(name).copied());
         }
     }

@@ -77,7 +77,9 @@ impl Agent {
         let health = self.desired.services.get(name).copied().unwrap_or(Health::Unknown);
         match (self.drains.get(name).map_or(Phase::Active, Drain::phase), health) {
             (Phase::Drained, _) => ServiceState::Drained,
-            (Phase::GracefulShutdown { .. } | Phase::Withdrawing | Phase::Lingering { .. }, _) => ServiceState::Draining,
+            (Phase::GracefulShutdown { .. } | Phase::Withdrawing | Phase::Lingering { .. }, _) => {
+                ServiceState::Draining
+            }
             (_, Health::Unknown) => ServiceState::Unknown,
             (_, Health::Down) => ServiceState::Down,
             (Phase::Degraded, _) | (_, Health::Degraded) => ServiceState::Degraded,
@@ -96,7 +98,11 @@ impl Agent {
             since_seconds: since.age(now).as_secs_f64(),
             prefixes: service.prefixes.iter().map(|prefix| self.prefix(*prefix)).collect(),
             addresses: service.addresses.iter().map(ToString::to_string).collect(),
-            checks: service.checks.iter().filter_map(|(check, config)| self.check(name, check, config.probe.kind())).collect(),
+            checks: service
+                .checks
+                .iter()
+                .filter_map(|(check, config)| self.check(name, check, config.probe.kind()))
+                .collect(),
             drain: self.drain(name),
         }
     }
@@ -350,7 +356,9 @@ fn route(prefix: Prefix, entry: &Advertised, state: &PeerState, asn: u32) -> api
         med: attributes.and_then(|attributes| attributes.med),
         local_pref: attributes.filter(|_| !external).map(|attributes| attributes.local_pref.unwrap_or(100)),
         as_path: path.unwrap_or_default(),
-        communities: attributes.map(|attributes| attributes.communities.iter().map(ToString::to_string).collect()).unwrap_or_default(),
+        communities: attributes
+            .map(|attributes| attributes.communities.iter().map(ToString::to_string).collect())
+            .unwrap_or_default(),
         large_communities: attributes
             .map(|attributes| attributes.large_communities.iter().map(ToString::to_string).collect())
             .unwrap_or_default(),

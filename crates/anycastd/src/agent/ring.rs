@@ -60,7 +60,12 @@ mod tests {
         let mut ring = Ring::default();
         let mut live = ring.follow();
         for number in 0..KEPT + 10 {
-            ring.push(Happening { at: SystemTime::now(), kind: "agent", subject: number.to_string(), text: String::new() });
+            ring.push(Happening {
+                at: SystemTime::now(),
+                kind: "agent",
+                subject: number.to_string(),
+                text: String::new(),
+            });
         }
         let kept = ring.since(None);
         assert_eq!((kept.len(), kept[0].id, kept[KEPT - 1].id), (KEPT, 11, KEPT as u64 + 10));

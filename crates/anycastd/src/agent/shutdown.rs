@@ -83,7 +83,9 @@ impl Agent {
         let Some(stop) = self.stop else { return };
         let done = match stop.stage {
             Stage::Withdrawing => self.all_withdrawn(stop.mode),
-            Stage::Ceasing => self.peers.values().chain(self.parting.iter().map(|(_, peer)| peer)).all(Peer::is_finished),
+            Stage::Ceasing => {
+                self.peers.values().chain(self.parting.iter().map(|(_, peer)| peer)).all(Peer::is_finished)
+            }
             Stage::Unbinding => self.nothing_is_ours(),
             Stage::Over => return,
         };

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use anycast_api::{ErrorReply, Event, Timestamp, WaitRequest};
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use http_body_util::{BodyExt, Full, Limited, StreamBody, combinators::BoxBody};
 use hyper::{
     Method, Request, Response, StatusCode,
@@ -42,14 +42,18 @@ impl Fault {
 impl From<Refusal> for Fault {
     fn from(refusal: Refusal) -> Self {
         let status = match &refusal {
-            Refusal::NoSuchService { .. } | Refusal::NoSuchNeighbor { .. } | Refusal::NoSuchTarget { .. } => StatusCode::NOT_FOUND,
+            Refusal::NoSuchService { .. } | Refusal::NoSuchNeighbor { .. } | Refusal::NoSuchTarget { .. } => {
+                StatusCode::NOT_FOUND
+            }
             Refusal::NoServices | Refusal::Stopping => StatusCode::CONFLICT,
             Refusal::Bad(_) => StatusCode::BAD_REQUEST,
             Refusal::Disk(_) | Refusal::DiskHangs => StatusCode::INSUFFICIENT_STORAGE,
             Refusal::NoAnswer(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         let hint = match &refusal {
-            Refusal::Disk(_) | Refusal::DiskHangs => Some("free space on the disk of the state directory, and try again".to_owned()),
+            Refusal::Disk(_) | Refusal::DiskHangs => {
+                Some("free space on the disk of the state directory, and try again".to_owned())
+            }
             _ => None,
         };
         Self { status, error: refusal.to_string(), hint }
@@ -78,7 +82,8 @@ async fn route(request: Request<Incoming>, desk: &Desk, caller: &Caller) -> Resu
     match (request.method(), path.as_str()) {
         (&Method::GET, "/v1/status") => good(&agent.ask(|agent| agent.status()).await?),
         (&Method::GET, "/v1/explain") => {
-            let target = wanted("target").ok_or_else(|| Fault::new(StatusCode::BAD_REQUEST, "explain needs a target"))?;
+            let target =
+                wanted("target").ok_or_else(|| Fault::new(StatusCode::BAD_REQUEST, "explain needs a target"))?;
             good(&agent.ask(move |agent| agent.explain(&target)).await??)
         }
         (&Method::GET, "/v1/neighbors") => {
@@ -89,7 +94,9 @@ async fn route(request: Request<Incoming>, desk: &Desk, caller: &Caller) -> Resu
             let name = wanted("neighbor");
             good(&agent.ask(move |agent| agent.routes(name.as_deref())).await??)
         }
-        (&Method::GET, "/v1/events") => events(desk, wanted("since"), wanted("follow").as_deref() == Some("true")).await,
+        (&Method::GET, "/v1/events") => {
+            events(desk, wanted("since"), wanted("follow").as_deref() == Some("true")).await
+        }
         (&Method::POST, "/v1/withdraw") => {
             permitted(caller)?;
             let order = body(request).await?;
@@ -137,10 +144,9 @@ async fn events(desk: &Desk, since: Option<String>, follow: bool) -> Result<Answ
     let past: String = past.iter().map(line).collect();
     let first = stream::iter([Ok(Frame::data(Bytes::from(past)))]);
     let body = if follow {
-        use futures_util::StreamExt;
-        StreamBody::new(first.chain(stream::unfold(live, next_line))).boxed()
+        BodyExt::boxed(StreamBody::new(first.chain(stream::unfold(live, next_line))))
     } else {
-        StreamBody::new(first).boxed()
+        BodyExt::boxed(StreamBody::new(first))
     };
     let mut answer = Response::new(body);
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
@@ -175,7 +181,8 @@ async fn body<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Faul
     let late = |_| Fault::new(StatusCode::REQUEST_TIMEOUT, "the request's body did not come");
     let broken = |error| Fault::new(StatusCode::BAD_REQUEST, format!("the request's body: {error}"));
     let bytes = tokio::time::timeout(BODY_WITHIN, read).await.map_err(late)?.map_err(broken)?.to_bytes();
-    serde_json::from_slice(&bytes).map_err(|error| Fault::new(StatusCode::BAD_REQUEST, format!("the request's body: {error}")))
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Fault::new(StatusCode::BAD_REQUEST, format!("the request's body: {error}")))
 }
 
 fn good<T: Serialize>(value: &T) -> Result<Answer, Fault> {

@@ -24,7 +24,9 @@ pub(crate) enum SocketError {
     InUse { path: PathBuf },
     #[error("control socket {path}: something that is no socket is in its place; move it away")]
     NoSocket { path: PathBuf },
-    #[error("control.group: this system has no group `{name}`; create it (`groupadd --system {name}`), or leave the key out")]
+    #[error(
+        "control.group: this system has no group `{name}`; create it (`groupadd --system {name}`), or leave the key out"
+    )]
     NoGroup { name: String },
     #[error("control socket {path}: cannot be given to group {group}: {source}")]
     Group { path: PathBuf, group: String, source: nix::Error },

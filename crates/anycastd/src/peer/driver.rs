@@ -169,7 +169,11 @@ impl Driver {
                 Link::None => std::future::pending().await,
                 Link::Dialling(dial) => Step::Dialled(dial.await),
                 Link::Open(connection) => {
-                    let write = if connection.unsent.is_empty() { Interest::READABLE } else { Interest::READABLE.add(Interest::WRITABLE) };
+                    let write = if connection.unsent.is_empty() {
+                        Interest::READABLE
+                    } else {
+                        Interest::READABLE.add(Interest::WRITABLE)
+                    };
                     Step::Ready(connection.stream.ready(write).await)
                 }
             }

@@ -83,7 +83,16 @@ impl Peer {
         });
         let span = tracing::info_span!("neighbor", name = %id, address = %neighbor.address);
         let task = tokio::spawn(tracing::Instrument::instrument(driver.run(), span));
-        Self { neighbor: neighbor.clone(), session, state: state_seen, routes, in_flight: BTreeSet::new(), stop, farewell, task }
+        Self {
+            neighbor: neighbor.clone(),
+            session,
+            state: state_seen,
+            routes,
+            in_flight: BTreeSet::new(),
+            stop,
+            farewell,
+            task,
+        }
     }
 
     /// The whole set it should hold.

@@ -30,7 +30,10 @@ fn announced(desired: &Desired, to: &str) -> Vec<String> {
 
 #[test]
 fn a_healthy_bound_service_is_announced_to_its_neighbors() {
-    let config = config(&["a", "b"], vec![service("dns", &["203.0.113.53", "2001:db8:53::53"], &["203.0.113.0/24", "2001:db8:53::/48"], &["a"])]);
+    let config = config(
+        &["a", "b"],
+        vec![service("dns", &["203.0.113.53", "2001:db8:53::53"], &["203.0.113.0/24", "2001:db8:53::/48"], &["a"])],
+    );
     let desired = decide(&config, &all_well(&config, Health::Up));
     assert_eq!(announced(&desired, "a"), ["203.0.113.0/24", "2001:db8:53::/48"]);
     assert_eq!(announced(&desired, "b"), [""; 0]);
@@ -46,7 +49,11 @@ fn nothing_is_announced_that_is_not_proven_healthy() {
         assert_eq!(announced(&desired, "a"), [""; 0]);
         let verdict = &desired.prefixes[&prefix("203.0.113.0/24")];
         assert_eq!(verdict.services[&name("dns")], Contribution::Blocked(blocker));
-        assert_eq!(desired.addresses, [ip("203.0.113.53")].into(), "the address stays, or the checks could not pass again");
+        assert_eq!(
+            desired.addresses,
+            [ip("203.0.113.53")].into(),
+            "the address stays, or the checks could not pass again"
+        );
     }
     let view = View { bound: [ip("203.0.113.53")].into(), ..View::default() };
     assert_eq!(announced(&decide(&config, &view), "a"), [""; 0], "a check nobody has heard of");
@@ -54,7 +61,10 @@ fn nothing_is_announced_that_is_not_proven_healthy() {
 
 #[test]
 fn only_the_prefix_of_the_missing_address_goes() {
-    let config = config(&["a"], vec![service("dns", &["203.0.113.53", "2001:db8:53::53"], &["203.0.113.0/24", "2001:db8:53::/48"], &["a"])]);
+    let config = config(
+        &["a"],
+        vec![service("dns", &["203.0.113.53", "2001:db8:53::53"], &["203.0.113.0/24", "2001:db8:53::/48"], &["a"])],
+    );
     let mut view = all_well(&config, Health::Up);
     view.bound.remove(&ip("2001:db8:53::53"));
     let desired = decide(&config, &view);
@@ -87,7 +97,8 @@ fn require_says_how_many_checks_must_pass() {
         service.require = require;
         let check = service.checks.values().next().unwrap().clone();
         service.checks = ["c0", "c1", "c2"].map(|name| (CheckName::new(name).unwrap(), check.clone())).into();
-        let seen = service.checks.keys().cloned().zip(checks.map(|health| CheckView { health, counts: true })).collect();
+        let seen =
+            service.checks.keys().cloned().zip(checks.map(|health| CheckView { health, counts: true })).collect();
         assert_eq!(service_health(&service, Some(&seen), None), expected, "{require:?} {checks:?}");
     }
 }

@@ -1,0 +1,64 @@
+//! The configuration file: read raw with every key's place, then turned into types that cannot be wrong.
+//!
+//! [`load`] reports every mistake at once, each with file, line, column, the offending line and a hint.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use anycast_core::Config;
+
+/// All that the file says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// What decides the announcements.
+    pub(crate) core: Config,
+    /// How the agent ends.
+    pub(crate) shutdown: ShutdownMode,
+    /// Where the orders of operators are kept.
+    pub(crate) state_directory: PathBuf,
+    /// The control socket.
+    pub(crate) control: Control,
+    /// Where `/metrics` is served; `None`: nowhere.
+    pub(crate) http: Option<SocketAddr>,
+    /// The log.
+    pub(crate) log: Log,
+}
+
+/// How the agent ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ShutdownMode {
+    /// Withdraw, wait until written, Cease, unbind; within 2 s.
+    Fast,
+    /// The services' full drain first.
+    Drain,
+}
+
+/// The control socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Control {
+    /// Its path.
+    pub(crate) socket: PathBuf,
+    /// The group that may open it; `None`: the agent's own.
+    pub(crate) group: Option<String>,
+    /// Users, besides root and the agent's own, who may change things.
+    pub(crate) operators: Vec<String>,
+}
+
+/// The log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Log {
+    /// Its form.
+    pub(crate) format: LogFormat,
+    /// The least grave level that is written.
+    pub(crate) level: tracing::Level,
+}
+
+/// The form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// To journald, with fields; as text where there is no journal.
+    Journal,
+    /// Lines for people, on standard error.
+    Text,
+    /// One JSON object a line, on standard error.
+    Json,
+}
