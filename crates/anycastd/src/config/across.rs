@@ -159,10 +159,9 @@ impl<'a> Parts<'a> {
             service.prefixes.whole && service.neighbors.as_ref().is_none_or(|listed| listed.whole)
         };
         let known = self.services.whole && self.services.values().all(certain);
-        // That there is no service at all is said elsewhere, once.
-        if let Some(name) = neighbor.name.as_ref().filter(|_| prefixes.is_empty() && known)
-            && !self.services.items.is_empty()
-        {
+        // That there is no service at all is said elsewhere, once; a broken neighbor is to be mended first.
+        let unused = known && prefixes.is_empty() && neighbor.neighbor.is_some() && !self.services.items.is_empty();
+        if let Some(name) = neighbor.name.as_ref().filter(|_| unused) {
             let message = format!("no service uses neighbor {}", quoted(&name.text));
             report.warning(
                 name.span,

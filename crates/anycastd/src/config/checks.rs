@@ -77,7 +77,11 @@ fn check(
     let kind = kind.and_then(|node| kind_of(node, report));
     let timing = timing(&mut section, report);
     section.only("scope", "local", &["shared"], report);
-    let probe = match kind? {
+    let Some(kind) = kind else {
+        section.close_open(report);
+        return None;
+    };
+    let probe = match kind {
         "tcp" => tcp(&mut section, addresses, targets, report).map(ProbeConfig::Tcp),
         "http" => http::read(&mut section, targets, report).map(ProbeConfig::Http),
         _ => exec(&mut section, report).map(ProbeConfig::Exec),

@@ -112,7 +112,9 @@ fn parse_url(text: &str) -> Result<Url, (String, &'static str)> {
     }
     let shown = authority.host();
     let authority = if port == usual { shown.to_owned() } else { format!("{shown}:{port}") };
-    let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    // `http://host?query` has an empty path, which is asked for as `/` (RFC 9112 §3.2.1).
+    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
     Ok(Url { text: text.to_owned(), secure, host, port, authority, path })
 }
 

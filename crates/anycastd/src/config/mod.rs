@@ -22,10 +22,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use anycast_core::Config;
 
-pub(crate) use self::{
-    diagnostic::{Diagnostic, Diagnostics, Severity},
-    load::{ConfigError, Loaded, load},
-};
+pub(crate) use self::load::{ConfigError, Loaded, load};
 
 /// All that the file says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,3 +80,6 @@ pub(crate) enum LogFormat {
     /// One JSON object a line, on standard error.
     Json,
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,13 +18,15 @@ pub(super) struct Section<'a> {
     pub(super) span: Span,
     entries: &'a [Entry],
     known: Vec<&'static str>,
+    /// Keys that must be there and are not, each with how it is written. Said at the end: one may only be misspelt.
+    missing: Vec<(&'static str, String)>,
 }
 
 impl<'a> Section<'a> {
     /// `what` names it in the message when it is no mapping; `example` is how one is written.
     pub(super) fn open(node: &'a Node, what: &str, example: &str, report: &mut Report<'_>) -> Option<Self> {
         match &node.kind {
-            Kind::Map(entries) => Some(Self { span: node.span, entries, known: Vec::new() }),
+            Kind::Map(entries) => Some(Self { span: node.span, entries, known: Vec::new(), missing: Vec::new() }),
             _ => {
                 wrong_type(node, what, "a mapping of keys to values", &format!("write {example}"), report);
                 None
@@ -52,7 +54,7 @@ impl<'a> Section<'a> {
     /// The value of a key that must be there; `hint` says how it is written.
     pub(super) fn require(&mut self, key: &'static str, hint: &str, report: &mut Report<'_>) -> Option<&'a Node> {
         if self.entry(key).is_none() {
-            report.error(self.span, format!("missing key `{key}`"), hint);
+            self.missing.push((key, hint.to_owned()));
             return None;
         }
         self.take(key, report)
@@ -111,17 +113,28 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Reports every key that nobody asked for.
-    pub(super) fn close(self, report: &mut Report<'_>) {
-        for Entry { key, .. } in self.entries.iter().filter(|entry| !self.known.contains(&entry.key.name.as_str())) {
-            let hint = match nearest(&key.name, self.known.iter().copied()) {
+    /// Reports every key that nobody asked for, and every key that is missing.
+    pub(super) fn close(mut self, report: &mut Report<'_>) {
+        let known = std::mem::take(&mut self.known);
+        for Entry { key, .. } in self.entries.iter().filter(|entry| !known.contains(&entry.key.name.as_str())) {
+            let near = nearest(&key.name, known.iter().copied());
+            let hint = match near {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => format!("the keys known here are {}", in_words(&self.known)),
+                None => format!("the keys known here are {}", in_words(&known)),
             };
             if SECRETS.iter().any(|word| key.name.to_lowercase().contains(word)) {
                 report.hide(key.span);
             }
             report.error(key.span, format!("unknown key {}", quoted(&key.name)), hint);
+            self.missing.retain(|(missing, _)| near != Some(missing));
+        }
+        self.close_open(report);
+    }
+
+    /// As [`close`](Self::close), where it is not known what other keys mean.
+    pub(super) fn close_open(self, report: &mut Report<'_>) {
+        for (key, hint) in self.missing {
+            report.error(self.span, format!("missing key `{key}`"), hint);
         }
     }
 
@@ -276,6 +289,6 @@ mod tests {
     fn words_are_listed() {
         assert_eq!(in_words(&["a"]), "`a`");
         assert_eq!(in_words(&["a", "b", "c"]), "`a`, `b` and `c`");
-        assert_eq!(in_words::<&str>(&[]), "none");
+        assert_eq!(in_words(&[""; 0]), "none");
     }
 }

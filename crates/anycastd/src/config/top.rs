@@ -84,10 +84,8 @@ struct Bgp {
 fn bgp(top: &mut Section<'_>, report: &mut Report<'_>) -> Bgp {
     const EXAMPLE: &str = "`bgp: { asn: 65010, neighbors: [{ name: leaf1, address: 192.0.2.1, asn: 65001 }] }`";
     let span = top.has("bgp").unwrap_or(top.span);
-    if top.has("bgp").is_none() {
-        report.error(span, "missing key `bgp`", format!("write {EXAMPLE}"));
-    }
-    let Some(mut section) = top.inner("bgp", EXAMPLE, report) else {
+    let there = top.require("bgp", &format!("write {EXAMPLE}"), report).is_some();
+    let Some(mut section) = there.then(|| top.inner("bgp", EXAMPLE, report)).flatten() else {
         return Bgp { span, asn: None, router_id: None, neighbors: Listed::broken(span) };
     };
     let asn = section

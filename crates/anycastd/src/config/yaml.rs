@@ -116,7 +116,7 @@ fn report_syntax(source: &Source, offsets: &Offsets, error: &ScanError, report: 
         }
         _ => {
             "look at this line and the one above it: indentation, brackets and quotes must match, and a value with `: ` \
-             or ` #` in it must be quoted"
+             in it or `:` at its end must be quoted"
         }
     };
     report.error(Span::new(at, at), format!("not valid YAML: {}", error.info()), hint);
