@@ -15,8 +15,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anycast_bgp::Prefix;
-
 use self::{pace::ListingClock, track::Track};
 pub use self::{
     pace::{AUDIT, delay},
@@ -202,9 +200,9 @@ impl Reconciler {
 
     /// The anchor routes that are not as planned.
     #[must_use]
-    pub fn missing_anchors(&self) -> BTreeMap<Prefix, Problem> {
-        let missing = self.missing().filter_map(|target| Some((target.prefix()?, self.problem(target))));
-        missing.collect()
+    pub fn missing_anchors(&self) -> BTreeMap<Target, Problem> {
+        let missing = self.missing().filter(|target| matches!(target, Target::Anchor { .. }));
+        missing.map(|target| (target.clone(), self.problem(target))).collect()
     }
 
     /// What of ours should be gone and is not, because deleting it failed.

@@ -1,5 +1,6 @@
 //! Any order of plans, quarrels, failures and lost events, and then calm.
 
+use anycast_bgp::Prefix;
 use proptest::prelude::*;
 
 use super::*;

@@ -90,15 +90,6 @@ impl Target {
             Self::Anchor { .. } => None,
         }
     }
-
-    /// The prefix, of a route.
-    #[must_use]
-    pub const fn prefix(&self) -> Option<Prefix> {
-        match self {
-            Self::Address { .. } => None,
-            Self::Anchor { prefix, .. } => Some(*prefix),
-        }
-    }
 }
 
 impl fmt::Display for Target {
