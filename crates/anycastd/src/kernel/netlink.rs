@@ -296,3 +296,39 @@ const fn family(address: IpAddr) -> AddressFamily {
         IpAddr::V6(_) => AddressFamily::Inet6,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A connection that takes questions and, when told so, breaks.
+    fn unanswering(breaks: impl Future<Output = ()> + Send + 'static) -> Netlink {
+        let (connection, handle, _) = rtnetlink::new_connection().unwrap();
+        let task = tokio::spawn(async move {
+            breaks.await;
+            drop(connection);
+        });
+        Netlink { handle, tags: true, _connection: AbortOnDropHandle::new(task) }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_that_is_not_answered_has_an_end() {
+        let mut netlink = unanswering(std::future::pending());
+        let fault = netlink.list().await.unwrap_err();
+        assert!(matches!(fault, Fault::Silent) && fault.is_final(), "{fault}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_breaks_off_is_none() {
+        let (give_up, given_up) = tokio::sync::oneshot::channel::<()>();
+        let mut netlink = unanswering(async { drop(given_up.await) });
+        let broken = async {
+            tokio::task::yield_now().await;
+            drop(give_up);
+        };
+        let (listed, ()) = tokio::join!(netlink.list(), broken);
+        let fault = listed.expect_err("an empty list would say that everything is gone");
+        assert!(matches!(fault, Fault::Closed) && fault.is_final(), "{fault}");
+        assert!(matches!(netlink.list().await, Err(Fault::Closed)), "and so is the next");
+    }
+}

@@ -2,7 +2,7 @@ mod old_kernel;
 mod routes;
 mod world;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use self::world::{World, address, eventually, held, ip, isolated, plan};
 use super::*;
@@ -119,14 +119,14 @@ fn what_somebody_deletes_is_put_back_and_a_fight_is_named() {
         ip("addr del 203.0.113.53/32 dev lo");
         world.told(A, "deleted by somebody else (once); put back").await;
         eventually("back", async || held().await.contains_key(&(address(A), 1))).await;
-        for times in ["2 times", "3 times"] {
-            world.until_bound(&[A], "lo").await;
+        for (times, pause) in [(2, 100), (3, 200), (4, 400)] {
             let deleted = Instant::now();
             ip("addr del 203.0.113.53/32 dev lo");
-            world.until_missing(A, &format!("deleted by somebody else {times}; put back at 2")).await;
-            world.told(A, times).await;
+            let words = format!("deleted by somebody else {times} times; put back at 2");
+            world.told(A, &words).await;
+            world.until_missing(A, &words).await;
             world.until_bound(&[A], "lo").await;
-            assert!(deleted.elapsed() >= std::time::Duration::from_millis(100), "it slows down");
+            assert!(deleted.elapsed() >= Duration::from_millis(pause), "it slows down");
         }
         assert!(is_bound(&world.now(), B), "the other one has no part in it");
     });
@@ -247,7 +247,9 @@ fn many_addresses_are_bound_at_once() {
 #[test]
 fn lost_events_lose_nothing_else() {
     isolated(async || {
-        let mut world = World::start_with(Options { receive_buffer: Some(1), ..Options::default() });
+        let tiny = Some(1);
+        let mut events = events::Events::open(tiny).unwrap();
+        let mut world = World::start_with(Options { receive_buffer: tiny, ..Options::default() });
         world.plan(plan(&[A, B], &[]));
         world.until_bound(&[A, B], "lo").await;
         let since = world.now();
@@ -259,6 +261,27 @@ fn lost_events_lose_nothing_else() {
         ip("addr del 203.0.113.53/32 dev lo");
         world.told(A, "deleted by somebody else (once); put back").await;
         assert_eq!(world.now(), since, "it was gone for a moment that nobody saw");
+        let heard = events.next().await;
+        assert!(matches!(heard, events::Heard::Overrun), "another socket of that size overflowed too: {heard:?}");
+    });
+}
+
+#[test]
+fn a_kernel_that_falls_silent_is_asked_again_and_nothing_is_unbound() {
+    isolated(async || {
+        let mut world = World::start();
+        world.plan(plan(&[A], &[]));
+        world.until_bound(&[A], "lo").await;
+        world::deafen_netlink();
+        world.plan(plan(&[A, B], &[]));
+        let state = world.until("it is said", |state| state.error.is_some()).await;
+        let error = state.error.as_deref().unwrap_or_default();
+        assert!(error.contains("did not answer within 5 s; addresses are shown as last seen"), "{error}");
+        assert!(is_bound(&state, A), "what was known stands");
+        world.until_bound(&[A, B], "lo").await;
+        world.until("it is over", |state| state.error.is_none()).await;
+        ip("addr del 203.0.113.53/32 dev lo");
+        world.told(A, "put back").await;
     });
 }
 

@@ -110,7 +110,6 @@ fn a_kernel_that_keeps_tags_needs_no_file_for_long() {
         std::fs::write("/proc/sys/net/ipv6/conf/lo/disable_ipv6", "1").unwrap();
         ip("link set lo up");
         world.until_bound(&[A], "lo").await;
-        ip("addr add 203.0.113.99/32 dev lo");
         eventually("the tag is seen", async || world.intents().is_none()).await;
         let mut world = world.crash().await;
         world.plan(plan(&[], &[]));

@@ -14,6 +14,8 @@ use anycast_core::config::Anchor;
 use futures_util::TryStreamExt;
 use netlink_packet_route::address::AddressAttribute;
 use nix::sched::{CloneFlags, unshare};
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+use socket2::{SockFilter, SockRef};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -45,6 +47,26 @@ pub(super) fn ip(arguments: &str) -> String {
     let output = Command::new("ip").args(arguments.split_whitespace()).output().expect("iproute2 is installed");
     assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// From now on no netlink socket of this namespace receives anything.
+pub(super) fn deafen_netlink() {
+    let table = std::fs::read_to_string("/proc/thread-self/net/netlink").unwrap();
+    let inodes: Vec<_> = table.lines().skip(1).filter_map(|line| line.split_whitespace().last()).collect();
+    let process = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
+    let mut deafened = 0;
+    for entry in std::fs::read_dir("/proc/thread-self/fd").unwrap().flatten() {
+        let Ok(name) = std::fs::read_link(entry.path()) else { continue };
+        let name = name.to_str().unwrap_or_default();
+        if inodes.iter().any(|inode| name == format!("socket:[{inode}]")) {
+            let number = entry.file_name().to_str().unwrap().parse().unwrap();
+            let socket = pidfd_getfd(&process, number, PidfdGetfdFlags::empty()).unwrap();
+            let nothing = SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, 0);
+            SockRef::from(&socket).attach_filter(&[nothing]).unwrap();
+            deafened += 1;
+        }
+    }
+    assert!(deafened >= 2, "one for questions and one for events");
 }
 
 /// Waits until it is so.
