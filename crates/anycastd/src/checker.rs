@@ -61,8 +61,9 @@ impl Checker {
         let (enabled, enabled_seen) = watch::channel(false);
         let (state, state_seen) = watch::channel(state_of(&check, SystemTime::now(), None));
         let driver = Driver {
-            subject: format!("{service}/{name}"),
-            prober: Arc::new(Prober::new(&config.borrow().probe).named(service.as_str(), name.as_str())),
+            prober: prober(service, name, &config.borrow()),
+            service: service.clone(),
+            name: name.clone(),
             check,
             config: config_seen,
             enabled: enabled_seen,
@@ -108,10 +109,15 @@ fn offset(service: &ServiceName, name: &CheckName, interval: Duration) -> Durati
     interval.min(SPREAD) * part / 1024
 }
 
+fn prober(service: &ServiceName, name: &CheckName, config: &CheckConfig) -> Arc<Prober> {
+    Arc::new(Prober::new(&config.probe).named(service.as_str(), name.as_str()))
+}
+
 type Run = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
 struct Driver {
-    subject: String,
+    service: ServiceName,
+    name: CheckName,
     prober: Arc<Prober>,
     check: Check,
     config: watch::Receiver<Arc<CheckConfig>>,
@@ -184,7 +190,7 @@ impl Driver {
     fn reconfigure(&mut self) {
         let config = self.config.borrow_and_update().clone();
         self.check.reconfigure(config.timing, Instant::now());
-        self.prober = Arc::new(Prober::new(&config.probe));
+        self.prober = prober(&self.service, &self.name, &config);
     }
 
     /// Shows what is known now; wakes the decision loop only when it matters to it.
@@ -213,7 +219,8 @@ impl Driver {
         } else {
             tracing::info!(was = %was, "{health}: {detail}");
         }
-        self.sink.report("check", &self.subject, format!("{was} → {health}: {detail}"));
+        let subject = format!("{}/{}", self.service, self.name);
+        self.sink.report("check", subject, format!("{was} → {health}: {detail}"));
     }
 }
 

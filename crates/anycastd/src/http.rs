@@ -1,6 +1,6 @@
 //! The HTTP listener: `/metrics`, `/healthz`, `/readyz`. Read-only.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use anycast_api::{ServiceState, Status};
 use bytes::Bytes;
@@ -25,16 +25,35 @@ const HEAD: Duration = Duration::from_secs(5);
 
 type Answer = Response<Full<Bytes>>;
 
-/// Takes the address.
-///
-/// # Errors
-/// What the kernel says, such as that the address is in use.
-pub(crate) async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address).await
+/// How soon an address that cannot be had is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Serves at `address` until it is dropped. A node whose metrics cannot be read serves all the same: an address that cannot
+/// be had is a problem the status shows, and is tried again.
+pub(crate) async fn run(address: SocketAddr, agent: Handle, instruments: metrics::Instruments) {
+    let mut failed = false;
+    let listener = loop {
+        match TcpListener::bind(address).await {
+            Ok(listener) => break listener,
+            Err(error) => {
+                let problem = format!("http.listen {address}: {error}; trying again every {} s", RETRY.as_secs());
+                if !failed {
+                    tracing::warn!("{problem}");
+                }
+                failed = true;
+                let _ = agent.ask(|agent| agent.problem("http", Some(problem))).await;
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    };
+    if failed {
+        tracing::info!(%address, "http listener");
+        let _ = agent.ask(|agent| agent.problem("http", None)).await;
+    }
+    serve(listener, agent, instruments).await;
 }
 
-/// Serves until it is dropped.
-pub(crate) async fn serve(listener: TcpListener, agent: Handle, instruments: metrics::Instruments) {
+async fn serve(listener: TcpListener, agent: Handle, instruments: metrics::Instruments) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };

@@ -1,15 +1,137 @@
-//! The agent: one process per edge node.
+//! `anycastd`: one process per edge node that announces anycast prefixes while the services behind them are healthy.
+//!
+//! Wiring only. The tasks, and what each of them owns:
+//!
+//! | task | owns | cancel safety |
+//! |---|---|---|
+//! | [`agent`], the decision loop | all that is known, the orders | runs to its end |
+//! | [`checker`], one per check | the check and its probe | a drop ends the probe |
+//! | [`peer`], one per neighbor | the session and its socket | a drop closes the connection |
+//! | [`kernel`] | the netlink sockets | a drop leaves the kernel as it is |
+//! | [`control`], [`http`] | the listeners | a drop closes them |
+//! | [`signals`], [`manager`] | nothing | at any await |
 
 mod agent;
 mod checker;
+mod cli;
 mod config;
 mod control;
 mod http;
 mod kernel;
+mod logging;
+mod manager;
 mod metrics;
 mod peer;
 mod probe;
 mod signal;
+mod signals;
 mod state;
 
-fn main() {}
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
+
+use anyhow::Context as _;
+use tokio::{sync::watch, task::JoinSet};
+
+use crate::{
+    agent::{OrderDesk, Parts},
+    cli::{Arguments, Exit},
+    config::Settings,
+    control::{ControlSocket, Desk},
+    metrics::Instruments,
+    signal::{Sink, Wake},
+    state::StateDirectory,
+};
+
+/// Threads for the tasks: few do much at once, and probes and sessions must not wait for each other.
+const THREADS: usize = 4;
+/// Reports the decision loop may be behind with.
+const HAPPENINGS: usize = 4096;
+
+fn main() -> ExitCode {
+    match begin() {
+        Ok(exit) | Err(exit) => exit.into(),
+    }
+}
+
+/// Reads the command line and the configuration, then runs until told to end.
+fn begin() -> Result<Exit, Exit> {
+    let arguments = Arguments::read()?;
+    let file = arguments.config;
+    let loaded = config::load(&file).map_err(|error| {
+        eprintln!("{error}");
+        Exit::Config
+    })?;
+    for warning in &loaded.warnings {
+        eprintln!("{warning}");
+    }
+    if arguments.check {
+        println!("{}: good", file.display());
+        return Ok(Exit::Done);
+    }
+    let started = start(loaded.settings, file);
+    started.map(|()| Exit::Done).map_err(|error| {
+        tracing::error!("{error:#}");
+        eprintln!("anycastd: {error:#}");
+        Exit::Failed
+    })
+}
+
+fn start(settings: Settings, file: PathBuf) -> anyhow::Result<()> {
+    logging::begin(&settings.log).context("cannot begin to log")?;
+    end_on_panic();
+    let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS)).max(2);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+    let runtime = runtime.context("cannot start the runtime")?;
+    let ended = runtime.block_on(run(settings, file));
+    // A disk that hangs under a blocked write must not keep a process that has withdrawn everything.
+    runtime.shutdown_background();
+    ended
+}
+
+/// A task that dies would leave its part of the node unattended, and nobody would notice. So the process ends: the
+/// neighbors see the connections close and the service manager starts it anew.
+fn end_on_panic() {
+    std::panic::set_hook(Box::new(|panic| {
+        tracing::error!("a fault of the agent itself: {panic}");
+        eprintln!("anycastd: a fault of the agent itself: {panic}");
+        std::process::exit(Exit::Software as i32);
+    }));
+}
+
+async fn run(settings: Settings, file: PathBuf) -> anyhow::Result<()> {
+    let signals = signals::Signals::new().context("cannot listen to signals")?;
+    let state = StateDirectory::open(&settings.state_directory)?;
+    let orders = state.load()?;
+    let socket = ControlSocket::bind(&settings.control.socket, settings.control.group.as_deref()).await?;
+    let operators = Arc::new(control::operators(&settings.control.operators));
+    let http = settings.http;
+    let instruments = Instruments::new().context("metrics")?;
+    let (wake, desk) = (Wake::default(), OrderDesk::default());
+    let (sink, happenings) = Sink::new(HAPPENINGS);
+    let (plan, planned) = watch::channel(None);
+    let (kernel, netlink) = kernel::start(planned, state.intents(), sink.clone());
+    let (agent, handle) = agent::new(Parts {
+        settings,
+        orders,
+        orders_file: state.orders_file(),
+        plan,
+        kernel: kernel.clone(),
+        wake,
+        sink,
+        happenings,
+        instruments: instruments.clone(),
+        desk: desk.clone(),
+    });
+    let mut tasks = JoinSet::new();
+    tasks.spawn(control::serve(socket, Desk { agent: handle.clone(), orders: desk, operators }));
+    tasks.spawn(manager::report(handle.clone(), kernel));
+    tasks.spawn(signals.obey(file, handle.clone()));
+    if let Some(address) = http {
+        tasks.spawn(http::run(address, handle, instruments));
+    }
+    agent.await;
+    tasks.shutdown().await;
+    netlink.abort();
+    tracing::info!("ended");
+    Ok(())
+}

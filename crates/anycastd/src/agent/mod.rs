@@ -46,6 +46,9 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// How many decisions in a row one wake may take before the loop looks at its queues again.
 const TURNS: usize = 16;
 
+/// How soon the loop looks again where nothing will wake it.
+const SOON: Duration = Duration::from_millis(10);
+
 type Question = Box<dyn FnOnce(&mut Agent) + Send>;
 
 /// How other tasks ask the loop.
@@ -210,13 +213,16 @@ impl Agent {
             }
         }
         self.parting.retain(|(_, peer)| !peer.is_finished());
+        self.start_peers();
         self.advance_stop(Instant::now());
         self.answer_waiters();
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
         let drains = self.drains.values().filter_map(Drain::poll_timeout);
-        drains.chain(self.next_expiry()).chain(self.stop_timeout()).min()
+        // The end of a peer's task wakes nobody: look again soon.
+        let parted = (!self.parting.is_empty()).then(|| Instant::now() + SOON);
+        drains.chain(self.next_expiry()).chain(self.stop_timeout()).chain(parted).min()
     }
 
     /// What is known of the world now.
@@ -359,7 +365,8 @@ impl Agent {
         self.sink.dropped()
     }
 
-    fn problem(&mut self, subject: &'static str, text: Option<String>) {
+    /// Something is wrong with the agent itself, or is well again.
+    pub(crate) fn problem(&mut self, subject: &'static str, text: Option<String>) {
         match text {
             Some(text) => self.problems.insert(subject, text),
             None => self.problems.remove(subject),

@@ -228,9 +228,11 @@ impl Agent {
                     );
                 }
                 (_, _, true) if other_serves => {
-                    drop(stays.insert(prefix.to_string(), "another service carries it".to_owned()))
+                    stays.insert(prefix.to_string(), "another service carries it".to_owned());
                 }
-                (_, false, false) => drop(stays.insert(prefix.to_string(), "it was not announced".to_owned())),
+                (_, false, false) => {
+                    stays.insert(prefix.to_string(), "it was not announced".to_owned());
+                }
                 (_, _, _) => moves.push(prefix.to_string()),
             }
         }

@@ -102,9 +102,24 @@ impl Agent {
                 self.parting.extend(self.peers.remove_entry(&id));
             }
         }
+        self.start_peers();
+    }
+
+    /// Starts the neighbors that have no task yet. One whose former session is still being closed waits for that: the router
+    /// would take the second connection for a collision (RFC 4271 §6.8).
+    pub(super) fn start_peers(&mut self) {
+        if self.is_stopping() {
+            return;
+        }
+        let config = &self.settings.core;
         for (id, neighbor) in &config.neighbors {
-            if !self.peers.contains_key(id) {
-                let peer = Peer::start(&config, id, neighbor, seed(id, neighbor), self.wake.clone(), self.sink.clone());
+            let closing = self.parting.iter().any(|(_, peer)| peer.neighbor.address == neighbor.address);
+            if !closing && !self.peers.contains_key(id) {
+                let mut peer =
+                    Peer::start(config, id, neighbor, seed(id, neighbor), self.wake.clone(), self.sink.clone());
+                if let Some(routes) = self.desired.routes.get(id) {
+                    peer.set_routes(routes);
+                }
                 self.peers.insert(id.clone(), peer);
             }
         }

@@ -74,7 +74,7 @@ impl Agent {
     pub(super) fn stop_timeout(&self) -> Option<Instant> {
         let stop = self.stop?;
         // The ends of the peers' tasks wake nobody: look again soon.
-        let soon = Instant::now() + Duration::from_millis(10);
+        let soon = Instant::now() + super::SOON;
         Some(if stop.stage == Stage::Ceasing { stop.deadline.min(soon) } else { stop.deadline })
     }
 

@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use nix::unistd::{Uid, User};
 use tokio::{net::UnixStream, sync::Semaphore};
 
-pub(crate) use self::socket::{ControlSocket, SocketError};
+pub(crate) use self::socket::ControlSocket;
 use crate::agent::{Actor, Handle, OrderDesk};
 
 /// Connections at a time; more wait to be accepted.

@@ -82,17 +82,20 @@ pub(crate) fn interface_ipv6(local: IpAddr) -> Option<Ipv6Addr> {
     let addresses: Vec<_> = nix::ifaddrs::getifaddrs().ok()?.collect();
     let is_local = |address: &nix::ifaddrs::InterfaceAddress| ip_of(address.address.as_ref()) == Some(local);
     let interface = &addresses.iter().find(|address| is_local(address))?.interface_name;
-    let candidates: Vec<Ipv6Addr> = addresses
+    let candidates: Vec<(Ipv6Addr, bool)> = addresses
         .iter()
         .filter(|address| address.interface_name == *interface)
-        .filter(|address| !(interface == "lo" && prefix_length(address.netmask.as_ref()) == Some(128)))
-        .filter_map(|address| match ip_of(address.address.as_ref()) {
-            Some(IpAddr::V6(address)) if !address.is_loopback() => Some(address),
+        .map(|address| (address, prefix_length(address.netmask.as_ref()) == Some(128)))
+        .filter(|(_, host)| !(interface == "lo" && *host))
+        .filter_map(|(address, host)| match ip_of(address.address.as_ref()) {
+            Some(IpAddr::V6(address)) if !address.is_loopback() => Some((address, host)),
             _ => None,
         })
         .collect();
-    let global = candidates.iter().find(|address| !address.is_unicast_link_local());
-    global.or(candidates.first()).copied()
+    // Global before link-local, and a /128 after the other global ones: on an interface that carries the services' addresses
+    // it may be one of them.
+    let rank = |(address, host): &(Ipv6Addr, bool)| (address.is_unicast_link_local(), *host);
+    candidates.into_iter().min_by_key(rank).map(|(address, _)| address)
 }
 
 fn ip_of(address: Option<&nix::sys::socket::SockaddrStorage>) -> Option<IpAddr> {

@@ -1,4 +1,6 @@
-use std::num::NonZeroUsize;
+use std::{num::NonZeroUsize, time::Instant};
+
+use proptest::prelude::*;
 
 use super::*;
 use crate::testing::{config, ip, prefix, service};
@@ -217,4 +219,95 @@ fn a_drain_waits_only_for_what_it_withdraws() {
     assert!(awaits_withdraw(dns, &withdrawn, &view));
     view.held.clear();
     assert!(!awaits_withdraw(dns, &withdrawn, &view));
+}
+
+/// Any view of a node with three services, two of which share a prefix.
+fn any_view() -> impl Strategy<Value = (Config, View)> {
+    let health = prop::sample::select(vec![Health::Unknown, Health::Down, Health::Degraded, Health::Up]);
+    let until = Instant::now();
+    let phase = prop::sample::select(vec![
+        Phase::Active,
+        Phase::Degraded,
+        Phase::GracefulShutdown { until },
+        Phase::Withdrawing,
+        Phase::Lingering { until },
+        Phase::Drained,
+    ]);
+    let services = ["dns", "web", "mail"];
+    let addresses = ["203.0.113.53", "203.0.113.80", "2001:db8:53::53", "198.51.100.25"];
+    let prefixes = ["203.0.113.0/24", "2001:db8:53::/48", "198.51.100.25/32"];
+    (
+        prop::collection::vec((health, any::<bool>(), phase, any::<bool>()), services.len()),
+        prop::sample::subsequence(addresses.to_vec(), 0..=addresses.len()),
+        prop::collection::vec(prop::sample::subsequence(prefixes.to_vec(), 0..=prefixes.len()), 2),
+        any::<bool>(),
+        any::<bool>(),
+    )
+        .prop_map(move |(states, bound, held, combine_any, stopping)| {
+            let mut config = config(
+                &["leaf1", "leaf2"],
+                vec![
+                    service(
+                        "dns",
+                        &["203.0.113.53", "2001:db8:53::53"],
+                        &["203.0.113.0/24", "2001:db8:53::/48"],
+                        &["leaf1", "leaf2"],
+                    ),
+                    service("web", &["203.0.113.80"], &["203.0.113.0/24"], &["leaf1", "leaf2"]),
+                    service("mail", &["198.51.100.25"], &["198.51.100.25/32"], &["leaf2"]),
+                ],
+            );
+            if combine_any {
+                config.prefixes.insert(prefix("203.0.113.0/24"), Combine::Any);
+            }
+            let mut view = View { stopping, bound: bound.into_iter().map(ip).collect(), ..View::default() };
+            for (service, (health, counts, phase, unbinds)) in services.iter().zip(states) {
+                let check = (CheckName::new("check").unwrap(), CheckView { health, counts });
+                view.checks.insert(name(service), [check].into());
+                view.drains.insert(name(service), phase);
+                if unbinds {
+                    config.services.get_mut(*service).unwrap().unbind = Unbind::Drained;
+                }
+            }
+            for (peer_name, held) in ["leaf1", "leaf2"].iter().zip(held) {
+                view.held.insert(peer(peer_name), held.into_iter().map(prefix).collect());
+            }
+            (config, view)
+        })
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_seen_only_what_is_proven_is_announced_and_nothing_in_use_is_unbound((config, view) in any_view()) {
+        let desired = decide(&config, &view);
+        prop_assert_eq!(&desired, &decide(&config, &view), "the same view gives the same sets");
+        for (prefix, verdict) in &desired.prefixes {
+            let serves = |name: &ServiceName| {
+                let service = &config.services[name];
+                let bound = service.addresses.iter().filter(|address| prefix.contains(**address)).all(|address| view.bound.contains(address));
+                let proven = view.checks[name].values().all(|check| check.counts && check.health >= Health::Degraded);
+                bound && proven && !view.drains[name].is_withdrawn()
+            };
+            let combine = config.prefixes.get(prefix).copied().unwrap_or_default();
+            let mut members = config.services.keys().filter(|name| config.services[*name].prefixes.contains(prefix));
+            let expected = match combine {
+                Combine::All => members.all(serves),
+                Combine::Any => members.any(serves),
+            };
+            prop_assert_eq!(verdict.announced.is_some(), expected, "{}", prefix);
+        }
+        for (peer, routes) in &desired.routes {
+            for prefix in routes.keys() {
+                prop_assert!(desired.prefixes[prefix].announced.is_some());
+                prop_assert!(config.services.values().any(|service| service.neighbors.contains(peer) && service.prefixes.contains(prefix)));
+                prop_assert!(desired.addresses.iter().any(|address| prefix.contains(*address)), "announced is bound");
+            }
+        }
+        // Whoever holds a prefix may send to its addresses: none of them goes before the withdraw is acknowledged.
+        for prefix in view.held.values().flatten() {
+            for address in view.bound.iter().filter(|address| prefix.contains(**address)) {
+                prop_assert!(desired.addresses.contains(address), "{} is still held", prefix);
+            }
+        }
+    }
 }

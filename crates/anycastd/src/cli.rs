@@ -1,0 +1,79 @@
+//! The command line of the agent.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Parser;
+
+/// How a run ended, after `sysexits.h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Asked to end, and ended; or the configuration is good.
+    Done = 0,
+    /// It could not start, or not go on.
+    Failed = 1,
+    /// The command line makes no sense.
+    Usage = 64,
+    /// A fault of the agent itself.
+    Software = 70,
+    /// The configuration is wrong.
+    Config = 78,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+const EXIT_CODES: &str = "\
+Signals:
+  TERM, INT  end as `shutdown` says; a second one ends fast
+  HUP        read the configuration again and apply the difference
+
+Exit codes:
+   0  ended as asked, or the configuration is good
+   1  could not start or go on; standard error and the log say why
+  64  usage
+  70  a fault of the agent itself
+  78  the configuration is wrong";
+
+/// Announces anycast prefixes over BGP while the services behind them are healthy.
+///
+/// One process per node: it checks the local services, binds the anycast addresses, speaks BGP to the upstream routers and withdraws what
+/// cannot be served. `anycastctl` asks and directs it.
+#[derive(Debug, Parser)]
+#[command(name = "anycastd", version, after_help = EXIT_CODES, max_term_width = 100)]
+pub(crate) struct Arguments {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = "/etc/anycastd/anycastd.yaml")]
+    pub(crate) config: PathBuf,
+    /// Check the configuration, say what is wrong with it, and end
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+impl Arguments {
+    /// The arguments of this process, or how to end because there is nothing (sensible) to do.
+    pub(crate) fn read() -> Result<Self, Exit> {
+        Self::try_parse().map_err(|error| {
+            // Nothing is left to tell anybody when even this cannot be printed.
+            let _ = error.print();
+            if error.use_stderr() { Exit::Usage } else { Exit::Done }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_description_is_sound() {
+        Arguments::command().debug_assert();
+        let arguments = Arguments::try_parse_from(["anycastd", "--config", "/x", "--check"]).unwrap();
+        assert_eq!((arguments.config, arguments.check), (PathBuf::from("/x"), true));
+        assert!(Arguments::try_parse_from(["anycastd", "start"]).is_err());
+    }
+}

@@ -1,0 +1,47 @@
+//! What the service manager is told (sd_notify(3)); nothing where there is none.
+
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::sync::watch;
+
+use crate::{agent::Handle, kernel::KernelState};
+
+/// How often the status line is renewed where no watchdog asks for more.
+const STATUS_EVERY: Duration = Duration::from_secs(10);
+/// How long a start waits for the kernel before it counts as started all the same: the status says what is missing.
+const KERNEL_WITHIN: Duration = Duration::from_secs(20);
+
+/// Says that the agent is up once it knows what the kernel holds, then that its decision loop turns.
+///
+/// The watchdog is fed only with an answer of the loop: a loop that hangs is restarted.
+pub(crate) async fn report(agent: Handle, mut kernel: watch::Receiver<std::sync::Arc<KernelState>>) {
+    let _ = tokio::time::timeout(KERNEL_WITHIN, kernel.changed()).await;
+    tell(&[NotifyState::Ready]);
+    let every = sd_notify::watchdog_enabled().map_or(STATUS_EVERY, |limit| (limit / 3).min(STATUS_EVERY));
+    let mut tick = tokio::time::interval(every);
+    loop {
+        tick.tick().await;
+        let Ok(status) = agent.ask(|agent| agent.status()).await else { continue };
+        let up = status.neighbors.iter().filter(|neighbor| neighbor.state == "Established").count();
+        let announced =
+            status.services.iter().flat_map(|service| &service.prefixes).filter(|prefix| prefix.announced).count();
+        let line = format!(
+            "{announced} prefixes announced, {up} of {} neighbors Established{}",
+            status.neighbors.len(),
+            if status.healthy { "" } else { "; not all is well: see `anycastctl status`" }
+        );
+        tell(&[NotifyState::Watchdog, NotifyState::Status(&line)]);
+    }
+}
+
+/// The agent is ending.
+pub(crate) fn stopping() {
+    tell(&[NotifyState::Stopping]);
+}
+
+fn tell(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::debug!(%error, "the service manager cannot be told");
+    }
+}
