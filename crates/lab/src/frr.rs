@@ -13,25 +13,25 @@ const START: Duration = Duration::from_secs(60);
 /// For one answer.
 const ANSWER: Duration = Duration::from_secs(10);
 /// Between two looks at the routers.
-const POLL: Duration = Duration::from_millis(250);
+const POLL: Duration = Duration::from_millis(400);
 /// Where the daemons are, in Debian's packages and in FRR's own image.
 pub(crate) const DAEMONS: &str = "/usr/lib/frr";
 
 /// The daemons that /etc/frr/daemons asks for, started by FRR's own script and without the watchdog that the image has
 /// beside them: a daemon that crashes in the lab is to be seen, not restarted.
 const SCRIPT: &str = r#"
-said=/var/log/frr/start.log
-install -d -o frr -g frr /var/log/frr && exec 3>&2 >$said 2>&1 || exit
+log=/var/log/frr/start.log
 log_success_msg() { echo "$@"; }
 log_warning_msg() { echo "warning: $@"; }
 log_failure_msg() { echo "failed: $@"; failed=yes; }
-. /usr/lib/frr/frrcommon.sh
-all_start && test -z "$failed" || { cat $said >&3; exit 1; }
+install -d -o frr -g frr /var/log/frr || exit
+# To a file, not to our pipe: the daemons hold on to whatever they are given.
+{ . /usr/lib/frr/frrcommon.sh && all_start && test -z "$failed"; } >$log 2>&1 || { cat $log >&2; exit 1; }
 "#;
 
 /// Starts it.
 pub(crate) async fn start(runner: &dyn Runner, node: &str) -> anyhow::Result<()> {
-    runner::output(runner, node, &["bash", "-c", SCRIPT], START).await.map(drop).context("FRR does not start")
+    runner::output(runner, node, &["bash", "-c", SCRIPT], START).await.map(drop).context("cannot start FRR")
 }
 
 /// Asks vtysh for something that it can say in JSON, like `show bgp ipv4 json`.

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// For every BGP session to come up.
-const SETTLE: Duration = Duration::from_secs(60);
+const SETTLE: Duration = Duration::from_secs(6);
 /// For killed processes to be gone.
 const GONE: Duration = Duration::from_secs(10);
 /// Between two looks.
