@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{demo, exit, tools::Tool};
+use crate::{demo, exit, programs::BIN_DIR, tools::Tool};
 
 /// Runs a topology of routers, edge nodes and clients on this machine, and shows on it how anycast fails over.
 #[derive(Debug, Parser)]
@@ -52,8 +52,8 @@ pub struct Binaries {
     /// Build the agent for release
     #[arg(long)]
     pub release: bool,
-    /// Take anycastd, anycastctl and anycast-lab from here instead of building them
-    #[arg(long, value_name = "DIR", conflicts_with = "release")]
+    /// Take anycastd, anycastctl and anycast-lab from here instead of building them; ANYCAST_LAB_BIN_DIR names it as well
+    #[arg(long, env = BIN_DIR, hide_env = true, value_name = "DIR", conflicts_with = "release")]
     pub bin_dir: Option<PathBuf>,
 }
 
@@ -125,7 +125,8 @@ mod tests {
 
     #[test]
     fn a_command_in_a_node_keeps_its_options() {
-        let cli = Cli::try_parse_from(["lab", "--name", "x", "exec", "r1", "vtysh", "-c", "show bgp", "--name"]).unwrap();
+        let cli =
+            Cli::try_parse_from(["lab", "--name", "x", "exec", "r1", "vtysh", "-c", "show bgp", "--name"]).unwrap();
         assert_eq!(cli.globals.name.as_deref(), Some("x"));
         let Verb::Exec { node, command } = cli.verb else { panic!("{:?}", cli.verb) };
         assert_eq!((&*node, command), ("r1", ["vtysh", "-c", "show bgp", "--name"].map(str::to_owned).into()));

@@ -89,7 +89,8 @@ pub async fn neighbors(runner: &dyn Runner, node: &str) -> anyhow::Result<Vec<Ne
 fn summary(answer: &Value) -> Vec<Neighbor> {
     let families = [("ipv4Unicast", "ipv4"), ("ipv6Unicast", "ipv6")];
     let peers = |key| answer.get(key).and_then(|family| family.get("peers")).and_then(Value::as_object);
-    let of_family = |(key, family)| peers(key).into_iter().flatten().map(move |(address, peer)| (family, address, peer));
+    let of_family =
+        |(key, family)| peers(key).into_iter().flatten().map(move |(address, peer)| (family, address, peer));
     let neighbor = |(family, address, peer): (&'static str, &String, &Value)| {
         let text = |key| peer.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         let number = |key| peer.get(key).and_then(Value::as_u64).unwrap_or_default();
@@ -128,7 +129,8 @@ pub async fn settle(runner: &dyn Runner, limit: Duration) -> anyhow::Result<()> 
         let missing = match all_neighbors(runner).await {
             Ok(all) => {
                 let down = all.iter().filter(|(_, neighbor)| !neighbor.is_established());
-                let name = |(router, n): &(String, Neighbor)| format!("{router} – {} ({}) is {}", n.name(), n.family, n.state);
+                let name =
+                    |(router, n): &(String, Neighbor)| format!("{router} – {} ({}) is {}", n.name(), n.family, n.state);
                 down.map(name).collect::<Vec<_>>().join(", ")
             }
             Err(error) => format!("{error:#}"),
@@ -151,15 +153,19 @@ mod tests {
 
     #[test]
     fn a_summary_is_read() {
-        let peer = |state: &str, count: u64| json!({"remoteAs": 65010, "state": state, "pfxRcd": count, "desc": "edge"});
+        let peer =
+            |state: &str, count: u64| json!({"remoteAs": 65010, "state": state, "pfxRcd": count, "desc": "edge"});
         let answer = json!({
             "ipv4Unicast": {"as": 65103, "peers": {"192.0.2.50": peer("Established", 1), "192.0.2.54": peer("Active", 0)}},
             "ipv6Unicast": {"peers": {"192.0.2.50": peer("Established", 2)}},
             "l2VpnEvpn": {"peers": {"192.0.2.99": peer("Idle", 0)}},
         });
-        let found: Vec<_> =
-            summary(&answer).into_iter().map(|n| (n.family, n.address.clone(), n.is_established(), n.received)).collect();
-        let expected = [("ipv4", "192.0.2.50", true, 1), ("ipv4", "192.0.2.54", false, 0), ("ipv6", "192.0.2.50", true, 2)];
+        let found: Vec<_> = summary(&answer)
+            .into_iter()
+            .map(|n| (n.family, n.address.clone(), n.is_established(), n.received))
+            .collect();
+        let expected =
+            [("ipv4", "192.0.2.50", true, 1), ("ipv4", "192.0.2.54", false, 0), ("ipv6", "192.0.2.50", true, 2)];
         assert_eq!(found, expected.map(|(family, address, up, count)| (family, address.to_owned(), up, count)));
         assert_eq!(summary(&json!({})), []);
     }

@@ -1,23 +1,19 @@
 //! What the end-to-end tests stand on: a small lab of their own, and words to say what they wait for.
 
-use std::{
-    path::Path,
-    process::Stdio,
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::Path, process::Stdio, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use tokio::{
     io::AsyncWriteExt as _,
+    sync::OnceCell,
     time::{Instant, sleep, timeout},
 };
 
 use crate::{
     frr,
-    programs::Programs,
+    programs::{BIN_DIR, Programs},
     runner::{self, Runner, Streams, namespaces::Namespaces},
     setup,
     topology::Topology,
@@ -27,6 +23,17 @@ use crate::{
 pub const AMPLE: Duration = Duration::from_secs(30);
 /// Between two looks at what is waited for.
 const POLL: Duration = Duration::from_millis(100);
+
+/// What all tests of a process run.
+static PROGRAMS: OnceCell<Programs> = OnceCell::const_new();
+
+/// Freshly built, unless the environment names others.
+async fn programs() -> anyhow::Result<Programs> {
+    match std::env::var_os(BIN_DIR) {
+        Some(directory) => Programs::of(Path::new(&directory)),
+        None => Programs::build(false).await,
+    }
+}
 
 /// A lab for one test; gone when this is dropped.
 #[derive(Debug, Clone)]
@@ -43,8 +50,8 @@ impl Lab {
         setup::root()?;
         let missing = setup::missing();
         ensure!(missing.is_empty(), "missing on this machine: {}; `cargo lab test` installs it", missing.join(", "));
-        let programs = Programs::build(false).await?;
-        let runner = Namespaces::up(Topology::read(topology)?, &programs).await?;
+        let programs = PROGRAMS.get_or_try_init(programs).await?;
+        let runner = Namespaces::up(Topology::read(topology)?, programs).await?;
         Ok(Self { runner: Arc::new(runner) })
     }
 
@@ -84,7 +91,8 @@ impl Lab {
             drop(input);
             anyhow::Ok(process.wait().await?)
         };
-        let status = timeout(AMPLE, writing).await.with_context(|| format!("{node}: writing {path} takes too long"))??;
+        let status =
+            timeout(AMPLE, writing).await.with_context(|| format!("{node}: writing {path} takes too long"))??;
         ensure!(status.success(), "{node}: cannot write {path}");
         Ok(())
     }

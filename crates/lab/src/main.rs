@@ -30,7 +30,8 @@ fn main() -> ExitCode {
 
 /// Does what was asked.
 fn run(cli: Cli) -> anyhow::Result<Exit> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     runtime.block_on(async {
         match cli.verb {
             Verb::Tool { tool } => tools::run(tool).await.map(|()| Exit::Done),

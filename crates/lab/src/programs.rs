@@ -13,6 +13,9 @@ use crate::exit::Complaint;
 /// The packages, each with one program of its name.
 const NAMES: [&str; 3] = ["anycastd", "anycastctl", "anycast-lab"];
 
+/// The variable that names a directory of programs to run instead of building them.
+pub const BIN_DIR: &str = "ANYCAST_LAB_BIN_DIR";
+
 /// Where the programs are.
 #[derive(Debug, Clone)]
 pub struct Programs {
@@ -29,7 +32,10 @@ impl Programs {
             let path = directory.join(name);
             let found = path.canonicalize().ok().filter(|path| path.is_file());
             found.ok_or_else(|| {
-                Complaint::unavailable(format!("there is no program {}; build it, or give another --bin-dir", path.display()))
+                Complaint::unavailable(format!(
+                    "there is no program {}; build it, or give another --bin-dir",
+                    path.display()
+                ))
             })
         };
         let [agent, control, lab] = NAMES;

@@ -46,7 +46,8 @@ pub fn root() -> anyhow::Result<()> {
     if nix::unistd::geteuid().is_root() {
         return Ok(());
     }
-    let message = "the lab needs root, for its network namespaces; run it with sudo: `sudo -E env \"PATH=$PATH\" cargo lab …`";
+    let message =
+        "the lab needs root, for its network namespaces; run it with sudo: `sudo -E env \"PATH=$PATH\" cargo lab …`";
     Err(Complaint { exit: Exit::Permission, message: message.to_owned() }.into())
 }
 

@@ -71,7 +71,9 @@ impl Register {
         let file = file.with_context(|| format!("cannot open {}", path.display()))?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => Ok(Lock(lock)),
-            Err((_, Errno::EWOULDBLOCK)) => bail!("lab {name} is being brought up or taken down by another anycast-lab"),
+            Err((_, Errno::EWOULDBLOCK)) => {
+                bail!("lab {name} is being brought up or taken down by another anycast-lab")
+            }
             Err((_, errno)) => Err(errno).with_context(|| format!("cannot lock {}", path.display())),
         }
     }
@@ -87,7 +89,9 @@ impl Register {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         };
-        let remedy = || format!("{} cannot be understood; take the lab down with the program that brought it up", path.display());
+        let remedy = || {
+            format!("{} cannot be understood; take the lab down with the program that brought it up", path.display())
+        };
         let standing: Standing = serde_json::from_slice(&text).with_context(remedy)?;
         if standing.version != VERSION {
             bail!("{}: it is of version {}, not {VERSION}", remedy(), standing.version);

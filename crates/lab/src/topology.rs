@@ -145,8 +145,7 @@ impl Topology {
     /// # Errors
     /// When it says what this lab does not understand.
     pub fn parse(text: &str, file: &Path) -> Result<Self, TopologyError> {
-        let wrong =
-            |Wrong { place, fault }| TopologyError::Wrong { path: file.to_owned(), place, fault };
+        let wrong = |Wrong { place, fault }| TopologyError::Wrong { path: file.to_owned(), place, fault };
         no_variables(text).map_err(wrong)?;
         let raw: raw::File =
             serde_yaml::from_str(text).map_err(|source| TopologyError::Parse { path: file.to_owned(), source })?;
@@ -212,9 +211,8 @@ impl Commons {
             return Err(wrong(format!("{place}.network-mode"), fault));
         }
         let image = nearest(node.image, |layer| &layer.image).ok_or_else(|| wrong(place, "it has no `image`"))?;
-        let cmd = nearest(node.cmd, |layer| &layer.cmd)
-            .map(|text| command(&format!("{place}.cmd"), &text))
-            .transpose()?;
+        let cmd =
+            nearest(node.cmd, |layer| &layer.cmd).map(|text| command(&format!("{place}.cmd"), &text)).transpose()?;
         let merged = |own: &BTreeMap<String, raw::Scalar>, of: fn(&raw::Shared) -> &BTreeMap<String, raw::Scalar>| {
             let all = layers.iter().flat_map(|layer| of(layer)).chain(own);
             all.map(|(key, value)| (key.clone(), value.to_string())).collect::<BTreeMap<_, _>>()
@@ -228,7 +226,14 @@ impl Commons {
         let listed = |key: &'static str, index: usize| format!("{place}.{key}[{index}]");
         let binds = node.binds.iter().enumerate().map(|(i, text)| bind(&listed("binds", i), text, directory));
         let exec = node.exec.iter().enumerate().map(|(i, text)| command(&listed("exec", i), text));
-        Ok(Node { image, cmd, env, sysctls, binds: binds.collect::<Result<_, _>>()?, exec: exec.collect::<Result<_, _>>()? })
+        Ok(Node {
+            image,
+            cmd,
+            env,
+            sysctls,
+            binds: binds.collect::<Result<_, _>>()?,
+            exec: exec.collect::<Result<_, _>>()?,
+        })
     }
 }
 
@@ -250,7 +255,12 @@ fn bind(place: &str, text: &str, directory: &Path) -> Result<Bind, Wrong> {
     let (source, target, read_only) = match parts[..] {
         [source, target] | [source, target, "rw"] => (source, target, false),
         [source, target, "ro"] => (source, target, true),
-        _ => return Err(wrong(place, format!("`{text}` is not `source:target`, with `:ro` or `:rw` or neither behind it"))),
+        _ => {
+            return Err(wrong(
+                place,
+                format!("`{text}` is not `source:target`, with `:ro` or `:rw` or neither behind it"),
+            ));
+        }
     };
     let odd = |part: &&str| part.is_empty() || part.starts_with('~') || part.contains("__");
     if let Some(part) = [source, target].into_iter().find(odd) {
@@ -292,7 +302,9 @@ fn endpoint(place: &str, text: &str, nodes: &BTreeMap<String, Node>) -> Result<E
     }
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     if !(1..=LONGEST_INTERFACE).contains(&interface.len()) || !interface.bytes().all(plain) || interface == "lo" {
-        let fault = format!("`{interface}` cannot be an interface; use 1 to {LONGEST_INTERFACE} letters, digits, `.`, `_` or `-`");
+        let fault = format!(
+            "`{interface}` cannot be an interface; use 1 to {LONGEST_INTERFACE} letters, digits, `.`, `_` or `-`"
+        );
         return Err(wrong(place, fault));
     }
     Ok(Endpoint { node: node.to_owned(), interface: interface.to_owned() })

@@ -20,7 +20,8 @@ const TOOL: &str = "/usr/local/bin/anycast-lab";
 /// `$0` is the file to note the number in.
 const NOTE: &str = r#"echo $$ >"$0" && exec "$@""#;
 /// The file may not be there yet: the client was started just now.
-const KILL: &str = r#"i=0; until test -s "$0" || test $i = 50; do i=$((i+1)); sleep 0.1; done; kill -s "$1" "$(cat "$0")""#;
+const KILL: &str =
+    r#"i=0; until test -s "$0" || test $i = 50; do i=$((i+1)); sleep 0.1; done; kill -s "$1" "$(cat "$0")""#;
 
 /// A lab in containers.
 #[derive(Debug)]

@@ -81,7 +81,7 @@ fn what_is_not_understood_is_named() {
         ("image: other, ", "", "topology.nodes.e1: it has no `image`"),
         ("cmd: sleep infinity", "cmd: \"sleep 'infinity\"", "topology.nodes.e1.cmd: a quote is not closed"),
         ("[ip link show,", "[ip link show, ' ',", "topology.nodes.e1.exec[1]: there is no word in it"),
-        ("'a | b'", "'a | $HOME'", "line 17: `$` is not supported"),
+        ("'a | b'", "'a | $HOME'", "line 16: `$` is not supported"),
         ("net.ipv4.ip_forward: '0'", "kernel.pid_max: '0'", "sysctls.kernel.pid_max: only settings under `net.`"),
         ("net.ipv4.ip_forward: '0'", "net.ipv4/../x: '0'", "only settings under `net.`"),
         ("/abs:/there", "/abs:/there:z", "topology.nodes.r1.binds[1]: `/abs:/there:z` is not"),

@@ -31,11 +31,13 @@ pub async fn run(globals: Globals, verb: Verb) -> anyhow::Result<Exit> {
         return exec(&Lab::named(&globals)?, &node, &command).await;
     }
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    tokio::select! {
-        done = uninterrupted(globals, verb) => done,
-        _ = interrupt.recv() => Ok(Exit::Code(130)),
-        _ = terminate.recv() => Ok(Exit::Code(143)),
-    }
+    let code = tokio::select! {
+        done = uninterrupted(globals, verb) => return done,
+        _ = interrupt.recv() => 130,
+        _ = terminate.recv() => 143,
+    };
+    eprintln!("anycast-lab: interrupted; cleaned up");
+    Ok(Exit::Code(code))
 }
 
 async fn uninterrupted(globals: Globals, verb: Verb) -> anyhow::Result<Exit> {

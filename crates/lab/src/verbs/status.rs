@@ -22,7 +22,10 @@ pub(super) async fn run(runner: &dyn Runner) -> anyhow::Result<Exit> {
     for (name, node, programs) in nodes {
         println!("{name:<12}  {:<28}  {}", node.image, programs?);
     }
-    println!("\n{:<12}  {:<12}  {:>6}  {:<6}  {:<12}  {:>8}", "ROUTER", "NEIGHBOR", "AS", "FAMILY", "STATE", "PREFIXES");
+    println!(
+        "\n{:<12}  {:<12}  {:>6}  {:<6}  {:<12}  {:>8}",
+        "ROUTER", "NEIGHBOR", "AS", "FAMILY", "STATE", "PREFIXES"
+    );
     for (router, n) in sessions? {
         let Neighbor { remote_as, family, state, received, .. } = &n;
         println!("{router:<12}  {:<12}  {remote_as:>6}  {family:<6}  {state:<12}  {received:>8}", n.name());

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// For every BGP session to come up.
-const SETTLE: Duration = Duration::from_secs(6);
+const SETTLE: Duration = Duration::from_secs(60);
 /// For killed processes to be gone.
 const GONE: Duration = Duration::from_secs(10);
 /// Between two looks.
@@ -49,7 +49,11 @@ pub(super) async fn up(lab: Lab, binaries: &Binaries) -> anyhow::Result<Exit> {
 fn settled(lab: &Lab, sessions: anyhow::Result<()>, begun: Instant) -> anyhow::Result<Exit> {
     let nodes = lab.topology.nodes.len();
     sessions.with_context(|| format!("lab {} is up, but look at it: `cargo lab status`", lab.name))?;
-    println!("lab {} is up: {nodes} nodes, every BGP session established, after {:.1} s", lab.name, begun.elapsed().as_secs_f64());
+    println!(
+        "lab {} is up: {nodes} nodes, every BGP session established, after {:.1} s",
+        lab.name,
+        begun.elapsed().as_secs_f64()
+    );
     println!("look around: `cargo lab status`, `cargo lab exec NODE COMMAND…`; take it down: `cargo lab down`");
     Ok(Exit::Done)
 }

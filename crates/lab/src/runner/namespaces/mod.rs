@@ -109,7 +109,10 @@ impl Namespaces {
     }
 
     /// Does something with all nodes at once.
-    async fn each<'a, F: Future<Output = anyhow::Result<()>>>(&'a self, work: impl Fn(&'a str) -> F) -> anyhow::Result<()> {
+    async fn each<'a, F: Future<Output = anyhow::Result<()>>>(
+        &'a self,
+        work: impl Fn(&'a str) -> F,
+    ) -> anyhow::Result<()> {
         try_join_all(self.nodes.keys().map(|name| work(name))).await.map(drop)
     }
 
@@ -128,7 +131,12 @@ impl Namespaces {
             )?;
         }
         let mut command = tokio::process::Command::new("ip");
-        command.args(["-batch", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command
+            .args(["-batch", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
         fed(command.spawn().context("cannot run ip")?, &batch).await
     }
 
@@ -136,7 +144,9 @@ impl Namespaces {
         let interfaces = std::iter::once("lo").chain(self.topology.interfaces(name));
         let batch: String = interfaces.map(|interface| format!("link set {interface} up\n")).collect();
         let streams = Streams { input: Stdio::piped(), output: Stdio::piped(), errors: Stdio::piped() };
-        fed(self.start(name, &["ip", "-batch", "-"], streams, Bond::Handle)?.child, &batch).await.context(name.to_owned())
+        fed(self.start(name, &["ip", "-batch", "-"], streams, Bond::Handle)?.child, &batch)
+            .await
+            .context(name.to_owned())
     }
 
     /// What the container's main process would be.
@@ -162,7 +172,8 @@ impl Namespaces {
     /// Its output goes to a file, not to a pipe: what it leaves in the background may hold on to that.
     async fn exec_one(&self, name: &str, argv: &[&str]) -> anyhow::Result<()> {
         let mut said = tempfile::tempfile()?;
-        let streams = Streams { input: Stdio::null(), output: said.try_clone()?.into(), errors: said.try_clone()?.into() };
+        let streams =
+            Streams { input: Stdio::null(), output: said.try_clone()?.into(), errors: said.try_clone()?.into() };
         let mut process = self.start(name, argv, streams, Bond::Handle)?;
         let ended = timeout(COMMAND, process.wait()).await;
         let status = ended.with_context(|| format!("it has not ended within {COMMAND:?}"))??;
@@ -199,7 +210,11 @@ impl Runner for Namespaces {
 async fn births(topology: &Topology, programs: &Programs) -> anyhow::Result<BTreeMap<String, Node>> {
     let binds: Vec<Bind> = programs
         .all()
-        .map(|(name, source)| Bind { source: source.to_owned(), target: PathBuf::from(PROGRAMS).join(name), read_only: true })
+        .map(|(name, source)| Bind {
+            source: source.to_owned(),
+            target: PathBuf::from(PROGRAMS).join(name),
+            read_only: true,
+        })
         .collect();
     let mut nodes = BTreeMap::new();
     for (name, spec) in &topology.nodes {
@@ -207,7 +222,8 @@ async fn births(topology: &Topology, programs: &Programs) -> anyhow::Result<BTre
     }
     let waiting = nodes.into_iter().map(|(name, mut node)| async move {
         let ready = task::spawn_blocking(move || node.ready().map(|()| node));
-        let node = timeout(BIRTH, ready).await.map_err(|_| anyhow!("not ready within {BIRTH:?}")).and_then(|done| done?);
+        let node =
+            timeout(BIRTH, ready).await.map_err(|_| anyhow!("not ready within {BIRTH:?}")).and_then(|done| done?);
         Ok::<_, anyhow::Error>((name.clone(), node.context(name)?))
     });
     try_join_all(waiting).await.map(|nodes| nodes.into_iter().collect())

@@ -39,7 +39,8 @@ pub(super) fn arrange(binds: &[Bind]) -> anyhow::Result<()> {
     memory(SCRATCH, "1777")?;
     remount_read_only(Path::new("/")).context("cannot protect the machine's files")?;
     for (bind, source) in &binds {
-        place(bind, source).with_context(|| format!("cannot put {} at {}", bind.source.display(), bind.target.display()))?;
+        place(bind, source)
+            .with_context(|| format!("cannot put {} at {}", bind.source.display(), bind.target.display()))?;
     }
     Ok(())
 }

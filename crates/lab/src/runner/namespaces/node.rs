@@ -127,7 +127,12 @@ struct Tie {
 
 impl Node {
     /// Begins a node: its first process is on its way, see [`ready`](Self::ready). `init` is the path of this very program.
-    pub(super) fn begin(name: &str, spec: &topology::Node, binds: &[topology::Bind], init: &Path) -> anyhow::Result<Self> {
+    pub(super) fn begin(
+        name: &str,
+        spec: &topology::Node,
+        binds: &[topology::Bind],
+        init: &Path,
+    ) -> anyhow::Result<Self> {
         let mut child = apart(|| {
             unshare(NAMESPACES).context("the kernel gives it no namespaces")?;
             let mut command = Command::new(init);
