@@ -3,7 +3,7 @@
 mod status;
 mod updown;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
@@ -114,11 +114,22 @@ async fn exec(lab: &Lab, node: &str, command: &[String]) -> anyhow::Result<Exit>
     let _interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let argv: Vec<_> = command.iter().map(String::as_str).collect();
-    let mut process = runner.attach(node, &argv)?;
+    let mut process = match runner.attach(node, &argv) {
+        // As a shell says it, and `docker exec`.
+        Err(error) if is_not_found(&error) => {
+            eprintln!("anycast-lab: {error:#}");
+            return Ok(Exit::Code(127));
+        }
+        other => other?,
+    };
     tokio::select! {
         status = process.wait() => Ok(Exit::of(status?)),
         _ = terminate.recv() => Ok(Exit::Code(143)),
     }
+}
+
+fn is_not_found(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// In the containers that are there, or else in namespaces of its own, which nobody else can disturb.

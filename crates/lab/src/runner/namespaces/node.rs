@@ -253,8 +253,10 @@ mod tests {
 
     #[test]
     fn a_process_that_was_reaped_is_not_found() {
-        let mut child = Command::new("true").spawn().unwrap();
+        let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let pin = Pin::of(child.id()).unwrap();
+        assert!(pin.is_alive());
+        pin.kill().unwrap();
         child.wait().unwrap();
         assert!(!pin.is_alive());
     }
