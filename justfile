@@ -1,0 +1,39 @@
+# What developers type; every recipe is a plain command that works without just.
+
+# List the recipes
+default:
+    @just --list
+
+# See it fail over between real routers (root)
+demo *ARGS:
+    cargo lab demo {{ARGS}}
+
+# Everything CI runs (root)
+test *ARGS:
+    cargo lab test {{ARGS}}
+
+# Bring the lab up and leave it up (root)
+up:
+    cargo lab up
+
+# Take the lab down (root)
+down:
+    cargo lab down
+
+# Format and lint
+lint:
+    cargo fmt --all
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# The binaries of a release
+release:
+    cargo build --release --locked --package anycastd --package anycastctl
+
+# Install on this node (root): binaries, unit, an example configuration where there is none
+install: release
+    install -m 0755 target/release/anycastd target/release/anycastctl /usr/bin/
+    install -D -m 0644 deploy/systemd/anycastd.service /etc/systemd/system/anycastd.service
+    install -D -m 0644 deploy/systemd/anycastd.sysusers /etc/sysusers.d/anycastd.conf
+    systemd-sysusers
+    test -e /etc/anycastd/anycastd.yaml || install -D -m 0640 -g anycastd deploy/examples/anycastd.yaml /etc/anycastd/anycastd.yaml
+    systemctl daemon-reload
