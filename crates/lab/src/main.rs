@@ -1,1 +1,41 @@
-fn main() {}
+//! `cargo lab`: the lab on this machine. Wiring only: [`anycast_lab::verbs`] does one verb each.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+
+use anycast_lab::{
+    cli::{Cli, Verb},
+    exit::{self, Exit},
+    runner::namespaces::init,
+    tools, verbs,
+};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nothing is left to tell anybody when even this cannot be printed.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() };
+        }
+    };
+    if let Verb::Init = cli.verb {
+        // Alone, without a runtime: it is about to change what a process with threads cannot.
+        return init::run();
+    }
+    run(cli).unwrap_or_else(|error| exit::report(&error)).into()
+}
+
+/// Does what was asked.
+fn run(cli: Cli) -> anyhow::Result<Exit> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    runtime.block_on(async {
+        match cli.verb {
+            Verb::Tool { tool } => tools::run(tool).await.map(|()| Exit::Done),
+            verb => verbs::run(cli.globals, verb).await,
+        }
+    })
+}

@@ -1,0 +1,86 @@
+//! `cargo lab test`: everything that is checked, in the order in which a fault is cheapest to find.
+
+use std::{
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use tokio::process::Command;
+
+use crate::{
+    exit::Exit,
+    programs::{cargo, repository},
+    setup,
+};
+
+/// Runs it all, or only the tests that have `filter` in their name; stops at the first step that fails, with its exit code.
+///
+/// # Errors
+/// When a step cannot be run.
+pub async fn run(filter: Option<&str>) -> anyhow::Result<Exit> {
+    setup::ensure().await?;
+    let nextest = has_nextest().await;
+    let mut taken = Vec::new();
+    for arguments in steps(filter, nextest) {
+        let name = format!("cargo {}", arguments.join(" "));
+        eprintln!("── {name}");
+        let begun = Instant::now();
+        let mut command = Command::new(cargo());
+        command.args(&arguments).current_dir(repository()).stdin(Stdio::null()).kill_on_drop(true);
+        let status = command.status().await.with_context(|| format!("cannot run `{name}`"))?;
+        if !status.success() {
+            eprintln!("── FAILED after {}: {name}", seconds(begun.elapsed()));
+            return Ok(Exit::of(status));
+        }
+        taken.push((name, begun.elapsed()));
+    }
+    eprintln!("── all is well");
+    for (name, time) in taken {
+        eprintln!("{:>8}  {name}", seconds(time));
+    }
+    Ok(Exit::Done)
+}
+
+/// What cargo is called with, one after the other.
+fn steps(filter: Option<&str>, nextest: bool) -> Vec<Vec<&str>> {
+    let mut tests = if nextest { vec!["nextest", "run", "--workspace"] } else { vec!["test", "--workspace"] };
+    // Tests that run the product's programs need them all, and build them each by itself otherwise.
+    let build = vec!["build", "--workspace", "--bins"];
+    match filter {
+        Some(filter) => {
+            tests.push(filter);
+            vec![build, tests]
+        }
+        None => vec![
+            vec!["fmt", "--all", "--check"],
+            vec!["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
+            build,
+            tests,
+        ],
+    }
+}
+
+async fn has_nextest() -> bool {
+    let mut command = Command::new(cargo());
+    command.args(["nextest", "--version"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().await.is_ok_and(|status| status.success())
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_is_checked_in_order() {
+        let verbs = |filter, nextest| steps(filter, nextest).iter().map(|step| step[0].to_owned()).collect::<Vec<_>>();
+        assert_eq!(verbs(None, true), ["fmt", "clippy", "build", "nextest"]);
+        assert_eq!(verbs(None, false), ["fmt", "clippy", "build", "test"]);
+        assert_eq!(verbs(Some("pair"), true), ["build", "nextest"]);
+        assert_eq!(steps(Some("pair"), false)[1], ["test", "--workspace", "pair"]);
+    }
+}

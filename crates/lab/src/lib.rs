@@ -1,0 +1,19 @@
+//! The lab: a topology of routers, edge nodes and clients that runs on one machine, and what is done with it.
+//!
+//! [`topology`] understands containerlab's file, [`runner`] brings it up in network namespaces or finds it in containers,
+//! [`tools`] are the programs that run inside its nodes, [`demo`] shows a failover with measured times, [`check`] runs every
+//! test of the repository, and [`harness`] is what the end-to-end tests stand on.
+
+pub mod check;
+pub mod cli;
+pub mod demo;
+pub mod exit;
+pub mod frr;
+pub mod harness;
+pub mod programs;
+pub mod runner;
+pub mod setup;
+pub mod state;
+pub mod tools;
+pub mod topology;
+pub mod verbs;

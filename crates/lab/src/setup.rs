@@ -1,0 +1,149 @@
+//! What the lab needs of this machine, and how it gets what is missing.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use tokio::{process::Command, time::timeout};
+
+use crate::{
+    exit::{Complaint, Exit},
+    frr,
+};
+
+/// Fetching packages over a slow line takes its time; an apt that waits for ever is not waited for.
+const INSTALL: Duration = Duration::from_secs(600);
+/// Debian's `policy-rc.d`: asked by every package before it starts a service; 101 forbids it.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// A program that the lab runs, and the package of Debian and its like that brings it.
+struct Need {
+    program: &'static str,
+    package: &'static str,
+}
+
+/// The lab's needs, besides what every Linux machine has.
+const NEEDS: [Need; 6] = [
+    Need { program: "ip", package: "iproute2" },
+    Need { program: "nft", package: "nftables" },
+    Need { program: "bash", package: "bash" },
+    Need { program: "vtysh", package: "frr" },
+    Need { program: "zebra", package: "frr" },
+    Need { program: "bgpd", package: "frr" },
+];
+
+/// Says no to everybody but root.
+///
+/// # Errors
+/// For everybody but root.
+pub fn root() -> anyhow::Result<()> {
+    if nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    let message =
+        "the lab needs root, for its network namespaces; run it with sudo: `sudo -E env \"PATH=$PATH\" cargo lab …`";
+    Err(Complaint { exit: Exit::Permission, message: message.to_owned() }.into())
+}
+
+/// Makes sure that everything is there; installs what is missing, and says so.
+///
+/// # Errors
+/// When something is missing and cannot be installed.
+pub async fn ensure() -> anyhow::Result<()> {
+    let missing = missing();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let list = missing.join(" ");
+    let Some(apt) = find("apt-get") else {
+        let message = format!("this machine lacks what the lab needs; install the packages that Debian calls: {list}");
+        return Err(Complaint::unavailable(message));
+    };
+    eprintln!("anycast-lab: installing {list} with apt-get; no service of them is started");
+    let restart_by_us = Path::new("/run/systemd/system").is_dir() && missing.contains(&"frr");
+    let _policy = Policy::forbid()?;
+    if install(&apt, &missing).await.is_err() {
+        // The lists of a fresh machine are empty or old.
+        apt_get(&apt, &["update"]).await?;
+        install(&apt, &missing).await?;
+    }
+    if restart_by_us {
+        // Nobody asked for routing daemons at the next boot.
+        let _ = Command::new("systemctl").args(["disable", "--quiet", "frr"]).status().await;
+    }
+    let still = self::missing();
+    if still.is_empty() {
+        return Ok(());
+    }
+    Err(Complaint::unavailable(format!("apt-get installed {list}, but {} is still not found", still.join(" "))))
+}
+
+/// The packages whose programs are not there.
+#[must_use]
+pub fn missing() -> Vec<&'static str> {
+    let mut packages: Vec<_> =
+        NEEDS.iter().filter(|need| find(need.program).is_none()).map(|need| need.package).collect();
+    packages.dedup();
+    packages
+}
+
+/// Where a program is. Root's PATH may lack what only root runs.
+fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let usual = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin", frr::DAEMONS];
+    let places = std::env::split_paths(&path).chain(usual.into_iter().map(PathBuf::from));
+    places.map(|directory| directory.join(program)).find(|file| file.is_file())
+}
+
+async fn install(apt: &Path, packages: &[&str]) -> anyhow::Result<()> {
+    let mut arguments = vec!["install", "--yes", "--quiet", "--no-install-recommends"];
+    arguments.extend(packages);
+    apt_get(apt, &arguments).await
+}
+
+async fn apt_get(apt: &Path, arguments: &[&str]) -> anyhow::Result<()> {
+    let mut command = Command::new(apt);
+    // Somebody else's apt may be at work, as it is on a machine that was booted just now.
+    command.args(["-o", "DPkg::Lock::Timeout=300"]).args(arguments);
+    command.env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+    let what = || format!("`apt-get {}`", arguments.join(" "));
+    let status = timeout(INSTALL, command.status()).await.with_context(|| format!("{} takes too long", what()))?;
+    let status = status.with_context(what)?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Complaint::unavailable(format!("{} failed ({status}); install what is missing by hand", what())))
+}
+
+/// Our own `policy-rc.d`, for as long as it lives. One that is there already decides for itself.
+struct Policy {
+    ours: bool,
+}
+
+impl Policy {
+    fn forbid() -> anyhow::Result<Self> {
+        match OpenOptions::new().write(true).create_new(true).mode(0o755).open(POLICY) {
+            Ok(mut file) => {
+                let policy = Self { ours: true };
+                file.write_all(b"#!/bin/sh\nexit 101\n").with_context(|| format!("cannot write {POLICY}"))?;
+                Ok(policy)
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Self { ours: false }),
+            Err(error) => Err(error).with_context(|| format!("cannot write {POLICY}")),
+        }
+    }
+}
+
+impl Drop for Policy {
+    fn drop(&mut self) {
+        if self.ours {
+            let _ = fs::remove_file(POLICY);
+        }
+    }
+}

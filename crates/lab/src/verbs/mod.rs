@@ -1,0 +1,144 @@
+//! One verb each.
+
+mod status;
+mod updown;
+
+use std::{io, path::PathBuf, sync::Arc};
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    check,
+    cli::{Binaries, Globals, Verb, Which},
+    demo,
+    exit::{Complaint, Exit},
+    programs::{self, Programs},
+    runner::{Runner, containerlab::Containers, namespaces::Namespaces},
+    setup,
+    state::Register,
+    topology::Topology,
+};
+
+/// Does a verb. What it was doing when it is interrupted is undone.
+///
+/// # Errors
+/// When it cannot be done.
+pub async fn run(globals: Globals, verb: Verb) -> anyhow::Result<Exit> {
+    setup::root()?;
+    if let Verb::Exec { node, command } = verb {
+        // An interrupt is for the program in the node.
+        return exec(&Lab::named(&globals)?, &node, &command).await;
+    }
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let code = tokio::select! {
+        done = uninterrupted(globals, verb) => return done,
+        _ = interrupt.recv() => 130,
+        _ = terminate.recv() => 143,
+    };
+    eprintln!("anycast-lab: interrupted; cleaned up");
+    Ok(Exit::Code(code))
+}
+
+async fn uninterrupted(globals: Globals, verb: Verb) -> anyhow::Result<Exit> {
+    match verb {
+        Verb::Up { binaries } => updown::up(Lab::named(&globals)?, &binaries).await,
+        Verb::Down => updown::down(&Lab::named(&globals)?).await,
+        Verb::Status => status::run(&*Lab::named(&globals)?.find()?).await,
+        Verb::Demo { binaries, options } => demo(Lab::named(&globals)?, &binaries, options).await,
+        Verb::Test { filter } => check::run(filter.as_deref()).await,
+        Verb::Exec { .. } | Verb::Tool { .. } | Verb::Init => unreachable!("done elsewhere"),
+    }
+}
+
+/// The lab that the command line means.
+struct Lab {
+    topology: Topology,
+    name: String,
+    which: Which,
+    register: Register,
+}
+
+impl Lab {
+    fn named(globals: &Globals) -> anyhow::Result<Self> {
+        let file = globals.topology.clone().unwrap_or_else(default_topology);
+        let topology = Topology::read(&file)?;
+        let name = globals.name.clone().unwrap_or_else(|| topology.name.clone());
+        Ok(Self { topology, name, which: globals.runner, register: Register::default() })
+    }
+
+    /// The lab that is up.
+    fn find(&self) -> anyhow::Result<Arc<dyn Runner>> {
+        let standing = match self.which {
+            Which::Containerlab => None,
+            Which::Auto | Which::Namespaces => self.register.find(&self.name)?,
+        };
+        if let Some(standing) = standing {
+            let again = "the lab is not whole any more; `cargo lab down`, then `cargo lab up`";
+            return Ok(Arc::new(Namespaces::find(self.topology.clone(), &standing.nodes).context(again)?));
+        }
+        match self.containers()? {
+            Some(containers) => Ok(Arc::new(containers)),
+            None => Err(Complaint::unavailable(format!("lab {} is not up; `cargo lab up` brings it up", self.name))),
+        }
+    }
+
+    /// The lab in containers, if there may be one.
+    fn containers(&self) -> anyhow::Result<Option<Containers>> {
+        match self.which {
+            Which::Namespaces => Ok(None),
+            Which::Containerlab => Containers::find(self.topology.clone(), &self.name),
+            // Without Docker there is none.
+            Which::Auto => Ok(Containers::find(self.topology.clone(), &self.name).unwrap_or(None)),
+        }
+    }
+}
+
+fn default_topology() -> PathBuf {
+    programs::repository().join("lab/topology.clab.yml")
+}
+
+async fn programs(binaries: &Binaries) -> anyhow::Result<Programs> {
+    match &binaries.bin_dir {
+        Some(directory) => Programs::of(directory),
+        None => Programs::build(binaries.release).await,
+    }
+}
+
+async fn exec(lab: &Lab, node: &str, command: &[String]) -> anyhow::Result<Exit> {
+    let runner = lab.find()?;
+    if !lab.topology.nodes.contains_key(node) {
+        let known: Vec<_> = lab.topology.nodes.keys().map(String::as_str).collect();
+        return Err(Complaint::usage(format!("there is no node {node}; there are {}", known.join(", "))));
+    }
+    let _interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let argv: Vec<_> = command.iter().map(String::as_str).collect();
+    let mut process = match runner.attach(node, &argv) {
+        // As a shell says it, and `docker exec`.
+        Err(error) if is_not_found(&error) => {
+            eprintln!("anycast-lab: {error:#}");
+            return Ok(Exit::Code(127));
+        }
+        other => other?,
+    };
+    tokio::select! {
+        status = process.wait() => Ok(Exit::of(status?)),
+        _ = terminate.recv() => Ok(Exit::Code(143)),
+    }
+}
+
+fn is_not_found(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
+/// In the containers that are there, or else in namespaces of its own, which nobody else can disturb.
+async fn demo(lab: Lab, binaries: &Binaries, options: demo::Options) -> anyhow::Result<Exit> {
+    if let Some(containers) = lab.containers()? {
+        return demo::run(Arc::new(containers), options).await.map(|()| Exit::Done);
+    }
+    setup::ensure().await?;
+    let programs = programs(binaries).await?;
+    let runner = Arc::new(Namespaces::up(lab.topology, &programs).await?);
+    demo::run(runner, options).await.map(|()| Exit::Done)
+}
