@@ -27,7 +27,7 @@ mod signal;
 mod signals;
 mod state;
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
 use tokio::{sync::watch, task::JoinSet};
@@ -57,13 +57,12 @@ fn main() -> ExitCode {
 fn begin() -> Result<Exit, Exit> {
     let arguments = Arguments::read()?;
     let file = arguments.config;
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let loaded = config::load(&file).map_err(|error| {
-        eprintln!("{error}");
+        eprintln!("{}", error.render(colour));
         Exit::Config
     })?;
-    for warning in &loaded.warnings {
-        eprintln!("{warning}");
-    }
+    eprint!("{}", loaded.warnings.render(colour));
     if arguments.check {
         println!("{}: good", file.display());
         return Ok(Exit::Done);

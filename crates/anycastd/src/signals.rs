@@ -52,13 +52,12 @@ async fn reload(agent: &Handle, file: PathBuf) {
     let read = tokio::task::spawn_blocking(move || config::load(&file)).await;
     let applied = match read {
         Ok(Ok(loaded)) => {
-            for warning in &loaded.warnings {
-                tracing::warn!("{warning}");
-            }
+            loaded.warnings.lines().for_each(|warning| tracing::warn!("{warning}"));
             agent.ask(|agent| agent.reload(loaded.settings)).await
         }
         Ok(Err(error)) => {
-            tracing::error!("reload refused, the old configuration stands:\n{error}");
+            error.lines().for_each(|mistake| tracing::error!("{mistake}"));
+            tracing::error!("reload refused, the old configuration stands");
             let why = error.summary();
             agent.ask(|agent| agent.reload_failed(why)).await.map(|()| Vec::new())
         }

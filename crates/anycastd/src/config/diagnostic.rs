@@ -50,6 +50,7 @@ impl Diagnostics {
     }
 
     /// How many warnings there are.
+    #[cfg(test)]
     pub(crate) const fn warnings(&self) -> usize {
         self.warnings
     }

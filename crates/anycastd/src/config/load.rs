@@ -41,6 +41,11 @@ impl ConfigError {
         format!("{}{count} mistake{} in {file}", self.found.render(colour), if count == 1 { "" } else { "s" })
     }
 
+    /// Each on one line, with its place: for a log.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
+        self.found.lines()
+    }
+
     /// The first on one line, and how many follow: where there is no room for more.
     pub(crate) fn summary(&self) -> String {
         let first = self.found.lines().next().unwrap_or_default();

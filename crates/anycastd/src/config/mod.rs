@@ -22,7 +22,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use anycast_core::Config;
 
-pub(crate) use self::load::{ConfigError, Loaded, load};
+pub(crate) use self::load::load;
 
 /// All that the file says.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -96,11 +96,13 @@ impl Board {
     fn update_problems(&mut self, reconciler: &Reconciler) {
         let mut problems = reconciler.missing_anchors();
         problems.extend(reconciler.leftovers());
-        for (target, _) in self.problems.extract_if(.., |target, _| !problems.contains_key(target)) {
-            if reconciler.holds(&target) {
+        self.problems.retain(|target, _| {
+            let lasts = problems.contains_key(target);
+            if !lasts && reconciler.holds(target) {
                 tracing::info!(%target, "in place");
             }
-        }
+            lasts
+        });
         for (target, problem) in problems {
             let before = self.problems.get(&target).map(|(before, _)| before);
             if before == Some(&problem) {
