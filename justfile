@@ -34,6 +34,8 @@ install: release
     install -m 0755 target/release/anycastd target/release/anycastctl /usr/bin/
     install -D -m 0644 deploy/systemd/anycastd.service /etc/systemd/system/anycastd.service
     install -D -m 0644 deploy/systemd/anycastd.sysusers /etc/sysusers.d/anycastd.conf
+    mkdir -p /usr/local/share/man/man1
+    target/release/anycastctl man --dir /usr/local/share/man/man1
     systemd-sysusers
     test -e /etc/anycastd/anycastd.yaml || install -D -m 0640 -g anycastd deploy/examples/anycastd.yaml /etc/anycastd/anycastd.yaml
     systemctl daemon-reload

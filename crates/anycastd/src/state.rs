@@ -136,7 +136,7 @@ pub(crate) fn save(path: &Path, orders: &Orders) -> Result<(), StateError> {
 }
 
 /// Write beside, sync, rename over, sync the directory.
-fn write_atomically(path: &Path, text: &[u8]) -> io::Result<()> {
+pub(crate) fn write_atomically(path: &Path, text: &[u8]) -> io::Result<()> {
     let beside = path.with_extension("json.new");
     let written = (|| {
         let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&beside)?;

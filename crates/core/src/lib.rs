@@ -7,12 +7,14 @@ pub mod config;
 pub mod decide;
 pub mod drain;
 mod name;
+pub mod reconcile;
 
 pub use check::{Check, CheckCounters, Health, Outcome, Probe};
 pub use config::Config;
 pub use decide::{Desired, View, decide};
 pub use drain::Drain;
 pub use name::{BadName, CheckName, PeerId, ServiceName};
+pub use reconcile::Reconciler;
 
 #[cfg(test)]
 mod testing;

@@ -189,8 +189,7 @@ impl Agent {
 
     fn problems(&self) -> Vec<String> {
         let kernel = self.kernel.borrow();
-        let anchors = kernel.anchor_problems();
-        self.problems.values().cloned().chain(kernel.error.clone()).chain(anchors).collect()
+        self.problems.values().chain(&kernel.error).chain(&kernel.problems).cloned().collect()
     }
 }
 

@@ -2,9 +2,27 @@
 //!
 //! [`load`] reports every mistake at once, each with file, line, column, the offending line and a hint.
 
+mod across;
+mod attributes;
+mod checks;
+mod diagnostic;
+mod http;
+mod load;
+mod names;
+mod neighbors;
+mod reader;
+mod services;
+mod settings;
+mod source;
+mod top;
+mod values;
+mod yaml;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use anycast_core::Config;
+
+pub(crate) use self::load::{ConfigError, Loaded, load};
 
 /// All that the file says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,3 +80,6 @@ pub(crate) enum LogFormat {
     /// One JSON object a line, on standard error.
     Json,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,35 +1,30 @@
 //! The kernel's side: addresses on the interface and anchor routes, held to the plan over netlink.
+//!
+//! One task ([`keeper`]) owns both sockets: one for questions ([`netlink`]), one that only hears that something changed
+//! ([`events`]). The plan comes in by `watch`, what is known goes out by `watch`; what is to be done, and when, the pure
+//! [`anycast_core::Reconciler`] says. Dropping the plan's sender ends the task; what it has bound stays.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-    time::SystemTime,
-};
+mod events;
+mod intents;
+mod keeper;
+mod netlink;
+mod show;
+mod words;
 
-use anycast_bgp::Prefix;
-use anycast_core::config::Anchor;
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, sync::Arc, time::SystemTime};
 
-/// What the kernel is to hold for us: whole sets.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct AddressPlan {
-    /// The interface that carries the addresses.
-    pub(crate) interface: String,
-    /// The addresses, as /32 and /128.
-    pub(crate) addresses: BTreeSet<IpAddr>,
-    /// The kind of the anchor routes.
-    pub(crate) anchor: Anchor,
-    /// The prefixes that are to have one.
-    pub(crate) anchors: BTreeSet<Prefix>,
-}
+pub(crate) use anycast_core::reconcile::{AddressPlan, Owner};
+use tokio::{sync::watch, task::JoinHandle};
 
-/// Who put an address there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Owner {
-    /// This agent, or one before it on this node.
-    Ours,
-    /// Somebody else: never touched.
-    Foreign,
-}
+use crate::signal::Sink;
+
+/// Marks what is ours: IFA_PROTO on an address, RTPROT on a route. 0xAC as in anycast; neither the kernel (up to 18, and
+/// 42, 99, 186 to 192 in rtnetlink.h) nor FRR (up to 199), Calico (80) or the registry of iproute2 has it.
+pub(crate) const TAG: u8 = 0xAC;
+
+/// The metric of an anchor route: anything else that leads somewhere is to be preferred, be it a connected network or a
+/// route of a routing daemon. Above what network managers set, and below the last resort of FRR's VRFs (4278198272).
+pub(crate) const ANCHOR_METRIC: u32 = 0xFF00_00AC;
 
 /// One address, as the kernel has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,18 +52,59 @@ pub(crate) enum AddressState {
 pub(crate) struct KernelState {
     /// Every address of the plan, and every one of ours that is still there.
     pub(crate) addresses: BTreeMap<IpAddr, AddressState>,
-    /// Why nothing is known, where netlink itself fails; in words.
+    /// What is wrong besides, in words: anchor routes that are missing, things of ours that cannot be removed.
+    pub(crate) problems: Vec<String>,
+    /// Why nothing newer is known, where netlink itself fails; in words. The addresses are as they were last seen: an
+    /// agent that is deaf for a moment must not give up what works.
     pub(crate) error: Option<String>,
+    /// How many addresses and routes of ours there are; `None`: not known yet.
+    ours: Option<usize>,
+    /// Whether the plan that was taken last wants nothing.
+    wants_nothing: bool,
 }
 
 impl KernelState {
-    /// What is wrong with the anchor routes, in words.
-    pub(crate) fn anchor_problems(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    /// Whether nothing of ours is left in the kernel.
+    /// Whether nothing of ours is left in the kernel, nor on its way there.
     pub(crate) fn nothing_is_ours(&self) -> bool {
-        self.addresses.is_empty()
+        self.wants_nothing && self.ours == Some(0)
     }
 }
+
+/// How the task works; the tests make it work as on other kernels.
+#[derive(Debug, Clone, Copy)]
+struct Options {
+    /// Whether addresses are tagged: no kernel before 5.18 does.
+    tags: bool,
+    /// How many bytes of events may wait; `None`: the kernel's default.
+    receive_buffer: Option<usize>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { tags: true, receive_buffer: None }
+    }
+}
+
+/// Starts the task. Until `plan` is `Some` it touches nothing and only looks. `intents` is where it writes what it is
+/// about to add, on a kernel that cannot tag.
+pub(crate) fn start(
+    plan: watch::Receiver<Option<Arc<AddressPlan>>>,
+    intents: PathBuf,
+    sink: Sink,
+) -> (watch::Receiver<Arc<KernelState>>, JoinHandle<()>) {
+    start_with(plan, intents, sink, Options::default())
+}
+
+fn start_with(
+    plan: watch::Receiver<Option<Arc<AddressPlan>>>,
+    intents: PathBuf,
+    sink: Sink,
+    options: Options,
+) -> (watch::Receiver<Arc<KernelState>>, JoinHandle<()>) {
+    let (state, seen) = watch::channel(Arc::default());
+    let keeper = keeper::Keeper::new(plan, intents, sink, state, options);
+    (seen, tokio::spawn(keeper.run()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,230 @@
+//! What spans several parts of the file: names that point at each other, addresses and prefixes, families.
+//!
+//! [`anycast_core::Config`] relies on all of it. What could not be read elsewhere is no proof here: a name that is missing
+//! because its neighbor is broken is not reported a second time.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use anycast_bgp::{Family, Prefix};
+use anycast_core::config::Combine;
+
+use super::{
+    diagnostic::{Report, quoted},
+    neighbors,
+    reader::{Listed, in_words, nearest},
+    services,
+    source::Span,
+};
+
+/// The parts, as far as they could be read.
+pub(super) struct Parts<'a> {
+    neighbors: &'a Listed<neighbors::Draft>,
+    services: &'a Listed<services::Draft>,
+    /// The rules of shared prefixes.
+    rules: &'a [(Span, Prefix, Combine)],
+    /// Where the router id is written, as an address.
+    router_id: Option<IpAddr>,
+    /// The names of all neighbors, broken ones included.
+    names: BTreeSet<&'a str>,
+}
+
+/// What each neighbor is to carry, by its name.
+pub(super) type Carried<'a> = BTreeMap<&'a str, BTreeSet<Prefix>>;
+
+/// Reports what does not fit together.
+pub(super) fn check<'a>(parts: &Parts<'a>, report: &mut Report<'_>) -> Carried<'a> {
+    let carried = parts.carried();
+    parts.unknown_neighbors(report);
+    parts.shared_prefixes(report);
+    parts.rules_without_service(report);
+    let fixed = parts.fixed_addresses();
+    for service in parts.services.values() {
+        addresses_and_prefixes(service, &fixed, report);
+        targets(service, report);
+    }
+    for neighbor in parts.neighbors.values() {
+        let Some(prefixes) = neighbor.name.as_ref().and_then(|name| carried.get(name.text.as_str())) else { continue };
+        families(neighbor, prefixes, report);
+        next_hop(neighbor, prefixes, report);
+        parts.unused(neighbor, prefixes, report);
+    }
+    carried
+}
+
+impl<'a> Parts<'a> {
+    pub(super) fn new(
+        neighbors: &'a Listed<neighbors::Draft>,
+        services: &'a Listed<services::Draft>,
+        rules: &'a [(Span, Prefix, Combine)],
+        router_id: Option<IpAddr>,
+    ) -> Self {
+        let names = neighbors.values().filter_map(|draft| Some(draft.name.as_ref()?.text.as_str())).collect();
+        Self { neighbors, services, rules, router_id, names }
+    }
+
+    /// The neighbors of a service by name; those that do not exist are left out.
+    fn neighbors_of(&self, service: &'a services::Draft) -> BTreeSet<&'a str> {
+        let names = &self.names;
+        match &service.neighbors {
+            None => names.clone(),
+            Some(listed) => listed.values().map(String::as_str).filter(|name| names.contains(name)).collect(),
+        }
+    }
+
+    fn carried(&self) -> Carried<'a> {
+        let mut carried: Carried<'a> = self.names.iter().map(|name| (*name, BTreeSet::new())).collect();
+        for service in self.services.values() {
+            for name in self.neighbors_of(service) {
+                carried.entry(name).or_default().extend(service.prefixes.values().copied());
+            }
+        }
+        carried
+    }
+
+    fn unknown_neighbors(&self, report: &mut Report<'_>) {
+        let names = &self.names;
+        if !self.neighbors.whole {
+            return;
+        }
+        let listed = self.services.values().filter_map(|service| service.neighbors.as_ref());
+        for (span, name) in listed.flat_map(|listed| &listed.items).filter(|(_, name)| !names.contains(name.as_str())) {
+            let hint = match nearest(name, names.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None if names.is_empty() => "there is none: add it to `bgp.neighbors`".to_owned(),
+                None if names.len() > 8 => "add it to `bgp.neighbors`".to_owned(),
+                None => format!("add it to `bgp.neighbors`, where there are {}", in_words(&Vec::from_iter(names))),
+            };
+            report.error(*span, format!("unknown neighbor {}", quoted(name)), hint);
+        }
+    }
+
+    /// `decide` takes the neighbors of a prefix from any of its services.
+    fn shared_prefixes(&self, report: &mut Report<'_>) {
+        let mut first_of: BTreeMap<Prefix, &services::Draft> = BTreeMap::new();
+        for service in self.services.values() {
+            let certain = |draft: &services::Draft| draft.neighbors.as_ref().is_none_or(|listed| listed.whole);
+            let other = |(span, prefix): &(Span, Prefix)| {
+                let first = *first_of.get(prefix)?;
+                let differ = self.neighbors_of(first) != self.neighbors_of(service);
+                (differ && certain(first) && certain(service)).then_some((*span, *prefix, first))
+            };
+            if let Some((span, prefix, first)) = service.prefixes.items.iter().find_map(other) {
+                let name = first.name.as_ref().map_or_else(|| "another".to_owned(), |name| quoted(&name.text));
+                let span = service.neighbors.as_ref().map_or(span, |listed| listed.span);
+                let message = format!("service {name} announces {prefix} too, but to other neighbors");
+                report.error(
+                    span,
+                    message,
+                    "services that share a prefix share their neighbors: name the same in both",
+                );
+            }
+            for prefix in service.prefixes.values() {
+                first_of.entry(*prefix).or_insert(service);
+            }
+        }
+    }
+
+    fn rules_without_service(&self, report: &mut Report<'_>) {
+        if !self.services.whole || self.services.values().any(|service| !service.prefixes.whole) {
+            return;
+        }
+        let announced: BTreeSet<Prefix> =
+            self.services.values().flat_map(|service| service.prefixes.values().copied()).collect();
+        for (span, prefix, _) in self.rules.iter().filter(|(_, prefix, _)| !announced.contains(prefix)) {
+            let hint = "remove the rule, or add the prefix to the `prefixes` of a service";
+            report.error(*span, format!("no service announces {prefix}"), hint);
+        }
+    }
+
+    /// Addresses that belong to a machine, with words for whose they are.
+    fn fixed_addresses(&self) -> BTreeMap<IpAddr, String> {
+        let mut fixed = BTreeMap::new();
+        for neighbor in self.neighbors.values() {
+            let name = neighbor.name.as_ref().map_or("?", |name| name.text.as_str());
+            for (what, _, address) in &neighbor.fixed {
+                fixed.entry(*address).or_insert_with(|| format!("{what} of neighbor {}", quoted(name)));
+            }
+        }
+        if let Some(id) = self.router_id {
+            fixed.entry(id).or_insert_with(|| "the router id".to_owned());
+        }
+        fixed
+    }
+
+    fn unused(&self, neighbor: &neighbors::Draft, prefixes: &BTreeSet<Prefix>, report: &mut Report<'_>) {
+        let certain = |service: &services::Draft| {
+            service.prefixes.whole && service.neighbors.as_ref().is_none_or(|listed| listed.whole)
+        };
+        let known = self.services.whole && self.services.values().all(certain);
+        // That there is no service at all is said elsewhere, once; a broken neighbor is to be mended first.
+        let unused = known && prefixes.is_empty() && neighbor.neighbor.is_some() && !self.services.items.is_empty();
+        if let Some(name) = neighbor.name.as_ref().filter(|_| unused) {
+            let message = format!("no service uses neighbor {}", quoted(&name.text));
+            report.warning(
+                name.span,
+                message,
+                "its session will carry no routes: add it to the `neighbors` of a service",
+            );
+        }
+    }
+}
+
+fn addresses_and_prefixes(service: &services::Draft, fixed: &BTreeMap<IpAddr, String>, report: &mut Report<'_>) {
+    for (span, address) in &service.addresses.items {
+        if let Some(whose) = fixed.get(address) {
+            let hint = "an anycast address is on many machines: give the service another";
+            report.error(*span, format!("{address} is {whose}"), hint);
+        }
+        if service.prefixes.whole && !service.prefixes.values().any(|prefix| prefix.contains(*address)) {
+            let host = Prefix::host(*address);
+            let hint = format!("add {host}, or the network it lies in, to `prefixes`");
+            report.error(*span, format!("{address} lies in none of the service's prefixes"), hint);
+        }
+    }
+    for (span, prefix) in service.prefixes.items.iter().filter(|_| service.addresses.whole) {
+        if !service.addresses.values().any(|address| prefix.contains(*address)) {
+            let message = format!("no address of the service lies in {prefix}");
+            report.warning(*span, message, "what it attracts ends here: add an address, or remove the prefix");
+        }
+    }
+}
+
+/// A node that is down must not be kept up by the answer of another.
+fn targets(service: &services::Draft, report: &mut Report<'_>) {
+    let own = |target: &IpAddr| service.addresses.values().any(|address| address == target);
+    let foreign = |(_, target): &&(Span, IpAddr)| service.addresses.whole && !target.is_loopback() && !own(target);
+    for (span, target) in service.checks.targets.iter().filter(foreign) {
+        let hint = "another node's answer could keep the service up: aim at one of its addresses, or at the loopback";
+        report.warning(*span, format!("{target} is not an address of the service"), hint);
+    }
+}
+
+fn families(neighbor: &neighbors::Draft, prefixes: &BTreeSet<Prefix>, report: &mut Report<'_>) {
+    let Some(families) = neighbor.families.as_ref().filter(|families| families.whole) else { return };
+    for family in Family::ALL.into_iter().filter(|family| !families.values().any(|offered| offered == family)) {
+        if let Some(prefix) = prefixes.iter().find(|prefix| prefix.family() == family) {
+            let message = format!("`families` is without {family}, but the neighbor is to carry {prefix}");
+            let hint = format!("add `{family}`, or name the `neighbors` of the service that announces it");
+            report.error(families.span, message, hint);
+        }
+    }
+}
+
+/// A session over IPv6 has no IPv4 address of its own. The other way round the interface may have one.
+fn next_hop(neighbor: &neighbors::Draft, prefixes: &BTreeSet<Prefix>, report: &mut Report<'_>) {
+    let Some((Some(settings), (_, span, IpAddr::V6(_)))) =
+        neighbor.fixed.first().map(|address| (neighbor.neighbor.as_ref(), *address))
+    else {
+        return;
+    };
+    let carries =
+        neighbor.families.as_ref().is_none_or(|families| families.values().any(|it| *it == Family::Ipv4Unicast));
+    let prefix = prefixes.iter().find(|prefix| prefix.family() == Family::Ipv4Unicast);
+    if let Some(prefix) = prefix.filter(|_| carries && settings.next_hop_ipv4.is_none()) {
+        let message = format!("a session over IPv6 has no next hop for {prefix}");
+        report.error(span, message, "write `next_hop: { ipv4: … }` with an address of this node for this neighbor");
+    }
+}

@@ -1,0 +1,179 @@
+//! What is wrong with the file, each mistake at its place and with its remedy.
+
+use std::{collections::BTreeSet, fmt};
+
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet, normalize_untrusted_str};
+
+use super::source::{Place, Source, Span};
+
+/// More are counted, not shown.
+const SHOWN: usize = 100;
+
+/// How grave it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Severity {
+    /// The file cannot be used.
+    Error,
+    /// The file can be used, but probably says something else than was meant.
+    Warning,
+}
+
+/// One finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Diagnostic {
+    pub(super) severity: Severity,
+    pub(super) message: String,
+    pub(super) hint: String,
+    /// `None`: it is about the file as a whole.
+    pub(super) place: Option<Place>,
+}
+
+/// The findings of one file, in the order of their places.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Diagnostics {
+    file: String,
+    found: Vec<Diagnostic>,
+    errors: usize,
+    warnings: usize,
+}
+
+impl Diagnostics {
+    /// A single mistake that has no place in the file.
+    pub(super) fn of_file(file: String, message: String, hint: &str) -> Self {
+        let found = Diagnostic { severity: Severity::Error, message, hint: hint.to_owned(), place: None };
+        Self { file, found: vec![found], errors: 1, warnings: 0 }
+    }
+
+    /// How many mistakes there are.
+    pub(crate) const fn errors(&self) -> usize {
+        self.errors
+    }
+
+    /// How many warnings there are.
+    pub(crate) const fn warnings(&self) -> usize {
+        self.warnings
+    }
+
+    /// Each on one line, with its place: for a log.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
+        self.found.iter().map(|found| found.line(&self.file))
+    }
+
+    /// Each with the offending line and the hint; `colour` is for a terminal.
+    pub(crate) fn render(&self, colour: bool) -> String {
+        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+        let mut text = String::new();
+        for found in &self.found {
+            text.push_str(&renderer.render(&[found.group(&self.file)]));
+            text.push_str("\n\n");
+        }
+        let unseen = self.errors + self.warnings - self.found.len();
+        if unseen > 0 {
+            text.push_str(&format!("… and {unseen} more\n\n"));
+        }
+        text
+    }
+
+    #[cfg(test)]
+    pub(super) fn found(&self) -> &[Diagnostic] {
+        &self.found
+    }
+}
+
+impl fmt::Display for Diagnostics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl Diagnostic {
+    fn line(&self, file: &str) -> String {
+        let place = self.place.as_ref().map(|place| format!(":{}:{}", place.line, place.column)).unwrap_or_default();
+        normalize_untrusted_str(&format!("{file}{place}: {}; {}", self.message, self.hint))
+    }
+
+    fn group<'a>(&'a self, file: &'a str) -> Group<'a> {
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let group = Group::with_title(level.primary_title(&*self.message));
+        let group = match &self.place {
+            Some(place) => {
+                let origin = Origin::path(file).line(place.line).char_column(place.column);
+                let mark = AnnotationKind::Primary.span(place.marked.clone());
+                let snippet = |excerpt| Snippet::source(excerpt).line_start(place.line).annotation(mark);
+                match place.excerpt.as_deref() {
+                    None => group.element(origin),
+                    // The column cannot be counted in a part of the line.
+                    Some(excerpt) if place.cut => group.element(origin).element(snippet(excerpt)),
+                    Some(excerpt) => group.element(snippet(excerpt).path(file)),
+                }
+            }
+            None => group.element(Origin::path(file)),
+        };
+        group.element(Level::HELP.message(normalize_untrusted_str(&self.hint)))
+    }
+}
+
+/// Collects what is found, so that the reading goes on and all mistakes come at once.
+#[derive(Debug)]
+pub(super) struct Report<'a> {
+    source: &'a Source,
+    found: Vec<(Span, Severity, String, String)>,
+    hidden: BTreeSet<usize>,
+}
+
+impl<'a> Report<'a> {
+    pub(super) const fn new(source: &'a Source) -> Self {
+        Self { source, found: Vec::new(), hidden: BTreeSet::new() }
+    }
+
+    /// There may be a secret on the line: reports end up in logs, so it is not shown, whatever is wrong with it.
+    pub(super) fn hide(&mut self, span: Span) {
+        self.hidden.insert(self.line(span));
+    }
+
+    /// What is wrong, and what to do about it.
+    pub(super) fn error(&mut self, span: Span, message: impl Into<String>, hint: impl Into<String>) {
+        self.found.push((span, Severity::Error, message.into(), hint.into()));
+    }
+
+    /// What is probably not meant, and what to do about it.
+    pub(super) fn warning(&mut self, span: Span, message: impl Into<String>, hint: impl Into<String>) {
+        self.found.push((span, Severity::Warning, message.into(), hint.into()));
+    }
+
+    /// The line of another place, to name it in a message.
+    pub(super) fn line(&self, span: Span) -> usize {
+        self.source.line(span.start)
+    }
+
+    /// In the order of the file, each once: a node that is repeated by an alias has one place.
+    pub(super) fn finish(mut self) -> Diagnostics {
+        self.found.sort();
+        self.found.dedup();
+        let errors = self.found.iter().filter(|(_, severity, ..)| *severity == Severity::Error).count();
+        let warnings = self.found.len() - errors;
+        let shown = self.found.into_iter().take(SHOWN).map(|(span, severity, message, hint)| Diagnostic {
+            severity,
+            message,
+            hint,
+            place: Some(self.source.place(span)).map(|place| match self.hidden.contains(&place.line) {
+                true => Place { excerpt: None, ..place },
+                false => place,
+            }),
+        });
+        Diagnostics { file: self.source.name.clone(), found: shown.collect(), errors, warnings }
+    }
+}
+
+/// A text of the operator's, in backticks, on one line and not too long.
+pub(super) fn quoted(text: &str) -> String {
+    const LONGEST: usize = 60;
+    let shown: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+    // Quotes are harmless between backticks; escaped they would only puzzle.
+    let shown = shown.replace("\\\"", "\"").replace("\\'", "'");
+    let more = if text.chars().nth(LONGEST).is_some() { "…" } else { "" };
+    format!("`{shown}{more}`")
+}

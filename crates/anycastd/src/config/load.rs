@@ -1,0 +1,129 @@
+//! From the path of the file to [`Settings`], or to all that is wrong with it.
+
+use std::{fmt, fs::File, io::Read, path::Path};
+
+use super::{
+    Settings,
+    diagnostic::{Diagnostics, Report},
+    settings::Host,
+    source::{Source, Span},
+    top, yaml,
+};
+
+/// A thousand services fit; more is not a configuration.
+const LARGEST: u64 = 1024 * 1024;
+
+/// A file that can be used.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// What it says.
+    pub(crate) settings: Settings,
+    /// What it probably does not mean to say; often nothing.
+    pub(crate) warnings: Diagnostics,
+}
+
+/// A file that cannot be used, with all that is wrong with it.
+#[derive(Debug)]
+pub(crate) struct ConfigError {
+    file: String,
+    found: Diagnostics,
+}
+
+impl ConfigError {
+    /// How many mistakes there are.
+    pub(crate) const fn count(&self) -> usize {
+        self.found.errors()
+    }
+
+    /// Each mistake with its line and its remedy, then how many there are; `colour` is for a terminal.
+    pub(crate) fn render(&self, colour: bool) -> String {
+        let (count, file) = (self.count(), &self.file);
+        format!("{}{count} mistake{} in {file}", self.found.render(colour), if count == 1 { "" } else { "s" })
+    }
+
+    /// The first on one line, and how many follow: where there is no room for more.
+    pub(crate) fn summary(&self) -> String {
+        let first = self.found.lines().next().unwrap_or_default();
+        match self.count() {
+            0 | 1 => first,
+            count => format!("{first} (and {} more)", count - 1),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) const fn found(&self) -> &Diagnostics {
+        &self.found
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Reads the file, with the defaults of this machine.
+///
+/// # Errors
+/// Everything that is wrong with it, at once.
+pub(crate) fn load(path: &Path) -> Result<Loaded, ConfigError> {
+    let name = path.display().to_string();
+    let bytes = read_file(path).map_err(|(message, hint)| ConfigError {
+        file: name.clone(),
+        found: Diagnostics::of_file(name.clone(), message, hint),
+    })?;
+    parse_bytes(&name, &bytes, &Host::here())
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, (String, &'static str)> {
+    let failed = |error: std::io::Error| {
+        (
+            format!("cannot read the configuration: {error}"),
+            "name another with `--config FILE`, or let the agent read it",
+        )
+    };
+    // Opening anything else could wait for ever.
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(("the configuration is not a regular file".to_owned(), "name another with `--config FILE`"));
+    }
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes)).map_err(failed)?;
+    Ok(bytes)
+}
+
+/// As [`load`], from bytes: `name` is what the reports call the file.
+pub(super) fn parse_bytes(name: &str, bytes: &[u8], host: &Host) -> Result<Loaded, ConfigError> {
+    let file = || name.to_owned();
+    if bytes.len() as u64 > LARGEST {
+        let found =
+            Diagnostics::of_file(file(), "the configuration is larger than 1 MiB".to_owned(), "make it smaller");
+        return Err(ConfigError { file: file(), found });
+    }
+    // Editors of other systems put a mark before the first character.
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    match std::str::from_utf8(bytes) {
+        Ok(text) => parse(name, text, host),
+        Err(error) => {
+            let source = Source::new(name, String::from_utf8_lossy(bytes).into_owned());
+            let mut report = Report::new(&source);
+            let at = error.valid_up_to();
+            report.error(Span::new(at, at + 1), "not UTF-8", "save the file as UTF-8");
+            Err(ConfigError { file: file(), found: report.finish() })
+        }
+    }
+}
+
+/// As [`load`], from a text.
+pub(super) fn parse(name: &str, text: &str, host: &Host) -> Result<Loaded, ConfigError> {
+    let source = Source::new(name, text.to_owned());
+    let mut report = Report::new(&source);
+    let root = yaml::parse(&source, &mut report);
+    let settings = root.and_then(|root| top::read(&root, host, &mut report));
+    let found = report.finish();
+    match settings {
+        Some(settings) if found.errors() == 0 => Ok(Loaded { settings, warnings: found }),
+        Some(_) | None => Err(ConfigError { file: name.to_owned(), found }),
+    }
+}

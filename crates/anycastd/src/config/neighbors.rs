@@ -1,0 +1,197 @@
+//! `bgp.neighbors`: the upstream routers.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    num::NonZeroU16,
+};
+
+use anycast_bgp::{Family, HoldTime, PeerAs};
+use anycast_core::{PeerId, config::Neighbor};
+
+use super::{
+    diagnostic::{Report, quoted},
+    names::{Named, Names},
+    reader::{Listed, Section, list, not_supported, set},
+    source::Span,
+    values::{address, asn, choice, hold_time, non_zero, text, truth},
+    yaml::Node,
+};
+
+/// RFC 4271 §4: the port of BGP.
+const PORT: NonZeroU16 = NonZeroU16::new(179).expect("it is not zero");
+
+const LATER: [&str; 5] = ["password_file", "credential", "ttl_security", "multihop", "max_prefixes"];
+
+/// A neighbor as far as it could be read.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) name: Option<Named<PeerId>>,
+    /// `None`: left out. What is left out follows from the services.
+    pub(super) families: Option<Listed<Family>>,
+    /// Its address, and those of ours that its session uses: none of them can be an anycast address.
+    pub(super) fixed: Vec<(&'static str, Span, IpAddr)>,
+    /// `None`: something about it is wrong. Its families are empty until they are known.
+    pub(super) neighbor: Option<Neighbor>,
+}
+
+pub(super) fn read(node: &Node, report: &mut Report<'_>) -> Listed<Draft> {
+    let mut names = Names::default();
+    let mut addresses = BTreeMap::new();
+    let drafts = list(node, "neighbors", "{ name: leaf1, address: 192.0.2.1, asn: 65001 }", report, |node, report| {
+        let section = Section::open(node, "a neighbor", "`name: leaf1` and the keys below it", report)?;
+        let draft = neighbor(section, &mut names, report);
+        if let Some((_, span, address)) = draft.fixed.first()
+            && let Some(first) = addresses.insert(*address, *span)
+        {
+            let message = format!("another neighbor has the address {address}, on line {}", report.line(first));
+            report.error(*span, message, "one session per address: remove one of the two");
+        }
+        Some(draft)
+    });
+    let named = drafts.values().all(|draft| draft.name.is_some());
+    Listed { whole: drafts.whole && named, ..drafts }
+}
+
+fn neighbor(mut section: Section<'_>, names: &mut Names, report: &mut Report<'_>) -> Draft {
+    let name = names.take(&mut section, "neighbor", PeerId::new, report);
+    let found = peer_address(&mut section, report);
+    let peer_as = section
+        .require("asn", "write its AS number, or `external` or `internal`", report)
+        .and_then(|node| peer_as(node, report));
+    let port = section.or("port", PORT, report, |node, report| non_zero(node, "port", report));
+    let source = section.maybe("source", report, |node, report| source(node, found.map(|(_, ip)| ip), report));
+    let hold_time = section.or("hold_time", HoldTime::DEFAULT, report, hold_time);
+    let families = section.has("families").map(|span| families(&mut section, span, report));
+    let (next_hop_ipv4, next_hop_ipv6, next_hops) = next_hops(&mut section, report);
+    later(&mut section, report);
+    section.close(report);
+
+    let own = source.flatten().map(|(span, ip)| ("the source address", span, ip));
+    let fixed = found.map(|(span, ip)| ("the address", span, ip)).into_iter().chain(own).chain(next_hops).collect();
+    let neighbor = (|| {
+        Some(Neighbor {
+            address: found?.1,
+            port: port?,
+            peer_as: peer_as?,
+            source: source?.map(|(_, ip)| ip),
+            hold_time: hold_time?,
+            families: BTreeSet::new(),
+            next_hop_ipv4: next_hop_ipv4?,
+            next_hop_ipv6: next_hop_ipv6?,
+        })
+    })();
+    Draft { name, families, fixed, neighbor }
+}
+
+/// Keys and values of the configuration that are not built yet.
+fn later(section: &mut Section<'_>, report: &mut Report<'_>) {
+    section.only("connect", "active", &["passive"], report);
+    section.only("drain_by", "gshut", &["prepend", "none"], report);
+    section.only("bfd", "none", &[], report);
+    for key in LATER {
+        section.unsupported(key, report);
+    }
+    if let Some(node) = section.take("graceful_restart", report)
+        && truth(node, "graceful_restart", report) == Some(true)
+    {
+        not_supported(node.span, "`graceful_restart: true`", "leave it out, or write `false`", report);
+    }
+}
+
+fn peer_address(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<(Span, IpAddr)> {
+    let others = ["interface", "prefix"].map(|key| {
+        section.unsupported(key, report);
+        section.has(key).is_some()
+    });
+    if section.has("address").is_none() && others.contains(&true) {
+        return None;
+    }
+    let node = section.require("address", "write the router's address: `address: 192.0.2.1`", report)?;
+    let link_local = |span, report: &mut Report<'_>| {
+        not_supported(span, "a link-local neighbor", "use an address of the router that is not link-local", report);
+    };
+    if text(node, "address", report)?.contains('%') {
+        link_local(node.span, report);
+        return None;
+    }
+    let address = address(node, "address", report)?;
+    if matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local()) {
+        link_local(node.span, report);
+        return None;
+    }
+    Some((node.span, address))
+}
+
+fn peer_as(node: &Node, report: &mut Report<'_>) -> Option<PeerAs> {
+    match text(node, "asn", report)? {
+        "external" => Some(PeerAs::External),
+        "internal" => Some(PeerAs::Internal),
+        _ => asn(node, report).map(PeerAs::Exactly),
+    }
+}
+
+fn source(node: &Node, peer: Option<IpAddr>, report: &mut Report<'_>) -> Option<(Span, IpAddr)> {
+    let source = address(node, "source", report)?;
+    if let Some(peer) = peer.filter(|peer| peer.is_ipv4() != source.is_ipv4()) {
+        let message = format!("`source` is an {} address, and the neighbor's is {}", family(source), family(peer));
+        report.error(node.span, message, format!("write an {} address of this node", family(peer)));
+        return None;
+    }
+    if peer == Some(source) {
+        report.error(node.span, "`source` is the neighbor's own address", "write an address of this node");
+        return None;
+    }
+    Some((node.span, source))
+}
+
+fn family(address: IpAddr) -> &'static str {
+    if address.is_ipv4() { "IPv4" } else { "IPv6" }
+}
+
+fn families(section: &mut Section<'_>, span: Span, report: &mut Report<'_>) -> Listed<Family> {
+    const CHOICES: [(&str, Family); 2] = [("ipv4", Family::Ipv4Unicast), ("ipv6", Family::Ipv6Unicast)];
+    let Some(node) = section.take("families", report) else { return Listed::broken(span) };
+    let mut families =
+        set(node, "families", "ipv4, ipv6", report, |node, report| choice(node, "families", &CHOICES, report));
+    if families.whole && families.items.is_empty() {
+        report.error(node.span, "`families` is empty", "leave it out: it follows from the prefixes of the services");
+        families.whole = false;
+    }
+    families
+}
+
+type NextHops = (Option<Option<Ipv4Addr>>, Option<Option<Ipv6Addr>>, Vec<(&'static str, Span, IpAddr)>);
+
+fn next_hops(section: &mut Section<'_>, report: &mut Report<'_>) -> NextHops {
+    if section.has("next_hop").is_none() {
+        return (Some(None), Some(None), Vec::new());
+    }
+    let example = "`next_hop: { ipv4: 192.0.2.11, ipv6: \"2001:db8::11\" }`";
+    let Some(mut section) = section.inner("next_hop", example, report) else { return (None, None, Vec::new()) };
+    let mut fixed = Vec::new();
+    let mut read = |key, wants_v4: bool, section: &mut Section<'_>, report: &mut Report<'_>| {
+        section.maybe(key, report, |node, report| {
+            let address = address(node, "next_hop", report)?;
+            if address.is_ipv4() != wants_v4 {
+                let message = format!("{} is an {} address", quoted(&address.to_string()), family(address));
+                report.error(node.span, message, format!("`next_hop.{key}` takes an address of the other family"));
+                return None;
+            }
+            fixed.push(("the next hop", node.span, address));
+            Some(address)
+        })
+    };
+    let ipv4 = read("ipv4", true, &mut section, report);
+    let ipv6 = read("ipv6", false, &mut section, report);
+    section.close(report);
+    let ipv4 = ipv4.map(|address| match address {
+        Some(IpAddr::V4(address)) => Some(address),
+        Some(IpAddr::V6(_)) | None => None,
+    });
+    let ipv6 = ipv6.map(|address| match address {
+        Some(IpAddr::V6(address)) => Some(address),
+        Some(IpAddr::V4(_)) | None => None,
+    });
+    (ipv4, ipv6, fixed)
+}

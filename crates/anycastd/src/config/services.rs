@@ -1,0 +1,164 @@
+//! `services`: what is served here.
+
+use std::{net::IpAddr, num::NonZeroUsize, time::Duration};
+
+use anycast_bgp::{Attributes, Prefix};
+use anycast_core::{
+    ServiceName,
+    config::{DrainTimes, Require, Unbind},
+};
+
+use super::{
+    attributes,
+    checks::{self, Checks},
+    diagnostic::{Report, quoted},
+    names::{Named, Names},
+    reader::{Listed, Section, list, not_supported, set},
+    values::{LONGEST, choice, duration, host_address, prefix, text},
+    yaml::{Kind, Node},
+};
+
+const GRACEFUL_SHUTDOWN: Duration = Duration::from_secs(10);
+const LINGER: Duration = Duration::from_secs(5);
+
+/// A service as far as it could be read.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) name: Option<Named<ServiceName>>,
+    pub(super) addresses: Listed<IpAddr>,
+    pub(super) prefixes: Listed<Prefix>,
+    /// Their names; `None`: left out, all of them.
+    pub(super) neighbors: Option<Listed<String>>,
+    pub(super) checks: Checks,
+    pub(super) require: Option<Require>,
+    /// While it is up, and while it is degraded.
+    pub(super) attributes: Option<(Attributes, Attributes)>,
+    pub(super) drain: Option<DrainTimes>,
+    pub(super) unbind: Option<Unbind>,
+}
+
+pub(super) fn read(node: &Node, report: &mut Report<'_>) -> Listed<Draft> {
+    let mut names = Names::default();
+    list(node, "services", "{ name: dns, addresses: [203.0.113.53/32], checks: […] }", report, |node, report| {
+        let section = Section::open(node, "a service", "`name: dns` and the keys below it", report)?;
+        Some(service(section, &mut names, report))
+    })
+}
+
+fn service(mut section: Section<'_>, names: &mut Names, report: &mut Report<'_>) -> Draft {
+    let name = names.take(&mut section, "service", ServiceName::new, report);
+    let addresses = addresses(&mut section, report);
+    let prefixes = prefixes(&mut section, &addresses, report);
+    let neighbors = neighbors(&mut section, report);
+    let known: Option<Vec<IpAddr>> = addresses.whole.then(|| addresses.values().copied().collect());
+    let checks = checks::read(&mut section, known.as_deref(), report);
+    let require = require(&mut section, checks.count, report);
+    let attributes = attributes::read(&mut section, report);
+    let drain = drain(&mut section, report);
+    let unbind = section.or("unbind", Unbind::default(), report, |node, report| {
+        choice(node, "unbind", &[("never", Unbind::Never), ("drained", Unbind::Drained)], report)
+    });
+    later(&mut section, report);
+    section.close(report);
+    Draft { name, addresses, prefixes, neighbors, checks, require, attributes, drain, unbind }
+}
+
+/// Keys and values of the configuration that are not built yet.
+fn later(section: &mut Section<'_>, report: &mut Report<'_>) {
+    section.only("watch", "none", &["listener", "process"], report);
+    section.only("on_down", "withdraw", &["degrade", "keep"], report);
+    section.only("hold_down", "none", &[], report);
+    section.unsupported("disable_file", report);
+    if let Some(node) = section.take("restart_grace", report)
+        && let Some(time) = duration(node, "restart_grace", Duration::ZERO..=LONGEST, report)
+        && !time.is_zero()
+    {
+        not_supported(node.span, "`restart_grace`", "leave it out, or write `0s`", report);
+    }
+    if let Some(node) = section.take("depends_on", report)
+        && !matches!(&node.kind, Kind::List(items) if items.is_empty())
+    {
+        not_supported(node.span, "`depends_on`", "leave it out, or write `[]`", report);
+    }
+}
+
+fn addresses(section: &mut Section<'_>, report: &mut Report<'_>) -> Listed<IpAddr> {
+    const EXAMPLE: &str = "203.0.113.53/32, \"2001:db8:53::53/128\"";
+    let hint = format!("write `addresses: [{EXAMPLE}]`");
+    let span = section.span;
+    let Some(node) = section.require("addresses", &hint, report) else { return Listed::broken(span) };
+    let mut addresses = set(node, "addresses", EXAMPLE, report, host_address);
+    if addresses.whole && addresses.items.is_empty() {
+        report.error(node.span, "a service without addresses", hint);
+        addresses.whole = false;
+    }
+    addresses
+}
+
+fn prefixes(section: &mut Section<'_>, addresses: &Listed<IpAddr>, report: &mut Report<'_>) -> Listed<Prefix> {
+    const EXAMPLE: &str = "203.0.113.0/24, \"2001:db8:53::/48\"";
+    let Some(span) = section.has("prefixes") else {
+        let items = addresses.items.iter().map(|(span, address)| (*span, Prefix::host(*address))).collect();
+        return Listed { span: addresses.span, items, whole: addresses.whole };
+    };
+    let Some(node) = section.take("prefixes", report) else { return Listed::broken(span) };
+    let mut prefixes = set(node, "prefixes", EXAMPLE, report, prefix);
+    if prefixes.whole && prefixes.items.is_empty() {
+        report.error(node.span, "a service without prefixes", "leave the key out to announce the addresses themselves");
+        prefixes.whole = false;
+    }
+    prefixes
+}
+
+fn neighbors(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<Listed<String>> {
+    let span = section.has("neighbors")?;
+    let Some(node) = section.take("neighbors", report) else { return Some(Listed::broken(span)) };
+    let mut names = set(node, "neighbors", "leaf1, leaf2", report, |node, report| {
+        text(node, "neighbors", report).map(str::to_owned)
+    });
+    if names.whole && names.items.is_empty() {
+        report.error(node.span, "a service without neighbors", "leave the key out to announce it to all of them");
+        names.whole = false;
+    }
+    Some(names)
+}
+
+fn require(section: &mut Section<'_>, checks: usize, report: &mut Report<'_>) -> Option<Require> {
+    let Some(node) = section.take("require", report) else {
+        return section.has("require").is_none().then_some(Require::All);
+    };
+    let text = text(node, "require", report)?;
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let number = match words[..] {
+        ["all"] => return Some(Require::All),
+        ["any"] => return Some(Require::Any),
+        ["at", "least", number] => number.parse::<NonZeroUsize>().ok(),
+        _ => None,
+    };
+    let Some(number) = number else {
+        let message = format!("`require` cannot be {}", quoted(text));
+        report.error(node.span, message, "write `all`, `any` or `at least 2`");
+        return None;
+    };
+    // Where there are none, that is the mistake to mend.
+    if checks > 0 && number.get() > checks {
+        let message = format!("`require: at least {number}` of {checks} check{}", if checks == 1 { "" } else { "s" });
+        report.error(node.span, message, "it could never be up: write a smaller number, or `all`");
+        return None;
+    }
+    Some(Require::AtLeast(number))
+}
+
+fn drain(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<DrainTimes> {
+    if section.has("drain").is_none() {
+        return Some(DrainTimes { graceful_shutdown: GRACEFUL_SHUTDOWN, linger: LINGER });
+    }
+    let mut section = section.inner("drain", "`drain: { graceful_shutdown: 10s, linger: 5s }`", report)?;
+    let range = Duration::ZERO..=LONGEST;
+    let graceful_shutdown = section.or("graceful_shutdown", GRACEFUL_SHUTDOWN, report, |node, report| {
+        duration(node, "graceful_shutdown", range.clone(), report)
+    });
+    let linger = section.or("linger", LINGER, report, |node, report| duration(node, "linger", range, report));
+    section.close(report);
+    Some(DrainTimes { graceful_shutdown: graceful_shutdown?, linger: linger? })
+}

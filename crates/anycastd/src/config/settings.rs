@@ -1,0 +1,197 @@
+//! What belongs to the node and the agent, not to a neighbor or a service.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
+
+use anycast_core::config::Node as NodeLabels;
+use tracing::Level;
+
+use super::{
+    Control, Log, LogFormat,
+    diagnostic::{Report, quoted},
+    reader::{Section, list},
+    values::{choice, label, path, socket_address, text},
+    yaml::{Kind, Node},
+};
+
+const STATE_DIRECTORY: &str = "/var/lib/anycastd";
+const CONTROL_SOCKET: &str = "/run/anycastd/control.sock";
+const HTTP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9273);
+/// `sun_path` of unix(7) holds 108 bytes, the last of them zero.
+const SOCKET_PATH: usize = 107;
+
+/// What the machine says of itself, for the defaults.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Host {
+    pub(super) name: Option<String>,
+    /// As systemd passes it.
+    pub(super) state_directory: Option<PathBuf>,
+    /// The IPv4 addresses that are not on a loopback interface, in the kernel's order.
+    pub(super) addresses: Vec<Ipv4Addr>,
+}
+
+impl Host {
+    /// This machine.
+    pub(super) fn here() -> Self {
+        let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+        // systemd separates several directories by colons.
+        let state_directory = std::env::var("STATE_DIRECTORY").ok().and_then(|paths| {
+            let first = paths.split(':').next().unwrap_or_default();
+            first.starts_with('/').then(|| first.into())
+        });
+        Self { name: name.filter(|name| !name.is_empty()), state_directory, addresses: addresses() }
+    }
+}
+
+fn addresses() -> Vec<Ipv4Addr> {
+    use nix::net::if_::InterfaceFlags;
+    let Ok(all) = nix::ifaddrs::getifaddrs() else { return Vec::new() };
+    let elsewhere = all.filter(|found| !found.flags.contains(InterfaceFlags::IFF_LOOPBACK));
+    elsewhere.filter_map(|found| Some(found.address?.as_sockaddr_in()?.ip())).collect()
+}
+
+/// `node`.
+pub(super) fn node(top: &mut Section<'_>, host: &Host, report: &mut Report<'_>) -> Option<NodeLabels> {
+    const EXAMPLE: &str = "`node: { name: edge-sin1, region: ap-southeast-1, country: SG }`";
+    let here = top.has("node").unwrap_or(top.span);
+    let default = |at, report: &mut Report<'_>| {
+        if host.name.is_none() {
+            report.error(at, "this node has no host name", format!("name it here: write {EXAMPLE}"));
+        }
+        host.name.clone()
+    };
+    if top.has("node").is_none() {
+        return Some(NodeLabels { name: default(here, report)?, region: None, country: None });
+    }
+    let mut section = top.inner("node", EXAMPLE, report)?;
+    let name = match section.take("name", report) {
+        Some(node) => label(node, "name", report),
+        None if section.has("name").is_some() => None,
+        None => default(here, report),
+    };
+    let region = section.maybe("region", report, |node, report| label(node, "region", report));
+    let country = section.maybe("country", report, country);
+    section.close(report);
+    Some(NodeLabels { name: name?, region: region?, country: country? })
+}
+
+fn country(node: &Node, report: &mut Report<'_>) -> Option<String> {
+    let text = text(node, "country", report)?;
+    if text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase()) {
+        return Some(text.to_owned());
+    }
+    let message = format!("{} is not a country code", quoted(text));
+    report.error(node.span, message, "write two capital letters of ISO 3166-1, such as `SG`");
+    None
+}
+
+/// `interface`: a name that the kernel allows (`dev_valid_name`; IFNAMSIZ is 16 with the final zero).
+pub(super) fn interface(node: &Node, report: &mut Report<'_>) -> Option<String> {
+    let text = text(node, "interface", report)?;
+    let odd = |character: char| character.is_whitespace() || character.is_control() || "/:".contains(character);
+    if (1..=15).contains(&text.len()) && !matches!(text, "." | "..") && !text.contains(odd) {
+        return Some(text.to_owned());
+    }
+    let message = format!("{} cannot be the name of an interface", quoted(text));
+    report.error(node.span, message, "write 1 to 15 characters, without spaces, `/` or `:`, such as `lo`");
+    None
+}
+
+/// `state`.
+pub(super) fn state(top: &mut Section<'_>, host: &Host, report: &mut Report<'_>) -> Option<PathBuf> {
+    let default = host.state_directory.clone().unwrap_or_else(|| STATE_DIRECTORY.into());
+    if top.has("state").is_none() {
+        return Some(default);
+    }
+    let mut section = top.inner("state", "`state: { directory: /var/lib/anycastd }`", report)?;
+    let directory = section.or("directory", default, report, |node, report| path(node, "directory", report));
+    section.close(report);
+    directory
+}
+
+/// `control`.
+pub(super) fn control(top: &mut Section<'_>, report: &mut Report<'_>) -> Option<Control> {
+    if top.has("control").is_none() {
+        return Some(Control { socket: CONTROL_SOCKET.into(), group: None, operators: Vec::new() });
+    }
+    let mut section =
+        top.inner("control", "`control: { socket: /run/anycastd/control.sock, group: anycast }`", report)?;
+    let socket = section.or("socket", CONTROL_SOCKET.into(), report, |node, report| {
+        let socket = path(node, "socket", report)?;
+        if socket.as_os_str().len() > SOCKET_PATH {
+            let message = format!("`socket` is longer than {SOCKET_PATH} bytes");
+            report.error(node.span, message, "the kernel takes no longer path for a socket: shorten it");
+            return None;
+        }
+        Some(socket)
+    });
+    let group = section.maybe("group", report, |node, report| account(node, "group", report));
+    let operators = section.or("operators", Some(Vec::new()), report, |node, report| {
+        let names = list(node, "operators", "alice, bob", report, |node, report| account(node, "operators", report));
+        Some(names.whole.then(|| names.values().cloned().collect()))
+    });
+    section.close(report);
+    Some(Control { socket: socket?, group: group?, operators: operators?? })
+}
+
+/// The name of a user or group; whether the system has it is seen when it is used.
+fn account(node: &Node, key: &str, report: &mut Report<'_>) -> Option<String> {
+    let text = text(node, key, report)?;
+    let odd = |character: char| character.is_whitespace() || character.is_control() || ":/,".contains(character);
+    if (1..=255).contains(&text.len()) && !text.contains(odd) {
+        return Some(text.to_owned());
+    }
+    report.error(
+        node.span,
+        format!("`{key}` cannot be {}", quoted(text)),
+        "write a name as in /etc/passwd or /etc/group",
+    );
+    None
+}
+
+/// `http`.
+pub(super) fn http(top: &mut Section<'_>, report: &mut Report<'_>) -> Option<Option<SocketAddr>> {
+    const EXAMPLE: &str = "`http: { listen: \"127.0.0.1:9273\" }`";
+    if top.has("http").is_none() {
+        return Some(Some(HTTP));
+    }
+    let mut section = top.inner("http", EXAMPLE, report)?;
+    let listen = section.or("listen", Some(HTTP), report, |node, report| {
+        if matches!(&node.kind, Kind::Scalar { text, .. } if text == "none") {
+            return Some(None);
+        }
+        let hint = "write it as \"127.0.0.1:9273\" or \"[::1]:9273\", or `none`";
+        let address = socket_address(node, "listen", hint, report)?;
+        if !address.ip().is_loopback() {
+            let hint = "everybody who can reach it can read the status: let a firewall decide who that is";
+            report.warning(node.span, format!("{address} is not a loopback address"), hint);
+        }
+        Some(Some(address))
+    });
+    section.close(report);
+    listen
+}
+
+/// `log`.
+pub(super) fn log(top: &mut Section<'_>, report: &mut Report<'_>) -> Option<Log> {
+    const FORMATS: [(&str, LogFormat); 3] =
+        [("journal", LogFormat::Journal), ("text", LogFormat::Text), ("json", LogFormat::Json)];
+    const LEVELS: [(&str, Level); 5] = [
+        ("error", Level::ERROR),
+        ("warn", Level::WARN),
+        ("info", Level::INFO),
+        ("debug", Level::DEBUG),
+        ("trace", Level::TRACE),
+    ];
+    if top.has("log").is_none() {
+        return Some(Log { format: LogFormat::Journal, level: Level::INFO });
+    }
+    let mut section = top.inner("log", "`log: { format: journal, level: info }`", report)?;
+    let format =
+        section.or("format", LogFormat::Journal, report, |node, report| choice(node, "format", &FORMATS, report));
+    let level = section.or("level", Level::INFO, report, |node, report| choice(node, "level", &LEVELS, report));
+    section.close(report);
+    Some(Log { format: format?, level: level? })
+}

@@ -1,0 +1,198 @@
+//! Files that can be used.
+
+use anycast_bgp::{Attributes, Family};
+use anycast_core::{
+    CheckName, PeerId, ServiceName,
+    config::{CheckConfig, HttpTarget, ProbeConfig, Require},
+};
+
+use super::*;
+use crate::config::Settings;
+
+fn settings(text: &str) -> Settings {
+    match read(text) {
+        Ok(loaded) => loaded.settings,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn checks(text: &str) -> Vec<(CheckName, CheckConfig)> {
+    let service = settings(text).core.services.remove(&ServiceName::new("dns").unwrap()).unwrap();
+    service.checks.into_iter().collect()
+}
+
+#[test]
+fn every_key_arrives() {
+    let loaded = read(FULL).unwrap();
+    assert_eq!(loaded.warnings.lines().collect::<Vec<_>>(), [""; 0]);
+    insta::assert_debug_snapshot!(loaded.settings);
+}
+
+#[test]
+fn what_is_left_out_has_a_default() {
+    let loaded = read(SMALL).unwrap();
+    assert_eq!(loaded.warnings.lines().collect::<Vec<_>>(), [""; 0]);
+    insta::assert_debug_snapshot!(loaded.settings);
+}
+
+#[test]
+fn the_page_of_the_design_has_nothing_unknown() {
+    let error = read(PAGE).unwrap_err();
+    let found: Vec<String> =
+        error.found().found().iter().map(|found| format!("{} {}", place(found), found.message)).collect();
+    insta::assert_debug_snapshot!(found);
+    assert!(found.iter().all(|found| found.ends_with(" is not supported in this version")), "{found:#?}");
+}
+
+#[test]
+fn the_machine_fills_in_what_it_knows() {
+    let text = small_with("  router_id: 192.0.2.11\n", "");
+    let host = Host { state_directory: Some("/var/lib/private/anycastd".into()), ..host() };
+    let settings = parse("f", &text, &host).unwrap().settings;
+    assert_eq!(settings.core.node.name, "here");
+    assert_eq!(settings.core.router_id.to_string(), "198.51.100.7");
+    assert_eq!(settings.state_directory.to_str(), Some("/var/lib/private/anycastd"));
+}
+
+#[test]
+fn an_anycast_address_on_another_interface_is_no_router_id() {
+    let text = small_with("  router_id: 192.0.2.11\n", "");
+    let host = Host { addresses: vec![[203, 0, 113, 53].into(), [198, 51, 100, 8].into()], ..host() };
+    assert_eq!(parse("f", &text, &host).unwrap().settings.core.router_id.to_string(), "198.51.100.8");
+}
+
+#[test]
+fn a_machine_that_knows_nothing_is_no_obstacle_to_what_is_written() {
+    let text = format!("node: {{ name: edge }}\n{SMALL}");
+    assert_eq!(parse("f", &text, &Host::default()).unwrap().settings.core.node.name, "edge");
+    let error = parse("f", &small_with("  router_id: 192.0.2.11\n", ""), &Host::default()).unwrap_err();
+    let lines: Vec<String> = error.found().lines().collect();
+    assert!(lines.iter().any(|line| line.starts_with("f:1:1: this node has no host name")), "{lines:#?}");
+    assert!(lines.iter().any(|line| line.starts_with("f:1:1: missing key `router_id`")), "{lines:#?}");
+    assert_eq!(error.count(), 2);
+}
+
+#[test]
+fn this_machine_is_known() {
+    let host = Host::here();
+    assert!(host.name.is_some());
+    assert!(host.addresses.iter().all(|address| !address.is_loopback()), "{host:?}");
+}
+
+#[test]
+fn families_follow_from_the_prefixes() {
+    let families = |text: &str| {
+        let neighbors = settings(text).core.neighbors;
+        neighbors[&PeerId::new("leaf1").unwrap()].families.iter().copied().collect::<Vec<_>>()
+    };
+    assert_eq!(families(SMALL), [Family::Ipv4Unicast]);
+    let both = small_with("[203.0.113.53/32]", "[203.0.113.53/32, 2001:db8::1]")
+        .replace("    prefixes: [203.0.113.0/24]\n", "");
+    assert_eq!(families(&both), Family::ALL);
+    let unused = small_with("services:", "    - { name: leaf2, address: 192.0.2.2, asn: 65001 }\nservices:")
+        .replace("neighbors: [leaf1]", "neighbors: [leaf2]");
+    assert_eq!(families(&unused), Family::ALL, "nothing says which");
+}
+
+#[test]
+fn times_follow_the_interval() {
+    let times = |keys: &str| {
+        let timing = checks(&small_with("port: 53\n", &format!("port: 53\n{keys}")))[0].1.timing;
+        [timing.interval, timing.fast_interval, timing.timeout].map(|time| time.as_millis())
+    };
+    assert_eq!(times(""), [1000, 200, 1000]);
+    assert_eq!(times("        interval: 10s\n"), [10_000, 2000, 1000]);
+    assert_eq!(times("        interval: 500ms\n"), [500, 100, 500]);
+    assert_eq!(times("        interval: 10ms\n"), [10, 10, 10]);
+    assert_eq!(times("        interval: 1s\n        fast_interval: 1s\n        timeout: 2s\n"), [1000, 1000, 2000]);
+}
+
+#[test]
+fn degraded_is_less_preferred_than_up_on_any_session() {
+    let attributes = |keys: &str| {
+        let text = small_with("    checks:\n", &format!("{keys}    checks:\n"));
+        let service = settings(&text).core.services.remove(&ServiceName::new("dns").unwrap()).unwrap();
+        (service.up, service.degraded)
+    };
+    let (up, degraded) = attributes("");
+    assert_eq!(up, Attributes::default());
+    assert_eq!((degraded.as_path_prepend, degraded.local_pref), (3, Some(50)));
+    let (up, degraded) =
+        attributes("    up: { med: 5, local_pref: 300, as_path_prepend: 31, communities: [no-export] }\n");
+    assert_eq!((degraded.as_path_prepend, degraded.local_pref), (32, Some(150)));
+    assert_eq!((degraded.med, degraded.communities), (up.med, up.communities));
+    let (_, degraded) = attributes("    up: { med: 5 }\n    degraded: { med: 6 }\n");
+    assert_eq!(degraded, Attributes { med: Some(6), ..Attributes::default() }, "as written, nothing taken over");
+}
+
+#[test]
+fn urls_are_taken_apart() {
+    // (url, where to, Host, path, name in the certificate)
+    let cases = [
+        ("http://203.0.113.53", "203.0.113.53:80", "203.0.113.53", "/", None),
+        ("http://203.0.113.53:8080/a?b=c", "203.0.113.53:8080", "203.0.113.53:8080", "/a?b=c", None),
+        ("https://203.0.113.53:443/#top", "203.0.113.53:443", "203.0.113.53", "/", Some("203.0.113.53")),
+        ("https://127.0.0.1:80", "127.0.0.1:80", "127.0.0.1:80", "/", Some("127.0.0.1")),
+        ("https://[::1]:8443/x", "[::1]:8443", "[::1]:8443", "/x", Some("::1")),
+        ("http://localhost?q", "localhost 80", "localhost", "/?q", None),
+        ("https://www.example.net/", "www.example.net 443", "www.example.net", "/", Some("www.example.net")),
+    ];
+    for (url, target, authority, path, name) in cases {
+        let text = small_with("type: tcp\n        port: 53", &format!("type: http\n        url: \"{url}\""));
+        let ProbeConfig::Http(http) = checks(&text).remove(0).1.probe else { panic!("{url}") };
+        let to = match http.target {
+            HttpTarget::Address(address) => address.to_string(),
+            HttpTarget::Name { host, port } => format!("{host} {port}"),
+        };
+        assert_eq!((to.as_str(), http.authority.as_str(), http.path.as_str()), (target, authority, path), "{url}");
+        assert_eq!(http.tls.as_ref().map(|tls| tls.name.as_str()), name, "{url}");
+        assert!(http.tls.is_none_or(|tls| tls.verify && tls.ca_file.is_none()), "{url}");
+        assert_eq!(http.expect_status, [200..=299], "{url}");
+    }
+}
+
+#[test]
+fn any_number_of_checks_may_be_required() {
+    let require = |rule: &str| {
+        let text = small_with("    checks:\n", &format!("    require: {rule}\n    checks:\n"));
+        settings(&text).core.services.remove(&ServiceName::new("dns").unwrap()).unwrap().require
+    };
+    assert_eq!(require("all"), Require::All);
+    assert_eq!(require("any"), Require::Any);
+    assert_eq!(require("at least 1"), Require::AtLeast(1.try_into().unwrap()));
+    assert_eq!(require("\"at  least 1\""), Require::AtLeast(1.try_into().unwrap()));
+}
+
+#[test]
+fn two_services_may_share_a_prefix_and_an_address() {
+    let text = format!(
+        "{SMALL}  - name: doh
+    addresses: [203.0.113.53]
+    prefixes: [203.0.113.0/24]
+    checks: [{{ name: accepts, type: tcp, port: 443 }}]
+"
+    );
+    assert_eq!(settings(&text).core.services.len(), 2, "all the neighbors are the same as the only one");
+}
+
+#[test]
+fn values_may_be_repeated_by_alias() {
+    let text = small_with("    checks:\n", "    up: &one { med: 1 }\n    degraded: *one\n    checks:\n");
+    let service = settings(&text).core.services.remove(&ServiceName::new("dns").unwrap()).unwrap();
+    assert_eq!(service.up, service.degraded);
+}
+
+#[test]
+fn numbers_may_be_quoted_and_words_are_words() {
+    let text = small_with("asn: 65010", "asn: '65010'").replace("name: dns", "name: 007");
+    let text = format!("node: {{ name: \"true\", country: NO }}\n{text}");
+    let core = settings(&text).core;
+    assert_eq!((core.asn.get(), core.node.name.as_str(), core.node.country.as_deref()), (65010, "true", Some("NO")));
+    assert!(core.services.contains_key("007"));
+}
+
+#[test]
+fn line_ends_and_marks_of_other_systems_are_read() {
+    let text = format!("\u{feff}{}", SMALL.replace('\n', "\r\n"));
+    assert_eq!(read_bytes(text.as_bytes()).unwrap().settings, settings(SMALL));
+}

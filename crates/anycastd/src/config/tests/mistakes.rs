@@ -1,0 +1,638 @@
+//! One mistake at a time: where it is reported, in what words, and with what remedy.
+
+use super::*;
+
+// (text, its replacement, line:column, message, hint)
+type Case<'a> = (&'a str, &'a str, &'a str, &'a str, &'a str);
+
+fn errors(cases: &[Case<'_>]) {
+    expect_one(cases, Severity::Error);
+}
+
+#[test]
+fn keys() {
+    errors(&[
+        ("  asn: 65010", "  asm: 65010\n  asn: 65010", "2:3", "unknown key `asm`", "did you mean `asn`?"),
+        (
+            "    addresses: ",
+            "    adresses: []\n    addresses: ",
+            "10:5",
+            "unknown key `adresses`",
+            "did you mean `addresses`?",
+        ),
+        ("services:", "sevices: []\nservices:", "8:1", "unknown key `sevices`", "did you mean `services`?"),
+        ("bgp:", "x-y: 1\nbgp:", "1:1", "unknown key `x-y`", "`shutdown`"),
+        ("port: 53", "port: 53\n        url: x", "17:9", "unknown key `url`", "the keys known here are"),
+        ("  asn: 65010", "  asn: 65010\n  asn: 65011", "3:3", "duplicate key `asn`; it is first on line 2", "keep one"),
+        ("services:", "bgp: {}\nservices:", "8:1", "duplicate key `bgp`; it is first on line 1", "keep one"),
+        ("  asn: 65010\n", "", "1:1", "missing key `asn`", "`asn: 65010`"),
+        ("  asn: 65010", "  ans: 65010", "2:3", "unknown key `ans`", "did you mean `asn`?"),
+        ("bgp:", "bpg:", "1:1", "unknown key `bpg`", "did you mean `bgp`?"),
+        ("      asn: 65001\n", "", "5:7", "missing key `asn`", "`external`"),
+        ("      address: 192.0.2.1\n", "", "5:7", "missing key `address`", "router's address"),
+        ("- name: leaf1\n      address", "- address", "5:7", "missing key `name`", "`name: …`"),
+        ("        type: tcp\n", "", "14:9", "missing key `type`", "`tcp`, `http` and `exec`"),
+        ("    addresses: [203.0.113.53/32]\n", "", "9:5", "missing key `addresses`", "`addresses: ["),
+        (
+            "    checks:\n      - name: accepts\n        type: tcp\n        port: 53\n",
+            "",
+            "9:5",
+            "missing key `checks`",
+            "at least one",
+        ),
+        ("asn: 65010", "asn:", "2:3", "`asn` has no value", "leave the key out"),
+        ("asn: 65010", "asn: ~", "2:3", "`asn` has no value", "leave the key out"),
+        ("[leaf1]", "[leaf1, ]\n    up:", "13:5", "`up` has no value", "leave the key out"),
+        ("bgp:\n", "state: x\nbgp:\n", "1:8", "`state` must be a mapping of keys to values, not `x`", "`state: {"),
+        ("  asn: 65010", "  <<: { asn: 1 }\n  asn: 65010", "2:3", "unknown key `<<`", "known here"),
+    ]);
+}
+
+#[test]
+fn top_level_sections() {
+    let found = findings("services: []\n");
+    let messages: Vec<_> = found.iter().map(|found| (place(found), found.severity, found.message.as_str())).collect();
+    let (error, warning) = (Severity::Error, Severity::Warning);
+    assert_eq!(
+        messages,
+        [
+            ("1:1".to_owned(), error, "missing key `bgp`"),
+            ("1:11".to_owned(), warning, "no services: nothing is announced"),
+        ]
+    );
+}
+
+#[test]
+fn types() {
+    errors(&[
+        ("asn: 65010", "asn: [65010]", "2:8", "`asn` must be a text, not a list", "single word"),
+        ("[leaf1]", "leaf1", "12:16", "`neighbors` must be a list, not `leaf1`", "`[leaf1, leaf2]`"),
+        ("[203.0.113.53/32]", "203.0.113.53/32", "10:16", "`addresses` must be a list", "`[203.0.113.53/32"),
+        ("[leaf1]", "[leaf1, ~]", "12:24", "an empty item in `neighbors`", "remove it"),
+        ("port: 53", "port: fifty", "16:15", "`port` must be a number from 1 to 65535, not `fifty`", "decimal"),
+        ("port: 53", "port: 0", "16:15", "not `0`", "decimal"),
+        ("port: 53", "port: 65536", "16:15", "not `65536`", "decimal"),
+        ("port: 53", "port: -1", "16:15", "not `-1`", "decimal"),
+        ("port: 53", "port: 0x35", "16:15", "not `0x35`", "decimal"),
+        ("port: 53", "port: 5.3", "16:15", "not `5.3`", "decimal"),
+        (
+            "port: 53",
+            "port: 53\n        rise: 0",
+            "17:15",
+            "`rise` must be a number from 1 to 65535, not `0`",
+            "decimal",
+        ),
+        ("services:", "shutdown: fats\nservices:", "8:11", "`shutdown` cannot be `fats`", "did you mean `fast`?"),
+        (
+            "services:",
+            "anchor: maybe\nservices:",
+            "8:9",
+            "`anchor` cannot be `maybe`",
+            "`unreachable`, `blackhole` and `none`",
+        ),
+        ("services:", "log: { level: warning }\nservices:", "8:15", "`level` cannot be `warning`", "`warn`"),
+        ("services:", "log: { format: jsno }\nservices:", "8:16", "`format` cannot be `jsno`", "did you mean `json`?"),
+        ("[leaf1]", "[leaf1]\n    unbind: always", "13:13", "`unbind` cannot be `always`", "`never` and `drained`"),
+        (
+            "  - name: dns",
+            "  - dns\n  - name: dns",
+            "9:5",
+            "a service must be a mapping of keys to values, not `dns`",
+            "`name: dns`",
+        ),
+    ]);
+}
+
+#[test]
+fn as_numbers_and_router_ids() {
+    errors(&[
+        ("asn: 65010", "asn: 0", "2:8", "AS number 0 is reserved", "1 to 4294967295"),
+        ("asn: 65001", "asn: 0", "7:12", "AS number 0 is reserved", "1 to 4294967295"),
+        ("asn: 65010", "asn: 4294967296", "2:8", "an AS number from 1 to 4294967295, not `4294967296`", "plain number"),
+        ("asn: 65010", "asn: AS65010", "2:8", "not `AS65010`", "plain number"),
+        ("asn: 65010", "asn: 1.10", "2:8", "`1.10` is in dotted notation", "`asn: 65546`"),
+        ("asn: 65010", "asn: 23456", "2:8", "AS_TRANS", "the real one"),
+        ("asn: 65001", "asn: externel", "7:12", "not `externel`", "plain number"),
+        ("id: 192.0.2.11", "id: 0.0.0.0", "3:14", "`0.0.0.0` cannot be a router id", "IPv4 address"),
+        ("id: 192.0.2.11", "id: 224.0.0.1", "3:14", "`224.0.0.1` cannot be a router id", "IPv4 address"),
+        ("id: 192.0.2.11", "id: edge1", "3:14", "`edge1` cannot be a router id", "IPv4 address"),
+        ("id: 192.0.2.11", "id: 203.0.113.53", "10:17", "203.0.113.53 is the router id", "another"),
+    ]);
+}
+
+#[test]
+fn names() {
+    const TWO: &str = "asn: 65001\n    - name: leaf1\n      address: 192.0.2.2\n      asn: 65001";
+    errors(&[
+        ("name: dns", "name: d/ns", "9:11", "`d/ns` cannot be a name", "1 to 63"),
+        ("name: accepts", "name: a b", "14:15", "`a b` cannot be a name", "1 to 63"),
+        ("asn: 65001", TWO, "8:13", "the name `leaf1` is used by another neighbor on line 5", "each neighbor"),
+        (
+            "port: 53",
+            "port: 53\n      - name: accepts\n        type: tcp\n        port: 54",
+            "17:15",
+            "the name `accepts` is used by another check on line 14",
+            "each check",
+        ),
+        (
+            "port: 53",
+            "port: 53\n  - name: dns\n    addresses: [203.0.113.54]\n    checks: [{ name: a, type: tcp, port: 1 }]",
+            "17:11",
+            "the name `dns` is used by another service on line 9",
+            "each service",
+        ),
+    ]);
+    // The service names the neighbor as it is written, so that this is one mistake.
+    let found = findings(&SMALL.replace("leaf1", "-leaf"));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!((place(&found[0]).as_str(), found[0].message.as_str()), ("5:13", "`-leaf` cannot be a name"));
+}
+
+#[test]
+fn durations() {
+    let with = |value: &str| format!("port: 53\n        interval: {value}");
+    let hold = |value: &str| format!("asn: 65001\n      hold_time: {value}");
+    // (value, message, hint)
+    let intervals = [
+        ("90", "`interval: 90` has no unit", "write `90s`, or `90ms`"),
+        ("soon", "`interval`: `soon` is not a duration", "`1m30s`"),
+        ("1.5x", "is not a duration", "`1m30s`"),
+        ("-1s", "is not a duration", "`1m30s`"),
+        ("9ms", "`interval` of `9ms` is out of range", "from 10ms to 1day"),
+        ("25h", "`interval` of `25h` is out of range", "from 10ms to 1day"),
+        ("0s", "out of range", "from 10ms"),
+        ("[1s]", "`interval` must be a duration, not a list", "`90s`"),
+        ("99999999999999999999y", "is not a duration", "`90s`"),
+    ];
+    for (value, message, hint) in intervals {
+        errors(&[("port: 53", &with(value), "17:19", message, hint)]);
+    }
+    let hold_times = [
+        ("1s", "a hold time of 1s is not possible", "at least 3s"),
+        ("2s", "a hold time of 2s is not possible", "0s for a session without keepalives"),
+        ("500ms", "a hold time of 500ms is not possible", "at least 3s"),
+        ("3s 1ms", "a hold time of 3s1ms is not possible", "RFC 4271 §4.2"),
+        ("65536s", "a hold time of 18h12m16s is not possible", "at most 65535s"),
+        ("90", "`hold_time: 90` has no unit", "`90s`"),
+    ];
+    for (value, message, hint) in hold_times {
+        errors(&[("asn: 65001", &hold(value), "8:18", message, hint)]);
+    }
+    errors(&[
+        (
+            "port: 53",
+            "port: 53\n        interval: 1s\n        fast_interval: 2s",
+            "18:24",
+            "`fast_interval` is longer than `interval`, 1s",
+            "a fifth",
+        ),
+        ("[leaf1]", "[leaf1]\n    drain: 0s", "13:12", "`drain` must be a mapping", "`drain: { graceful_shutdown: 10s"),
+        ("[leaf1]", "[leaf1]\n    drain: { linger: 5 }", "13:22", "`linger: 5` has no unit", "`5s`"),
+    ]);
+}
+
+#[test]
+fn neighbors() {
+    let with = |line: &str| format!("asn: 65001\n      {line}");
+    let cases = [
+        ("source: 2001:db8::1", "8:15", "`source` is an IPv6 address, and the neighbor's is IPv4", "an IPv4 address"),
+        ("source: 192.0.2.1", "8:15", "`source` is the neighbor's own address", "of this node"),
+        ("source: 0.0.0.0", "8:15", "0.0.0.0 is the unspecified address", "itself"),
+        ("source: 192.0.2.11/24", "8:15", "`source`: `192.0.2.11/24` is not an IP address", "without a length"),
+        ("next_hop: { ipv4: \"2001:db8::1\" }", "8:25", "`2001:db8::1` is an IPv6 address", "other family"),
+        ("next_hop: { ipv6: 192.0.2.11 }", "8:25", "`192.0.2.11` is an IPv4 address", "other family"),
+        ("next_hop: { ipv5: 192.0.2.11 }", "8:19", "unknown key `ipv5`", "did you mean `ipv4`?"),
+        ("next_hop: 192.0.2.11", "8:17", "`next_hop` must be a mapping", "`next_hop: { ipv4:"),
+        ("families: []", "8:17", "`families` is empty", "leave it out"),
+        ("families: [ipv4, ipv9]", "8:24", "`families` cannot be `ipv9`", "did you mean"),
+        ("families: [ipv4, ipv4]", "8:24", "twice in `families`; it is first on line 8", "remove"),
+        (
+            "families: [ipv6]",
+            "8:17",
+            "`families` is without ipv4, but the neighbor is to carry 203.0.113.0/24",
+            "add `ipv4`",
+        ),
+        ("port: 70000", "8:13", "`port` must be a number from 1 to 65535", "decimal"),
+    ];
+    for (line, at, message, hint) in cases {
+        errors(&[("asn: 65001", &with(line), at, message, hint)]);
+    }
+    errors(&[
+        ("address: 192.0.2.1", "address: leaf1.example.net", "6:16", "is not an IP address", "192.0.2.1"),
+        ("address: 192.0.2.1", "address: 192.0.2.1:179", "6:16", "is not an IP address", "or a port"),
+        ("address: 192.0.2.1", "address: 224.0.0.5", "6:16", "224.0.0.5 is a multicast address", "one machine"),
+        ("address: 192.0.2.1", "address: 255.255.255.255", "6:16", "is the broadcast address", "one machine"),
+        ("address: 192.0.2.1", "address: \"::\"", "6:16", ":: is the unspecified address", "itself"),
+        ("address: 192.0.2.1", "address: ::ffff:192.0.2.1", "6:16", "an IPv4 address in IPv6 form", "as IPv4"),
+        ("address: 192.0.2.1", "address: fe80::1", "6:16", "a link-local neighbor is not supported", "not link-local"),
+        (
+            "address: 192.0.2.1",
+            "address: fe80::1%eth0",
+            "6:16",
+            "a link-local neighbor is not supported",
+            "not link-local",
+        ),
+        (
+            "address: 192.0.2.1",
+            "address: 2001:db8::1",
+            "6:16",
+            "a session over IPv6 has no next hop for 203.0.113.0/24",
+            "`next_hop: { ipv4: … }`",
+        ),
+    ]);
+}
+
+#[test]
+fn one_session_per_address() {
+    let two = SMALL.replace("asn: 65001", "asn: 65001\n    - { name: leaf2, address: 192.0.2.1, asn: 1 }");
+    let found = findings(&two.replace("[leaf1]", "[leaf1, leaf2]"));
+    let [only] = &found[..] else { panic!("{found:#?}") };
+    assert_eq!(place(only), "8:31");
+    assert_eq!(only.message, "another neighbor has the address 192.0.2.1, on line 6");
+}
+
+#[test]
+fn neighbors_of_services() {
+    let messages = |to: &str| -> Vec<(String, String, String)> {
+        let found = findings(&small_with("[leaf1]", to));
+        found.into_iter().map(|found| (place(&found), found.message, found.hint)).collect()
+    };
+    let [(first, unused, _), (second, unknown, hint)] = &messages("[leaf]")[..] else {
+        panic!("{:?}", messages("[leaf]"))
+    };
+    assert_eq!((first.as_str(), unused.as_str()), ("5:13", "no service uses neighbor `leaf1`"));
+    assert_eq!((second.as_str(), unknown.as_str()), ("12:17", "unknown neighbor `leaf`"));
+    assert_eq!(hint, "did you mean `leaf1`?");
+    errors(&[("[leaf1]", "[leaf1, leaf1]", "12:24", "twice in `neighbors`; it is first on line 12", "remove")]);
+    errors(&[("[leaf1]", "[]", "12:16", "a service without neighbors", "leave the key out")]);
+}
+
+#[test]
+fn addresses_and_prefixes() {
+    let addresses = [
+        ("203.0.113.0/24", "203.0.113.0/24 is not a single address", "write 203.0.113.0/32"),
+        ("2001:db8::1/64", "2001:db8::1/64 is not a single address", "write 2001:db8::1/128"),
+        ("dns.example.net", "`dns.example.net` is not an IP address", "203.0.113.53/32"),
+        ("203.0.113.53/33", "is not an IP address", "203.0.113.53/32"),
+        ("0.0.0.0", "0.0.0.0 is the unspecified address", "itself"),
+        ("224.0.0.1/32", "224.0.0.1 is a multicast address", "one machine"),
+        ("127.0.0.1", "127.0.0.1 is a loopback address", "your own network"),
+        ("\"::1\"", "::1 is a loopback address", "your own network"),
+        ("fe80::1", "fe80::1 is a link-local address", "your own network"),
+        ("169.254.1.1", "169.254.1.1 is a link-local address", "your own network"),
+        ("198.51.100.1", "198.51.100.1 lies in none of the service's prefixes", "add 198.51.100.1/32"),
+        ("2001:db8::", "`addresses` must be a text, not a mapping", "must be quoted"),
+        ("203.0.113.53", "twice in `addresses`; it is first on line 10", "remove"),
+    ];
+    for (address, message, hint) in addresses {
+        let to = format!("[203.0.113.53/32, {address}]");
+        errors(&[("[203.0.113.53/32]", &to, "10:34", message, hint)]);
+    }
+    let prefixes = [
+        ("203.0.113.53/24", "203.0.113.53/24 has host bits set", "the network is 203.0.113.0/24"),
+        ("2001:db8::1/32", "2001:db8::1/32 has host bits set", "the network is 2001:db8::/32"),
+        ("203.0.113.53", "203.0.113.53 has no length", "write 203.0.113.53/32"),
+        ("lan", "`lan` is not a prefix", "203.0.113.0/24"),
+        ("0.0.0.0/0", "0.0.0.0/0 is the default route", "no more"),
+        ("\"::/0\"", "::/0 is the default route", "no more"),
+        ("224.0.0.0/4", "224.0.0.0/4 cannot be announced", "your own"),
+        ("127.0.0.0/8", "127.0.0.0/8 cannot be announced", "your own"),
+        ("203.0.113.0/24", "twice in `prefixes`; it is first on line 11", "remove"),
+    ];
+    for (prefix, message, hint) in prefixes {
+        let to = format!("[203.0.113.0/24, {prefix}]");
+        errors(&[("[203.0.113.0/24]", &to, "11:32", message, hint)]);
+    }
+    errors(&[
+        ("[203.0.113.53/32]", "[]", "10:16", "a service without addresses", "`addresses: ["),
+        ("[203.0.113.0/24]", "[]", "11:15", "a service without prefixes", "leave the key out"),
+    ]);
+}
+
+#[test]
+fn an_anycast_address_belongs_to_no_machine() {
+    let cases = [
+        ("address: 192.0.2.1", "address: 203.0.113.53", "the address of neighbor `leaf1`"),
+        ("asn: 65001", "asn: 65001\n      source: 203.0.113.53", "the source address of neighbor `leaf1`"),
+        ("asn: 65001", "asn: 65001\n      next_hop: { ipv4: 203.0.113.53 }", "the next hop of neighbor `leaf1`"),
+    ];
+    for (from, to, whose) in cases {
+        let at = if to.contains('\n') { "11:17" } else { "10:17" };
+        errors(&[(from, to, at, &format!("203.0.113.53 is {whose}"), "another")]);
+    }
+}
+
+#[test]
+fn services_that_share() {
+    let with = |neighbors: &str, rules: &str| {
+        format!(
+            "port: 53
+  - name: web
+    addresses: [203.0.113.80]
+    prefixes: [203.0.113.0/24]
+    neighbors: {neighbors}
+    checks: [{{ name: accepts, type: tcp, port: 80 }}]
+  - name: rest
+    addresses: [198.51.100.1]
+    checks: [{{ name: accepts, type: tcp, port: 80 }}]
+{rules}"
+        )
+    };
+    let base = SMALL.replace("asn: 65001\n", "asn: 65001\n    - { name: leaf2, address: 192.0.2.2, asn: 65002 }\n");
+    let found = |neighbors: &str, rules: &str| -> Vec<String> {
+        let text = base.replace("port: 53", &with(neighbors, rules));
+        findings(&text).iter().map(|found| format!("{} {}; {}", place(found), found.message, found.hint)).collect()
+    };
+    assert_eq!(found("[leaf1]", ""), [""; 0]);
+    assert_eq!(
+        found("[leaf2]", ""),
+        [
+            "21:16 service `dns` announces 203.0.113.0/24 too, but to other neighbors; services that share a prefix share their \
+          neighbors: name the same in both"
+        ]
+    );
+    assert_eq!(found("[leaf1, leaf2]", "").len(), 1);
+    assert_eq!(found("[leaf1]", "prefixes: { 203.0.113.0/24: { require: any } }"), [""; 0]);
+    // (rules, what is found)
+    let rules = [
+        ("10.0.0.0/8: { require: any }", "26:13 no service announces 10.0.0.0/8; remove the rule, or add"),
+        ("203.0.113.1/24: { require: any }", "26:13 203.0.113.1/24 has host bits set; the network is 203.0.113.0/24"),
+        ("203.0.113.0/24: { require: some }", "26:40 `require` cannot be `some`; write one of `all` and `any`"),
+        ("203.0.113.0/24: {}", "26:29 missing key `require`; write `require: all`"),
+        ("203.0.113.0/24: any", "26:29 the rule of a prefix must be a mapping"),
+    ];
+    for (rule, expected) in rules {
+        let found = found("[leaf1]", &format!("prefixes: {{ {rule} }}"));
+        assert!(found.len() == 1 && found[0].starts_with(expected), "{rule}: {found:#?}");
+    }
+    let twice = "prefixes: { 2001:db8::/32: { require: any }, 2001:0db8::/32: { require: any } }";
+    let found = findings(&small_with("services:", &format!("{twice}\nservices:")));
+    assert!(found.iter().any(|found| found.message == "2001:db8::/32 has a rule already, on line 8"), "{found:#?}");
+}
+
+#[test]
+fn checks() {
+    let kinds = [
+        ("type: tpc", "15:15", "`type` cannot be `tpc`", "did you mean `tcp`?"),
+        ("type: smtp", "15:15", "`type` cannot be `smtp`", "`tcp`, `http` and `exec`"),
+        (
+            "type: dns\n        query: x",
+            "15:15",
+            "`type: dns` is not supported in this version",
+            "`tcp`, `http` and `exec`",
+        ),
+        ("type: tcp", "14:9", "a tcp check without `address` or `port`", "`port: 53`"),
+        (
+            "type: tcp\n        port: 1\n        address: 203.0.113.53:1",
+            "16:9",
+            "`address` and `port` together",
+            "within",
+        ),
+        ("type: tcp\n        address: 203.0.113.53", "16:18", "is not an address with a port", "203.0.113.53:53"),
+        ("type: tcp\n        address: 203.0.113.53:0", "16:18", "is not an address with a port", "203.0.113.53:53"),
+        ("type: tcp\n        address: 0.0.0.0:53", "16:18", "nobody answers at 0.0.0.0", "at which"),
+        ("type: http", "14:9", "missing key `url`", "https://203.0.113.53/healthz"),
+        ("type: http\n        url: 203.0.113.53", "16:14", "`203.0.113.53` is not a URL", "https://"),
+        ("type: http\n        url: ftp://203.0.113.53/", "16:14", "is neither http nor https", "https://"),
+        ("type: http\n        url: http://203.0.113.53:99999/", "16:14", "has no valid port", "1 to 65535"),
+        ("type: http\n        url: http://203.0.113.53:0/", "16:14", "has no valid port", "1 to 65535"),
+        ("type: http\n        url: http://a@203.0.113.53/", "16:14", "a URL with a user in it", "log in"),
+        ("type: http\n        url: http://a!b/", "16:14", "`a!b` is neither a host name nor an address", "https://"),
+        ("type: http\n        url: http://grün.example/", "16:14", "is not plain ASCII", "xn--"),
+        ("type: http\n        url: \"http://[::]/\"", "16:14", "nobody answers at ::", "at which"),
+        ("type: exec", "14:9", "missing key `command`", "`command: ["),
+        ("type: exec\n        command: /bin/true", "16:18", "`command` must be a list, not `/bin/true`", "`["),
+        ("type: exec\n        command: []", "16:18", "`command` is empty", "`command: ["),
+        ("type: exec\n        command: [check_load, -w]", "16:19", "`check_load` is not an absolute path", "no shell"),
+        ("type: exec\n        command: [/bin/true, \"\\0\"]", "16:30", "U+0000", "remove"),
+    ];
+    for (keys, at, message, hint) in kinds {
+        errors(&[("type: tcp\n        port: 53", keys, at, message, hint)]);
+    }
+    let http = "type: http\n        url: http://203.0.113.53/\n        ";
+    let expectations = [
+        ("expect: 200", "17:17", "`expect` must be a mapping", "`expect: {"),
+        (
+            "expect: { status: 2xx }",
+            "17:27",
+            "`status` must be a status code or a range of them, not `2xx`",
+            "`200-299`",
+        ),
+        ("expect: { status: 299-200 }", "17:27", "not `299-200`", "`200-299`"),
+        ("expect: { status: 600 }", "17:27", "not `600`", "100 to 599"),
+        ("expect: { status: [200, x] }", "17:33", "not `x`", "`200-299`"),
+        ("expect: { status: [] }", "17:27", "`status` is empty", "200-299"),
+        ("expect: { body: \"\" }", "17:25", "`body` of 0 bytes", "1 to 65536"),
+        ("expect: { rcode: NOERROR }", "17:19", "unknown key `rcode`", "`status` and `body`"),
+        ("tls: { verify: false }", "17:9", "`tls` for an http URL", "https"),
+    ];
+    for (keys, at, message, hint) in expectations {
+        errors(&[("type: tcp\n        port: 53", &format!("{http}{keys}"), at, message, hint)]);
+    }
+    let https = "type: http\n        url: https://203.0.113.53/\n        ";
+    let certificates = [
+        ("tls: { verify: no }", "17:24", "`verify` must be true or false, not `no`", "without quotes"),
+        ("tls: { name: \"a b\" }", "17:22", "`a b` is neither a host name nor an address", "certificate"),
+        ("tls: { ca_file: ca.pem }", "17:25", "`ca.pem` is not an absolute path", "beginning with `/`"),
+        ("tls: { ca_file: /ca.pem, verify: false }", "17:16", "`ca_file` beside `verify: false`", "leave out"),
+    ];
+    for (keys, at, message, hint) in certificates {
+        errors(&[("type: tcp\n        port: 53", &format!("{https}{keys}"), at, message, hint)]);
+    }
+}
+
+#[test]
+fn requirements() {
+    errors(&[
+        ("[leaf1]", "[leaf1]\n    require: at least 2", "13:14", "`require: at least 2` of 1 check", "smaller number"),
+        ("[leaf1]", "[leaf1]\n    require: at least 0", "13:14", "`require` cannot be `at least 0`", "`at least 2`"),
+        ("[leaf1]", "[leaf1]\n    require: 2", "13:14", "`require` cannot be `2`", "`at least 2`"),
+        ("[leaf1]", "[leaf1]\n    require: most", "13:14", "`require` cannot be `most`", "`all`, `any`"),
+        (
+            "\n      - name: accepts\n        type: tcp\n        port: 53\n",
+            " []\n    require: at least 2\n",
+            "13:13",
+            "a service without checks",
+            "at least one",
+        ),
+    ]);
+}
+
+#[test]
+fn attributes() {
+    let cases = [
+        ("up: { med: -1 }", "13:16", "`med` must be a number from 0 to 4294967295, not `-1`", "decimal"),
+        (
+            "up: { as_path_prepend: 33 }",
+            "13:28",
+            "`as_path_prepend` must be a number from 0 to 32, not `33`",
+            "decimal",
+        ),
+        ("up: { communities: [\"65536:1\"] }", "13:25", "`65536:1` is not a community", "`65010:100`"),
+        ("up: { communities: [no-exprot] }", "13:25", "`no-exprot` is not a community", "`no-export`"),
+        ("up: { communities: [\"1:1\", \"1:1\"] }", "13:32", "twice in `communities`", "remove"),
+        ("up: { large_communities: [\"1:1\"] }", "13:31", "`1:1` is not a large community", "`65010:1:2`"),
+        ("degraded: { preference: 1 }", "13:17", "unknown key `preference`", "`local_pref`"),
+        ("degraded: 3", "13:15", "`degraded` must be a mapping", "`degraded: {"),
+    ];
+    for (line, at, message, hint) in cases {
+        errors(&[("[leaf1]", &format!("[leaf1]\n    {line}"), at, message, hint)]);
+    }
+}
+
+#[test]
+fn the_agent_itself() {
+    let long = format!("control: {{ socket: /{} }}", "x".repeat(107));
+    let cases = [
+        ("node: { name: \"\" }", "1:15", "`name` cannot be ``", "1 to 255"),
+        ("node: { name: \"a\\nb\" }", "1:15", "`name` cannot be `a\\nb`", "printable"),
+        ("node: { country: sg }", "1:18", "`sg` is not a country code", "`SG`"),
+        ("node: { country: Singapore }", "1:18", "is not a country code", "two capital letters"),
+        ("interface: anycast-loopback0", "1:12", "`anycast-loopback0` cannot be the name of an interface", "1 to 15"),
+        ("interface: eth0/1", "1:12", "cannot be the name of an interface", "without spaces"),
+        (
+            "state: { directory: var/lib }",
+            "1:21",
+            "`directory`: `var/lib` is not an absolute path",
+            "beginning with `/`",
+        ),
+        ("control: { socket: control.sock }", "1:20", "`control.sock` is not an absolute path", "beginning with `/`"),
+        (&long, "1:20", "`socket` is longer than 107 bytes", "shorten"),
+        ("control: { group: \"a b\" }", "1:19", "`group` cannot be `a b`", "/etc/group"),
+        ("control: { operators: root }", "1:23", "`operators` must be a list", "`[alice, bob]`"),
+        ("http: { listen: 9273 }", "1:17", "`listen`: `9273` is not an address with a port", "`none`"),
+        ("http: { listen: \"localhost:9273\" }", "1:17", "is not an address with a port", "127.0.0.1:9273"),
+        ("http: { listen: \"127.0.0.1:0\" }", "1:17", "is not an address with a port", "127.0.0.1:9273"),
+        ("prefixes: []", "1:11", "`prefixes` must be a mapping of prefixes to rules, not a list", "require: any"),
+    ];
+    for (line, at, message, hint) in cases {
+        errors(&[("bgp:", &format!("{line}\nbgp:"), at, message, hint)]);
+    }
+}
+
+#[test]
+fn what_is_not_built_yet() {
+    let neighbor = |line: &str| ("asn: 65001", format!("asn: 65001\n      {line}"));
+    let service = |line: &str| ("[leaf1]", format!("[leaf1]\n    {line}"));
+    let check = |line: &str| ("port: 53", format!("port: 53\n        {line}"));
+    let top = |line: &str| ("bgp:", format!("{line}\nbgp:"));
+    // (where and what, line:column, what is named)
+    let cases = [
+        (neighbor("connect: passive"), "8:16", "`connect: passive`"),
+        (neighbor("password_file: /x"), "8:7", "`password_file`"),
+        (neighbor("credential: leaf1"), "8:7", "`credential`"),
+        (neighbor("ttl_security: 1"), "8:7", "`ttl_security`"),
+        (neighbor("multihop: 3"), "8:7", "`multihop`"),
+        (neighbor("bfd: { interval: 300ms }"), "8:12", "`bfd`"),
+        (neighbor("graceful_restart: true"), "8:25", "`graceful_restart: true`"),
+        (neighbor("drain_by: prepend"), "8:17", "`drain_by: prepend`"),
+        (neighbor("max_prefixes: 10"), "8:7", "`max_prefixes`"),
+        (neighbor("prefix: 192.0.2.0/24"), "8:7", "`prefix`"),
+        (neighbor("port: 179\n    - { name: leaf2, interface: eth1, asn: external }"), "9:22", "`interface`"),
+        (service("watch: listener"), "13:12", "`watch: listener`"),
+        (service("restart_grace: 1s"), "13:20", "`restart_grace`"),
+        (service("on_down: keep"), "13:14", "`on_down: keep`"),
+        (service("depends_on: [web]"), "13:17", "`depends_on`"),
+        (service("hold_down: { after: 3 flaps in 1m }"), "13:16", "`hold_down`"),
+        (service("disable_file: /run/x"), "13:5", "`disable_file`"),
+        (check("scope: shared"), "17:16", "`scope: shared`"),
+        (top("policy: { regions: {} }"), "1:1", "`policy`"),
+        (top("on_exit: keep"), "1:10", "`on_exit: keep`"),
+        (top("stale_after: 10s"), "1:1", "`stale_after`"),
+    ];
+    for ((from, to), at, what) in &cases {
+        errors(&[(from, to, at, &format!("{what} is not supported in this version"), "")]);
+    }
+    errors(&[
+        (
+            "asn: 65001",
+            "asn: 65001\n      connect: pasive",
+            "8:16",
+            "`connect` cannot be `pasive`",
+            "did you mean `passive`?",
+        ),
+        (
+            "[leaf1]",
+            "[leaf1]\n    on_down: no",
+            "13:14",
+            "`on_down` cannot be `no`",
+            "`withdraw`, `degrade` and `keep`",
+        ),
+        ("port: 53", "port: 53\n        scope: node", "17:16", "`scope` cannot be `node`", "`local` and `shared`"),
+    ]);
+}
+
+#[test]
+fn warnings() {
+    let cases = [
+        (
+            "services:",
+            "    - { name: leaf2, address: 192.0.2.2, asn: 65001 }\nservices:",
+            "8:15",
+            "no service uses neighbor `leaf2`",
+            "add it to the `neighbors` of a service",
+        ),
+        (
+            "port: 53",
+            "address: 192.0.2.99:53",
+            "16:18",
+            "192.0.2.99 is not an address of the service",
+            "another node's answer",
+        ),
+        (
+            "type: tcp\n        port: 53",
+            "type: http\n        url: http://192.0.2.99/",
+            "16:14",
+            "192.0.2.99 is not an address of the service",
+            "another node's answer",
+        ),
+        (
+            "services:",
+            "http: { listen: \"0.0.0.0:9273\" }\nservices:",
+            "8:17",
+            "0.0.0.0:9273 is not a loopback address",
+            "firewall",
+        ),
+        (
+            "[203.0.113.0/24]",
+            "[203.0.113.0/24, 198.51.100.0/24]",
+            "11:32",
+            "no address of the service lies in 198.51.100.0/24",
+            "add an address",
+        ),
+    ];
+    expect_one(&cases, Severity::Warning);
+    let alone = SMALL.split_once("  neighbors:").unwrap().0;
+    let found = findings(alone);
+    let messages: Vec<_> = found.iter().map(|found| (found.severity, found.message.as_str())).collect();
+    assert_eq!(
+        messages,
+        [
+            (Severity::Warning, "no neighbors: nothing is announced to anybody"),
+            (Severity::Warning, "no services: nothing is announced"),
+        ]
+    );
+    assert!(findings(&small_with("port: 53", "address: 127.0.0.1:53")).is_empty(), "the loopback is our own");
+}
+
+#[test]
+fn a_mistake_is_not_followed_by_others_that_it_causes() {
+    let cases = [
+        // No neighbor can be known to be unknown, or unused, when one has no name.
+        ("- name: leaf1\n      address", "- address"),
+        // Nothing is known of the neighbors at all.
+        ("neighbors:\n    - name: leaf1\n      address: 192.0.2.1\n      asn: 65001", "neighbors: x"),
+        // An address may lie in the prefix that cannot be read.
+        ("[203.0.113.0/24]", "[203.0.113.53/24]"),
+        // The port is for addresses that cannot be read.
+        ("[203.0.113.53/32]", "[203.0.113.53/31]"),
+        // A broken service may be the one that uses the neighbor.
+        ("[leaf1]", "[leaf1]\n    up: x"),
+        ("[leaf1]", "leaf1"),
+        ("  - name: dns", "  - name: d ns"),
+    ];
+    for (from, to) in cases {
+        let found = findings(&small_with(from, to));
+        assert_eq!(found.len(), 1, "{to:?}: {found:#?}");
+    }
+}

@@ -1,0 +1,221 @@
+//! The top of the file: its sections, read one by one, checked together and put together.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use anycast_bgp::{Asn, Family, Prefix, RouterId};
+use anycast_core::{
+    Config, PeerId, ServiceName,
+    config::{Anchor, Combine, Neighbor, Service},
+};
+
+use super::{
+    Settings, ShutdownMode, across,
+    diagnostic::Report,
+    neighbors,
+    reader::{Listed, Section, wrong_type},
+    services,
+    settings::{self, Host},
+    source::Span,
+    values::{asn, choice, parse_prefix, router_id},
+    yaml::{Kind, Node},
+};
+
+/// All sections, checked together and put together; `None` once it has been reported why not.
+pub(super) fn read(root: &Node, host: &Host, report: &mut Report<'_>) -> Option<Settings> {
+    let mut top = Section::open(root, "the configuration", "`bgp:`, `services:` and what belongs to them", report)?;
+    let node = settings::node(&mut top, host, report);
+    let bgp = bgp(&mut top, report);
+    let services = services(&mut top, report);
+    let interface = top.or("interface", "lo".to_owned(), report, settings::interface);
+    let anchor = top.or("anchor", Anchor::default(), report, |node, report| {
+        let choices = [("unreachable", Anchor::Unreachable), ("blackhole", Anchor::Blackhole), ("none", Anchor::None)];
+        choice(node, "anchor", &choices, report)
+    });
+    let rules = top.or("prefixes", Some(Vec::new()), report, |node, report| Some(rules(node, report)));
+    let shutdown = top.or("shutdown", ShutdownMode::Fast, report, |node, report| {
+        choice(node, "shutdown", &[("fast", ShutdownMode::Fast), ("drain", ShutdownMode::Drain)], report)
+    });
+    let state_directory = settings::state(&mut top, host, report);
+    let control = settings::control(&mut top, report);
+    let http = settings::http(&mut top, report);
+    let log = settings::log(&mut top, report);
+    top.only("on_exit", "withdraw", &["keep"], report);
+    top.unsupported("stale_after", report);
+    top.unsupported("policy", report);
+    top.close(report);
+
+    let rules = rules.flatten();
+    let written_id = bgp.router_id.flatten().map(|id| IpAddr::V4(id.get()));
+    let parts = across::Parts::new(&bgp.neighbors, &services, rules.as_deref().unwrap_or_default(), written_id);
+    let carried = across::check(&parts, report);
+    let router_id = match bgp.router_id? {
+        Some(id) => Some(id),
+        None => default_router_id(bgp.span, host, &services, report),
+    };
+    let core = Config {
+        node: node?,
+        asn: bgp.asn?,
+        router_id: router_id?,
+        neighbors: assemble_neighbors(&bgp.neighbors, &carried)?,
+        services: assemble_services(&services, &bgp.neighbors)?,
+        interface: interface?,
+        anchor: anchor?,
+        prefixes: rules?.into_iter().map(|(_, prefix, combine)| (prefix, combine)).collect(),
+    };
+    Some(Settings {
+        core,
+        shutdown: shutdown?,
+        state_directory: state_directory?,
+        control: control?,
+        http: http?,
+        log: log?,
+    })
+}
+
+/// `bgp`, as far as it could be read.
+struct Bgp {
+    span: Span,
+    asn: Option<Asn>,
+    /// The inner `None`: left out.
+    router_id: Option<Option<RouterId>>,
+    neighbors: Listed<neighbors::Draft>,
+}
+
+fn bgp(top: &mut Section<'_>, report: &mut Report<'_>) -> Bgp {
+    const EXAMPLE: &str = "`bgp: { asn: 65010, neighbors: [{ name: leaf1, address: 192.0.2.1, asn: 65001 }] }`";
+    let span = top.has("bgp").unwrap_or(top.span);
+    let there = top.require("bgp", &format!("write {EXAMPLE}"), report).is_some();
+    let Some(mut section) = there.then(|| top.inner("bgp", EXAMPLE, report)).flatten() else {
+        return Bgp { span, asn: None, router_id: None, neighbors: Listed::broken(span) };
+    };
+    let asn = section
+        .require("asn", "write the AS number of this node, such as `asn: 65010`", report)
+        .and_then(|node| asn(node, report));
+    let router_id = section.maybe("router_id", report, router_id);
+    let neighbors = match section.has("neighbors") {
+        None => Listed { span, items: Vec::new(), whole: true },
+        Some(span) => match section.take("neighbors", report) {
+            Some(node) => neighbors::read(node, report),
+            None => Listed::broken(span),
+        },
+    };
+    if neighbors.whole && neighbors.items.is_empty() {
+        let hint = "add the upstream routers as `neighbors`";
+        report.warning(neighbors.span, "no neighbors: nothing is announced to anybody", hint);
+    }
+    section.close(report);
+    Bgp { span, asn, router_id, neighbors }
+}
+
+fn services(top: &mut Section<'_>, report: &mut Report<'_>) -> Listed<services::Draft> {
+    let services = match top.has("services") {
+        None => Listed { span: top.span, items: Vec::new(), whole: true },
+        Some(span) => match top.take("services", report) {
+            Some(node) => services::read(node, report),
+            None => Listed::broken(span),
+        },
+    };
+    if services.whole && services.items.is_empty() {
+        report.warning(services.span, "no services: nothing is announced", "add what is served here as `services`");
+    }
+    services
+}
+
+/// `prefixes`: a mapping whose keys are prefixes.
+fn rules(node: &Node, report: &mut Report<'_>) -> Option<Vec<(Span, Prefix, Combine)>> {
+    const EXAMPLE: &str = "`203.0.113.0/24: { require: any }`";
+    let Kind::Map(entries) = &node.kind else {
+        wrong_type(node, "`prefixes`", "a mapping of prefixes to rules", &format!("write {EXAMPLE}"), report);
+        return None;
+    };
+    let mut rules = Vec::new();
+    let mut seen = BTreeMap::new();
+    let mut whole = true;
+    for entry in entries {
+        let prefix =
+            parse_prefix(&entry.key.name).map_err(|(message, hint)| report.error(entry.key.span, message, hint)).ok();
+        let combine = combine(&entry.value, EXAMPLE, report);
+        if let Some(prefix) = prefix
+            && let Some(first) = seen.insert(prefix, entry.key.span)
+        {
+            let message = format!("{prefix} has a rule already, on line {}", report.line(first));
+            report.error(entry.key.span, message, "remove one of the two");
+        }
+        match prefix.zip(combine) {
+            Some((prefix, combine)) => rules.push((entry.key.span, prefix, combine)),
+            None => whole = false,
+        }
+    }
+    whole.then_some(rules)
+}
+
+fn combine(node: &Node, example: &str, report: &mut Report<'_>) -> Option<Combine> {
+    let mut section = Section::open(node, "the rule of a prefix", example, report)?;
+    let choices = [("all", Combine::All), ("any", Combine::Any)];
+    let combine = section
+        .require("require", "write `require: all` or `require: any`", report)
+        .and_then(|node| choice(node, "require", &choices, report));
+    section.close(report);
+    combine
+}
+
+/// An address that other nodes have too would be no identifier: on an interface other than the loopback ours can be seen.
+fn default_router_id(
+    at: Span,
+    host: &Host,
+    services: &Listed<services::Draft>,
+    report: &mut Report<'_>,
+) -> Option<RouterId> {
+    let anycast =
+        |id| services.values().any(|service| service.addresses.values().any(|address| *address == IpAddr::V4(id)));
+    let id = host.addresses.iter().copied().filter(|id| !anycast(*id)).find_map(RouterId::new);
+    if id.is_none() {
+        let hint = "write `router_id: …` with an IPv4 address, or any four octets that are unique in your network";
+        report.error(at, "missing key `router_id`: this node has no IPv4 address to take it from", hint);
+    }
+    id
+}
+
+fn assemble_neighbors(
+    drafts: &Listed<neighbors::Draft>,
+    carried: &across::Carried<'_>,
+) -> Option<BTreeMap<PeerId, Neighbor>> {
+    let assemble = |draft: &neighbors::Draft| {
+        let name = draft.name.as_ref()?;
+        let mut neighbor = draft.neighbor.clone()?;
+        neighbor.families = match &draft.families {
+            Some(families) => families.values().copied().collect(),
+            None => carried.get(name.text.as_str())?.iter().map(|prefix| prefix.family()).collect(),
+        };
+        if neighbor.families.is_empty() {
+            neighbor.families = Family::ALL.into();
+        }
+        Some((name.id.clone()?, neighbor))
+    };
+    drafts.values().map(assemble).collect()
+}
+
+fn assemble_services(
+    drafts: &Listed<services::Draft>,
+    neighbors: &Listed<neighbors::Draft>,
+) -> Option<BTreeMap<ServiceName, Service>> {
+    let peers = || neighbors.values().filter_map(|draft| draft.name.as_ref()?.id.clone());
+    let assemble = |draft: &services::Draft| {
+        let (up, degraded) = draft.attributes.clone()?;
+        let named =
+            |names: &Listed<String>| peers().filter(|peer| names.values().any(|name| name == peer.as_str())).collect();
+        let service = Service {
+            addresses: draft.addresses.values().copied().collect(),
+            prefixes: draft.prefixes.values().copied().collect(),
+            neighbors: draft.neighbors.as_ref().map_or_else(|| peers().collect(), named),
+            checks: draft.checks.configs.clone()?,
+            require: draft.require?,
+            up,
+            degraded,
+            drain: draft.drain?,
+            unbind: draft.unbind?,
+        };
+        Some((draft.name.as_ref()?.id.clone()?, service))
+    };
+    drafts.values().map(assemble).collect()
+}
