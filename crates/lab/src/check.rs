@@ -1,11 +1,15 @@
 //! `cargo lab test`: everything that is checked, in the order in which a fault is cheapest to find.
 
 use std::{
-    process::Stdio,
+    process::{ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
 use tokio::process::Command;
 
 use crate::{
@@ -26,9 +30,7 @@ pub async fn run(filter: Option<&str>) -> anyhow::Result<Exit> {
         let name = format!("cargo {}", arguments.join(" "));
         eprintln!("── {name}");
         let begun = Instant::now();
-        let mut command = Command::new(cargo());
-        command.args(&arguments).current_dir(repository()).stdin(Stdio::null()).kill_on_drop(true);
-        let status = command.status().await.with_context(|| format!("cannot run `{name}`"))?;
+        let status = step(&arguments).await.with_context(|| format!("cannot run `{name}`"))?;
         if !status.success() {
             eprintln!("── FAILED after {}: {name}", seconds(begun.elapsed()));
             return Ok(Exit::of(status));
@@ -58,6 +60,28 @@ fn steps(filter: Option<&str>, nextest: bool) -> Vec<Vec<&str>> {
             build,
             tests,
         ],
+    }
+}
+
+async fn step(arguments: &[&str]) -> anyhow::Result<ExitStatus> {
+    let mut command = Command::new(cargo());
+    command.args(arguments).current_dir(repository()).stdin(Stdio::null()).process_group(0);
+    let mut child = command.spawn()?;
+    let group = Group(child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw));
+    let status = child.wait().await?;
+    std::mem::forget(group);
+    Ok(status)
+}
+
+/// What a step has started; told to end when we are interrupted before the step is over.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            // Its leader is not reaped, so that the number is its own.
+            let _ = killpg(group, Signal::SIGTERM);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `cargo lab`: the lab on this machine. Wiring only: [`anycast_lab::verbs`] does one verb each.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::Parser as _;
@@ -11,6 +11,9 @@ use anycast_lab::{
     runner::namespaces::init,
     tools, verbs,
 };
+
+/// For what is being cleaned up when the work is done or interrupted.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -32,10 +35,13 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<Exit> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
-    runtime.block_on(async {
+    let done = runtime.block_on(async {
         match cli.verb {
             Verb::Tool { tool } => tools::run(tool).await.map(|()| Exit::Done),
             verb => verbs::run(cli.globals, verb).await,
         }
-    })
+    });
+    // A thread that still waits for something does not keep us.
+    runtime.shutdown_timeout(LAST_WORDS);
+    done
 }

@@ -21,6 +21,9 @@ use crate::{
 const INSTALL: Duration = Duration::from_secs(600);
 /// Debian's `policy-rc.d`: asked by every package before it starts a service; 101 forbids it.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
+/// Ours, for as long as packages are installed.
+const FORBID: &str =
+    "#!/bin/sh\n# Of anycast-lab, while it installs packages. When none runs, remove this file.\nexit 101\n";
 
 /// A program that the lab runs, and the package of Debian and its like that brings it.
 struct Need {
@@ -66,14 +69,14 @@ pub async fn ensure() -> anyhow::Result<()> {
         return Err(Complaint::unavailable(message));
     };
     eprintln!("anycast-lab: installing {list} with apt-get; no service of them is started");
-    let restart_by_us = Path::new("/run/systemd/system").is_dir() && missing.contains(&"frr");
+    let enabled_by_us = Path::new("/run/systemd/system").is_dir() && missing.contains(&"frr");
     let _policy = Policy::forbid()?;
     if install(&apt, &missing).await.is_err() {
         // The lists of a fresh machine are empty or old.
         apt_get(&apt, &["update"]).await?;
         install(&apt, &missing).await?;
     }
-    if restart_by_us {
+    if enabled_by_us {
         // Nobody asked for routing daemons at the next boot.
         let _ = Command::new("systemctl").args(["disable", "--quiet", "frr"]).status().await;
     }
@@ -121,7 +124,7 @@ async fn apt_get(apt: &Path, arguments: &[&str]) -> anyhow::Result<()> {
     Err(Complaint::unavailable(format!("{} failed ({status}); install what is missing by hand", what())))
 }
 
-/// Our own `policy-rc.d`, for as long as it lives. One that is there already decides for itself.
+/// Our own `policy-rc.d`, for as long as it lives. Somebody else's decides for itself.
 struct Policy {
     ours: bool,
 }
@@ -131,10 +134,13 @@ impl Policy {
         match OpenOptions::new().write(true).create_new(true).mode(0o755).open(POLICY) {
             Ok(mut file) => {
                 let policy = Self { ours: true };
-                file.write_all(b"#!/bin/sh\nexit 101\n").with_context(|| format!("cannot write {POLICY}"))?;
+                file.write_all(FORBID.as_bytes()).with_context(|| format!("cannot write {POLICY}"))?;
                 Ok(policy)
             }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Self { ours: false }),
+            // One of us that was killed may have left it.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Ok(Self { ours: fs::read_to_string(POLICY).is_ok_and(|text| text == FORBID) })
+            }
             Err(error) => Err(error).with_context(|| format!("cannot write {POLICY}")),
         }
     }

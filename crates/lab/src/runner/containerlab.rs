@@ -38,9 +38,11 @@ impl Containers {
     pub fn find(topology: Topology, name: &str) -> anyhow::Result<Option<Self>> {
         let mut command = Command::new("docker");
         command.args(["ps", "--quiet", "--filter", &format!("label=containerlab={name}")]).stdin(Stdio::null());
-        let said = command.output().context("cannot run docker")?;
+        let said = command.output();
+        let said = said.map_err(|error| Complaint::unavailable(format!("cannot run docker: {error}")))?;
         if !said.status.success() {
-            bail!("docker does not answer: {}", String::from_utf8_lossy(&said.stderr).trim());
+            let why = String::from_utf8_lossy(&said.stderr);
+            return Err(Complaint::unavailable(format!("docker does not answer: {}", why.trim())));
         }
         Ok((!said.stdout.is_empty()).then(|| Self { topology, name: name.to_owned() }))
     }

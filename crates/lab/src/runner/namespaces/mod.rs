@@ -221,9 +221,16 @@ async fn births(topology: &Topology, programs: &Programs) -> anyhow::Result<BTre
         nodes.insert(name.clone(), Node::begin(name, spec, &binds, programs.lab()).with_context(|| name.clone())?);
     }
     let waiting = nodes.into_iter().map(|(name, mut node)| async move {
+        let pin = node.pin();
         let ready = task::spawn_blocking(move || node.ready().map(|()| node));
-        let node =
-            timeout(BIRTH, ready).await.map_err(|_| anyhow!("not ready within {BIRTH:?}")).and_then(|done| done?);
+        let node = match timeout(BIRTH, ready).await {
+            Ok(done) => done?,
+            Err(_) => {
+                // Then the thread that waits for its word has nothing to wait for.
+                pin.kill()?;
+                Err(anyhow!("not ready within {BIRTH:?}"))
+            }
+        };
         Ok::<_, anyhow::Error>((name.clone(), node.context(name)?))
     });
     try_join_all(waiting).await.map(|nodes| nodes.into_iter().collect())
