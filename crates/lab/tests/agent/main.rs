@@ -1,0 +1,8 @@
+//! The agent on an edge node against FRR, as a router sees it: `rtr` has the session, `peer` behind it sees what is passed on.
+
+mod edge;
+mod kernel;
+mod maintenance;
+mod reload;
+mod routes;
+mod stop;

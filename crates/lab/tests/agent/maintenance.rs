@@ -1,0 +1,97 @@
+//! Orders of an operator, and that they are kept.
+
+use nix::sys::signal::Signal;
+
+use crate::edge::{Edge, V4, V6, has_community, story};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_withdraw_says_goodbye_first_and_survives_the_agent() -> anyhow::Result<()> {
+    let told = async |edge: &Edge| {
+        let ordered = edge.ctl(&["withdraw", "web", "--reason", "kernel update"]).await?;
+        assert!(ordered.status.success(), "{}", ordered.errors);
+        assert!(ordered.output.contains(V4) && ordered.output.contains(V6), "it names what moves: {}", ordered.output);
+        edge.announced_with(V4, "gracefulShutdown").await?;
+        edge.withdrawn(V4).await?;
+        edge.withdrawn(V6).await?;
+        let waited = edge.ctl(&["withdraw", "web", "--wait", "--timeout", "20s"]).await?;
+        assert!(waited.status.success(), "{}{}", waited.output, waited.errors);
+        assert_eq!(edge.sessions().await?, 1, "the session stays up");
+
+        edge.lab.kill("edge", "anycastd", Signal::SIGKILL).await?;
+        edge.wait("it is gone", async || Ok(edge.lab.pids("edge", "anycastd").await?.is_empty())).await?;
+        edge.start().await?;
+        edge.wait("there is a second session", async || Ok(edge.sessions().await? == 2)).await?;
+        edge.wait("it is healthy and drained", async || {
+            let service = edge.ask(&["status"]).await?["services"][0].clone();
+            Ok(service["health"] == "up" && service["state"] == "drained")
+        })
+        .await?;
+        assert_eq!(edge.path(V4).await?, None);
+        let status = edge.ctl(&["status"]).await?.output;
+        assert!(status.contains("kernel update"), "{status}");
+
+        let back = edge.ctl(&["announce", "web"]).await?;
+        assert!(back.status.success(), "{}", back.errors);
+        let path = edge.announced(V4).await?;
+        assert!(!has_community(&path, "gracefulShutdown"), "{path}");
+        Ok(())
+    };
+    story(told, Edge::announcing().await).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn now_skips_the_goodbye_and_degrade_stays_announced() -> anyhow::Result<()> {
+    let told = async |edge: &Edge| {
+        let waited = edge.ctl(&["withdraw", "--now", "--wait", "--timeout", "20s"]).await?;
+        assert!(waited.status.success(), "{}{}", waited.output, waited.errors);
+        // Acknowledged by the router's TCP; its table follows at once, but is not TCP.
+        edge.withdrawn(V4).await?;
+        let events = edge.ctl(&["events"]).await?.output;
+        assert!(events.contains("withdraw ordered by root"), "{events}");
+
+        assert!(edge.ctl(&["announce"]).await?.status.success());
+        edge.announced(V4).await?;
+        assert!(edge.ctl(&["withdraw", "--degrade"]).await?.status.success());
+        edge.wait("the path is longer", async || {
+            Ok(edge.path(V4).await?.is_some_and(|path| path["aspath"]["length"].as_u64() == Some(4)))
+        })
+        .await?;
+        Ok(())
+    };
+    story(told, Edge::announcing().await).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_maintenance_ends_by_itself() -> anyhow::Result<()> {
+    let told = async |edge: &Edge| {
+        assert!(edge.ctl(&["withdraw", "--now", "--for", "3s"]).await?.status.success());
+        edge.withdrawn(V4).await?;
+        edge.announced(V4).await?;
+        assert_eq!(edge.ask(&["status"]).await?["services"][0]["drain"], serde_json::Value::Null);
+        Ok(())
+    };
+    story(told, Edge::announcing().await).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_obeyed_is_refused_with_words() -> anyhow::Result<()> {
+    let told = async |edge: &Edge| {
+        let wrong = edge.ctl(&["withdraw", "wbe"]).await?;
+        assert_eq!(wrong.status.code(), Some(2));
+        assert!(wrong.errors.contains("did you mean `web`?"), "{}", wrong.errors);
+
+        // A disk that takes nothing: the order is refused, and nothing moves.
+        edge.run(&["mount", "-t", "tmpfs", "-o", "ro", "none", "/var/lib/anycastd"]).await?;
+        let full = edge.ctl(&["withdraw", "web", "--now"]).await?;
+        assert_eq!(full.status.code(), Some(2), "{}", full.output);
+        assert!(full.errors.contains("nothing was changed"), "{}", full.errors);
+        assert!(edge.path(V4).await?.is_some());
+
+        edge.lab.kill("edge", "anycastd", Signal::SIGKILL).await?;
+        edge.wait("it is gone", async || Ok(edge.lab.pids("edge", "anycastd").await?.is_empty())).await?;
+        let away = edge.ctl(&["status"]).await?;
+        assert_eq!(away.status.code(), Some(69), "{}", away.errors);
+        Ok(())
+    };
+    story(told, Edge::announcing().await).await
+}
