@@ -10,6 +10,7 @@ use std::{
 
 use anycast_bgp::{Family, Prefix};
 use anycast_core::config::Combine;
+use ipnet::IpNet;
 
 use super::{
     diagnostic::{Report, quoted},
@@ -31,8 +32,8 @@ pub(super) struct Parts<'a> {
     names: BTreeSet<&'a str>,
 }
 
-/// What each neighbor is to carry, by its name.
-pub(super) type Carried<'a> = BTreeMap<&'a str, BTreeSet<Prefix>>;
+/// What each neighbor is to carry, by its name: the families, each with a prefix for an example.
+pub(super) type Carried<'a> = BTreeMap<&'a str, BTreeMap<Family, Prefix>>;
 
 /// Reports what does not fit together.
 pub(super) fn check<'a>(parts: &Parts<'a>, report: &mut Report<'_>) -> Carried<'a> {
@@ -46,10 +47,12 @@ pub(super) fn check<'a>(parts: &Parts<'a>, report: &mut Report<'_>) -> Carried<'
         targets(service, report);
     }
     for neighbor in parts.neighbors.values() {
-        let Some(prefixes) = neighbor.name.as_ref().and_then(|name| carried.get(name.text.as_str())) else { continue };
-        families(neighbor, prefixes, report);
-        next_hop(neighbor, prefixes, report);
-        parts.unused(neighbor, prefixes, report);
+        let Some(carried) = neighbor.name.as_ref().and_then(|name| carried.get(name.text.as_str())) else { continue };
+        families(neighbor, carried, report);
+        next_hop(neighbor, carried, report);
+        if carried.is_empty() {
+            parts.unused(neighbor, report);
+        }
     }
     carried
 }
@@ -75,10 +78,11 @@ impl<'a> Parts<'a> {
     }
 
     fn carried(&self) -> Carried<'a> {
-        let mut carried: Carried<'a> = self.names.iter().map(|name| (*name, BTreeSet::new())).collect();
+        let mut carried: Carried<'a> = self.names.iter().map(|name| (*name, BTreeMap::new())).collect();
         for service in self.services.values() {
+            let examples: BTreeMap<_, _> = service.prefixes.values().map(|prefix| (prefix.family(), *prefix)).collect();
             for name in self.neighbors_of(service) {
-                carried.entry(name).or_default().extend(service.prefixes.values().copied());
+                carried.entry(name).or_default().extend(examples.clone());
             }
         }
         carried
@@ -144,8 +148,9 @@ impl<'a> Parts<'a> {
         let mut fixed = BTreeMap::new();
         for neighbor in self.neighbors.values() {
             let name = neighbor.name.as_ref().map_or("?", |name| name.text.as_str());
-            for (what, _, address) in &neighbor.fixed {
-                fixed.entry(*address).or_insert_with(|| format!("{what} of neighbor {}", quoted(name)));
+            let theirs = neighbor.address.map(|(_, address)| ("the address", address));
+            for (what, address) in theirs.into_iter().chain(neighbor.ours.iter().copied()) {
+                fixed.entry(address).or_insert_with(|| format!("{what} of neighbor {}", quoted(name)));
             }
         }
         if let Some(id) = self.router_id {
@@ -154,13 +159,14 @@ impl<'a> Parts<'a> {
         fixed
     }
 
-    fn unused(&self, neighbor: &neighbors::Draft, prefixes: &BTreeSet<Prefix>, report: &mut Report<'_>) {
+    /// For a neighbor of which no service is known that uses it.
+    fn unused(&self, neighbor: &neighbors::Draft, report: &mut Report<'_>) {
         let certain = |service: &services::Draft| {
             service.prefixes.whole && service.neighbors.as_ref().is_none_or(|listed| listed.whole)
         };
         let known = self.services.whole && self.services.values().all(certain);
         // That there is no service at all is said elsewhere, once; a broken neighbor is to be mended first.
-        let unused = known && prefixes.is_empty() && neighbor.neighbor.is_some() && !self.services.items.is_empty();
+        let unused = known && neighbor.neighbor.is_some() && !self.services.items.is_empty();
         if let Some(name) = neighbor.name.as_ref().filter(|_| unused) {
             let message = format!("no service uses neighbor {}", quoted(&name.text));
             report.warning(
@@ -173,19 +179,24 @@ impl<'a> Parts<'a> {
 }
 
 fn addresses_and_prefixes(service: &services::Draft, fixed: &BTreeMap<IpAddr, String>, report: &mut Report<'_>) {
+    let prefixes: BTreeSet<Prefix> = service.prefixes.values().copied().collect();
+    let lengths: BTreeSet<u8> = prefixes.iter().map(|prefix| prefix.net().prefix_len()).collect();
+    let mut used = BTreeSet::new();
     for (span, address) in &service.addresses.items {
         if let Some(whose) = fixed.get(address) {
             let hint = "an anycast address is on many machines: give the service another";
             report.error(*span, format!("{address} is {whose}"), hint);
         }
-        if service.prefixes.whole && !service.prefixes.values().any(|prefix| prefix.contains(*address)) {
-            let host = Prefix::host(*address);
-            let hint = format!("add {host}, or the network it lies in, to `prefixes`");
+        let around = lengths.iter().filter_map(|length| Prefix::new(IpNet::new(*address, *length).ok()?.trunc()).ok());
+        let around: Vec<Prefix> = around.filter(|prefix| prefixes.contains(prefix)).collect();
+        if around.is_empty() && service.prefixes.whole {
+            let hint = format!("add {}, or the network it lies in, to `prefixes`", Prefix::host(*address));
             report.error(*span, format!("{address} lies in none of the service's prefixes"), hint);
         }
+        used.extend(around);
     }
-    for (span, prefix) in service.prefixes.items.iter().filter(|_| service.addresses.whole) {
-        if !service.addresses.values().any(|address| prefix.contains(*address)) {
+    for (span, prefix) in service.prefixes.items.iter().filter(|(_, prefix)| !used.contains(prefix)) {
+        if service.addresses.whole {
             let message = format!("no address of the service lies in {prefix}");
             report.warning(*span, message, "what it attracts ends here: add an address, or remove the prefix");
         }
@@ -202,10 +213,10 @@ fn targets(service: &services::Draft, report: &mut Report<'_>) {
     }
 }
 
-fn families(neighbor: &neighbors::Draft, prefixes: &BTreeSet<Prefix>, report: &mut Report<'_>) {
+fn families(neighbor: &neighbors::Draft, carried: &BTreeMap<Family, Prefix>, report: &mut Report<'_>) {
     let Some(families) = neighbor.families.as_ref().filter(|families| families.whole) else { return };
-    for family in Family::ALL.into_iter().filter(|family| !families.values().any(|offered| offered == family)) {
-        if let Some(prefix) = prefixes.iter().find(|prefix| prefix.family() == family) {
+    for (family, prefix) in carried {
+        if !families.values().any(|offered| offered == family) {
             let message = format!("`families` is without {family}, but the neighbor is to carry {prefix}");
             let hint = format!("add `{family}`, or name the `neighbors` of the service that announces it");
             report.error(families.span, message, hint);
@@ -214,16 +225,12 @@ fn families(neighbor: &neighbors::Draft, prefixes: &BTreeSet<Prefix>, report: &m
 }
 
 /// A session over IPv6 has no IPv4 address of its own. The other way round the interface may have one.
-fn next_hop(neighbor: &neighbors::Draft, prefixes: &BTreeSet<Prefix>, report: &mut Report<'_>) {
-    let Some((Some(settings), (_, span, IpAddr::V6(_)))) =
-        neighbor.fixed.first().map(|address| (neighbor.neighbor.as_ref(), *address))
-    else {
-        return;
-    };
-    let carries =
-        neighbor.families.as_ref().is_none_or(|families| families.values().any(|it| *it == Family::Ipv4Unicast));
-    let prefix = prefixes.iter().find(|prefix| prefix.family() == Family::Ipv4Unicast);
-    if let Some(prefix) = prefix.filter(|_| carries && settings.next_hop_ipv4.is_none()) {
+fn next_hop(neighbor: &neighbors::Draft, carried: &BTreeMap<Family, Prefix>, report: &mut Report<'_>) {
+    let Some((span, IpAddr::V6(_))) = neighbor.address else { return };
+    let Some(prefix) = carried.get(&Family::Ipv4Unicast) else { return };
+    let offered = |families: &Listed<Family>| families.values().any(|family| *family == Family::Ipv4Unicast);
+    let missing = neighbor.neighbor.as_ref().is_some_and(|settings| settings.next_hop_ipv4.is_none());
+    if missing && neighbor.families.as_ref().is_none_or(offered) {
         let message = format!("a session over IPv6 has no next hop for {prefix}");
         report.error(span, message, "write `next_hop: { ipv4: … }` with an address of this node for this neighbor");
     }

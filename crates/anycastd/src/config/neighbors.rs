@@ -29,8 +29,9 @@ pub(super) struct Draft {
     pub(super) name: Option<Named<PeerId>>,
     /// `None`: left out. What is left out follows from the services.
     pub(super) families: Option<Listed<Family>>,
-    /// Its address, and those of ours that its session uses: none of them can be an anycast address.
-    pub(super) fixed: Vec<(&'static str, Span, IpAddr)>,
+    pub(super) address: Option<(Span, IpAddr)>,
+    /// The addresses of this node that its session uses, with words for what they are.
+    pub(super) ours: Vec<(&'static str, IpAddr)>,
     /// `None`: something about it is wrong. Its families are empty until they are known.
     pub(super) neighbor: Option<Neighbor>,
 }
@@ -41,11 +42,11 @@ pub(super) fn read(node: &Node, report: &mut Report<'_>) -> Listed<Draft> {
     let drafts = list(node, "neighbors", "{ name: leaf1, address: 192.0.2.1, asn: 65001 }", report, |node, report| {
         let section = Section::open(node, "a neighbor", "`name: leaf1` and the keys below it", report)?;
         let draft = neighbor(section, &mut names, report);
-        if let Some((_, span, address)) = draft.fixed.first()
-            && let Some(first) = addresses.insert(*address, *span)
+        if let Some((span, address)) = draft.address
+            && let Some(first) = addresses.insert(address, span)
         {
             let message = format!("another neighbor has the address {address}, on line {}", report.line(first));
-            report.error(*span, message, "one session per address: remove one of the two");
+            report.error(span, message, "one session per address: remove one of the two");
         }
         Some(draft)
     });
@@ -55,33 +56,32 @@ pub(super) fn read(node: &Node, report: &mut Report<'_>) -> Listed<Draft> {
 
 fn neighbor(mut section: Section<'_>, names: &mut Names, report: &mut Report<'_>) -> Draft {
     let name = names.take(&mut section, "neighbor", PeerId::new, report);
-    let found = peer_address(&mut section, report);
+    let address = peer_address(&mut section, report);
     let peer_as = section
         .require("asn", "write its AS number, or `external` or `internal`", report)
         .and_then(|node| peer_as(node, report));
     let port = section.or("port", PORT, report, |node, report| non_zero(node, "port", report));
-    let source = section.maybe("source", report, |node, report| source(node, found.map(|(_, ip)| ip), report));
+    let source = section.maybe("source", report, |node, report| source(node, address.map(|(_, ip)| ip), report));
     let hold_time = section.or("hold_time", HoldTime::DEFAULT, report, hold_time);
     let families = section.has("families").map(|span| families(&mut section, span, report));
     let (next_hop_ipv4, next_hop_ipv6, next_hops) = next_hops(&mut section, report);
     later(&mut section, report);
     section.close(report);
 
-    let own = source.flatten().map(|(span, ip)| ("the source address", span, ip));
-    let fixed = found.map(|(span, ip)| ("the address", span, ip)).into_iter().chain(own).chain(next_hops).collect();
+    let ours = source.flatten().map(|ip| ("the source address", ip)).into_iter().chain(next_hops).collect();
     let neighbor = (|| {
         Some(Neighbor {
-            address: found?.1,
+            address: address?.1,
             port: port?,
             peer_as: peer_as?,
-            source: source?.map(|(_, ip)| ip),
+            source: source?,
             hold_time: hold_time?,
             families: BTreeSet::new(),
             next_hop_ipv4: next_hop_ipv4?,
             next_hop_ipv6: next_hop_ipv6?,
         })
     })();
-    Draft { name, families, fixed, neighbor }
+    Draft { name, families, address, ours, neighbor }
 }
 
 /// Keys and values of the configuration that are not built yet.
@@ -131,7 +131,7 @@ fn peer_as(node: &Node, report: &mut Report<'_>) -> Option<PeerAs> {
     }
 }
 
-fn source(node: &Node, peer: Option<IpAddr>, report: &mut Report<'_>) -> Option<(Span, IpAddr)> {
+fn source(node: &Node, peer: Option<IpAddr>, report: &mut Report<'_>) -> Option<IpAddr> {
     let source = address(node, "source", report)?;
     if let Some(peer) = peer.filter(|peer| peer.is_ipv4() != source.is_ipv4()) {
         let message = format!("`source` is an {} address, and the neighbor's is {}", family(source), family(peer));
@@ -142,7 +142,7 @@ fn source(node: &Node, peer: Option<IpAddr>, report: &mut Report<'_>) -> Option<
         report.error(node.span, "`source` is the neighbor's own address", "write an address of this node");
         return None;
     }
-    Some((node.span, source))
+    Some(source)
 }
 
 fn family(address: IpAddr) -> &'static str {
@@ -161,7 +161,7 @@ fn families(section: &mut Section<'_>, span: Span, report: &mut Report<'_>) -> L
     families
 }
 
-type NextHops = (Option<Option<Ipv4Addr>>, Option<Option<Ipv6Addr>>, Vec<(&'static str, Span, IpAddr)>);
+type NextHops = (Option<Option<Ipv4Addr>>, Option<Option<Ipv6Addr>>, Vec<(&'static str, IpAddr)>);
 
 fn next_hops(section: &mut Section<'_>, report: &mut Report<'_>) -> NextHops {
     if section.has("next_hop").is_none() {
@@ -169,7 +169,7 @@ fn next_hops(section: &mut Section<'_>, report: &mut Report<'_>) -> NextHops {
     }
     let example = "`next_hop: { ipv4: 192.0.2.11, ipv6: \"2001:db8::11\" }`";
     let Some(mut section) = section.inner("next_hop", example, report) else { return (None, None, Vec::new()) };
-    let mut fixed = Vec::new();
+    let mut ours = Vec::new();
     let mut read = |key, wants_v4: bool, section: &mut Section<'_>, report: &mut Report<'_>| {
         section.maybe(key, report, |node, report| {
             let address = address(node, "next_hop", report)?;
@@ -178,7 +178,7 @@ fn next_hops(section: &mut Section<'_>, report: &mut Report<'_>) -> NextHops {
                 report.error(node.span, message, format!("`next_hop.{key}` takes an address of the other family"));
                 return None;
             }
-            fixed.push(("the next hop", node.span, address));
+            ours.push(("the next hop", address));
             Some(address)
         })
     };
@@ -193,5 +193,5 @@ fn next_hops(section: &mut Section<'_>, report: &mut Report<'_>) -> NextHops {
         Some(IpAddr::V6(address)) => Some(address),
         Some(IpAddr::V4(_)) | None => None,
     });
-    (ipv4, ipv6, fixed)
+    (ipv4, ipv6, ours)
 }

@@ -246,6 +246,7 @@ pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> O
     let word = word.to_lowercase();
     let far = (word.chars().count() / 3).clamp(1, 3);
     known
+        .filter(|known| known.len().abs_diff(word.len()) <= 2 * far)
         .map(|known| (strsim::damerau_levenshtein(&word, &known.to_lowercase()), known))
         .filter(|(distance, _)| *distance <= far)
         .min()

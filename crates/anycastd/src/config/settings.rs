@@ -151,15 +151,19 @@ fn account(node: &Node, key: &str, report: &mut Report<'_>) -> Option<String> {
     None
 }
 
-/// `http`.
+/// `http`: the inner `None` is `none`.
 pub(super) fn http(top: &mut Section<'_>, report: &mut Report<'_>) -> Option<Option<SocketAddr>> {
     const EXAMPLE: &str = "`http: { listen: \"127.0.0.1:9273\" }`";
+    let is_none = |node: &Node| matches!(&node.kind, Kind::Scalar { text, .. } if text == "none");
     if top.has("http").is_none() {
         return Some(Some(HTTP));
     }
+    if top.take("http", report).is_some_and(is_none) {
+        return Some(None);
+    }
     let mut section = top.inner("http", EXAMPLE, report)?;
     let listen = section.or("listen", Some(HTTP), report, |node, report| {
-        if matches!(&node.kind, Kind::Scalar { text, .. } if text == "none") {
+        if is_none(node) {
             return Some(None);
         }
         let hint = "write it as \"127.0.0.1:9273\" or \"[::1]:9273\", or `none`";

@@ -4,6 +4,7 @@ mod good;
 mod mistakes;
 mod mutations;
 mod syntax;
+mod together;
 
 use super::{
     diagnostic::{Diagnostic, Severity},
@@ -65,8 +66,15 @@ fn small_with(from: &str, to: &str) -> String {
     SMALL.replacen(from, to, 1)
 }
 
-/// A table of texts, each with the one thing that is to be found in it.
-fn expect_one(cases: &[(&str, &str, &str, &str, &str)], severity: Severity) {
+/// A text of [`SMALL`], its replacement, and what is to be found then: line:column, message, hint.
+type Case<'a> = (&'a str, &'a str, &'a str, &'a str, &'a str);
+
+fn errors(cases: &[Case<'_>]) {
+    expect_one(cases, Severity::Error);
+}
+
+/// Each case has exactly one finding.
+fn expect_one(cases: &[Case<'_>], severity: Severity) {
     for (from, to, at, message, hint) in cases {
         let found = findings(&small_with(from, to));
         let [only] = &found[..] else { panic!("{to:?}: not one finding but {found:#?}") };

@@ -185,7 +185,7 @@ fn assemble_neighbors(
         let mut neighbor = draft.neighbor.clone()?;
         neighbor.families = match &draft.families {
             Some(families) => families.values().copied().collect(),
-            None => carried.get(name.text.as_str())?.iter().map(|prefix| prefix.family()).collect(),
+            None => carried.get(name.text.as_str())?.keys().copied().collect(),
         };
         if neighbor.families.is_empty() {
             neighbor.families = Family::ALL.into();

@@ -164,6 +164,27 @@ fn any_number_of_checks_may_be_required() {
 }
 
 #[test]
+fn the_http_listener_can_be_left_out() {
+    for text in ["http: none", "http: { listen: none }"] {
+        assert_eq!(settings(&format!("{SMALL}{text}\n")).http, None, "{text}");
+    }
+    let address = |text: &str| settings(&format!("{SMALL}{text}\n")).http.unwrap().to_string();
+    assert_eq!(address("http: {}"), "127.0.0.1:9273");
+    assert_eq!(address("http: { listen: \"[::1]:80\" }"), "[::1]:80");
+}
+
+#[test]
+fn the_example_of_the_documentation_is_read() {
+    let page = include_str!("../../../../../docs/src/configuration.md");
+    let examples: Vec<&str> = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(!examples.is_empty());
+    for example in examples {
+        let loaded = read(example).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(loaded.warnings.lines().collect::<Vec<_>>(), [""; 0]);
+    }
+}
+
+#[test]
 fn two_services_may_share_a_prefix_and_an_address() {
     let text = format!(
         "{SMALL}  - name: doh
