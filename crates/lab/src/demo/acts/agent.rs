@@ -36,7 +36,7 @@ pub(in crate::demo) async fn agent_dies(stage: &mut Stage, shown: &mut Vec<Act>)
         }
     });
     shown.push(started(stage, "Started again: it takes over the addresses it finds", true).await?);
-    let mut act = Act::new("e", "Stopped in good order (SIGTERM): nothing stays behind", "", NODE);
+    let mut act = Act::new("e", "Stopped in good order (SIGTERM): nothing stays behind", "agent stopped", NODE);
     stage.screen.act(&act.letter, &act.title);
     stage.screen.aside(
         "It withdraws, says goodbye and unbinds within milliseconds (`shutdown: fast`); what the router still sends meanwhile \
