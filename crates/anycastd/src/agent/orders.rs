@@ -21,7 +21,10 @@ use anycast_core::{
 use tokio::sync::{Mutex, oneshot};
 
 use super::{Agent, Handle, NoAnswer, clock::wall, report};
-use crate::state::{self, Order, Orders, StateError};
+use crate::{
+    config,
+    state::{self, Order, Orders, StateError},
+};
 
 /// How long the disk may take over the few bytes of an order.
 const DISK: Duration = Duration::from_secs(5);
@@ -59,8 +62,7 @@ pub(crate) enum Refusal {
 
 /// `; did you mean …?`, or what there is.
 fn nearest(known: &[String], name: &str) -> String {
-    let score = |known: &&String| (strsim::jaro_winkler(known, name) * 1000.0) as u32;
-    match known.iter().max_by_key(score).filter(|best| score(best) > 800) {
+    match config::nearest(name, known.iter().map(String::as_str)) {
         Some(best) => format!("; did you mean `{best}`?"),
         None if known.is_empty() => String::new(),
         None => format!("; there is {}", known.join(", ")),
