@@ -1,16 +1,53 @@
-//! Programs that run inside the nodes.
+//! Programs that run inside the nodes: the small web service, and what measures.
+//!
+//! `anycast-lab tool NAME …`. Each says one JSON object a line ([`record::Record`]) and ends when its input does or at
+//! SIGTERM; only the service says nothing and runs until it is killed.
+
+mod capture;
+mod kill;
+mod output;
+mod probe;
+pub mod record;
+pub mod routes;
+mod serve;
+mod slow;
 
 use clap::Subcommand;
 
+/// Where the service answers datagrams (RFC 862's port: it echoes, and adds its name).
+pub const UDP_PORT: u16 = 7;
+/// Where the service answers HTTP.
+pub const HTTP_PORT: u16 = 80;
+/// The header of every HTTP answer that names the node.
+const NODE_HEADER: &str = "x-node";
+/// The longest name of a node that is believed.
+const LONGEST_NAME: usize = 63;
+
 /// The tools.
 #[derive(Debug, Subcommand)]
-pub enum Tool {}
+pub enum Tool {
+    /// The small web service of an edge node
+    Serve(serve::Serve),
+    /// Ask, again and again, and tell what became of each request
+    Probe(probe::Probe),
+    /// One request whose answer takes long
+    Slow(slow::Slow),
+    /// Tell the BGP messages that pass
+    Capture(capture::Capture),
+    /// Send a signal to a program of this node
+    Kill(kill::Kill),
+}
 
 /// Runs a tool until it is over.
 ///
 /// # Errors
 /// When it cannot do its work.
-#[expect(clippy::unused_async, reason = "the tools wait for the network")]
 pub async fn run(tool: Tool) -> anyhow::Result<()> {
-    match tool {}
+    match tool {
+        Tool::Serve(serve) => serve.run().await,
+        Tool::Probe(probe) => probe.run().await,
+        Tool::Slow(slow) => slow.run().await,
+        Tool::Capture(capture) => capture.run().await,
+        Tool::Kill(kill) => kill.run().await,
+    }
 }

@@ -1,0 +1,161 @@
+//! From the octets of a packet to what BGP's connection sees of it.
+
+use std::net::{IpAddr, SocketAddr};
+
+/// The flags of RFC 9293 §3.1 that matter here.
+const FIN: u8 = 0x01;
+const SYN: u8 = 0x02;
+const RST: u8 = 0x04;
+const ACK: u8 = 0x10;
+
+/// A TCP segment and its ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Packet<'a> {
+    pub(super) from: SocketAddr,
+    pub(super) to: SocketAddr,
+    pub(super) seq: u32,
+    pub(super) ack: Option<u32>,
+    pub(super) syn: bool,
+    pub(super) fin: bool,
+    pub(super) rst: bool,
+    pub(super) payload: &'a [u8],
+}
+
+impl<'a> Packet<'a> {
+    /// The segment in a packet that begins with its IP header, if one end of it is `port`.
+    pub(super) fn parse(bytes: &'a [u8], port: u16) -> Option<Self> {
+        let (source, destination, segment) = match bytes.first()? >> 4 {
+            4 => ipv4(bytes)?,
+            6 => ipv6(bytes)?,
+            _ => return None,
+        };
+        let from = SocketAddr::new(source, half(segment, 0)?);
+        let to = SocketAddr::new(destination, half(segment, 2)?);
+        let header = usize::from(segment.get(12)? >> 4) * 4;
+        let flags = *segment.get(13)?;
+        if header < 20 || (from.port() != port && to.port() != port) {
+            return None;
+        }
+        Some(Self {
+            from,
+            to,
+            seq: word(segment, 4)?,
+            ack: (flags & ACK != 0).then_some(word(segment, 8)?),
+            syn: flags & SYN != 0,
+            fin: flags & FIN != 0,
+            rst: flags & RST != 0,
+            payload: segment.get(header..)?,
+        })
+    }
+}
+
+/// RFC 791 §3.1.
+fn ipv4(bytes: &[u8]) -> Option<(IpAddr, IpAddr, &[u8])> {
+    let header = usize::from(bytes.first()? & 0x0F) * 4;
+    let total = usize::from(half(bytes, 2)?);
+    let fragment = half(bytes, 6)? & 0x1FFF;
+    if header < 20 || fragment != 0 || *bytes.get(9)? != 6 {
+        return None;
+    }
+    let source: [u8; 4] = *bytes.get(12..)?.first_chunk()?;
+    let destination: [u8; 4] = *bytes.get(16..)?.first_chunk()?;
+    // Short packets are padded on the wire. A length of 0 is that of a segment still to be cut by the interface.
+    let end = if total == 0 { bytes.len() } else { total };
+    Some((source.into(), destination.into(), bytes.get(header..end)?))
+}
+
+/// RFC 8200 §3; TCP right behind the header, as BGP has it.
+fn ipv6(bytes: &[u8]) -> Option<(IpAddr, IpAddr, &[u8])> {
+    let length = usize::from(half(bytes, 4)?);
+    if *bytes.get(6)? != 6 {
+        return None;
+    }
+    let source: [u8; 16] = *bytes.get(8..)?.first_chunk()?;
+    let destination: [u8; 16] = *bytes.get(24..)?.first_chunk()?;
+    let end = if length == 0 { bytes.len() } else { 40 + length };
+    Some((source.into(), destination.into(), bytes.get(40..end)?))
+}
+
+fn half(bytes: &[u8], at: usize) -> Option<u16> {
+    bytes.get(at..)?.first_chunk().copied().map(u16::from_be_bytes)
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk().copied().map(u32::from_be_bytes)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A segment in a packet, as the kernel would hand it over.
+    pub(crate) fn packet(from: &str, to: &str, seq: u32, ack: u32, flags: u8, payload: &[u8]) -> Vec<u8> {
+        let (from, to): (SocketAddr, SocketAddr) = (from.parse().unwrap(), to.parse().unwrap());
+        let mut tcp = Vec::new();
+        tcp.extend(from.port().to_be_bytes());
+        tcp.extend(to.port().to_be_bytes());
+        tcp.extend(seq.to_be_bytes());
+        tcp.extend(ack.to_be_bytes());
+        tcp.extend([0x60, flags, 0, 0, 0, 0, 0, 0, 2, 4, 5, 0xB4]);
+        tcp.extend(payload);
+        let length = u16::try_from(tcp.len()).unwrap();
+        match (from.ip(), to.ip()) {
+            (IpAddr::V4(from), IpAddr::V4(to)) => {
+                let total = (length + 20).to_be_bytes();
+                let mut packet = vec![0x45, 0, total[0], total[1], 0, 0, 0x40, 0, 64, 6, 0, 0];
+                packet.extend(from.octets());
+                packet.extend(to.octets());
+                packet.extend(tcp);
+                packet
+            }
+            (IpAddr::V6(from), IpAddr::V6(to)) => {
+                let length = length.to_be_bytes();
+                let mut packet = vec![0x60, 0, 0, 0, length[0], length[1], 6, 64];
+                packet.extend(from.octets());
+                packet.extend(to.octets());
+                packet.extend(tcp);
+                packet
+            }
+            _ => panic!("two families in one packet"),
+        }
+    }
+
+    #[test]
+    fn a_segment_is_found_in_both_families() {
+        for (from, to) in [("192.0.2.50:40000", "192.0.2.49:179"), ("[2001:db8::2]:179", "[2001:db8::1]:40000")] {
+            let mut bytes = packet(from, to, 7, 9, ACK | FIN, b"hello");
+            // The padding of a short frame.
+            bytes.extend([0; 6]);
+            let expected = Packet {
+                from: from.parse().unwrap(),
+                to: to.parse().unwrap(),
+                seq: 7,
+                ack: Some(9),
+                syn: false,
+                fin: true,
+                rst: false,
+                payload: b"hello",
+            };
+            assert_eq!(Packet::parse(&bytes, 179), Some(expected));
+            assert_eq!(Packet::parse(&bytes, 80), None);
+        }
+    }
+
+    #[test]
+    fn what_is_cut_short_or_odd_is_no_segment() {
+        for (from, to) in [("192.0.2.50:40000", "192.0.2.49:179"), ("[2001:db8::2]:179", "[2001:db8::1]:40000")] {
+            let whole = packet(from, to, 7, 9, ACK, b"hello");
+            for length in 0..whole.len() {
+                assert_eq!(Packet::parse(&whole[..length], 179), None, "{length}");
+            }
+            // Any octet may be anything.
+            for at in 0..whole.len() {
+                for value in [0, 1, 0x0F, 0x7F, 0xF0, 0xFF] {
+                    let mut odd = whole.clone();
+                    odd[at] = value;
+                    let _ = Packet::parse(&odd, 179);
+                }
+            }
+        }
+    }
+}

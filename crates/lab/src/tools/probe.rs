@@ -1,0 +1,77 @@
+//! Asks the service of each target again and again: datagrams from a ring of source ports, and HTTP over connections of
+//! their own.
+
+mod datagrams;
+mod ledger;
+mod web;
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use clap::Args;
+use tokio::time::{self, MissedTickBehavior};
+
+use self::ledger::Ledger;
+use super::{HTTP_PORT, UDP_PORT, output};
+
+/// How often what is known is told.
+const FLUSH: Duration = Duration::from_millis(25);
+
+/// `probe`.
+#[derive(Debug, Args)]
+pub struct Probe {
+    /// Whom to ask
+    #[arg(long = "target", value_name = "ADDRESS", required = true)]
+    targets: Vec<IpAddr>,
+    /// Ask with a datagram every so many milliseconds
+    #[arg(long, value_name = "MS", default_value = "5", value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    udp_every: u64,
+    /// Ask over HTTP every so many milliseconds
+    #[arg(long, value_name = "MS", default_value = "100", value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    http_every: u64,
+    /// A request that is not answered within so many milliseconds is lost
+    #[arg(long, value_name = "MS", default_value = "1000", value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    timeout: u64,
+    /// From how many source ports to ask each target, in turn
+    #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    flows: u16,
+    /// Where the service answers datagrams
+    #[arg(long, value_name = "PORT", default_value_t = UDP_PORT)]
+    udp_port: u16,
+    /// Where it answers HTTP
+    #[arg(long, value_name = "PORT", default_value_t = HTTP_PORT)]
+    http_port: u16,
+}
+
+impl Probe {
+    /// Asks until it is enough.
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        let timeout = Duration::from_millis(self.timeout);
+        let ledger = Arc::new(Ledger::new(timeout));
+        for target in self.targets {
+            let every = Duration::from_millis(self.udp_every);
+            datagrams::start(target, self.udp_port, self.flows, every, &ledger)?;
+            web::start(target, self.http_port, Duration::from_millis(self.http_every), timeout, &ledger);
+        }
+        ledger.ready();
+        let flush = async {
+            let mut ticks = ticks(FLUSH);
+            loop {
+                ticks.tick().await;
+                ledger.tell();
+            }
+        };
+        tokio::select! {
+            ended = output::ending() => ended?,
+            () = flush => {}
+        }
+        ledger.tell();
+        Ok(())
+    }
+}
+
+/// Ticks that are skipped when they come too late: catching up would make a burst of what should be spread.
+fn ticks(every: Duration) -> time::Interval {
+    let mut ticks = time::interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    ticks
+}

@@ -1,0 +1,134 @@
+//! Which requests are under way, and what became of the others.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use crate::tools::{
+    output::Lines,
+    record::{How, Nanos, Record, Request},
+};
+
+/// A request of this probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Ticket(u64);
+
+impl Ticket {
+    /// As a datagram carries it.
+    pub(super) const fn to_wire(self) -> [u8; 8] {
+        self.0.to_be_bytes()
+    }
+
+    pub(super) const fn from_wire(bytes: [u8; 8]) -> Self {
+        Self(u64::from_be_bytes(bytes))
+    }
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    how: How,
+    target: IpAddr,
+    flow: u16,
+    sent: Nanos,
+    started: Instant,
+}
+
+/// Every request is entered before it is sent and told exactly once: when it is answered, or when its time is over.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    timeout: Duration,
+    book: Mutex<Book>,
+}
+
+#[derive(Debug)]
+struct Book {
+    next: u64,
+    /// By age: tickets count up.
+    under_way: BTreeMap<Ticket, UnderWay>,
+    lines: Lines,
+}
+
+impl Ledger {
+    pub(super) fn new(timeout: Duration) -> Self {
+        let book = Book { next: 0, under_way: BTreeMap::new(), lines: Lines::new() };
+        Self { timeout, book: Mutex::new(book) }
+    }
+
+    /// Tells that the asking has begun.
+    pub(super) fn ready(&self) {
+        self.book().lines.say(&Record::Ready { at: Nanos::now() });
+    }
+
+    /// A request that is about to be sent.
+    pub(super) fn enter(&self, how: How, target: IpAddr, flow: u16) -> Ticket {
+        let mut book = self.book();
+        let ticket = Ticket(book.next);
+        book.next += 1;
+        // Under the lock: no request enters with an earlier time once `decided` is told.
+        let entry = UnderWay { how, target, flow, sent: Nanos::now(), started: Instant::now() };
+        book.under_way.insert(ticket, entry);
+        ticket
+    }
+
+    /// The source port of a connection is known only once there is one.
+    pub(super) fn set_flow(&self, ticket: Ticket, flow: u16) {
+        if let Some(entry) = self.book().under_way.get_mut(&ticket) {
+            entry.flow = flow;
+        }
+    }
+
+    /// The answer to a datagram. It counts if `target` was asked with this ticket and its time is not over.
+    pub(super) fn answered(&self, ticket: Ticket, target: IpAddr, node: &str) {
+        let mut book = self.book();
+        if book.under_way.get(&ticket).is_some_and(|entry| entry.target == target) {
+            let timeout = self.timeout;
+            book.close(ticket, Ok(node.to_owned()), timeout);
+        }
+    }
+
+    /// The end of a request, good or bad.
+    pub(super) fn close(&self, ticket: Ticket, end: Result<String, String>) {
+        self.book().close(ticket, end, self.timeout);
+    }
+
+    /// Gives up what is overdue, and shows all that is known.
+    pub(super) fn tell(&self) {
+        let mut book = self.book();
+        let now = Instant::now();
+        let overdue: Vec<Ticket> = book
+            .under_way
+            .iter()
+            .take_while(|(_, entry)| now.saturating_duration_since(entry.started) > self.timeout)
+            .map(|(ticket, _)| *ticket)
+            .collect();
+        for ticket in overdue {
+            book.close(ticket, Err("no answer in time".to_owned()), self.timeout);
+        }
+        let at = Nanos::now();
+        let upto = book.under_way.values().map(|entry| entry.sent).min().unwrap_or(at);
+        book.lines.say(&Record::Decided { at, upto });
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        // A panic under the lock leaves a book that is at worst one line short.
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Book {
+    fn close(&mut self, ticket: Ticket, end: Result<String, String>, timeout: Duration) {
+        let Some(UnderWay { how, target, flow, sent, started }) = self.under_way.remove(&ticket) else { return };
+        let took = started.elapsed();
+        // An answer that was there only after the time is a loss, even if the ledger had no chance to say so before.
+        let (node, error) = match end {
+            Ok(node) if took <= timeout => (Some(node), None),
+            Ok(_) => (None, Some("no answer in time".to_owned())),
+            Err(error) => (None, Some(error)),
+        };
+        let took = node.is_some().then(|| u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+        self.lines.push(&Record::Request(Request { how, target, flow, sent, took, node, error }));
+    }
+}
