@@ -241,7 +241,11 @@ fn routes(config: &Config, prefixes: &BTreeMap<Prefix, Verdict>) -> BTreeMap<Pee
         let Some(attributes) = &verdict.announced else { continue };
         // Services that share a prefix share their neighbors: the configuration reader sees to it.
         let peers = verdict.services.keys().next().and_then(|name| config.services.get(name));
-        for peer in peers.into_iter().flat_map(|service| &service.neighbors) {
+        // A router may have a session for each family: each carries its own.
+        let carries = |peer: &&PeerId| {
+            config.neighbors.get(*peer).is_some_and(|neighbor| neighbor.families.contains(&prefix.family()))
+        };
+        for peer in peers.into_iter().flat_map(|service| &service.neighbors).filter(carries) {
             if let Some(routes) = routes.get_mut(peer) {
                 routes.insert(*prefix, attributes.clone());
             }

@@ -62,7 +62,11 @@ impl Agent {
         }
         chain.push(self.decision_link(prefix, verdict));
         let first = verdict.services.keys().next().and_then(|name| self.settings.core.services.get(name));
-        let peers = first.into_iter().flat_map(|service| &service.neighbors);
+        let carries = |id: &&PeerId| {
+            let neighbor = self.settings.core.neighbors.get(*id);
+            neighbor.is_some_and(|neighbor| neighbor.families.contains(&prefix.family()))
+        };
+        let peers = first.into_iter().flat_map(|service| &service.neighbors).filter(carries);
         let links: Vec<Link> =
             peers.filter_map(|id| Some(neighbor_link(id, self.peers.get(id)?, prefix, verdict))).collect();
         let summary = summary(prefix, verdict, &links);

@@ -21,7 +21,10 @@ use anycast_core::{
 use tokio::sync::{Mutex, oneshot};
 
 use super::{Agent, Handle, NoAnswer, clock::wall, report};
-use crate::state::{self, Order, Orders, StateError};
+use crate::{
+    config,
+    state::{self, Order, Orders, StateError},
+};
 
 /// How long the disk may take over the few bytes of an order.
 const DISK: Duration = Duration::from_secs(5);
@@ -59,8 +62,7 @@ pub(crate) enum Refusal {
 
 /// `; did you mean …?`, or what there is.
 fn nearest(known: &[String], name: &str) -> String {
-    let score = |known: &&String| (strsim::jaro_winkler(known, name) * 1000.0) as u32;
-    match known.iter().max_by_key(score).filter(|best| score(best) > 800) {
+    match config::nearest(name, known.iter().map(String::as_str)) {
         Some(best) => format!("; did you mean `{best}`?"),
         None if known.is_empty() => String::new(),
         None => format!("; there is {}", known.join(", ")),
@@ -129,10 +131,20 @@ impl Agent {
             return Err(Refusal::Bad(format!("a reason is one line of at most {REASON} bytes")));
         }
         let until = request.for_seconds.map(ends_at).transpose()?;
-        let order =
-            Order { mode: request.mode, by: by.0.clone(), at: Timestamp::now(), reason: request.reason.clone(), until };
         let mut orders = self.orders.clone();
-        orders.extend(names.iter().map(|name| (name.clone(), order.clone())));
+        for name in &names {
+            let before = orders.get(name);
+            // It would be announced again, by what was meant to make it less so.
+            if request.mode == WithdrawMode::Degrade && before.is_some_and(|order| order.mode != WithdrawMode::Degrade)
+            {
+                let text = format!("`{name}` is withdrawn already; end that first (`anycastctl announce {name}`)");
+                return Err(Refusal::Bad(text));
+            }
+            // Who orders again without a reason (`withdraw --wait`, say) does not take the first one's away.
+            let reason = request.reason.clone().or_else(|| before.and_then(|order| order.reason.clone()));
+            let order = Order { mode: request.mode, by: by.0.clone(), at: Timestamp::now(), reason, until };
+            orders.insert(name.clone(), order);
+        }
         Ok(Plan { orders, file: self.orders_file.clone(), names })
     }
 

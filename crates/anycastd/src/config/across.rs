@@ -41,6 +41,7 @@ pub(super) fn check<'a>(parts: &Parts<'a>, report: &mut Report<'_>) -> Carried<'
     parts.unknown_neighbors(report);
     parts.shared_prefixes(report);
     parts.rules_without_service(report);
+    parts.families(report);
     let fixed = parts.fixed_addresses();
     for service in parts.services.values() {
         addresses_and_prefixes(service, &fixed, report);
@@ -48,7 +49,6 @@ pub(super) fn check<'a>(parts: &Parts<'a>, report: &mut Report<'_>) -> Carried<'
     }
     for neighbor in parts.neighbors.values() {
         let Some(carried) = neighbor.name.as_ref().and_then(|name| carried.get(name.text.as_str())) else { continue };
-        families(neighbor, carried, report);
         next_hop(neighbor, carried, report);
         if carried.is_empty() {
             parts.unused(neighbor, report);
@@ -143,6 +143,29 @@ impl<'a> Parts<'a> {
         }
     }
 
+    /// A router may have a session for each family; but each prefix needs one that carries it.
+    fn families(&self, report: &mut Report<'_>) {
+        for service in self.services.values() {
+            let names = self.neighbors_of(service);
+            let named =
+                |draft: &&neighbors::Draft| draft.name.as_ref().is_some_and(|name| names.contains(name.text.as_str()));
+            let drafts: Vec<_> = self.neighbors.values().filter(named).collect();
+            for prefix in service.prefixes.values() {
+                let family = prefix.family();
+                let without = |draft: &&neighbors::Draft| {
+                    let families = draft.families.as_ref().filter(|families| families.whole)?;
+                    (!families.values().any(|offered| *offered == family)).then_some(families.span)
+                };
+                let spans: Vec<Span> = drafts.iter().filter_map(without).collect();
+                if let Some(first) = spans.first().filter(|_| spans.len() == drafts.len()) {
+                    let message = format!("`families` is without {family}, but the neighbor is to carry {prefix}");
+                    let hint = format!("add `{family}`, or name the `neighbors` of the service that announces it");
+                    report.error(*first, message, hint);
+                }
+            }
+        }
+    }
+
     /// Addresses that belong to a machine, with words for whose they are.
     fn fixed_addresses(&self) -> BTreeMap<IpAddr, String> {
         let mut fixed = BTreeMap::new();
@@ -213,17 +236,6 @@ fn targets(service: &services::Draft, report: &mut Report<'_>) {
     }
 }
 
-fn families(neighbor: &neighbors::Draft, carried: &BTreeMap<Family, Prefix>, report: &mut Report<'_>) {
-    let Some(families) = neighbor.families.as_ref().filter(|families| families.whole) else { return };
-    for (family, prefix) in carried {
-        if !families.values().any(|offered| offered == family) {
-            let message = format!("`families` is without {family}, but the neighbor is to carry {prefix}");
-            let hint = format!("add `{family}`, or name the `neighbors` of the service that announces it");
-            report.error(families.span, message, hint);
-        }
-    }
-}
-
 /// A session over IPv6 has no IPv4 address of its own. The other way round the interface may have one.
 fn next_hop(neighbor: &neighbors::Draft, carried: &BTreeMap<Family, Prefix>, report: &mut Report<'_>) {
     let Some((span, IpAddr::V6(_))) = neighbor.address else { return };
@@ -232,6 +244,10 @@ fn next_hop(neighbor: &neighbors::Draft, carried: &BTreeMap<Family, Prefix>, rep
     let missing = neighbor.neighbor.as_ref().is_some_and(|settings| settings.next_hop_ipv4.is_none());
     if missing && neighbor.families.as_ref().is_none_or(offered) {
         let message = format!("a session over IPv6 has no next hop for {prefix}");
-        report.error(span, message, "write `next_hop: { ipv4: … }` with an address of this node for this neighbor");
+        report.error(
+            span,
+            message,
+            "write `next_hop: { ipv4: … }` with an address of this node, or `families: [ipv6]`",
+        );
     }
 }

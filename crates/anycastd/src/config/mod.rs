@@ -22,7 +22,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use anycast_core::Config;
 
-pub(crate) use self::load::load;
+pub(crate) use self::{load::load, reader::nearest};
 
 /// All that the file says.
 #[derive(Debug, Clone, PartialEq, Eq)]

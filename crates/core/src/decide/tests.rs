@@ -1,5 +1,6 @@
 use std::{num::NonZeroUsize, time::Instant};
 
+use anycast_bgp::Family;
 use proptest::prelude::*;
 
 use super::*;
@@ -41,6 +42,22 @@ fn a_healthy_bound_service_is_announced_to_its_neighbors() {
     assert_eq!(announced(&desired, "b"), [""; 0]);
     assert_eq!(desired.addresses, [ip("203.0.113.53"), ip("2001:db8:53::53")].into());
     assert_eq!(desired.anchors, [prefix("203.0.113.0/24"), prefix("2001:db8:53::/48")].into());
+}
+
+#[test]
+fn each_neighbor_is_told_of_the_families_it_carries() {
+    let services = vec![service(
+        "dns",
+        &["203.0.113.53", "2001:db8:53::53"],
+        &["203.0.113.0/24", "2001:db8:53::/48"],
+        &["v4", "v6"],
+    )];
+    let mut config = config(&["v4", "v6"], services);
+    config.neighbors.get_mut("v4").unwrap().families = [Family::Ipv4Unicast].into();
+    config.neighbors.get_mut("v6").unwrap().families = [Family::Ipv6Unicast].into();
+    let desired = decide(&config, &all_well(&config, Health::Up));
+    assert_eq!(announced(&desired, "v4"), ["203.0.113.0/24"]);
+    assert_eq!(announced(&desired, "v6"), ["2001:db8:53::/48"]);
 }
 
 #[test]

@@ -8,10 +8,9 @@ use anycast_lab::{
 };
 use serde_json::Value;
 
-pub const V4: &str = "203.0.113.0/24";
-pub const V6: &str = "2001:db8:53::/48";
-pub const ADDRESS_V4: &str = "203.0.113.80";
-pub const ADDRESS_V6: &str = "2001:db8:53::80";
+pub(crate) const V4: &str = "203.0.113.0/24";
+pub(crate) const V6: &str = "2001:db8:53::/48";
+pub(crate) const ADDRESS_V4: &str = "203.0.113.80";
 const CONFIG: &str = "/etc/anycastd/anycastd.yaml";
 const LOG: &str = "/var/log/anycastd.log";
 
@@ -19,7 +18,7 @@ const LOG: &str = "/var/log/anycastd.log";
 const HEALTH: &str = "/run/health";
 
 /// One service, one neighbor, a check that does as the test says.
-pub const PLAIN: &str = r#"
+pub(crate) const PLAIN: &str = r#"
 bgp:
   asn: 65010
   neighbors:
@@ -44,13 +43,13 @@ log: { format: text, level: debug }
 "#;
 
 /// The lab of one test.
-pub struct Edge {
-    pub lab: Lab,
+pub(crate) struct Edge {
+    pub(crate) lab: Lab,
 }
 
 impl Edge {
     /// Brings it up, with a healthy service and no agent yet.
-    pub async fn new() -> anyhow::Result<Self> {
+    pub(crate) async fn new() -> anyhow::Result<Self> {
         let topology = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/topologies/small.clab.yml");
         let edge = Self { lab: Lab::up(&topology).await? };
         edge.health("0").await?;
@@ -58,7 +57,7 @@ impl Edge {
     }
 
     /// Brings it up with an agent that announces [`PLAIN`].
-    pub async fn announcing() -> anyhow::Result<Self> {
+    pub(crate) async fn announcing() -> anyhow::Result<Self> {
         let edge = Self::new().await?;
         edge.configure(PLAIN).await?;
         edge.start().await?;
@@ -67,82 +66,82 @@ impl Edge {
         Ok(edge)
     }
 
-    pub async fn configure(&self, text: &str) -> anyhow::Result<()> {
+    pub(crate) async fn configure(&self, text: &str) -> anyhow::Result<()> {
         self.lab.write("edge", CONFIG, text).await
     }
 
-    pub async fn start(&self) -> anyhow::Result<()> {
+    pub(crate) async fn start(&self) -> anyhow::Result<()> {
         self.lab.start("edge", &["anycastd", "--config", CONFIG], LOG).await
     }
 
     /// What the check is to say from now on.
-    pub async fn health(&self, code: &str) -> anyhow::Result<()> {
+    pub(crate) async fn health(&self, code: &str) -> anyhow::Result<()> {
         self.lab.write("edge", HEALTH, code).await
     }
 
-    pub async fn run(&self, argv: &[&str]) -> anyhow::Result<String> {
+    pub(crate) async fn run(&self, argv: &[&str]) -> anyhow::Result<String> {
         self.lab.run("edge", argv).await
     }
 
     /// `anycastctl` with these arguments, however it ends.
-    pub async fn ctl(&self, arguments: &[&str]) -> anyhow::Result<Said> {
+    pub(crate) async fn ctl(&self, arguments: &[&str]) -> anyhow::Result<Said> {
         let argv: Vec<&str> = ["anycastctl"].iter().chain(arguments).copied().collect();
         runner::run(self.lab.runner(), "edge", &argv, AMPLE).await
     }
 
     /// What `anycastctl --json` answers.
-    pub async fn ask(&self, arguments: &[&str]) -> anyhow::Result<Value> {
+    pub(crate) async fn ask(&self, arguments: &[&str]) -> anyhow::Result<Value> {
         let argv: Vec<&str> = ["anycastctl", "--json"].iter().chain(arguments).copied().collect();
         Ok(serde_json::from_str(&self.run(&argv).await?)?)
     }
 
     /// The router's path to a prefix, from the edge node; `None`: it has none.
-    pub async fn path(&self, prefix: &str) -> anyhow::Result<Option<Value>> {
+    pub(crate) async fn path(&self, prefix: &str) -> anyhow::Result<Option<Value>> {
         path(&self.lab, "rtr", prefix).await
     }
 
     /// Waits until the router has the prefix, and gives its path.
-    pub async fn announced(&self, prefix: &str) -> anyhow::Result<Value> {
+    pub(crate) async fn announced(&self, prefix: &str) -> anyhow::Result<Value> {
         self.lab.wait(&format!("the router has {prefix}"), async || self.path(prefix).await).await
     }
 
     /// Waits until the router has the prefix with this community, by the name FRR gives it.
-    pub async fn announced_with(&self, prefix: &str, community: &str) -> anyhow::Result<Value> {
+    pub(crate) async fn announced_with(&self, prefix: &str, community: &str) -> anyhow::Result<Value> {
         let what = format!("the router has {prefix} with {community}");
         self.lab.wait(&what, async || Ok(self.path(prefix).await?.filter(|path| has_community(path, community)))).await
     }
 
     /// Waits until the router does not have the prefix.
-    pub async fn withdrawn(&self, prefix: &str) -> anyhow::Result<()> {
+    pub(crate) async fn withdrawn(&self, prefix: &str) -> anyhow::Result<()> {
         let gone = async || Ok(self.path(prefix).await?.is_none().then_some(()));
         self.lab.wait(&format!("the router does not have {prefix}"), gone).await
     }
 
     /// What the router says of its session with the edge node.
-    pub async fn session(&self) -> anyhow::Result<Value> {
+    pub(crate) async fn session(&self) -> anyhow::Result<Value> {
         let answer = self.lab.show("rtr", "show bgp neighbors 192.0.2.2 json").await?;
         Ok(answer["192.0.2.2"].clone())
     }
 
     /// How many sessions there have been since the router started.
-    pub async fn sessions(&self) -> anyhow::Result<u64> {
+    pub(crate) async fn sessions(&self) -> anyhow::Result<u64> {
         Ok(self.session().await?["connectionsEstablished"].as_u64().unwrap_or_default())
     }
 
     /// How many UPDATEs the router has had from the edge node in this session.
-    pub async fn updates(&self) -> anyhow::Result<u64> {
+    pub(crate) async fn updates(&self) -> anyhow::Result<u64> {
         Ok(self.session().await?["messageStats"]["updatesRecv"].as_u64().unwrap_or_default())
     }
 
     /// The addresses of the loopback, those that every node has left out.
-    pub async fn addresses(&self) -> anyhow::Result<Vec<String>> {
+    pub(crate) async fn addresses(&self) -> anyhow::Result<Vec<String>> {
         let listed = self.run(&["ip", "-brief", "address", "show", "dev", "lo"]).await?;
         let own = |address: &&str| !matches!(*address, "127.0.0.1/8" | "::1/128");
         Ok(listed.split_whitespace().skip(2).filter(own).map(str::to_owned).collect())
     }
 
     /// The anchor routes of both families.
-    pub async fn anchors(&self) -> anyhow::Result<Vec<String>> {
+    pub(crate) async fn anchors(&self) -> anyhow::Result<Vec<String>> {
         let mut found = Vec::new();
         for family in ["-4", "-6"] {
             let listed = self.run(&["ip", family, "route", "show", "type", "unreachable", "proto", "172"]).await?;
@@ -152,13 +151,13 @@ impl Edge {
     }
 
     /// Waits until something is so.
-    pub async fn wait(&self, what: &str, look: impl AsyncFn() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+    pub(crate) async fn wait(&self, what: &str, look: impl AsyncFn() -> anyhow::Result<bool>) -> anyhow::Result<()> {
         self.lab.wait(what, async || Ok(look().await?.then_some(()))).await
     }
 }
 
 /// Tells the agent's log when the test fails.
-pub async fn story(
+pub(crate) async fn story(
     told: impl AsyncFnOnce(&Edge) -> anyhow::Result<()>,
     edge: anyhow::Result<Edge>,
 ) -> anyhow::Result<()> {
@@ -173,12 +172,12 @@ pub async fn story(
 }
 
 /// A router's path to a prefix.
-pub async fn path(lab: &Lab, router: &str, prefix: &str) -> anyhow::Result<Option<Value>> {
+pub(crate) async fn path(lab: &Lab, router: &str, prefix: &str) -> anyhow::Result<Option<Value>> {
     let family = if prefix.contains(':') { "ipv6" } else { "ipv4" };
     let answer = lab.show(router, &format!("show bgp {family} unicast {prefix} json")).await?;
     Ok(answer["paths"].get(0).cloned())
 }
 
-pub fn has_community(path: &Value, community: &str) -> bool {
+pub(crate) fn has_community(path: &Value, community: &str) -> bool {
     path["community"]["list"].as_array().is_some_and(|list| list.iter().any(|one| one == community))
 }

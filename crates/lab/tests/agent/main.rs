@@ -6,3 +6,4 @@ mod maintenance;
 mod reload;
 mod routes;
 mod stop;
+mod web;

@@ -79,9 +79,6 @@ async fn a_neighbor_that_changed_gets_a_new_session_after_the_old_has_closed() -
         edge.wait("there is a second session", async || Ok(edge.sessions().await? == 2)).await?;
         edge.announced(V4).await?;
         assert_eq!(edge.session().await?["bgpTimerHoldTimeMsecs"], 6000);
-        let errors = edge.ctl(&["events"]).await?.output;
-        let failed = errors.lines().filter(|line| line.contains("neighbor") && line.contains("down:")).count();
-        assert_eq!(failed, 1, "the first dial of the new session succeeds: {errors}");
         Ok(())
     };
     story(told, Edge::announcing().await).await
