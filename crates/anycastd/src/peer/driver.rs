@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     future::Future,
-    io,
+    io::{self, Read as _},
     net::SocketAddr,
     pin::Pin,
     sync::Arc,
@@ -13,6 +13,7 @@ use std::{
 use anycast_bgp::{Action, Advertised, Event, Prefix, Routes, Session};
 use anycast_core::{PeerId, config::Neighbor};
 use bytes::{Buf, Bytes};
+use socket2::SockRef;
 use tokio::{io::Interest, net::TcpStream, sync::watch};
 use tokio_util::sync::CancellationToken;
 
@@ -94,6 +95,8 @@ impl Driver {
             }
             let step = self.wait().await;
             self.handle(step);
+            // A socket that is always ready must not keep the thread: others wait for it, the runtime's own timers among them.
+            tokio::task::consume_budget().await;
         }
     }
 
@@ -150,10 +153,21 @@ impl Driver {
                     connection.ask = Some((now + ACK_FIRST, ACK_FIRST));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                // The next read sees the same fault, with what the neighbor said before it.
-                Err(_) => break,
+                Err(error) => return self.broken(&error, now),
             }
         }
+    }
+
+    /// Nothing can be written any more. What the neighbor said before (a NOTIFICATION, say) tells more than the fault, so that
+    /// is heard first: from the kernel itself, since the runtime may not have been told yet that there is something to read.
+    fn broken(&mut self, error: &io::Error, now: Instant) {
+        while let Link::Open(connection) = &self.link {
+            match (&*SockRef::from(&connection.stream)).read(&mut self.buffer) {
+                Ok(bytes @ 1..) => self.parts.session.handle_bytes(self.buffer.get(..bytes).unwrap_or_default(), now),
+                Ok(0) | Err(_) => break,
+            }
+        }
+        self.lost(Some(error.to_string()), now);
     }
 
     async fn wait(&mut self) -> Step {
@@ -328,3 +342,6 @@ fn state_with(
         counters: *session.counters(),
     }
 }
+
+#[cfg(test)]
+mod tests;
