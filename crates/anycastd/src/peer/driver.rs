@@ -161,13 +161,20 @@ impl Driver {
     /// Nothing can be written any more. What the neighbor said before (a NOTIFICATION, say) tells more than the fault, so that
     /// is heard first: from the kernel itself, since the runtime may not have been told yet that there is something to read.
     fn broken(&mut self, error: &io::Error, now: Instant) {
-        while let Link::Open(connection) = &self.link {
-            match (&*SockRef::from(&connection.stream)).read(&mut self.buffer) {
-                Ok(bytes @ 1..) => self.parts.session.handle_bytes(self.buffer.get(..bytes).unwrap_or_default(), now),
-                Ok(0) | Err(_) => break,
-            }
-        }
+        while self.hear(now) {}
         self.lost(Some(error.to_string()), now);
+    }
+
+    /// Takes once what the kernel holds for us, if anything.
+    fn hear(&mut self, now: Instant) -> bool {
+        let Link::Open(connection) = &self.link else { return false };
+        match (&*SockRef::from(&connection.stream)).read(&mut self.buffer) {
+            Ok(bytes @ 1..) => {
+                self.parts.session.handle_bytes(self.buffer.get(..bytes).unwrap_or_default(), now);
+                true
+            }
+            Ok(0) | Err(_) => false,
+        }
     }
 
     async fn wait(&mut self) -> Step {
@@ -219,6 +226,8 @@ impl Driver {
             }
             Step::Ready(Err(error)) => self.lost(Some(error.to_string()), now),
             Step::Timeout => {
+                // We may be late ourselves: a keepalive that has come must not be missed by the hold timer.
+                self.hear(now);
                 self.ask(now);
                 self.parts.session.handle_timeout(now);
             }

@@ -74,3 +74,26 @@ async fn what_the_neighbor_said_before_it_went_is_heard() {
     let error = driver.parts.session.last_error().map(ToString::to_string).unwrap_or_default();
     assert!(error.contains("Connection Rejected"), "{error}");
 }
+
+#[tokio::test]
+async fn a_keepalive_that_has_come_counts_though_we_are_late() {
+    const MARKER: [u8; 16] = [0xFF; 16];
+    let message = |kind: u8, body: &[u8]| [&MARKER, &[0, 19 + body.len() as u8, kind][..], body].concat();
+    // Version 4, AS 65001, hold time 3 s, an identifier, no capabilities.
+    let open = message(1, &[4, 0xFD, 0xE9, 0, 3, 10, 0, 0, 1, 0]);
+    let keepalive = message(4, &[]);
+    let (mut driver, neighbor) = driver();
+    let dialled = socket::dial(driver.parts.neighbor.clone()).await;
+    driver.handle_dialled(dialled, Instant::now());
+    let (mut stream, _) = neighbor.accept().unwrap();
+    stream.write_all(&[open, keepalive.clone()].concat()).unwrap();
+    while driver.parts.session.state() != State::Established {
+        driver.hear(Instant::now());
+        driver.write();
+    }
+    let hold = Instant::now() + Duration::from_secs(3);
+    stream.write_all(&keepalive).unwrap();
+    tokio::time::sleep_until((hold + Duration::from_millis(1)).into()).await;
+    driver.handle(Step::Timeout);
+    assert_eq!(driver.parts.session.state(), State::Established, "{:?}", driver.parts.session.last_error());
+}
