@@ -74,6 +74,13 @@ pub(super) async fn answer(request: Request<Incoming>, desk: &Desk, caller: &Cal
     }
 }
 
+/// For whoever comes when every place is taken.
+pub(super) fn no_place() -> Answer {
+    let error = "too many connections to the control socket at a time".to_owned();
+    let hint = Some("`ss -xp` shows who holds them; those who follow events count too".to_owned());
+    json(StatusCode::SERVICE_UNAVAILABLE, &ErrorReply { error, hint })
+}
+
 async fn route(request: Request<Incoming>, desk: &Desk, caller: &Caller) -> Result<Answer, Fault> {
     let query = query(request.uri().query().unwrap_or_default())?;
     let wanted = |key: &str| query.get(key).cloned();
@@ -181,8 +188,13 @@ async fn body<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Faul
     let late = |_| Fault::new(StatusCode::REQUEST_TIMEOUT, "the request's body did not come");
     let broken = |error| Fault::new(StatusCode::BAD_REQUEST, format!("the request's body: {error}"));
     let bytes = tokio::time::timeout(BODY_WITHIN, read).await.map_err(late)?.map_err(broken)?.to_bytes();
-    serde_json::from_slice(&bytes)
-        .map_err(|error| Fault::new(StatusCode::BAD_REQUEST, format!("the request's body: {error}")))
+    parse(&bytes).map_err(|error| Fault::new(StatusCode::BAD_REQUEST, format!("the request's body: {error}")))
+}
+
+/// An object and nothing else: an empty list would pass for an order without a field, and that is one for the whole node.
+fn parse<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {
+    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body)?;
+    serde_json::from_value(object.into())
 }
 
 fn good<T: Serialize>(value: &T) -> Result<Answer, Fault> {
@@ -226,7 +238,18 @@ fn percent_decode(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use anycast_api::WithdrawRequest;
+
     use super::*;
+
+    #[test]
+    fn an_order_is_an_object() {
+        let good = parse::<WithdrawRequest>(br#" {"services":["dns"]} "#).unwrap();
+        assert_eq!(good, WithdrawRequest { services: vec!["dns".into()], ..WithdrawRequest::default() });
+        for bad in ["[]", "", "null", "{", "{}x", r#"[["dns"]]"#, r#"{"service":["dns"]}"#] {
+            assert!(parse::<WithdrawRequest>(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn queries_are_decoded() {
