@@ -77,10 +77,20 @@ fn begin() -> Result<Exit, Exit> {
     }
     let started = start(loaded.settings, file);
     started.map(|()| Exit::Done).map_err(|error| {
-        tracing::error!("{error:#}");
-        say(&format!("anycastd: {error:#}\n"));
+        let error = in_full(&error);
+        tracing::error!("{error}");
+        say(&format!("anycastd: {error}\n"));
         Exit::Failed
     })
+}
+
+/// The error with its causes, but for those that it names itself.
+fn in_full(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .skip(1)
+        .map(ToString::to_string)
+        .fold(error.to_string(), |text, cause| if text.contains(&cause) { text } else { format!("{text}: {cause}") })
 }
 
 /// To whoever started us. That nobody listens, or that the disk behind it is full, is no reason to end.

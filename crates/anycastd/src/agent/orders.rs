@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -18,7 +18,7 @@ use anycast_core::{
     Drain, ServiceName, decide,
     drain::{Mode, Phase},
 };
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 
 use super::{Agent, Handle, NoAnswer, clock::wall, report};
 use crate::{
@@ -26,8 +26,8 @@ use crate::{
     state::{self, Order, Orders, StateError},
 };
 
-/// How long the disk may take over the few bytes of an order.
-const DISK: Duration = Duration::from_secs(5);
+/// How long the disk may take over the few bytes of an order: not as long as whoever ordered waits for the answer.
+const DISK: Duration = Duration::from_secs(3);
 /// An order that ends by itself ends within a year: anything longer is a slip of the pen.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 /// The longest reason that is kept, in bytes.
@@ -88,9 +88,9 @@ impl OrderDesk {
         request: WithdrawRequest,
         by: Actor,
     ) -> Result<OrderReply, Refusal> {
-        let _one_at_a_time = self.0.lock().await;
+        let turn = self.turn().await?;
         let plan = agent.ask(move |agent| agent.plan_withdraw(&request, &by)).await??;
-        self.carry_out(agent, plan).await
+        carry_out(turn, agent, plan).await
     }
 
     /// Likewise, the other way.
@@ -100,19 +100,50 @@ impl OrderDesk {
         request: AnnounceRequest,
         by: Actor,
     ) -> Result<OrderReply, Refusal> {
-        let _one_at_a_time = self.0.lock().await;
+        let turn = self.turn().await?;
         let plan = agent.ask(move |agent| agent.plan_announce(&request.services, &by)).await??;
-        self.carry_out(agent, plan).await
+        carry_out(turn, agent, plan).await
     }
 
-    async fn carry_out(&self, agent: &Handle, plan: Plan) -> Result<OrderReply, Refusal> {
-        let (file, orders) = (plan.file.clone(), plan.orders.clone());
-        let saved = tokio::task::spawn_blocking(move || state::save(&file, &orders));
-        match tokio::time::timeout(DISK, saved).await {
-            Ok(Ok(saved)) => saved?,
-            Ok(Err(_)) | Err(_) => return Err(Refusal::DiskHangs),
+    /// One order at a time; it may be the disk that has one before us wait.
+    async fn turn(&self) -> Result<Turn, Refusal> {
+        tokio::time::timeout(DISK, self.0.clone().lock_owned()).await.map_err(|_| Refusal::DiskHangs)
+    }
+}
+
+type Turn = OwnedMutexGuard<()>;
+
+async fn carry_out(turn: Turn, agent: &Handle, plan: Plan) -> Result<OrderReply, Refusal> {
+    let mut saving = save(&plan.file, plan.orders.clone());
+    match tokio::time::timeout(DISK, &mut saving).await {
+        Ok(Ok(saved)) => saved?,
+        Ok(Err(_)) => return Err(Refusal::DiskHangs),
+        Err(_) => {
+            tokio::spawn(take_back(turn, agent.clone(), plan.file, saving));
+            return Err(Refusal::DiskHangs);
         }
-        Ok(agent.ask(move |agent| agent.commit(plan)).await?)
+    }
+    Ok(agent.ask(move |agent| agent.commit(plan)).await?)
+}
+
+type Saving = tokio::task::JoinHandle<Result<(), StateError>>;
+
+fn save(file: &Path, orders: Orders) -> Saving {
+    let file = file.to_owned();
+    tokio::task::spawn_blocking(move || state::save(&file, &orders))
+}
+
+/// A write that took too long may come through in the end, and a restart would obey what was refused. Until what holds is
+/// on the disk again nobody else has a turn: two writes must not overtake each other.
+async fn take_back(_turn: Turn, agent: Handle, file: PathBuf, saving: Saving) {
+    let _ = saving.await;
+    let Ok(orders) = agent.ask(|agent| agent.orders.clone()).await else { return };
+    match save(&file, orders).await {
+        Ok(Ok(())) => tracing::info!("the disk of the state directory answers again"),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "an order that was refused may stand on the disk; the next one mends it")
+        }
+        Err(_) => {}
     }
 }
 
@@ -183,6 +214,8 @@ impl Agent {
     fn commit(&mut self, plan: Plan) -> OrderReply {
         let before = self.announced_prefixes();
         self.orders = plan.orders;
+        // A reload came between the plan and its commit: an order for what is gone would never end.
+        self.orders.retain(|name, _| self.settings.core.services.contains_key(name));
         for name in &plan.names {
             let order = self.orders.get(name).cloned();
             self.obey(name, order.as_ref());
