@@ -49,6 +49,11 @@ impl Agent {
 
     /// Takes a new configuration over.
     pub(crate) fn reload(&mut self, settings: Settings) -> Vec<String> {
+        // It would begin what is being ended.
+        if self.is_stopping() {
+            tracing::warn!("not reloaded: the agent is stopping");
+            return Vec::new();
+        }
         let needs_restart = needs_restart(&self.settings, &settings);
         let before: BTreeMap<ServiceName, Health> = self.desired.services.clone();
         self.settings = settings;
