@@ -12,6 +12,7 @@
 //! | [`signals`], [`manager`] | nothing | at any await |
 
 mod agent;
+mod alone;
 mod checker;
 mod cli;
 mod config;
@@ -132,6 +133,7 @@ fn end_on_panic(logging: logging::Logging) {
 async fn run(settings: Settings, file: PathBuf) -> anyhow::Result<()> {
     let signals = signals::Signals::new().context("cannot listen to signals")?;
     let state = StateDirectory::open(&settings.state_directory)?;
+    let _alone = alone::claim()?;
     let orders = state.load()?;
     let socket = ControlSocket::bind(&settings.control.socket, settings.control.group.as_deref()).await?;
     let operators = Arc::new(control::operators(&settings.control.operators));
