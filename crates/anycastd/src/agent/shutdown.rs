@@ -14,6 +14,8 @@ use crate::{config::ShutdownMode, peer::Peer};
 const FAST_WITHDRAW: Duration = Duration::from_millis(800);
 const CEASE: Duration = Duration::from_millis(800);
 const UNBIND: Duration = Duration::from_millis(300);
+/// All of it. What the first stages did not need is left for the last: a busy kernel, or a thousand addresses, take longer.
+const FAST: Duration = Duration::from_millis(1900);
 /// How long a full drain waits for the acknowledgement of a neighbor that is Established and silent, past its own times.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -22,6 +24,7 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Stop {
     mode: ShutdownMode,
     stage: Stage,
+    began: Instant,
     /// When the next stage begins whatever is missing.
     deadline: Instant,
 }
@@ -56,7 +59,7 @@ impl Agent {
             }
         }
         let patience = if mode == ShutdownMode::Fast { FAST_WITHDRAW } else { longest + DRAIN_PATIENCE };
-        self.stop = Some(Stop { mode, stage: Stage::Withdrawing, deadline: now + patience });
+        self.stop = Some(Stop { mode, stage: Stage::Withdrawing, began: now, deadline: now + patience });
     }
 
     pub(super) fn is_stopping(&self) -> bool {
@@ -100,7 +103,12 @@ impl Agent {
                 self.peers.values().for_each(|peer| peer.stop("anycastd is shutting down"));
                 (Stage::Ceasing, CEASE)
             }
-            Stage::Ceasing => (Stage::Unbinding, UNBIND),
+            Stage::Ceasing => match stop.mode {
+                ShutdownMode::Fast => {
+                    (Stage::Unbinding, FAST.saturating_sub(now.saturating_duration_since(stop.began)).max(UNBIND))
+                }
+                ShutdownMode::Drain => (Stage::Unbinding, FAST),
+            },
             Stage::Unbinding | Stage::Over => (Stage::Over, Duration::ZERO),
         };
         self.stop = Some(Stop { stage, deadline: now + patience, ..stop });
