@@ -28,6 +28,8 @@ use crate::{
 
 /// How long the disk may take over the few bytes of an order: not as long as whoever ordered waits for the answer.
 const DISK: Duration = Duration::from_secs(3);
+/// How soon something that no one waits for is tried again.
+const AGAIN: Duration = Duration::from_secs(10);
 /// An order that ends by itself ends within a year: anything longer is a slip of the pen.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 /// The longest reason that is kept, in bytes.
@@ -114,16 +116,22 @@ impl OrderDesk {
 type Turn = OwnedMutexGuard<()>;
 
 async fn carry_out(turn: Turn, agent: &Handle, plan: Plan) -> Result<OrderReply, Refusal> {
-    let mut saving = save(&plan.file, plan.orders.clone());
+    let _turn = write(turn, agent, &plan.file, plan.orders.clone()).await?;
+    Ok(agent.ask(move |agent| agent.commit(plan)).await?)
+}
+
+/// Puts the order book on the disk, and gives the turn back.
+async fn write(turn: Turn, agent: &Handle, file: &Path, orders: Orders) -> Result<Turn, Refusal> {
+    let mut saving = save(file, orders);
     match tokio::time::timeout(DISK, &mut saving).await {
         Ok(Ok(saved)) => saved?,
         Ok(Err(_)) => return Err(Refusal::DiskHangs),
         Err(_) => {
-            tokio::spawn(take_back(turn, agent.clone(), plan.file, saving));
+            tokio::spawn(take_back(turn, agent.clone(), file.to_owned(), saving));
             return Err(Refusal::DiskHangs);
         }
     }
-    Ok(agent.ask(move |agent| agent.commit(plan)).await?)
+    Ok(turn)
 }
 
 type Saving = tokio::task::JoinHandle<Result<(), StateError>>;
@@ -348,6 +356,25 @@ impl Agent {
         self.orders.get(name).zip(self.drains.get(name))
     }
 
+    /// Orders went with their services: they leave the disk too. Else a restart would obey them, should the names come back.
+    pub(super) fn tidy_orders(&self) {
+        let (agent, desk, file) = (self.handle(), self.desk.clone(), self.orders_file.clone());
+        tokio::spawn(async move {
+            let tidy = async || {
+                let turn = desk.turn().await?;
+                let orders = agent.ask(|agent| agent.orders.clone()).await?;
+                write(turn, &agent, &file, orders).await.map(drop)
+            };
+            while let Err(error) = tidy().await {
+                if matches!(error, Refusal::NoAnswer(_)) {
+                    return;
+                }
+                tracing::warn!(%error, "an order whose service is gone cannot be removed from the disk; trying again in 10 s");
+                tokio::time::sleep(AGAIN).await;
+            }
+        });
+    }
+
     pub(super) fn answer_waiters(&mut self) {
         let waiters = std::mem::take(&mut self.waiters);
         for waiter in waiters {
@@ -387,7 +414,7 @@ impl Agent {
             let ended = desk.announce(&agent, request, Actor("the time it was ordered for".to_owned())).await;
             if let Err(error) = &ended {
                 tracing::warn!(%error, "a maintenance is over, and its order cannot be removed; trying again in 10 s");
-                tokio::time::sleep(Duration::from_secs(10)).await;
+                tokio::time::sleep(AGAIN).await;
             }
             let _ = agent.ask(|agent| agent.forgetting = false).await;
         });
