@@ -53,7 +53,7 @@ impl Signals {
 
 async fn stop(agent: &Handle, why: &'static str) {
     manager::stopping();
-    if agent.ask(move |agent| agent.stop(why)).await.is_err() {
+    if agent.order(move |agent| agent.stop(why)).await.is_err() {
         // A loop that does not answer cannot withdraw. The end of the process closes the sessions, and that does.
         tracing::error!("{why}: the decision loop does not answer; ending without it");
         std::process::exit(crate::cli::Exit::Failed as i32);
@@ -68,24 +68,24 @@ async fn reload(agent: Handle, file: PathBuf) {
         Ok(read) => read,
         Err(_) => {
             tracing::warn!("{slow}");
-            let _ = agent.ask(|agent| agent.problem("reload", Some(slow))).await;
+            let _ = agent.order(|agent| agent.problem("reload", Some(slow))).await;
             reading.await
         }
     };
     let applied = match read {
         Ok(Ok(loaded)) => {
             loaded.warnings.lines().for_each(|warning| tracing::warn!("{warning}"));
-            agent.ask(|agent| agent.reload(loaded.settings)).await
+            agent.order(|agent| agent.reload(loaded.settings)).await
         }
         Ok(Err(error)) => {
             error.lines().for_each(|mistake| tracing::error!("{mistake}"));
             tracing::error!("reload refused, the old configuration stands");
             let why = error.summary();
-            agent.ask(|agent| agent.reload_failed(why)).await.map(|()| Vec::new())
+            agent.order(|agent| agent.reload_failed(why)).await.map(|()| Vec::new())
         }
         Err(error) => {
             let why = error.to_string();
-            agent.ask(|agent| agent.reload_failed(why)).await.map(|()| Vec::new())
+            agent.order(|agent| agent.reload_failed(why)).await.map(|()| Vec::new())
         }
     };
     match applied {

@@ -91,7 +91,7 @@ impl OrderDesk {
         by: Actor,
     ) -> Result<OrderReply, Refusal> {
         let turn = self.turn().await?;
-        let plan = agent.ask(move |agent| agent.plan_withdraw(&request, &by)).await??;
+        let plan = agent.order(move |agent| agent.plan_withdraw(&request, &by)).await??;
         carry_out(turn, agent, plan).await
     }
 
@@ -103,7 +103,7 @@ impl OrderDesk {
         by: Actor,
     ) -> Result<OrderReply, Refusal> {
         let turn = self.turn().await?;
-        let plan = agent.ask(move |agent| agent.plan_announce(&request.services, &by)).await??;
+        let plan = agent.order(move |agent| agent.plan_announce(&request.services, &by)).await??;
         carry_out(turn, agent, plan).await
     }
 
@@ -117,7 +117,7 @@ type Turn = OwnedMutexGuard<()>;
 
 async fn carry_out(turn: Turn, agent: &Handle, plan: Plan) -> Result<OrderReply, Refusal> {
     let _turn = write(turn, agent, &plan.file, plan.orders.clone()).await?;
-    Ok(agent.ask(move |agent| agent.commit(plan)).await?)
+    Ok(agent.order(move |agent| agent.commit(plan)).await?)
 }
 
 /// Puts the order book on the disk, and gives the turn back.
@@ -145,7 +145,7 @@ fn save(file: &Path, orders: Orders) -> Saving {
 /// on the disk again nobody else has a turn: two writes must not overtake each other.
 async fn take_back(_turn: Turn, agent: Handle, file: PathBuf, saving: Saving) {
     let _ = saving.await;
-    let Ok(orders) = agent.ask(|agent| agent.orders.clone()).await else { return };
+    let Ok(orders) = agent.order(|agent| agent.orders.clone()).await else { return };
     match save(&file, orders).await {
         Ok(Ok(())) => tracing::info!("the disk of the state directory answers again"),
         Ok(Err(error)) => {
@@ -358,11 +358,11 @@ impl Agent {
 
     /// Orders went with their services: they leave the disk too. Else a restart would obey them, should the names come back.
     pub(super) fn tidy_orders(&self) {
-        let (agent, desk, file) = (self.handle(), self.desk.clone(), self.orders_file.clone());
+        let (agent, desk, file) = (self.handle.clone(), self.desk.clone(), self.orders_file.clone());
         tokio::spawn(async move {
             let tidy = async || {
                 let turn = desk.turn().await?;
-                let orders = agent.ask(|agent| agent.orders.clone()).await?;
+                let orders = agent.order(|agent| agent.orders.clone()).await?;
                 write(turn, &agent, &file, orders).await.map(drop)
             };
             while let Err(error) = tidy().await {
@@ -408,7 +408,7 @@ impl Agent {
             return;
         }
         self.forgetting = true;
-        let (agent, desk) = (self.handle(), self.desk.clone());
+        let (agent, desk) = (self.handle.clone(), self.desk.clone());
         tokio::spawn(async move {
             let request = AnnounceRequest { services: over };
             let ended = desk.announce(&agent, request, Actor("the time it was ordered for".to_owned())).await;
@@ -416,7 +416,7 @@ impl Agent {
                 tracing::warn!(%error, "a maintenance is over, and its order cannot be removed; trying again in 10 s");
                 tokio::time::sleep(AGAIN).await;
             }
-            let _ = agent.ask(|agent| agent.forgetting = false).await;
+            let _ = agent.order(|agent| agent.forgetting = false).await;
         });
     }
 }

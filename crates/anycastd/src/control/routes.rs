@@ -12,15 +12,19 @@ use hyper::{
     header::{CONTENT_TYPE, HeaderValue},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::sync::broadcast;
+use tokio::sync::{Semaphore, broadcast};
 
 use super::{Caller, Desk};
-use crate::agent::Refusal;
+use crate::agent::{Agent, Handle, NoAnswer, Refusal};
 
 /// The largest body of a request.
 const BODY: usize = 64 * 1024;
 /// How long a client may take to send it.
 const BODY_WITHIN: Duration = Duration::from_secs(5);
+/// The whole node is written out for one at a time, of those who may change things and of the others: those who ask all the
+/// time must not take the time of the sessions.
+static OPERATORS: Semaphore = Semaphore::const_new(1);
+static OTHERS: Semaphore = Semaphore::const_new(1);
 /// The longest a client may wait for a drain.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
@@ -60,8 +64,8 @@ impl From<Refusal> for Fault {
     }
 }
 
-impl From<crate::agent::NoAnswer> for Fault {
-    fn from(none: crate::agent::NoAnswer) -> Self {
+impl From<NoAnswer> for Fault {
+    fn from(none: NoAnswer) -> Self {
         Refusal::from(none).into()
     }
 }
@@ -87,19 +91,19 @@ async fn route(request: Request<Incoming>, desk: &Desk, caller: &Caller) -> Resu
     let agent = &desk.agent;
     let path = request.uri().path().to_owned();
     match (request.method(), path.as_str()) {
-        (&Method::GET, "/v1/status") => good(&agent.ask(|agent| agent.status()).await?),
+        (&Method::GET, "/v1/status") => told(agent, caller, |agent| Ok(agent.status())).await,
         (&Method::GET, "/v1/explain") => {
             let target =
                 wanted("target").ok_or_else(|| Fault::new(StatusCode::BAD_REQUEST, "explain needs a target"))?;
-            good(&agent.ask(move |agent| agent.explain(&target)).await??)
+            told(agent, caller, move |agent| agent.explain(&target)).await
         }
         (&Method::GET, "/v1/neighbors") => {
             let name = wanted("name");
-            good(&agent.ask(move |agent| agent.neighbors(name.as_deref())).await??)
+            told(agent, caller, move |agent| agent.neighbors(name.as_deref())).await
         }
         (&Method::GET, "/v1/routes") => {
             let name = wanted("neighbor");
-            good(&agent.ask(move |agent| agent.routes(name.as_deref())).await??)
+            told(agent, caller, move |agent| agent.routes(name.as_deref())).await
         }
         (&Method::GET, "/v1/events") => {
             events(desk, wanted("since"), wanted("follow").as_deref() == Some("true")).await
@@ -117,6 +121,19 @@ async fn route(request: Request<Incoming>, desk: &Desk, caller: &Caller) -> Resu
         (&Method::POST, "/v1/wait") => wait(desk, body(request).await?).await,
         _ => Err(Fault::new(StatusCode::NOT_FOUND, format!("there is no {} {path}", request.method()))),
     }
+}
+
+/// What the loop says, written out where it takes nobody's time.
+async fn told<T: Serialize + Send + 'static>(
+    agent: &Handle,
+    caller: &Caller,
+    question: impl FnOnce(&mut Agent) -> Result<T, Refusal> + Send + 'static,
+) -> Result<Answer, Fault> {
+    let readers = if caller.may_change { &OPERATORS } else { &OTHERS };
+    let busy = |_| Fault::from(NoAnswer);
+    let _turn = readers.acquire().await.map_err(busy)?;
+    let told = agent.ask(question).await??;
+    tokio::task::spawn_blocking(move || good(&told)).await.unwrap_or_else(|_| Err(NoAnswer.into()))
 }
 
 fn permitted(caller: &Caller) -> Result<(), Fault> {
