@@ -1,19 +1,20 @@
 //! Where the log goes.
 //!
-//! Lines go to standard error by a [`queue`], so that nothing waits for whoever reads them.
+//! All of it goes by a [`queue`], so that nothing waits for whoever reads it.
 //! What libraries say through `log` comes along (tracing-subscriber bridges it), from WARN on.
 
+mod journal;
 mod queue;
 
 use std::{io, time::Duration};
 
 use tracing::Subscriber;
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry, filter::Directive, layer::SubscriberExt as _, registry::LookupSpan,
-    util::SubscriberInitExt as _,
+    EnvFilter, Layer, Registry, filter::Directive, fmt::format::JsonFields, layer::SubscriberExt as _,
+    registry::LookupSpan, util::SubscriberInitExt as _,
 };
 
-use self::queue::Queue;
+use self::{journal::Journal, queue::Queue};
 use crate::config::{Log, LogFormat};
 
 /// Our own crates follow the configured level, others speak up only from WARN on.
@@ -24,14 +25,12 @@ const LAST_LINES: Duration = Duration::from_millis(200);
 
 /// The log of this process.
 #[derive(Debug, Clone)]
-pub(crate) struct Logging(Option<Queue>);
+pub(crate) struct Logging(Queue);
 
 impl Logging {
     /// Waits a moment for what was logged to be written.
     pub(crate) fn finish(&self) {
-        if let Some(queue) = &self.0 {
-            queue.flush_within(LAST_LINES);
-        }
+        self.0.flush_within(LAST_LINES);
     }
 }
 
@@ -54,21 +53,28 @@ fn filter(level: tracing::Level) -> EnvFilter {
 
 type AnyLayer<S> = Box<dyn Layer<S> + Send + Sync>;
 
-fn layer<S>(format: LogFormat) -> io::Result<(AnyLayer<S>, Option<Queue>)>
+fn layer<S>(format: LogFormat) -> io::Result<(AnyLayer<S>, Queue)>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
-    if format == LogFormat::Journal
-        && let Ok(journal) = tracing_journald::layer()
-    {
-        return Ok((journal.with_syslog_identifier("anycastd".to_owned()).boxed(), None));
-    }
-    let queue = Queue::start(io::stderr())?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(queue.clone());
-    let layer = match format {
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
-        LogFormat::Text => lines.with_target(false).with_ansi(io::IsTerminal::is_terminal(&io::stderr())).boxed(),
-        LogFormat::Journal => lines.with_target(false).with_ansi(false).boxed(),
+    let lines = tracing_subscriber::fmt::layer();
+    let line = |text: &str| format!("{text}\n");
+    let (layer, queue) = match (format, Journal::open()) {
+        (LogFormat::Journal, Ok(journal)) => {
+            let queue = Queue::start(journal, journal::lost)?;
+            let fields = lines.fmt_fields(JsonFields::new()).event_format(journal::Format);
+            (fields.with_writer(queue.clone()).boxed(), queue)
+        }
+        (LogFormat::Json, _) => {
+            let lost = |text: &str| format!("{}\n", serde_json::json!({ "level": "WARN", "message": text }));
+            let queue = Queue::start(io::stderr(), lost)?;
+            (lines.json().flatten_event(true).with_writer(queue.clone()).boxed(), queue)
+        }
+        (LogFormat::Text | LogFormat::Journal, _) => {
+            let queue = Queue::start(io::stderr(), line)?;
+            let colour = format == LogFormat::Text && io::IsTerminal::is_terminal(&io::stderr());
+            (lines.with_target(false).with_ansi(colour).with_writer(queue.clone()).boxed(), queue)
+        }
     };
-    Ok((layer, Some(queue)))
+    Ok((layer, queue))
 }

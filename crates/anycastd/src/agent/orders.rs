@@ -149,7 +149,7 @@ async fn take_back(_turn: Turn, agent: Handle, file: PathBuf, saving: Saving) {
     match save(&file, orders).await {
         Ok(Ok(())) => tracing::info!("the disk of the state directory answers again"),
         Ok(Err(error)) => {
-            tracing::error!(%error, "an order that was refused may stand on the disk; the next one mends it")
+            tracing::error!(%error, "an order that was refused may stand on the disk; the next one mends it");
         }
         Err(_) => {}
     }

@@ -34,12 +34,13 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Starts the thread that writes to `out`. It ends with the last clone of the queue.
-    pub(super) fn start(out: impl Write + Send + 'static) -> io::Result<Self> {
+    /// Starts the thread that writes to `out`, each line by one call; `lost` makes a line of the text that says how many were
+    /// dropped. It ends with the last clone of the queue.
+    pub(super) fn start(out: impl Write + Send + 'static, lost: fn(&str) -> String) -> io::Result<Self> {
         let (entries, waiting) = sync_channel(LINES);
         let queue = Self { entries, dropped: Arc::default() };
         let dropped = queue.dropped.clone();
-        std::thread::Builder::new().name("log".to_owned()).spawn(move || write(&waiting, &dropped, out))?;
+        std::thread::Builder::new().name("log".to_owned()).spawn(move || write(&waiting, &dropped, out, lost))?;
         Ok(queue)
     }
 
@@ -80,7 +81,7 @@ impl Write for Queue {
 }
 
 /// A log that cannot be written is no reason to do anything but go on.
-fn write(waiting: &Receiver<Entry>, dropped: &AtomicU64, mut out: impl Write) {
+fn write(waiting: &Receiver<Entry>, dropped: &AtomicU64, mut out: impl Write, lost: fn(&str) -> String) {
     while let Ok(entry) = waiting.recv() {
         match entry {
             Entry::Line(line) => drop(out.write_all(&line)),
@@ -89,9 +90,10 @@ fn write(waiting: &Receiver<Entry>, dropped: &AtomicU64, mut out: impl Write) {
                 let _ = done.try_send(());
             }
         }
-        let lost = dropped.swap(0, Ordering::Relaxed);
-        if lost > 0 {
-            let _ = writeln!(out, "{lost} lines of the log were dropped: they were not read as fast as they came");
+        let count = dropped.swap(0, Ordering::Relaxed);
+        if count > 0 {
+            let text = format!("{count} lines of the log were dropped: they were not read as fast as they came");
+            let _ = out.write_all(lost(&text).as_bytes());
         }
     }
 }
@@ -120,7 +122,7 @@ mod tests {
     #[test]
     fn nobody_waits_for_a_reader_and_what_is_lost_is_told() {
         let ((allow, allowed), (told, seen)) = (channel(), channel());
-        let mut queue = Queue::start(Slow(allowed, told)).unwrap();
+        let mut queue = Queue::start(Slow(allowed, told), |text| format!("{text}\n")).unwrap();
         // One line is with the writer at most, the rest fills the queue.
         let lines = LINES + 1 + 7;
         for number in 0..lines {
