@@ -23,6 +23,9 @@ const CONNECTIONS: usize = 32;
 const LIFE: Duration = Duration::from_secs(60);
 const HEAD: Duration = Duration::from_secs(5);
 
+/// The whole node is drawn for one at a time: those who scrape all the time must not take the time of the sessions.
+static DRAWING: Semaphore = Semaphore::const_new(1);
+
 type Answer = Response<Full<Bytes>>;
 
 /// How soon an address that cannot be had is tried again.
@@ -41,14 +44,14 @@ pub(crate) async fn run(address: SocketAddr, agent: Handle, instruments: metrics
                     tracing::warn!("{problem}");
                 }
                 failed = true;
-                let _ = agent.ask(|agent| agent.problem("http", Some(problem))).await;
+                let _ = agent.order(|agent| agent.problem("http", Some(problem))).await;
                 tokio::time::sleep(RETRY).await;
             }
         }
     };
     if failed {
         tracing::info!(%address, "http listener");
-        let _ = agent.ask(|agent| agent.problem("http", None)).await;
+        let _ = agent.order(|agent| agent.problem("http", None)).await;
     }
     serve(listener, agent, instruments).await;
 }
@@ -91,19 +94,34 @@ async fn answer(method: &Method, path: &str, agent: &Handle, instruments: &metri
     if !matches!(path, "/metrics" | "/healthz" | "/readyz") {
         return text(StatusCode::NOT_FOUND, "there is /metrics, /healthz and /readyz\n".to_owned());
     }
-    let Ok((status, dropped)) = agent.ask(|agent| (agent.status(), agent.dropped_happenings())).await else {
-        return text(StatusCode::SERVICE_UNAVAILABLE, "the decision loop does not answer\n".to_owned());
-    };
     match path {
-        "/healthz" => text(StatusCode::OK, "ok\n".to_owned()),
-        "/readyz" => ready(&status),
-        _ => {
-            let mut answer = text(StatusCode::OK, instruments.render(&status, dropped));
-            let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-            answer.headers_mut().insert(CONTENT_TYPE, kind);
-            answer
-        }
+        // That the loop answers is all there is to it.
+        "/healthz" => match agent.ask(|_| ()).await {
+            Ok(()) => text(StatusCode::OK, "ok\n".to_owned()),
+            Err(_) => no_answer(),
+        },
+        path => drawn(path == "/metrics", agent, instruments).await,
     }
+}
+
+async fn drawn(metrics: bool, agent: &Handle, instruments: &metrics::Instruments) -> Answer {
+    let Ok(_turn) = DRAWING.acquire().await else { return no_answer() };
+    let Ok((status, dropped)) = agent.ask(|agent| (agent.status(), agent.dropped_happenings())).await else {
+        return no_answer();
+    };
+    if !metrics {
+        return ready(&status);
+    }
+    let instruments = instruments.clone();
+    let drawn = tokio::task::spawn_blocking(move || instruments.render(&status, dropped)).await;
+    let mut answer = text(StatusCode::OK, drawn.unwrap_or_default());
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    answer.headers_mut().insert(CONTENT_TYPE, kind);
+    answer
+}
+
+fn no_answer() -> Answer {
+    text(StatusCode::SERVICE_UNAVAILABLE, "the decision loop does not answer\n".to_owned())
 }
 
 /// Ready: every service is decided, every address bound, a neighbor listens, and the agent is not ending.

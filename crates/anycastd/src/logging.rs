@@ -1,29 +1,47 @@
 //! Where the log goes.
 //!
+//! All of it goes by a [`queue`], so that nothing waits for whoever reads it.
 //! What libraries say through `log` comes along (tracing-subscriber bridges it), from WARN on.
 
-use std::io;
+mod journal;
+mod queue;
+
+use std::{io, time::Duration};
 
 use tracing::Subscriber;
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry,
-    filter::Directive,
-    layer::SubscriberExt as _,
-    registry::LookupSpan,
-    util::{SubscriberInitExt as _, TryInitError},
+    EnvFilter, Layer, Registry, filter::Directive, fmt::format::JsonFields, layer::SubscriberExt as _,
+    registry::LookupSpan, util::SubscriberInitExt as _,
 };
 
+use self::{journal::Journal, queue::Queue};
 use crate::config::{Log, LogFormat};
 
 /// Our own crates follow the configured level, others speak up only from WARN on.
 const OURS: [&str; 3] = ["anycastd", "anycast_core", "anycast_bgp"];
 
+/// How long the end of the process waits for the last lines to be taken.
+const LAST_LINES: Duration = Duration::from_millis(200);
+
+/// The log of this process.
+#[derive(Debug, Clone)]
+pub(crate) struct Logging(Queue);
+
+impl Logging {
+    /// Waits a moment for what was logged to be written.
+    pub(crate) fn finish(&self) {
+        self.0.flush_within(LAST_LINES);
+    }
+}
+
 /// Begins to log. Without a journal, `journal` is text on standard error: nothing is lost.
 ///
 /// # Errors
-/// When the process logs already.
-pub(crate) fn begin(log: &Log) -> Result<(), TryInitError> {
-    Registry::default().with(filter(log.level)).with(layer(log.format)).try_init()
+/// When the process logs already, or has no thread for it.
+pub(crate) fn begin(log: &Log) -> anyhow::Result<Logging> {
+    let (layer, queue) = layer(log.format)?;
+    Registry::default().with(filter(log.level)).with(layer).try_init()?;
+    Ok(Logging(queue))
 }
 
 fn filter(level: tracing::Level) -> EnvFilter {
@@ -33,17 +51,30 @@ fn filter(level: tracing::Level) -> EnvFilter {
     directives.chain(quiet).fold(EnvFilter::new("warn"), EnvFilter::add_directive)
 }
 
-fn layer<S>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>
+type AnyLayer<S> = Box<dyn Layer<S> + Send + Sync>;
+
+fn layer<S>(format: LogFormat) -> io::Result<(AnyLayer<S>, Queue)>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
-    let text = || tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(false);
-    match format {
-        LogFormat::Json => tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(io::stderr).boxed(),
-        LogFormat::Text => text().with_ansi(io::IsTerminal::is_terminal(&io::stderr())).boxed(),
-        LogFormat::Journal => match tracing_journald::layer() {
-            Ok(journal) => journal.with_syslog_identifier("anycastd".to_owned()).boxed(),
-            Err(_) => text().with_ansi(false).boxed(),
-        },
-    }
+    let lines = tracing_subscriber::fmt::layer();
+    let line = |text: &str| format!("{text}\n");
+    let (layer, queue) = match (format, Journal::open()) {
+        (LogFormat::Journal, Ok(journal)) => {
+            let queue = Queue::start(journal, journal::lost)?;
+            let fields = lines.fmt_fields(JsonFields::new()).event_format(journal::Format);
+            (fields.with_writer(queue.clone()).boxed(), queue)
+        }
+        (LogFormat::Json, _) => {
+            let lost = |text: &str| format!("{}\n", serde_json::json!({ "level": "WARN", "message": text }));
+            let queue = Queue::start(io::stderr(), lost)?;
+            (lines.json().flatten_event(true).with_writer(queue.clone()).boxed(), queue)
+        }
+        (LogFormat::Text | LogFormat::Journal, _) => {
+            let queue = Queue::start(io::stderr(), line)?;
+            let colour = format == LogFormat::Text && io::IsTerminal::is_terminal(&io::stderr());
+            (lines.with_target(false).with_ansi(colour).with_writer(queue.clone()).boxed(), queue)
+        }
+    };
+    Ok((layer, queue))
 }

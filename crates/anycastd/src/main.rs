@@ -12,6 +12,7 @@
 //! | [`signals`], [`manager`] | nothing | at any await |
 
 mod agent;
+mod alone;
 mod checker;
 mod cli;
 mod config;
@@ -27,7 +28,13 @@ mod signal;
 mod signals;
 mod state;
 
-use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    io::{IsTerminal as _, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use tokio::{sync::watch, task::JoinSet};
@@ -46,6 +53,8 @@ use crate::{
 const THREADS: usize = 4;
 /// Reports the decision loop may be behind with.
 const HAPPENINGS: usize = 4096;
+/// How long a process with a fault may take to say so.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     match begin() {
@@ -59,40 +68,64 @@ fn begin() -> Result<Exit, Exit> {
     let file = arguments.config;
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let loaded = config::load(&file).map_err(|error| {
-        eprintln!("{}", error.render(colour));
+        say(&format!("{}\n", error.render(colour)));
         Exit::Config
     })?;
-    eprint!("{}", loaded.warnings.render(colour));
+    say(&loaded.warnings.render(colour));
     if arguments.check {
         println!("{}: good", file.display());
         return Ok(Exit::Done);
     }
     let started = start(loaded.settings, file);
     started.map(|()| Exit::Done).map_err(|error| {
-        tracing::error!("{error:#}");
-        eprintln!("anycastd: {error:#}");
+        let error = in_full(&error);
+        tracing::error!("{error}");
+        say(&format!("anycastd: {error}\n"));
         Exit::Failed
     })
 }
 
+/// The error with its causes, but for those that it names itself.
+fn in_full(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .skip(1)
+        .map(ToString::to_string)
+        .fold(error.to_string(), |text, cause| if text.contains(&cause) { text } else { format!("{text}: {cause}") })
+}
+
+/// To whoever started us. That nobody listens, or that the disk behind it is full, is no reason to end.
+fn say(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
 fn start(settings: Settings, file: PathBuf) -> anyhow::Result<()> {
-    logging::begin(&settings.log).context("cannot begin to log")?;
-    end_on_panic();
+    let logging = logging::begin(&settings.log).context("cannot begin to log")?;
+    end_on_panic(logging.clone());
     let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS)).max(2);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
     let runtime = runtime.context("cannot start the runtime")?;
     let ended = runtime.block_on(run(settings, file));
     // A disk that hangs under a blocked write must not keep a process that has withdrawn everything.
     runtime.shutdown_background();
+    logging.finish();
     ended
 }
 
 /// A task that dies would leave its part of the node unattended, and nobody would notice. So the process ends: the
 /// neighbors see the connections close and the service manager starts it anew.
-fn end_on_panic() {
-    std::panic::set_hook(Box::new(|panic| {
+fn end_on_panic(logging: logging::Logging) {
+    std::panic::set_hook(Box::new(move |panic| {
+        // Whatever becomes of the last words: nobody may read them.
+        let limit = std::thread::Builder::new().spawn(|| {
+            std::thread::sleep(LAST_WORDS);
+            std::process::exit(Exit::Software as i32);
+        });
         tracing::error!("a fault of the agent itself: {panic}");
-        eprintln!("anycastd: a fault of the agent itself: {panic}");
+        logging.finish();
+        if limit.is_ok() {
+            say(&format!("anycastd: a fault of the agent itself: {panic}\n"));
+        }
         std::process::exit(Exit::Software as i32);
     }));
 }
@@ -100,6 +133,7 @@ fn end_on_panic() {
 async fn run(settings: Settings, file: PathBuf) -> anyhow::Result<()> {
     let signals = signals::Signals::new().context("cannot listen to signals")?;
     let state = StateDirectory::open(&settings.state_directory)?;
+    let _alone = alone::claim()?;
     let orders = state.load()?;
     let socket = ControlSocket::bind(&settings.control.socket, settings.control.group.as_deref()).await?;
     let operators = Arc::new(control::operators(&settings.control.operators));

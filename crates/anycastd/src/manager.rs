@@ -22,7 +22,7 @@ pub(crate) async fn report(agent: Handle, mut kernel: watch::Receiver<std::sync:
     let mut tick = tokio::time::interval(every);
     loop {
         tick.tick().await;
-        let Ok(status) = agent.ask(|agent| agent.status()).await else { continue };
+        let Ok(status) = agent.order(|agent| agent.status()).await else { continue };
         let up = status.neighbors.iter().filter(|neighbor| neighbor.state == "Established").count();
         let announced =
             status.services.iter().flat_map(|service| &service.prefixes).filter(|prefix| prefix.announced).count();

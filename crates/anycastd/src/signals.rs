@@ -1,10 +1,13 @@
 //! What the signals order: the end, or a reload.
 
-use std::{io, path::PathBuf};
+use std::{future::Future, io, path::PathBuf, pin::Pin, time::Duration};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{agent::Handle, config, manager};
+
+/// After this long a reload that is still reading its file is a problem to be shown.
+const SLOW: Duration = Duration::from_secs(5);
 
 /// The signals we obey; from [`Signals::new`] on none of them ends the process by itself.
 #[derive(Debug)]
@@ -25,14 +28,24 @@ impl Signals {
         })
     }
 
-    /// Obeys them until it is dropped.
+    /// Obeys them until it is dropped. The end does not wait for a reload whose file hangs; another reload does.
     pub(crate) async fn obey(mut self, file: PathBuf, agent: Handle) {
+        let mut reloading: Option<Pin<Box<dyn Future<Output = ()> + Send>>> = None;
         loop {
+            let idle = reloading.is_none();
+            let reloaded = async {
+                match &mut reloading {
+                    Some(reloading) => reloading.await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 Some(()) = self.terminate.recv() => stop(&agent, "SIGTERM").await,
                 Some(()) = self.interrupt.recv() => stop(&agent, "SIGINT").await,
-                Some(()) = self.hangup.recv() => reload(&agent, file.clone()).await,
-                else => return,
+                Some(()) = self.hangup.recv(), if idle => {
+                    reloading = Some(Box::pin(reload(agent.clone(), file.clone())));
+                }
+                () = reloaded => reloading = None,
             }
         }
     }
@@ -40,7 +53,7 @@ impl Signals {
 
 async fn stop(agent: &Handle, why: &'static str) {
     manager::stopping();
-    if agent.ask(move |agent| agent.stop(why)).await.is_err() {
+    if agent.order(move |agent| agent.stop(why)).await.is_err() {
         // A loop that does not answer cannot withdraw. The end of the process closes the sessions, and that does.
         tracing::error!("{why}: the decision loop does not answer; ending without it");
         std::process::exit(crate::cli::Exit::Failed as i32);
@@ -48,22 +61,31 @@ async fn stop(agent: &Handle, why: &'static str) {
 }
 
 /// Reads the file and applies the difference; a file that cannot be used changes nothing.
-async fn reload(agent: &Handle, file: PathBuf) {
-    let read = tokio::task::spawn_blocking(move || config::load(&file)).await;
+async fn reload(agent: Handle, file: PathBuf) {
+    let slow = format!("{} has not been read for {} s; the old configuration stands", file.display(), SLOW.as_secs());
+    let mut reading = tokio::task::spawn_blocking(move || config::load(&file));
+    let read = match tokio::time::timeout(SLOW, &mut reading).await {
+        Ok(read) => read,
+        Err(_) => {
+            tracing::warn!("{slow}");
+            let _ = agent.order(|agent| agent.problem("reload", Some(slow))).await;
+            reading.await
+        }
+    };
     let applied = match read {
         Ok(Ok(loaded)) => {
             loaded.warnings.lines().for_each(|warning| tracing::warn!("{warning}"));
-            agent.ask(|agent| agent.reload(loaded.settings)).await
+            agent.order(|agent| agent.reload(loaded.settings)).await
         }
         Ok(Err(error)) => {
             error.lines().for_each(|mistake| tracing::error!("{mistake}"));
             tracing::error!("reload refused, the old configuration stands");
             let why = error.summary();
-            agent.ask(|agent| agent.reload_failed(why)).await.map(|()| Vec::new())
+            agent.order(|agent| agent.reload_failed(why)).await.map(|()| Vec::new())
         }
         Err(error) => {
             let why = error.to_string();
-            agent.ask(|agent| agent.reload_failed(why)).await.map(|()| Vec::new())
+            agent.order(|agent| agent.reload_failed(why)).await.map(|()| Vec::new())
         }
     };
     match applied {

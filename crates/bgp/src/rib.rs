@@ -76,6 +76,8 @@ pub(crate) struct Rib {
     withdraws: BTreeSet<Prefix>,
     announces: BTreeMap<(Family, Arc<Attributes>), Batch>,
     end_of_rib: BTreeSet<Family>,
+    /// Asked for again, and nothing of it handed out since.
+    refreshed: BTreeSet<Family>,
     unwritten: VecDeque<InFlight>,
     unacked: VecDeque<InFlight>,
     changed: bool,
@@ -142,6 +144,10 @@ impl Rib {
 
     /// RFC 2918 §4: everything of the family once more. Nothing is withdrawn, and what the neighbor holds it goes on holding.
     pub(crate) fn refresh(&mut self, family: Family) {
+        // Who asks a thousand times at once gets one answer: each walk over a large table costs time that others wait for.
+        if !self.refreshed.insert(family) {
+            return;
+        }
         let held = |(prefix, sent): (&Prefix, &Sent)| {
             (prefix.family() == family).then(|| Some((*prefix, sent.said.attributes.clone()?))).flatten()
         };
@@ -279,6 +285,9 @@ impl Rib {
         now: Instant,
     ) {
         let end = after.saturating_add(message.len() as u64);
+        if let Some(first) = prefixes.first() {
+            self.refreshed.remove(&first.family());
+        }
         for prefix in &prefixes {
             if let Some(sent) = self.sent.get_mut(prefix)
                 && sent.again

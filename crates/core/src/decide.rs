@@ -7,6 +7,7 @@ use std::{
 };
 
 use anycast_bgp::{Attributes, Community, Prefix, Routes};
+use ipnet::IpNet;
 
 use crate::{
     check::Health,
@@ -261,9 +262,29 @@ fn addresses(config: &Config, view: &View) -> BTreeSet<IpAddr> {
         .iter()
         .filter(|(name, service)| !is_over(view, name) || (service.unbind == Unbind::Never && !view.stopping));
     let mut addresses: BTreeSet<IpAddr> = wanted.flat_map(|(_, service)| service.addresses.iter().copied()).collect();
-    let held: BTreeSet<Prefix> = view.held.values().flatten().copied().collect();
-    addresses.extend(view.bound.iter().filter(|address| held.iter().any(|prefix| prefix.contains(**address))));
+    let held = Cover::of(view.held.values().flatten().copied());
+    addresses.extend(view.bound.iter().filter(|address| held.contains(**address)));
     addresses
+}
+
+/// What some prefixes cover. Asked for each of thousands of addresses, so it does not look at each of thousands of prefixes.
+struct Cover {
+    prefixes: BTreeSet<Prefix>,
+    lengths: BTreeSet<u8>,
+}
+
+impl Cover {
+    fn of(prefixes: impl Iterator<Item = Prefix>) -> Self {
+        let prefixes: BTreeSet<Prefix> = prefixes.collect();
+        let lengths = prefixes.iter().map(|prefix| prefix.net().prefix_len()).collect();
+        Self { prefixes, lengths }
+    }
+
+    fn contains(&self, address: IpAddr) -> bool {
+        // A length that is of IPv6 only makes no network of an IPv4 address.
+        let networks = self.lengths.iter().filter_map(|length| IpNet::new(address, *length).ok());
+        networks.filter_map(|net| Prefix::new(net.trunc()).ok()).any(|prefix| self.prefixes.contains(&prefix))
+    }
 }
 
 /// Whether the drain of a service has come to its end: nobody sends to it any more.

@@ -1,8 +1,8 @@
 //! The decision loop: one task that owns everything that is known of the node.
 //!
 //! It is woken when anything changed ([`Wake`]), reads what the tasks show in their `watch`es, asks
-//! [`anycast_core::decide`] what should be true, and hands the whole sets on. Questions and orders come as closures over a
-//! bounded queue ([`Handle`]) and run between two decisions; nothing in this task waits for a disk or a peer.
+//! [`anycast_core::decide`] what should be true, and hands the whole sets on. Questions and orders come as closures over
+//! bounded queues ([`Handle`]) and run between two decisions; nothing in this task waits for a disk or a peer.
 
 mod clock;
 mod explain;
@@ -49,11 +49,14 @@ const TURNS: usize = 16;
 /// How soon the loop looks again where nothing will wake it.
 const SOON: Duration = Duration::from_millis(10);
 
-type Question = Box<dyn FnOnce(&mut Agent) + Send>;
+type Request = Box<dyn FnOnce(&mut Agent) + Send>;
 
-/// How other tasks ask the loop.
+/// How other tasks come to the loop. Questions are many, and anybody's; orders are few, and overtake them.
 #[derive(Clone)]
-pub(crate) struct Handle(mpsc::Sender<Question>);
+pub(crate) struct Handle {
+    orders: mpsc::Sender<Request>,
+    questions: mpsc::Sender<Request>,
+}
 
 /// The loop did not answer in time, or has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -61,21 +64,44 @@ pub(crate) struct Handle(mpsc::Sender<Question>);
 pub(crate) struct NoAnswer;
 
 impl Handle {
-    /// Runs `question` in the loop, between two decisions.
+    /// Runs `question` in the loop, when its turn has come. It changes nothing that a decision depends on. Not run at all if
+    /// nobody waits for the answer any more.
     pub(crate) async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&mut Agent) -> T + Send + 'static,
     ) -> Result<T, NoAnswer> {
         let (reply, answer) = oneshot::channel();
-        let question: Question = Box::new(move |agent| {
-            let _ = reply.send(question(agent));
+        let question: Request = Box::new(move |agent| {
+            if !reply.is_closed() {
+                let _ = reply.send(question(agent));
+            }
         });
-        let asked = async {
-            self.0.send(question).await.map_err(|_| NoAnswer)?;
-            answer.await.map_err(|_| NoAnswer)
-        };
-        tokio::time::timeout(ANSWER_WITHIN, asked).await.unwrap_or(Err(NoAnswer))
+        answered(&self.questions, question, answer).await
     }
+
+    /// Runs `order` in the loop before every question that waits, and between two decisions.
+    pub(crate) async fn order<T: Send + 'static>(
+        &self,
+        order: impl FnOnce(&mut Agent) -> T + Send + 'static,
+    ) -> Result<T, NoAnswer> {
+        let (reply, answer) = oneshot::channel();
+        let order: Request = Box::new(move |agent| {
+            let _ = reply.send(order(agent));
+        });
+        answered(&self.orders, order, answer).await
+    }
+}
+
+async fn answered<T>(
+    queue: &mpsc::Sender<Request>,
+    request: Request,
+    answer: oneshot::Receiver<T>,
+) -> Result<T, NoAnswer> {
+    let asked = async {
+        queue.send(request).await.map_err(|_| NoAnswer)?;
+        answer.await.map_err(|_| NoAnswer)
+    };
+    tokio::time::timeout(ANSWER_WITHIN, asked).await.unwrap_or(Err(NoAnswer))
 }
 
 /// What the loop is given at the start.
@@ -121,19 +147,23 @@ pub(crate) struct Agent {
     sink: Sink,
     instruments: Instruments,
     desk: OrderDesk,
-    questions: mpsc::Sender<Question>,
+    /// The handle by which tasks that the loop starts come back to it.
+    handle: Handle,
 }
 
 /// The ends of the queues, kept apart from the state so that the loop can wait on them while it owns the state.
 struct Queues {
-    questions: mpsc::Receiver<Question>,
+    orders: mpsc::Receiver<Request>,
+    questions: mpsc::Receiver<Request>,
     happenings: mpsc::Receiver<Happening>,
 }
 
 /// Builds the loop and the handle to ask it.
 pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
+    let (orders, ordered) = mpsc::channel(64);
     let (questions, asked) = mpsc::channel(256);
-    let queues = Queues { questions: asked, happenings: parts.happenings };
+    let handle = Handle { orders, questions };
+    let queues = Queues { orders: ordered, questions: asked, happenings: parts.happenings };
     let mut agent = Agent {
         settings: parts.settings,
         peers: BTreeMap::new(),
@@ -158,22 +188,20 @@ pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
         sink: parts.sink,
         instruments: parts.instruments,
         desk: parts.desk,
-        questions: questions.clone(),
+        handle: handle.clone(),
     };
     agent.begin();
-    (agent.run(queues), Handle(questions))
+    (agent.run(queues), handle)
 }
 
 impl Agent {
-    /// The handle by which tasks that the loop starts come back to it.
-    fn handle(&self) -> Handle {
-        Handle(self.questions.clone())
-    }
-
     async fn run(mut self, mut queues: Queues) {
         let wake = self.wake.clone();
+        let mut moved = true;
         loop {
-            self.turn();
+            if moved {
+                self.turn();
+            }
             if self.is_over() {
                 return;
             }
@@ -184,16 +212,31 @@ impl Agent {
                     None => std::future::pending().await,
                 }
             };
-            tokio::select! {
-                () = wake.woken() => {}
-                Ok(()) = self.kernel.changed() => {}
-                Some(happening) = queues.happenings.recv() => self.ring.push(happening),
-                Some(question) = queues.questions.recv() => question(&mut self),
-                () = timeout => {}
-            }
+            // A question changes nothing: those who ask all the time must not have us decide all the time.
+            moved = tokio::select! {
+                () = wake.woken() => true,
+                Ok(()) = self.kernel.changed() => true,
+                () = timeout => true,
+                Some(order) = queues.orders.recv() => {
+                    order(&mut self);
+                    true
+                }
+                Some(happening) = queues.happenings.recv() => {
+                    self.ring.push(happening);
+                    false
+                }
+                Some(question) = queues.questions.recv() => {
+                    question(&mut self);
+                    false
+                }
+            };
             // Whatever came at the same moment is part of the same decision.
             while let Ok(happening) = queues.happenings.try_recv() {
                 self.ring.push(happening);
+            }
+            while let Ok(order) = queues.orders.try_recv() {
+                order(&mut self);
+                moved = true;
             }
         }
     }
@@ -387,3 +430,6 @@ fn may_run(probe: &ProbeConfig, ours: &BTreeSet<IpAddr>, bound: &BTreeSet<IpAddr
     }
     targets.iter().filter(|target| ours.contains(target)).all(|target| bound.contains(target))
 }
+
+#[cfg(test)]
+mod tests;

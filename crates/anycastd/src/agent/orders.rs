@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -18,7 +18,7 @@ use anycast_core::{
     Drain, ServiceName, decide,
     drain::{Mode, Phase},
 };
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 
 use super::{Agent, Handle, NoAnswer, clock::wall, report};
 use crate::{
@@ -26,8 +26,10 @@ use crate::{
     state::{self, Order, Orders, StateError},
 };
 
-/// How long the disk may take over the few bytes of an order.
-const DISK: Duration = Duration::from_secs(5);
+/// How long the disk may take over the few bytes of an order: not as long as whoever ordered waits for the answer.
+const DISK: Duration = Duration::from_secs(3);
+/// How soon something that no one waits for is tried again.
+const AGAIN: Duration = Duration::from_secs(10);
 /// An order that ends by itself ends within a year: anything longer is a slip of the pen.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 /// The longest reason that is kept, in bytes.
@@ -88,9 +90,9 @@ impl OrderDesk {
         request: WithdrawRequest,
         by: Actor,
     ) -> Result<OrderReply, Refusal> {
-        let _one_at_a_time = self.0.lock().await;
-        let plan = agent.ask(move |agent| agent.plan_withdraw(&request, &by)).await??;
-        self.carry_out(agent, plan).await
+        let turn = self.turn().await?;
+        let plan = agent.order(move |agent| agent.plan_withdraw(&request, &by)).await??;
+        carry_out(turn, agent, plan).await
     }
 
     /// Likewise, the other way.
@@ -100,19 +102,56 @@ impl OrderDesk {
         request: AnnounceRequest,
         by: Actor,
     ) -> Result<OrderReply, Refusal> {
-        let _one_at_a_time = self.0.lock().await;
-        let plan = agent.ask(move |agent| agent.plan_announce(&request.services, &by)).await??;
-        self.carry_out(agent, plan).await
+        let turn = self.turn().await?;
+        let plan = agent.order(move |agent| agent.plan_announce(&request.services, &by)).await??;
+        carry_out(turn, agent, plan).await
     }
 
-    async fn carry_out(&self, agent: &Handle, plan: Plan) -> Result<OrderReply, Refusal> {
-        let (file, orders) = (plan.file.clone(), plan.orders.clone());
-        let saved = tokio::task::spawn_blocking(move || state::save(&file, &orders));
-        match tokio::time::timeout(DISK, saved).await {
-            Ok(Ok(saved)) => saved?,
-            Ok(Err(_)) | Err(_) => return Err(Refusal::DiskHangs),
+    /// One order at a time; it may be the disk that has one before us wait.
+    async fn turn(&self) -> Result<Turn, Refusal> {
+        tokio::time::timeout(DISK, self.0.clone().lock_owned()).await.map_err(|_| Refusal::DiskHangs)
+    }
+}
+
+type Turn = OwnedMutexGuard<()>;
+
+async fn carry_out(turn: Turn, agent: &Handle, plan: Plan) -> Result<OrderReply, Refusal> {
+    let _turn = write(turn, agent, &plan.file, plan.orders.clone()).await?;
+    Ok(agent.order(move |agent| agent.commit(plan)).await?)
+}
+
+/// Puts the order book on the disk, and gives the turn back.
+async fn write(turn: Turn, agent: &Handle, file: &Path, orders: Orders) -> Result<Turn, Refusal> {
+    let mut saving = save(file, orders);
+    match tokio::time::timeout(DISK, &mut saving).await {
+        Ok(Ok(saved)) => saved?,
+        Ok(Err(_)) => return Err(Refusal::DiskHangs),
+        Err(_) => {
+            tokio::spawn(take_back(turn, agent.clone(), file.to_owned(), saving));
+            return Err(Refusal::DiskHangs);
         }
-        Ok(agent.ask(move |agent| agent.commit(plan)).await?)
+    }
+    Ok(turn)
+}
+
+type Saving = tokio::task::JoinHandle<Result<(), StateError>>;
+
+fn save(file: &Path, orders: Orders) -> Saving {
+    let file = file.to_owned();
+    tokio::task::spawn_blocking(move || state::save(&file, &orders))
+}
+
+/// A write that took too long may come through in the end, and a restart would obey what was refused. Until what holds is
+/// on the disk again nobody else has a turn: two writes must not overtake each other.
+async fn take_back(_turn: Turn, agent: Handle, file: PathBuf, saving: Saving) {
+    let _ = saving.await;
+    let Ok(orders) = agent.order(|agent| agent.orders.clone()).await else { return };
+    match save(&file, orders).await {
+        Ok(Ok(())) => tracing::info!("the disk of the state directory answers again"),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "an order that was refused may stand on the disk; the next one mends it");
+        }
+        Err(_) => {}
     }
 }
 
@@ -183,6 +222,8 @@ impl Agent {
     fn commit(&mut self, plan: Plan) -> OrderReply {
         let before = self.announced_prefixes();
         self.orders = plan.orders;
+        // A reload came between the plan and its commit: an order for what is gone would never end.
+        self.orders.retain(|name, _| self.settings.core.services.contains_key(name));
         for name in &plan.names {
             let order = self.orders.get(name).cloned();
             self.obey(name, order.as_ref());
@@ -315,6 +356,25 @@ impl Agent {
         self.orders.get(name).zip(self.drains.get(name))
     }
 
+    /// Orders went with their services: they leave the disk too. Else a restart would obey them, should the names come back.
+    pub(super) fn tidy_orders(&self) {
+        let (agent, desk, file) = (self.handle.clone(), self.desk.clone(), self.orders_file.clone());
+        tokio::spawn(async move {
+            let tidy = async || {
+                let turn = desk.turn().await?;
+                let orders = agent.order(|agent| agent.orders.clone()).await?;
+                write(turn, &agent, &file, orders).await.map(drop)
+            };
+            while let Err(error) = tidy().await {
+                if matches!(error, Refusal::NoAnswer(_)) {
+                    return;
+                }
+                tracing::warn!(%error, "an order whose service is gone cannot be removed from the disk; trying again in 10 s");
+                tokio::time::sleep(AGAIN).await;
+            }
+        });
+    }
+
     pub(super) fn answer_waiters(&mut self) {
         let waiters = std::mem::take(&mut self.waiters);
         for waiter in waiters {
@@ -348,15 +408,15 @@ impl Agent {
             return;
         }
         self.forgetting = true;
-        let (agent, desk) = (self.handle(), self.desk.clone());
+        let (agent, desk) = (self.handle.clone(), self.desk.clone());
         tokio::spawn(async move {
             let request = AnnounceRequest { services: over };
             let ended = desk.announce(&agent, request, Actor("the time it was ordered for".to_owned())).await;
             if let Err(error) = &ended {
                 tracing::warn!(%error, "a maintenance is over, and its order cannot be removed; trying again in 10 s");
-                tokio::time::sleep(Duration::from_secs(10)).await;
+                tokio::time::sleep(AGAIN).await;
             }
-            let _ = agent.ask(|agent| agent.forgetting = false).await;
+            let _ = agent.order(|agent| agent.forgetting = false).await;
         });
     }
 }

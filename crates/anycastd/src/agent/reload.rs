@@ -21,14 +21,7 @@ use crate::{
 impl Agent {
     /// The first configuration, and the orders that outlived the last process.
     pub(super) fn begin(&mut self) {
-        let services = self.settings.core.services.clone();
-        self.orders.retain(|name, _| {
-            let known = services.contains_key(name);
-            if !known {
-                tracing::warn!(service = %name, "an order for a service that is not configured is forgotten");
-            }
-            known
-        });
+        self.drop_orders();
         for (name, order) in self.orders.clone() {
             self.obey(&name, Some(&order));
         }
@@ -47,17 +40,33 @@ impl Agent {
         );
     }
 
+    /// An order goes with its service.
+    fn drop_orders(&mut self) {
+        let before = self.orders.len();
+        let services = &self.settings.core.services;
+        self.orders.retain(|name, _| {
+            let known = services.contains_key(name);
+            if !known {
+                tracing::warn!(service = %name, "an order for a service that is not configured is forgotten");
+            }
+            known
+        });
+        if self.orders.len() < before {
+            self.tidy_orders();
+        }
+    }
+
     /// Takes a new configuration over.
     pub(crate) fn reload(&mut self, settings: Settings) -> Vec<String> {
+        // It would begin what is being ended.
+        if self.is_stopping() {
+            tracing::warn!("not reloaded: the agent is stopping");
+            return Vec::new();
+        }
         let needs_restart = needs_restart(&self.settings, &settings);
         let before: BTreeMap<ServiceName, Health> = self.desired.services.clone();
         self.settings = settings;
-        let dropped: Vec<_> =
-            self.orders.keys().filter(|name| !self.settings.core.services.contains_key(*name)).cloned().collect();
-        for name in dropped {
-            // It leaves the disk with the next order; until then a restart forgets it in the same way.
-            self.orders.remove(&name);
-        }
+        self.drop_orders();
         self.settle(&before);
         let problem = (!needs_restart.is_empty())
             .then(|| format!("changes of {} take effect at the next start of the agent", needs_restart.join(", ")));

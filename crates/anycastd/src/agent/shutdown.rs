@@ -16,6 +16,8 @@ const CEASE: Duration = Duration::from_millis(600);
 /// A router goes on sending until its table has followed (FRR holds a change for 50 ms): the addresses answer that long.
 const LINGER: Duration = Duration::from_millis(250);
 const UNBIND: Duration = Duration::from_millis(300);
+/// All of it. What the first stages did not need is left for the last: a busy kernel, or a thousand addresses, take longer.
+const FAST: Duration = Duration::from_millis(1900);
 /// How long a full drain waits for the acknowledgement of a neighbor that is Established and silent, past its own times.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -26,6 +28,7 @@ pub(super) struct Stop {
     stage: Stage,
     /// A neighbor held something when the end began: packets may come until it has moved on.
     lingers: bool,
+    began: Instant,
     /// When the next stage begins whatever is missing.
     deadline: Instant,
 }
@@ -63,7 +66,7 @@ impl Agent {
         let patience = if mode == ShutdownMode::Fast { FAST_WITHDRAW } else { longest + DRAIN_PATIENCE };
         // A drain has lingered by itself.
         let lingers = mode == ShutdownMode::Fast && self.held().values().any(|held| !held.is_empty());
-        self.stop = Some(Stop { mode, stage: Stage::Withdrawing, lingers, deadline: now + patience });
+        self.stop = Some(Stop { mode, stage: Stage::Withdrawing, lingers, began: now, deadline: now + patience });
     }
 
     pub(super) fn is_stopping(&self) -> bool {
@@ -109,7 +112,12 @@ impl Agent {
                 (Stage::Ceasing, CEASE)
             }
             Stage::Ceasing => (Stage::Lingering, LINGER),
-            Stage::Lingering => (Stage::Unbinding, UNBIND),
+            Stage::Lingering => match stop.mode {
+                ShutdownMode::Fast => {
+                    (Stage::Unbinding, FAST.saturating_sub(now.saturating_duration_since(stop.began)).max(UNBIND))
+                }
+                ShutdownMode::Drain => (Stage::Unbinding, FAST),
+            },
             Stage::Unbinding | Stage::Over => (Stage::Over, Duration::ZERO),
         };
         self.stop = Some(Stop { stage, deadline: now + patience, ..stop });

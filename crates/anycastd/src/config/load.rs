@@ -1,6 +1,6 @@
 //! From the path of the file to [`Settings`], or to all that is wrong with it.
 
-use std::{fmt, fs::File, io::Read, path::Path};
+use std::{fmt, fs::OpenOptions, io::Read, os::unix::fs::OpenOptionsExt as _, path::Path};
 
 use super::{
     Settings,
@@ -89,12 +89,17 @@ fn read_file(path: &Path) -> Result<Vec<u8>, (String, &'static str)> {
             "name another with `--config FILE`, or let the agent read it",
         )
     };
-    // Opening anything else could wait for ever.
+    let irregular = || ("the configuration is not a regular file".to_owned(), "name another with `--config FILE`");
+    // Opening anything else could wait for ever, or do something. What it is may change before it is open: hence the second look.
     if !std::fs::metadata(path).map_err(failed)?.is_file() {
-        return Err(("the configuration is not a regular file".to_owned(), "name another with `--config FILE`"));
+        return Err(irregular());
+    }
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(failed)?;
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(irregular());
     }
     let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes)).map_err(failed)?;
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
     Ok(bytes)
 }
 

@@ -1,7 +1,8 @@
 //! The control server: HTTP/1.1 with JSON over a Unix socket; see `anycast_api` for what travels.
 //!
 //! One task accepts, one task serves each connection; both bounded. Whoever can open the socket may read (its mode and
-//! group decide). Changing things is for root, the agent's own user and the configured operators, known by SO_PEERCRED.
+//! group decide). Changing things is for root, the agent's own user and the configured operators, known by SO_PEERCRED; they
+//! have places of their own, so that nobody who may only look can keep them from withdrawing a service.
 
 mod routes;
 mod socket;
@@ -16,7 +17,7 @@ use tokio::{net::UnixStream, sync::Semaphore};
 pub(crate) use self::socket::ControlSocket;
 use crate::agent::{Actor, Handle, OrderDesk};
 
-/// Connections at a time; more wait to be accepted.
+/// Connections at a time of those who may change things, and of those who may look; more are turned away.
 const CONNECTIONS: usize = 64;
 /// How long a client may take to send a request's head.
 const HEAD: Duration = Duration::from_secs(5);
@@ -51,9 +52,8 @@ pub(crate) fn operators(names: &[String]) -> BTreeSet<u32> {
 
 /// Serves until it is dropped.
 pub(crate) async fn serve(socket: ControlSocket, desk: Desk) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let [changing, looking, turned_away] = [(); 3].map(|()| Arc::new(Semaphore::new(CONNECTIONS)));
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
         let stream = match socket.accept().await {
             Ok(stream) => stream,
             Err(error) => {
@@ -62,22 +62,36 @@ pub(crate) async fn serve(socket: ControlSocket, desk: Desk) {
                 continue;
             }
         };
+        let Ok(credentials) = stream.peer_cred() else { continue };
+        let may_change = desk.operators.contains(&credentials.uid());
+        let places = if may_change { &changing } else { &looking };
+        let (place, served) = match places.clone().try_acquire_owned() {
+            Ok(place) => (place, true),
+            Err(_) => match turned_away.clone().try_acquire_owned() {
+                Ok(place) => (place, false),
+                Err(_) => continue,
+            },
+        };
         let desk = desk.clone();
         tokio::spawn(async move {
-            connection(stream, desk).await;
+            let caller = served.then(|| caller(credentials.uid(), may_change));
+            connection(stream, desk, caller).await;
             drop(place);
         });
     }
 }
 
-async fn connection(stream: UnixStream, desk: Desk) {
-    let caller = match stream.peer_cred() {
-        Ok(credentials) => caller(credentials.uid(), &desk.operators),
-        Err(_) => return,
-    };
+/// `caller` is `None` when there is no place for it.
+async fn connection(stream: UnixStream, desk: Desk, caller: Option<Caller>) {
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let (desk, caller) = (desk.clone(), caller.clone());
-        async move { Ok::<_, std::convert::Infallible>(routes::answer(request, &desk, &caller).await) }
+        async move {
+            let answer = match &caller {
+                Some(caller) => routes::answer(request, &desk, caller).await,
+                None => routes::no_place(),
+            };
+            Ok::<_, std::convert::Infallible>(answer)
+        }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -90,7 +104,7 @@ async fn connection(stream: UnixStream, desk: Desk) {
     }
 }
 
-fn caller(uid: u32, operators: &BTreeSet<u32>) -> Caller {
+fn caller(uid: u32, may_change: bool) -> Caller {
     let name = User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name);
-    Caller { actor: Actor(name.unwrap_or_else(|| format!("uid {uid}"))), may_change: operators.contains(&uid) }
+    Caller { actor: Actor(name.unwrap_or_else(|| format!("uid {uid}"))), may_change }
 }

@@ -12,15 +12,19 @@ use hyper::{
     header::{CONTENT_TYPE, HeaderValue},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::sync::broadcast;
+use tokio::sync::{Semaphore, broadcast};
 
 use super::{Caller, Desk};
-use crate::agent::Refusal;
+use crate::agent::{Agent, Handle, NoAnswer, Refusal};
 
 /// The largest body of a request.
 const BODY: usize = 64 * 1024;
 /// How long a client may take to send it.
 const BODY_WITHIN: Duration = Duration::from_secs(5);
+/// The whole node is written out for one at a time, of those who may change things and of the others: those who ask all the
+/// time must not take the time of the sessions.
+static OPERATORS: Semaphore = Semaphore::const_new(1);
+static OTHERS: Semaphore = Semaphore::const_new(1);
 /// The longest a client may wait for a drain.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
@@ -60,8 +64,8 @@ impl From<Refusal> for Fault {
     }
 }
 
-impl From<crate::agent::NoAnswer> for Fault {
-    fn from(none: crate::agent::NoAnswer) -> Self {
+impl From<NoAnswer> for Fault {
+    fn from(none: NoAnswer) -> Self {
         Refusal::from(none).into()
     }
 }
@@ -74,25 +78,32 @@ pub(super) async fn answer(request: Request<Incoming>, desk: &Desk, caller: &Cal
     }
 }
 
+/// For whoever comes when every place is taken.
+pub(super) fn no_place() -> Answer {
+    let error = "too many connections to the control socket at a time".to_owned();
+    let hint = Some("`ss -xp` shows who holds them; those who follow events count too".to_owned());
+    json(StatusCode::SERVICE_UNAVAILABLE, &ErrorReply { error, hint })
+}
+
 async fn route(request: Request<Incoming>, desk: &Desk, caller: &Caller) -> Result<Answer, Fault> {
     let query = query(request.uri().query().unwrap_or_default())?;
     let wanted = |key: &str| query.get(key).cloned();
     let agent = &desk.agent;
     let path = request.uri().path().to_owned();
     match (request.method(), path.as_str()) {
-        (&Method::GET, "/v1/status") => good(&agent.ask(|agent| agent.status()).await?),
+        (&Method::GET, "/v1/status") => told(agent, caller, |agent| Ok(agent.status())).await,
         (&Method::GET, "/v1/explain") => {
             let target =
                 wanted("target").ok_or_else(|| Fault::new(StatusCode::BAD_REQUEST, "explain needs a target"))?;
-            good(&agent.ask(move |agent| agent.explain(&target)).await??)
+            told(agent, caller, move |agent| agent.explain(&target)).await
         }
         (&Method::GET, "/v1/neighbors") => {
             let name = wanted("name");
-            good(&agent.ask(move |agent| agent.neighbors(name.as_deref())).await??)
+            told(agent, caller, move |agent| agent.neighbors(name.as_deref())).await
         }
         (&Method::GET, "/v1/routes") => {
             let name = wanted("neighbor");
-            good(&agent.ask(move |agent| agent.routes(name.as_deref())).await??)
+            told(agent, caller, move |agent| agent.routes(name.as_deref())).await
         }
         (&Method::GET, "/v1/events") => {
             events(desk, wanted("since"), wanted("follow").as_deref() == Some("true")).await
@@ -110,6 +121,19 @@ async fn route(request: Request<Incoming>, desk: &Desk, caller: &Caller) -> Resu
         (&Method::POST, "/v1/wait") => wait(desk, body(request).await?).await,
         _ => Err(Fault::new(StatusCode::NOT_FOUND, format!("there is no {} {path}", request.method()))),
     }
+}
+
+/// What the loop says, written out where it takes nobody's time.
+async fn told<T: Serialize + Send + 'static>(
+    agent: &Handle,
+    caller: &Caller,
+    question: impl FnOnce(&mut Agent) -> Result<T, Refusal> + Send + 'static,
+) -> Result<Answer, Fault> {
+    let readers = if caller.may_change { &OPERATORS } else { &OTHERS };
+    let busy = |_| Fault::from(NoAnswer);
+    let _turn = readers.acquire().await.map_err(busy)?;
+    let told = agent.ask(question).await??;
+    tokio::task::spawn_blocking(move || good(&told)).await.unwrap_or_else(|_| Err(NoAnswer.into()))
 }
 
 fn permitted(caller: &Caller) -> Result<(), Fault> {
@@ -181,8 +205,13 @@ async fn body<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Faul
     let late = |_| Fault::new(StatusCode::REQUEST_TIMEOUT, "the request's body did not come");
     let broken = |error| Fault::new(StatusCode::BAD_REQUEST, format!("the request's body: {error}"));
     let bytes = tokio::time::timeout(BODY_WITHIN, read).await.map_err(late)?.map_err(broken)?.to_bytes();
-    serde_json::from_slice(&bytes)
-        .map_err(|error| Fault::new(StatusCode::BAD_REQUEST, format!("the request's body: {error}")))
+    parse(&bytes).map_err(|error| Fault::new(StatusCode::BAD_REQUEST, format!("the request's body: {error}")))
+}
+
+/// An object and nothing else: an empty list would pass for an order without a field, and that is one for the whole node.
+fn parse<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {
+    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body)?;
+    serde_json::from_value(object.into())
 }
 
 fn good<T: Serialize>(value: &T) -> Result<Answer, Fault> {
@@ -226,7 +255,18 @@ fn percent_decode(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use anycast_api::WithdrawRequest;
+
     use super::*;
+
+    #[test]
+    fn an_order_is_an_object() {
+        let good = parse::<WithdrawRequest>(br#" {"services":["dns"]} "#).unwrap();
+        assert_eq!(good, WithdrawRequest { services: vec!["dns".into()], ..WithdrawRequest::default() });
+        for bad in ["[]", "", "null", "{", "{}x", r#"[["dns"]]"#, r#"{"service":["dns"]}"#] {
+            assert!(parse::<WithdrawRequest>(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn queries_are_decoded() {

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    os::unix::fs::{FileTypeExt, PermissionsExt},
+    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -37,6 +37,8 @@ pub(crate) enum SocketError {
 pub(crate) struct ControlSocket {
     listener: UnixListener,
     path: PathBuf,
+    /// Device and number of the file, once it is there.
+    file: Option<(u64, u64)>,
 }
 
 impl ControlSocket {
@@ -51,7 +53,7 @@ impl ControlSocket {
         let before = umask(Mode::from_bits_truncate(0o777 & !MODE));
         let listener = UnixListener::bind(path);
         umask(before);
-        let socket = Self { listener: listener.map_err(fail)?, path: path.to_owned() };
+        let socket = Self { listener: listener.map_err(fail)?, path: path.to_owned(), file: file(path) };
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(MODE)).map_err(fail)?;
         if let Some(name) = group {
             let found = Group::from_name(name).map_err(|errno| fail(errno.into()))?;
@@ -72,8 +74,15 @@ impl ControlSocket {
 
 impl Drop for ControlSocket {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
+        // Somebody may have removed it, and another taken the place.
+        if self.file.is_some() && file(&self.path) == self.file {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
+}
+
+fn file(path: &Path) -> Option<(u64, u64)> {
+    std::fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 
 /// Removes what a killed agent left; never something that answers or is no socket.
@@ -82,9 +91,13 @@ async fn clear(path: &Path) -> Result<(), SocketError> {
     if !found.file_type().is_socket() {
         return Err(SocketError::NoSocket { path: path.to_owned() });
     }
+    let fail = |source| SocketError::Io { path: path.to_owned(), source };
     match UnixStream::connect(path).await {
         Ok(_) => Err(SocketError::InUse { path: path.to_owned() }),
-        Err(_) => std::fs::remove_file(path).map_err(|source| SocketError::Io { path: path.to_owned(), source }),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path).map_err(fail),
+        // Its queue is full: whoever has it is alive, and busy.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(SocketError::InUse { path: path.to_owned() }),
+        Err(error) => Err(fail(error)),
     }
 }
 
@@ -113,6 +126,30 @@ mod tests {
         std::fs::write(&path, "mine").unwrap();
         assert!(matches!(ControlSocket::bind(&path, None).await, Err(SocketError::NoSocket { .. })));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+    }
+
+    #[tokio::test]
+    async fn one_that_is_busy_is_left_alone() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("control.sock");
+        let _busy = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(stream) = UnixStream::connect(&path).await {
+            waiting.push(stream);
+        }
+        assert!(matches!(ControlSocket::bind(&path, None).await, Err(SocketError::InUse { .. })));
+        assert!(path.exists());
+    }
+
+    #[tokio::test]
+    async fn another_that_took_the_place_is_not_removed() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("control.sock");
+        let first = ControlSocket::bind(&path, None).await.unwrap();
+        std::fs::rename(&path, home.path().join("away")).unwrap();
+        let _second = ControlSocket::bind(&path, None).await.unwrap();
+        drop(first);
+        assert!(path.exists());
     }
 
     #[tokio::test]

@@ -43,6 +43,11 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 #[cfg_attr(not(test), allow(dead_code, reason = "stated for the documentation, and for the tests that hold it to it"))]
 pub(super) const OVERRUN: Duration = GRACE.saturating_add(REAP).saturating_add(LAST_WORDS);
 
+/// Programs that are being started at a time. A thread for each of a thousand would leave the sessions and the decision loop
+/// no time to run, and none of the programs would be done in its own.
+const STARTS: usize = 8;
+static STARTING: Semaphore = Semaphore::const_new(STARTS);
+
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const DEFAULT_LANG: &str = "C.UTF-8";
 
@@ -96,6 +101,7 @@ impl ExecProber {
     /// comes back with is dropped too, and killed by that.
     async fn start(&self, permit: OwnedSemaphorePermit) -> Result<Running, Finding> {
         let launch = self.command.clone();
+        let _turn = STARTING.acquire().await.map_err(|error| Finding::unknown(error.to_string()))?;
         match task::spawn_blocking(move || launch.start(permit)).await {
             Ok(started) => started,
             Err(error) => Err(Finding::unknown(format!("cannot start a program: {error}"))),

@@ -186,6 +186,18 @@ fn a_refresh_repeats_the_family_without_a_trace_in_the_table() {
 }
 
 #[test]
+fn a_refresh_during_the_answer_to_another_repeats_what_was_out() {
+    let mut bench = Bench::settled(&[(A, 1), (B, 2)]);
+    bench.rib.refresh(Family::Ipv4Unicast);
+    bench.rib.refresh(Family::Ipv4Unicast);
+    assert!(bench.take().is_some());
+    bench.rib.refresh(Family::Ipv4Unicast);
+    assert_eq!(bench.drain(), 2, "the rest of the first answer is part of the second");
+    bench.rib.refresh(Family::Ipv4Unicast);
+    assert_eq!(bench.drain(), 2);
+}
+
+#[test]
 fn a_refresh_keeps_what_was_already_waiting() {
     let mut bench = Bench::settled(&[(A, 1), (B, 1)]);
     bench.set(&[(A, 2)]);

@@ -11,8 +11,10 @@ pub const AUDIT: Duration = Duration::from_secs(30);
 const LEAST_PAUSE: Duration = Duration::from_millis(5);
 /// Listing takes at most a fifth of the time, however long the lists are.
 const PAUSE_FACTOR: u32 = 4;
-/// A listing proves for this long, unless there was an event, whose an address is.
+/// A listing proves for this long, unless there was an event, whose an address is; one that took longer, for twice as long as
+/// it took. What is to be made of thousands of addresses takes its time too, and with less nothing of them would ever be deleted.
 const FRESH: Duration = Duration::from_millis(10);
+const FRESH_FACTOR: u32 = 2;
 
 /// The pause after that many failures in a row: 100 ms, doubled up to 30 s.
 #[must_use]
@@ -24,8 +26,8 @@ pub fn delay(failures: u32) -> Duration {
 /// When the kernel is listed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ListingClock {
-    /// The last listing, as long as there was no event since.
-    fresh: Option<Instant>,
+    /// Until when the last listing proves anything, as long as there was no event since.
+    fresh_until: Option<Instant>,
     known: bool,
     due: Instant,
     not_before: Instant,
@@ -34,17 +36,17 @@ pub(super) struct ListingClock {
 
 impl ListingClock {
     pub(super) const fn new(now: Instant) -> Self {
-        Self { fresh: None, known: false, due: now, not_before: now, failures: 0 }
+        Self { fresh_until: None, known: false, due: now, not_before: now, failures: 0 }
     }
 
     pub(super) fn handle_event(&mut self, now: Instant) {
-        self.fresh = None;
+        self.fresh_until = None;
         self.due = self.due.min(now.max(self.not_before));
     }
 
     pub(super) fn handle_listing(&mut self, took: Duration, now: Instant) {
         *self = Self {
-            fresh: Some(now),
+            fresh_until: Some(now + FRESH.max(took * FRESH_FACTOR)),
             known: true,
             due: now + AUDIT,
             not_before: now + LEAST_PAUSE.max(took * PAUSE_FACTOR).min(AUDIT),
@@ -64,7 +66,7 @@ impl ListingClock {
 
     /// Whether the last listing can still be relied on for what must not go wrong.
     pub(super) fn is_fresh(&self, now: Instant) -> bool {
-        self.fresh.is_some_and(|listed| now.saturating_duration_since(listed) < FRESH)
+        self.fresh_until.is_some_and(|until| now < until)
     }
 
     /// The next listing may not be taken before.
@@ -117,6 +119,19 @@ mod tests {
         clock.handle_listing(MS, now + 405 * MS);
         clock.handle_event(now + 1000 * MS);
         assert!(clock.is_due(now + 1000 * MS), "long after the last");
+    }
+
+    #[test]
+    fn a_listing_proves_for_as_long_as_it_takes_to_act_on_it() {
+        let now = Instant::now();
+        let mut clock = ListingClock::new(now);
+        assert!(!clock.is_fresh(now));
+        clock.handle_listing(MS, now);
+        assert!(clock.is_fresh(now + 9 * MS) && !clock.is_fresh(now + 10 * MS));
+        clock.handle_listing(100 * MS, now);
+        assert!(clock.is_fresh(now + 199 * MS) && !clock.is_fresh(now + 200 * MS));
+        clock.handle_event(now);
+        assert!(!clock.is_fresh(now), "an event may be about anything");
     }
 
     #[test]

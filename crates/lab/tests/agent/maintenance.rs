@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 
-use crate::edge::{Edge, V4, V6, has_community, story};
+use crate::edge::{Edge, PLAIN, V4, V6, has_community, story};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_withdraw_says_goodbye_first_and_survives_the_agent() -> anyhow::Result<()> {
@@ -91,6 +91,36 @@ async fn what_cannot_be_obeyed_is_refused_with_words() -> anyhow::Result<()> {
         edge.wait("it is gone", async || Ok(edge.lab.pids("edge", "anycastd").await?.is_empty())).await?;
         let away = edge.ctl(&["status"]).await?;
         assert_eq!(away.status.code(), Some(69), "{}", away.errors);
+        Ok(())
+    };
+    story(told, Edge::announcing().await).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_goes_with_its_service() -> anyhow::Result<()> {
+    let told = async |edge: &Edge| {
+        let gone =
+            async || edge.wait("it is gone", async || Ok(edge.lab.pids("edge", "anycastd").await?.is_empty())).await;
+        assert!(edge.ctl(&["withdraw", "web", "--now"]).await?.status.success());
+        edge.withdrawn(V4).await?;
+        edge.configure(&PLAIN.replace("name: web", "name: shop")).await?;
+        edge.lab.kill("edge", "anycastd", Signal::SIGHUP).await?;
+        edge.announced(V4).await?;
+        edge.configure(PLAIN).await?;
+        edge.lab.kill("edge", "anycastd", Signal::SIGHUP).await?;
+        edge.wait("web is up", async || Ok(edge.ask(&["status"]).await?["services"][0]["name"] == "web")).await?;
+        edge.wait("the order has left the disk", async || {
+            Ok(!edge.run(&["cat", "/var/lib/anycastd/orders.json"]).await?.contains("web"))
+        })
+        .await?;
+        edge.announced(V4).await?;
+
+        // A restart remembers what holds, and nothing else.
+        edge.lab.kill("edge", "anycastd", Signal::SIGKILL).await?;
+        gone().await?;
+        edge.withdrawn(V4).await?;
+        edge.start().await?;
+        edge.announced(V4).await?;
         Ok(())
     };
     story(told, Edge::announcing().await).await
