@@ -46,16 +46,17 @@ impl Capture {
         let socket = PacketSocket::open(BGP_PORT).context("cannot capture packets (that takes CAP_NET_RAW)")?;
         let pcap = self.pcap.map(|path| Pcap::create(&path).with_context(|| path.display().to_string())).transpose()?;
         let stop = Arc::new(AtomicBool::new(false));
-        let (end, ended) = oneshot::channel();
+        let (end, mut ended) = oneshot::channel();
         let told = stop.clone();
         // A thread of its own, on a blocking socket: nothing of the runtime comes between a packet and its reader.
         thread::spawn(move || end.send(watch(&socket, pcap, &told)));
         tokio::select! {
-            ended = ended => return ended.context("the capture died")?,
+            ended = &mut ended => return ended.context("the capture died")?,
             ended = output::ending() => ended?,
         }
+        // It looks every while, and completes the file before it ends.
         stop.store(true, Ordering::Relaxed);
-        Ok(())
+        ended.await.context("the capture died")?
     }
 }
 

@@ -45,6 +45,12 @@ impl Nanos {
         Self(self.0.saturating_sub(nanos(time)))
     }
 
+    /// The first of two that may not have been.
+    #[must_use]
+    pub fn earlier(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        one.into_iter().chain(other).min()
+    }
+
     /// The time from `start` to this; zero where this is earlier.
     #[must_use]
     pub const fn after(self, start: Self) -> Duration {
