@@ -11,8 +11,10 @@ use super::Agent;
 use crate::{config::ShutdownMode, peer::Peer};
 
 /// A fast end stays within 2 s: what the neighbors have not acknowledged by then, the Cease tells them.
-const FAST_WITHDRAW: Duration = Duration::from_millis(800);
-const CEASE: Duration = Duration::from_millis(800);
+const FAST_WITHDRAW: Duration = Duration::from_millis(700);
+const CEASE: Duration = Duration::from_millis(600);
+/// A router goes on sending until its table has followed (FRR holds a change for 50 ms): the addresses answer that long.
+const LINGER: Duration = Duration::from_millis(250);
 const UNBIND: Duration = Duration::from_millis(300);
 /// How long a full drain waits for the acknowledgement of a neighbor that is Established and silent, past its own times.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
@@ -22,6 +24,8 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Stop {
     mode: ShutdownMode,
     stage: Stage,
+    /// A neighbor held something when the end began: packets may come until it has moved on.
+    lingers: bool,
     /// When the next stage begins whatever is missing.
     deadline: Instant,
 }
@@ -30,6 +34,7 @@ pub(super) struct Stop {
 enum Stage {
     Withdrawing,
     Ceasing,
+    Lingering,
     Unbinding,
     Over,
 }
@@ -56,7 +61,9 @@ impl Agent {
             }
         }
         let patience = if mode == ShutdownMode::Fast { FAST_WITHDRAW } else { longest + DRAIN_PATIENCE };
-        self.stop = Some(Stop { mode, stage: Stage::Withdrawing, deadline: now + patience });
+        // A drain has lingered by itself.
+        let lingers = mode == ShutdownMode::Fast && self.held().values().any(|held| !held.is_empty());
+        self.stop = Some(Stop { mode, stage: Stage::Withdrawing, lingers, deadline: now + patience });
     }
 
     pub(super) fn is_stopping(&self) -> bool {
@@ -86,13 +93,14 @@ impl Agent {
             Stage::Ceasing => {
                 self.peers.values().chain(self.parting.iter().map(|(_, peer)| peer)).all(Peer::is_finished)
             }
+            Stage::Lingering => !stop.lingers,
             Stage::Unbinding => self.nothing_is_ours(),
             Stage::Over => return,
         };
         if !done && now < stop.deadline {
             return;
         }
-        if !done {
+        if !done && stop.stage != Stage::Lingering {
             tracing::warn!(stage = ?stop.stage, "gave up waiting; going on with the shutdown");
         }
         let (stage, patience) = match stop.stage {
@@ -100,7 +108,8 @@ impl Agent {
                 self.peers.values().for_each(|peer| peer.stop("anycastd is shutting down"));
                 (Stage::Ceasing, CEASE)
             }
-            Stage::Ceasing => (Stage::Unbinding, UNBIND),
+            Stage::Ceasing => (Stage::Lingering, LINGER),
+            Stage::Lingering => (Stage::Unbinding, UNBIND),
             Stage::Unbinding | Stage::Over => (Stage::Over, Duration::ZERO),
         };
         self.stop = Some(Stop { stage, deadline: now + patience, ..stop });

@@ -17,6 +17,12 @@ pub(super) type Requests = BTreeMap<Nanos, Request>;
 
 /// How far back one must look to have seen every flow of a ring of source ports.
 const EVERY_FLOW: Duration = Duration::from_secs(2);
+/// How soon after a deletion the same route is added again when it is replaced.
+const REPLACED: Duration = Duration::from_millis(5);
+/// A short TCP request is over after this time, or was under way for a reason of its own.
+const UNDER_WAY: Duration = Duration::from_millis(50);
+/// How much later than the change itself the route monitor may be told.
+const TOLD: Duration = Duration::from_millis(5);
 
 /// What became of the requests of a stretch of time.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -189,7 +195,22 @@ pub(super) fn route_change<'a>(
     through: bool,
 ) -> Option<&'a RouteChange> {
     let leads_there = |change: &RouteChange| !change.deleted && change.via.iter().any(|hop| hops.contains(hop));
-    changes.iter().find(|change| change.at >= since && change.prefix == prefix && leads_there(change) == through)
+    let mut changes = changes.iter().filter(|change| change.at >= since && change.prefix == prefix).peekable();
+    while let Some(change) = changes.next() {
+        // Deleted only to be added as it shall be from now on: a router that cannot replace a route does so.
+        let replaced = change.deleted && changes.peek().is_some_and(|next| next.at.after(change.at) < REPLACED);
+        if !replaced && leads_there(change) == through {
+            return Some(change);
+        }
+    }
+    None
+}
+
+/// The TCP requests that were reset because they were under way at one of `moves`, by when they were sent.
+pub(super) fn caught(requests: &Requests, moves: &[Nanos]) -> Vec<Nanos> {
+    let reset = |request: &Request| request.error.as_deref().is_some_and(|error| error.contains("reset"));
+    let was_open = |sent: Nanos| moves.iter().any(|at| sent <= at.plus(TOLD) && at.after(sent) < UNDER_WAY);
+    requests.values().filter(|request| reset(request) && was_open(request.sent)).map(|request| request.sent).collect()
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! What the demonstration knows of the topology: names, and who should serve whom.
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
+use serde::Serialize;
 
 use crate::topology::Topology;
 
 /// A region.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(super) struct Region {
     pub(super) name: &'static str,
     pub(super) place: &'static str,
@@ -35,19 +36,11 @@ pub(super) const REGIONS: [Region; 3] = [US, EU, AP];
 pub(super) const TARGETS: [&str; 2] = ["203.0.113.80", "2001:db8:53::80"];
 /// The prefixes they are announced in.
 pub(super) const PREFIXES: [&str; 2] = ["203.0.113.0/24", "2001:db8:53::/48"];
-/// The service, as the agents' configuration calls it.
-pub(super) const SERVICE: &str = "web";
 
 /// All edge nodes but those.
 pub(super) fn edges_without(gone: &[&str]) -> Vec<&'static str> {
     let all = REGIONS.iter().flat_map(|region| region.edges.iter().copied());
     all.filter(|edge| !gone.contains(edge)).collect()
-}
-
-/// The region of an edge node.
-pub(super) fn region_of(edge: &str) -> anyhow::Result<Region> {
-    let found = REGIONS.into_iter().find(|region| region.edges.contains(&edge));
-    found.with_context(|| format!("no region has an edge node {edge}"))
 }
 
 /// Refuses a topology without the nodes that are talked about.
@@ -71,7 +64,5 @@ mod tests {
         let topology = Topology::read(&repository().join("lab/topology.clab.yml")).unwrap();
         check(&topology).unwrap();
         assert_eq!(edges_without(&["ap-edge1", "eu-edge1"]), ["us-edge1", "ap-edge2"]);
-        assert_eq!(region_of("ap-edge2").unwrap(), AP);
-        assert!(region_of("ap-rtr").is_err());
     }
 }

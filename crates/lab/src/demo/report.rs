@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{
     analysis::Losses,
-    places::{REGIONS, TARGETS},
+    places::{REGIONS, Region, TARGETS},
 };
 use crate::tools::record::{How, Nanos, Request};
 
@@ -105,7 +105,7 @@ pub(super) struct Act {
     pub(super) steps: Steps,
     pub(super) events: Vec<Event>,
     pub(super) traffic: Vec<Traffic>,
-    /// Requests over connections that were open all the time; they are not part of `traffic`.
+    /// TCP requests that were under way when the route moved; they are not part of `traffic`.
     pub(super) long: Vec<Request>,
     pub(super) failures: Vec<Failure>,
 }
@@ -157,7 +157,7 @@ pub(super) struct Report {
     took_ms: f64,
     clock: &'static str,
     sources: BTreeMap<&'static str, &'static str>,
-    regions: Vec<BTreeMap<&'static str, Vec<&'static str>>>,
+    regions: [Region; 3],
     targets: [&'static str; 2],
     acts: Vec<Act>,
     failures: usize,
@@ -172,14 +172,6 @@ impl Report {
             ("route_monitor", "the routing table of the region's router (ip monitor)"),
             ("probe", "UDP and HTTP requests of the region's client"),
         ]);
-        let regions = REGIONS.map(|region| {
-            BTreeMap::from([
-                ("name", vec![region.name]),
-                ("client", vec![region.client]),
-                ("router", vec![region.router]),
-                ("edges", region.edges.to_vec()),
-            ])
-        });
         let since = std::time::UNIX_EPOCH + std::time::Duration::from_nanos(started.0);
         Self {
             schema: SCHEMA,
@@ -187,7 +179,7 @@ impl Report {
             took_ms: Nanos::now().millis_since(started),
             clock: "CLOCK_REALTIME, nanoseconds since 1970 (at, from, to, sent); ms: milliseconds after the act's at",
             sources,
-            regions: regions.into(),
+            regions: REGIONS,
             targets: TARGETS,
             failures: acts.iter().map(|act| act.failures.len()).sum(),
             acts,

@@ -155,10 +155,10 @@ impl Stage {
         {
             let seen = self.book.seen();
             let decided = seen.decided.get(change.region.client).copied().unwrap_or_default();
-            add_traffic(act, &seen, change.region.client, end.unwrap_or(decided));
             add_check(act, &seen, change.node, way);
             self.add_wire(act, &seen, change.node, way);
             self.add_routes(act, &seen, change, way);
+            add_traffic(act, &seen, change.region.client, end.unwrap_or(decided));
             add_answers(act, &seen, change, way);
         }
         act.events.sort_by_key(|event| event.at);
@@ -256,7 +256,7 @@ impl Stage {
             let from = to.minus(Duration::from_secs(1));
             let series = seen.series(client, How::Udp);
             series
-                .map(|(series, requests)| format!("{}: {}", series.target, shares(requests, from, to)))
+                .map(|(series, requests)| format!("{}: {}", series.target, shares(requests, from, to).join(", ")))
                 .collect::<Vec<_>>()
         };
         Failure {
@@ -273,26 +273,34 @@ impl Stage {
 }
 
 /// Who answered what share of the requests of a stretch of time.
-pub(super) fn shares(requests: &Requests, from: Nanos, to: Nanos) -> String {
+pub(super) fn shares(requests: &Requests, from: Nanos, to: Nanos) -> Vec<String> {
     let losses = losses(requests, from, to);
     if losses.sent == 0 {
-        return "nothing asked".to_owned();
+        return vec!["nothing asked".to_owned()];
     }
     let share = |count: usize| (100.0 * count as f64 / losses.sent as f64).round();
-    let mut parts: Vec<_> =
-        losses.served_by.iter().map(|(node, count)| format!("{node} {} %", share(*count))).collect();
+    let mut parts: Vec<_> = losses.served_by.iter().map(|(node, count)| format!("{node} {}%", share(*count))).collect();
     if losses.lost > 0 {
-        parts.push(format!("lost {} %", share(losses.lost)));
+        parts.push(format!("lost {}%", share(losses.lost)));
     }
-    parts.join(", ")
+    parts
 }
 
+/// What was lost. A TCP request that was under way when the route moved is counted apart: no anycast could save it.
 fn add_traffic(act: &mut Act, seen: &Seen, client: &str, to: Nanos) {
     let from = act.at.minus(UNDER_WAY);
+    let routes = act.events.iter().filter(|event| event.source == Source::RouteMonitor);
+    let moves: Vec<Nanos> = routes.map(|event| event.at).collect();
     for how in [How::Udp, How::Http] {
         for (series, requests) in seen.series(client, how) {
+            let mut requests: Requests =
+                requests.range(from..to.max(from)).map(|(at, one)| (*at, one.clone())).collect();
+            if how == How::Http {
+                let caught = analysis::caught(&requests, &moves);
+                act.long.extend(caught.iter().filter_map(|sent| requests.remove(sent)));
+            }
             let (client, target) = (client.to_owned(), series.target.clone());
-            act.traffic.push(Traffic { client, how, target, from, to, losses: losses(requests, from, to) });
+            act.traffic.push(Traffic { client, how, target, from, to, losses: losses(&requests, from, to) });
         }
     }
 }
@@ -344,5 +352,13 @@ fn in_words(act: &Act) -> String {
             lost => format!("{how} {lost} of {} lost, longest gap {} ms", sum.sent, ms(sum.longest_gap_ms)),
         }
     };
-    format!("{client}: {}; {}.", lost(How::Udp), lost(How::Http))
+    let caught = act.long.iter().filter(|request| request.how == How::Http).count();
+    let apart = match caught {
+        0 => String::new(),
+        1 => "; 1 HTTP request was under way when the route moved, was reset, and is counted apart".to_owned(),
+        many => {
+            format!("; {many} HTTP requests were under way when the route moved, were reset, and are counted apart")
+        }
+    };
+    format!("{client}: {}; {}{apart}.", lost(How::Udp), lost(How::Http))
 }

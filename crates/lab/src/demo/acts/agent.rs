@@ -38,8 +38,15 @@ pub(in crate::demo) async fn agent_dies(stage: &mut Stage, shown: &mut Vec<Act>)
     shown.push(started(stage, "Started again: it takes over the addresses it finds", true).await?);
     let mut act = Act::new("e", "Stopped in good order (SIGTERM): nothing stays behind", "", NODE);
     stage.screen.act(&act.letter, &act.title);
-    stopped(stage, &mut act).await?;
+    stage.screen.aside(
+        "It withdraws, says goodbye and unbinds within milliseconds (`shutdown: fast`); what the router still sends meanwhile \
+         is lost. `anycastctl withdraw --wait` before it loses nothing.",
+    );
+    let clean = stopped(stage, &mut act).await?;
     stage.show(&act);
+    if clean {
+        stage.screen.good("No anycast address is left on the node.");
+    }
     shown.push(act);
     shown.push(started(stage, "Started once more", false).await?);
     Ok(())
@@ -82,7 +89,8 @@ async fn owned(stage: &Stage, act: &mut Act) -> anyhow::Result<bool> {
     Ok(owned)
 }
 
-async fn stopped(stage: &Stage, act: &mut Act) -> anyhow::Result<()> {
+/// Whether nothing stayed behind.
+async fn stopped(stage: &Stage, act: &mut Act) -> anyhow::Result<bool> {
     let stopped = stage.hands.kill(NODE, Program::Agent, "term").await?;
     act.at = stopped.at;
     act.event(stopped.at, Source::Order, NODE, format!("SIGTERM to anycastd (process {})", stopped.pid));
@@ -90,9 +98,7 @@ async fn stopped(stage: &Stage, act: &mut Act) -> anyhow::Result<()> {
     let away = Move { node: NODE, region: AP, expected: vec!["ap-edge2"], limit: LIMIT };
     stage.moved(act, &away, Way::Away).await?;
     let left = stage.hands.addresses(NODE).await?.anycast;
-    if left.is_empty() {
-        stage.screen.good("No anycast address is left on the node.");
-    } else {
+    if !left.is_empty() {
         act.failures.push(Failure {
             expected: "no anycast address is left after the agent has stopped".to_owned(),
             seen: format!("{} still bound", left.join(", ")),
@@ -100,5 +106,5 @@ async fn stopped(stage: &Stage, act: &mut Act) -> anyhow::Result<()> {
             log: stage.hands.tail(NODE, Program::Agent.log()).await,
         });
     }
-    Ok(())
+    Ok(left.is_empty())
 }

@@ -118,7 +118,7 @@ async fn long_request(stage: &Stage, act: &mut Act, by: Option<&str>) -> anyhow:
 }
 
 fn say_long(stage: &Stage, act: &Act) {
-    for request in &act.long {
+    for request in act.long.iter().filter(|request| request.how == How::Long) {
         let node = request.node.as_deref().unwrap_or("nobody");
         let end = request.error.as_deref().unwrap_or("it was answered whole");
         stage.screen.say(&format!(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     demo::{
-        places::{REGIONS, TARGETS},
+        places::{REGIONS, Region, TARGETS},
         report::Act,
         stage::{Move, Stage, Way, shares},
     },
@@ -15,6 +15,8 @@ use crate::{
 const LIMIT: Duration = Duration::from_secs(30);
 /// For how long it must have been so.
 const CALM: Duration = Duration::from_secs(1);
+/// The least that is later.
+const AFTER: Duration = Duration::from_nanos(1);
 
 /// Waits until it is so, and shows who serves whom.
 pub(in crate::demo) async fn own_region(stage: &mut Stage) -> anyhow::Result<Act> {
@@ -25,7 +27,7 @@ pub(in crate::demo) async fn own_region(stage: &mut Stage) -> anyhow::Result<Act
          connection each, every 100 ms.",
         TARGETS[0], TARGETS[1]
     ));
-    let mut lines = vec![row("CLIENT", ["UDP IPv4", "UDP IPv6", "HTTP"])];
+    let mut lines = vec![row("CLIENT", &["UDP IPv4", "UDP IPv6", "HTTP IPv4", "HTTP IPv6"])];
     for region in REGIONS {
         let mut settled = act.at;
         for node in region.edges {
@@ -35,7 +37,8 @@ pub(in crate::demo) async fn own_region(stage: &mut Stage) -> anyhow::Result<Act
                 None => stage.add_seen(&mut act, &change, Way::Back, None).await?,
             }
         }
-        lines.push(served(stage, region.client, settled.minus(CALM), settled));
+        // The last trouble was right at the beginning of the calm.
+        lines.extend(served(stage, region, settled.minus(CALM - AFTER), settled));
     }
     stage.screen.lines(&lines);
     act.events.clear();
@@ -46,18 +49,25 @@ pub(in crate::demo) async fn own_region(stage: &mut Stage) -> anyhow::Result<Act
     Ok(act)
 }
 
-/// Who answers a client.
-fn served(stage: &Stage, client: &str, from: Nanos, to: Nanos) -> String {
+/// Who answers a region's client: a line for each node.
+fn served(stage: &Stage, region: Region, from: Nanos, to: Nanos) -> Vec<String> {
     let seen = stage.book.seen();
-    let share = |how: How, target: &str| {
-        let series = seen.series(client, how).find(|(series, _)| series.target == target);
-        series.map_or_else(String::new, |(_, requests)| shares(requests, from, to))
+    let series = [How::Udp, How::Http].map(|how| TARGETS.map(|target| (how, target)));
+    let cells = series.as_flattened().iter().map(|(how, target)| {
+        let series = seen.series(region.client, *how).find(|(series, _)| series.target == *target);
+        series.map_or_else(Vec::new, |(_, requests)| shares(requests, from, to))
+    });
+    let cells: Vec<Vec<String>> = cells.collect();
+    let height = cells.iter().map(Vec::len).max().unwrap_or(0);
+    let line = |index: usize| {
+        let client = if index == 0 { format!("{} ({})", region.client, region.place) } else { String::new() };
+        let cells: Vec<&str> = cells.iter().map(|cell| cell.get(index).map_or("", String::as_str)).collect();
+        row(&client, &cells)
     };
-    let cells = [share(How::Udp, TARGETS[0]), share(How::Udp, TARGETS[1]), share(How::Http, TARGETS[0])];
-    row(client, cells.each_ref().map(String::as_str))
+    (0..height).map(line).collect()
 }
 
-fn row(client: &str, cells: [&str; 3]) -> String {
-    let [first, second, third] = cells;
-    format!("   {client:<9}  {first:<27}  {second:<27}  {third}").trim_end().to_owned()
+fn row(client: &str, cells: &[&str]) -> String {
+    let cells: String = cells.iter().map(|cell| format!("  {cell:<13}")).collect();
+    format!("   {client:<21}{cells}").trim_end().to_owned()
 }

@@ -170,14 +170,45 @@ fn a_route_is_gone_when_it_leads_elsewhere_or_nowhere() {
         change(5, "2001:db8:53::/48", false, &["2001:db8::1"]),
         change(8, "203.0.113.0/24", false, &["192.0.2.54"]),
         change(9, "203.0.113.0/24", true, &["192.0.2.50"]),
-        change(10, "203.0.113.0/24", false, &["192.0.2.50"]),
+        change(20, "203.0.113.0/24", false, &["192.0.2.50"]),
     ];
     let hops = ["192.0.2.50".to_owned(), "2001:db8:3:e1::2".to_owned()];
     let when = |since, prefix, through| route_change(&both, at(since), prefix, &hops, through).map(|change| change.at);
     assert_eq!(when(0, "203.0.113.0/24", false), Some(at(8)));
     assert_eq!(when(9, "203.0.113.0/24", false), Some(at(9)), "a deleted route leads nowhere, whatever it led through");
     assert_eq!(when(0, "203.0.113.0/24", true), Some(at(1)));
-    assert_eq!(when(2, "203.0.113.0/24", true), Some(at(10)));
+    assert_eq!(when(2, "203.0.113.0/24", true), Some(at(20)));
     assert_eq!(when(0, "2001:db8:53::/48", false), Some(at(5)));
-    assert_eq!(when(11, "203.0.113.0/24", false), None);
+    assert_eq!(when(21, "203.0.113.0/24", false), None);
+}
+
+#[test]
+fn a_route_that_is_deleted_and_added_at_once_was_replaced() {
+    let change = |ms, deleted, hop: &str| RouteChange {
+        at: at(ms),
+        prefix: "2001:db8:53::/48".to_owned(),
+        deleted,
+        via: vec![hop.to_owned()],
+    };
+    let hops = ["2001:db8::2".to_owned()];
+    let when = |changes: &[RouteChange], through| {
+        route_change(changes, at(0), "2001:db8:53::/48", &hops, through).map(|change| (change.at, change.deleted))
+    };
+    let replaced = [change(7, true, "2001:db8::2"), change(8, false, "fe80::9"), change(90, true, "fe80::9")];
+    assert_eq!(when(&replaced, false), Some((at(8), false)));
+    let refreshed = [change(7, true, "2001:db8::2"), change(8, false, "2001:db8::2"), change(90, true, "2001:db8::2")];
+    assert_eq!((when(&refreshed, false), when(&refreshed, true)), (Some((at(90), true)), Some((at(8), false))));
+    let later = [change(7, true, "2001:db8::2"), change(70, false, "fe80::9")];
+    assert_eq!(when(&later, false), Some((at(7), true)));
+}
+
+#[test]
+fn a_tcp_request_that_is_under_way_when_the_route_moves_is_caught() {
+    let mut requests = requests(&["a", "-", "-", "-", "-", "b"]);
+    for (sent, error) in [(10, "reset"), (20, "Connection reset by peer"), (30, "no answer in time"), (40, "reset")] {
+        requests.get_mut(&at(sent)).unwrap().error = Some(error.to_owned());
+    }
+    assert_eq!(caught(&requests, &[at(22)]), [at(10), at(20)]);
+    assert_eq!(caught(&requests, &[at(9), at(200)]), [at(10)], "the monitor is told a little later");
+    assert!(caught(&requests, &[]).is_empty());
 }
