@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     future::Future,
-    io,
+    io::{self, Read as _},
     net::SocketAddr,
     pin::Pin,
     sync::Arc,
@@ -13,6 +13,7 @@ use std::{
 use anycast_bgp::{Action, Advertised, Event, Prefix, Routes, Session};
 use anycast_core::{PeerId, config::Neighbor};
 use bytes::{Buf, Bytes};
+use socket2::SockRef;
 use tokio::{io::Interest, net::TcpStream, sync::watch};
 use tokio_util::sync::CancellationToken;
 
@@ -94,6 +95,8 @@ impl Driver {
             }
             let step = self.wait().await;
             self.handle(step);
+            // A socket that is always ready must not keep the thread: others wait for it, the runtime's own timers among them.
+            tokio::task::consume_budget().await;
         }
     }
 
@@ -150,9 +153,27 @@ impl Driver {
                     connection.ask = Some((now + ACK_FIRST, ACK_FIRST));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                // The next read sees the same fault, with what the neighbor said before it.
-                Err(_) => break,
+                Err(error) => return self.broken(&error, now),
             }
+        }
+    }
+
+    /// Nothing can be written any more. What the neighbor said before (a NOTIFICATION, say) tells more than the fault, so that
+    /// is heard first: from the kernel itself, since the runtime may not have been told yet that there is something to read.
+    fn broken(&mut self, error: &io::Error, now: Instant) {
+        while self.hear(now) {}
+        self.lost(Some(error.to_string()), now);
+    }
+
+    /// Takes once what the kernel holds for us, if anything.
+    fn hear(&mut self, now: Instant) -> bool {
+        let Link::Open(connection) = &self.link else { return false };
+        match (&*SockRef::from(&connection.stream)).read(&mut self.buffer) {
+            Ok(bytes @ 1..) => {
+                self.parts.session.handle_bytes(self.buffer.get(..bytes).unwrap_or_default(), now);
+                true
+            }
+            Ok(0) | Err(_) => false,
         }
     }
 
@@ -205,6 +226,8 @@ impl Driver {
             }
             Step::Ready(Err(error)) => self.lost(Some(error.to_string()), now),
             Step::Timeout => {
+                // We may be late ourselves: a keepalive that has come must not be missed by the hold timer.
+                self.hear(now);
                 self.ask(now);
                 self.parts.session.handle_timeout(now);
             }
@@ -328,3 +351,6 @@ fn state_with(
         counters: *session.counters(),
     }
 }
+
+#[cfg(test)]
+mod tests;

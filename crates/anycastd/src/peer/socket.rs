@@ -65,7 +65,8 @@ pub(crate) async fn close(stream: TcpStream) {
         while stream.readable().await.is_ok() {
             match stream.try_read(&mut scrap) {
                 Ok(0) => break,
-                Ok(_) => {}
+                // A neighbor that floods keeps the socket ready: without this the time limit would never be looked at.
+                Ok(_) => tokio::task::consume_budget().await,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => break,
             }

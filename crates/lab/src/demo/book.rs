@@ -28,7 +28,7 @@ pub(super) struct Series {
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) requests: BTreeMap<Series, Requests>,
-    /// Up to which time of sending the fate of each client's requests is known.
+    /// Up to when each client's requests, and the packets of each edge node's BGP session, are known.
     pub(super) decided: BTreeMap<String, Nanos>,
     /// Long requests that have begun: when, and who answers.
     pub(super) open: BTreeMap<String, Vec<(Nanos, String)>>,

@@ -58,11 +58,25 @@ pub async fn run(runner: Arc<dyn Runner>, options: Options) -> anyhow::Result<()
     for line in LEGEND {
         screen.aside(line);
     }
+    if report.failures() > 0
+        && let Some(busy) = busy()
+    {
+        screen.act("!", &busy);
+    }
     match report.failures() {
         0 => Ok(()),
         1 => bail!("one expectation was not met; it is marked FAILED above"),
         many => bail!("{many} expectations were not met; they are marked FAILED above"),
     }
+}
+
+/// Whether this machine has so much else to do that it may be the cause: routers that are not scheduled for a tenth of a
+/// second tell of routes that they have not installed yet, and packets loop.
+fn busy() -> Option<String> {
+    let load: f64 = std::fs::read_to_string("/proc/loadavg").ok()?.split_whitespace().next()?.parse().ok()?;
+    let processors = std::thread::available_parallelism().ok()?.get();
+    let text = format!("This machine is busy (load {load:.0}, {processors} processors): try again when it is not.");
+    (load > 2.0 * processors as f64).then_some(text)
 }
 
 /// What the table's columns are.

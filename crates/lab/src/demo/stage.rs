@@ -24,6 +24,8 @@ const CALM: Duration = Duration::from_millis(500);
 const UNDER_WAY: Duration = Duration::from_millis(10);
 /// The agent tells milliseconds, cut off.
 const AGENT_GRAIN: Duration = Duration::from_millis(1);
+/// How late a capture or a route monitor may be.
+const CATCH_UP: Duration = Duration::from_secs(3);
 /// How long the tools may take to start.
 const START: Duration = Duration::from_secs(20);
 /// Where the captures are kept in their nodes.
@@ -152,6 +154,9 @@ impl Stage {
         way: Way,
         end: Option<Nanos>,
     ) -> anyhow::Result<()> {
+        if let Some(end) = end {
+            self.catch_up(act.at, change, way, end).await?;
+        }
         {
             let seen = self.book.seen();
             let decided = seen.decided.get(change.region.client).copied().unwrap_or_default();
@@ -167,6 +172,18 @@ impl Stage {
             act.failures.push(failure);
         }
         Ok(())
+    }
+
+    /// The traffic has moved, so the messages and the routes have; those who tell of them may be late on a busy machine.
+    async fn catch_up(&self, since: Nanos, change: &Move, way: Way, end: Nanos) -> anyhow::Result<()> {
+        let hops = self.addresses.get(change.node).map(Vec::as_slice).unwrap_or_default();
+        let told = |seen: &Seen| {
+            let changes = seen.routes.get(change.region.router)?;
+            let route = |prefix| analysis::route_change(changes, since, prefix, hops, way == Way::Back);
+            let routes = PREFIXES.iter().all(|prefix| route(prefix).is_some());
+            (routes && *seen.decided.get(change.node)? >= end).then_some(())
+        };
+        self.book.until(CATCH_UP, told).await.map(drop)
     }
 
     /// Shows what an act has found.

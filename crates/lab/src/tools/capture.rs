@@ -68,7 +68,12 @@ fn watch(socket: &PacketSocket, mut pcap: Option<Pcap>, stop: &AtomicBool) -> an
     let mut buffer = vec![0; socket::LONGEST];
     let mut missed = 0;
     while !stop.load(Ordering::Relaxed) {
-        let Some(seen) = socket.receive(&mut buffer).context("cannot read packets")? else { continue };
+        let asked = Nanos::now();
+        let Some(seen) = socket.receive(&mut buffer).context("cannot read packets")? else {
+            // Nothing was waiting: whatever passed before is told.
+            lines.say(&Record::Decided { at: Nanos::now(), upto: asked });
+            continue;
+        };
         if seen.missed != missed {
             missed = seen.missed;
             lines.say(&Record::Missed { at: seen.at, packets: missed.into() });

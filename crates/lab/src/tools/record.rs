@@ -80,11 +80,11 @@ pub enum Record {
     },
     /// A request whose fate is known.
     Request(Request),
-    /// Every request sent before `upto` has been told.
+    /// The fate of every request sent before `upto`, or every packet that passed before it, has been told.
     Decided {
         /// When this was said.
         at: Nanos,
-        /// Up to which time of sending.
+        /// Up to when.
         upto: Nanos,
     },
     /// A long request has begun to be answered.

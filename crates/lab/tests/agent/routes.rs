@@ -36,6 +36,25 @@ async fn both_families_come_with_the_configured_attributes() -> anyhow::Result<(
     story(told, Edge::announcing().await).await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn each_family_may_have_a_session_of_its_own() -> anyhow::Result<()> {
+    let told = async |edge: &Edge| {
+        let both = r#"- { name: rtr-v4, address: 192.0.2.1, asn: 65101, families: [ipv4] }
+    - { name: rtr-v6, address: "2001:db8:1::1", asn: 65101, families: [ipv6] }"#;
+        let one = "- { name: rtr, address: 192.0.2.1, asn: 65101, hold_time: 9s }";
+        edge.configure(&PLAIN.replace(one, both)).await?;
+        edge.start().await?;
+        let path = edge.announced(V4).await?;
+        assert_eq!((&path["peer"]["peerId"], &path["nexthops"][0]["ip"]), (&"192.0.2.2".into(), &"192.0.2.2".into()));
+        let path = edge.announced(V6).await?;
+        assert_eq!(path["peer"]["peerId"], "2001:db8:1::2", "{path}");
+        assert_eq!(path["nexthops"][0]["ip"], "2001:db8:1::2", "{path}");
+        assert!(edge.ctl(&["status", "--exit-code"]).await?.status.success());
+        Ok(())
+    };
+    story(told, Edge::new().await).await
+}
+
 async fn path_at_peer(edge: &Edge, prefix: &str) -> anyhow::Result<serde_json::Value> {
     edge.lab.wait("it is passed on", async || path(&edge.lab, "peer", prefix).await).await
 }

@@ -36,11 +36,11 @@ pub(in crate::demo) async fn agent_dies(stage: &mut Stage, shown: &mut Vec<Act>)
         }
     });
     shown.push(started(stage, "Started again: it takes over the addresses it finds", true).await?);
-    let mut act = Act::new("e", "Stopped in good order (SIGTERM): nothing stays behind", "", NODE);
+    let mut act = Act::new("e", "Stopped in good order (SIGTERM): nothing stays behind", "agent stopped", NODE);
     stage.screen.act(&act.letter, &act.title);
     stage.screen.aside(
-        "It withdraws, says goodbye and unbinds within milliseconds (`shutdown: fast`); what the router still sends meanwhile \
-         is lost. `anycastctl withdraw --wait` before it loses nothing.",
+        "It withdraws, says goodbye, answers for a moment what the router still sends, and unbinds (`shutdown: fast`). A \
+         connection that stays open longer than that moment is lost; `anycastctl withdraw --wait` gives more.",
     );
     let clean = stopped(stage, &mut act).await?;
     stage.show(&act);

@@ -90,7 +90,8 @@ fn lossless(act: &mut Act) {
             act.failures.push(Failure {
                 expected: format!("no {how} request is lost in a graceful withdraw"),
                 seen: format!("{} of {} were, the longest gap was {:.1} ms", sum.lost, sum.sent, sum.longest_gap_ms),
-                look: "--json FILE tells each, --keep-pcap DIR keeps the packets of the session".to_owned(),
+                look: "the times of the route changes above; --keep-pcap DIR keeps the packets of the session"
+                    .to_owned(),
                 log: Vec::new(),
             });
         }

@@ -65,8 +65,9 @@ fn silence_is_between_answers() {
 
 #[test]
 fn a_flow_that_changes_hands_is_an_answer_from_elsewhere() {
-    // (answers, when the fault is, the first answer from elsewhere)
-    let table: [(&[&str], u64, Option<(u64, &str)>); 7] = [
+    /// Who answers, when the fault is, and the first answer from elsewhere.
+    type Row<'a> = (&'a [&'a str], u64, Option<(u64, &'a str)>);
+    let table: [Row<'_>; 7] = [
         (&["a", "a", "a", "a", "-", "-", "b", "b"], 40, Some((61, "b"))),
         // `b` shares the load: its answers on its own flows prove nothing.
         (&["a", "b", "a", "b", "-", "b", "-", "b", "b", "b"], 40, Some((81, "b"))),

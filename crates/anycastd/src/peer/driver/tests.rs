@@ -1,0 +1,99 @@
+use std::{io::Write as _, net::TcpListener, num::NonZeroU16};
+
+use anycast_bgp::{Asn, Family, HoldTime, PeerAs, PeerConfig, RouterId, State};
+
+use super::*;
+
+/// A driver that has not run, and the neighbor it would dial.
+fn driver() -> (Driver, TcpListener) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    let neighbor = Neighbor {
+        address: at.ip(),
+        port: NonZeroU16::new(at.port()).unwrap(),
+        peer_as: PeerAs::External,
+        source: None,
+        hold_time: HoldTime::DEFAULT,
+        families: Family::ALL.into(),
+        next_hop_ipv4: None,
+        next_hop_ipv6: None,
+    };
+    let config = PeerConfig {
+        local_as: Asn::new(65010).unwrap(),
+        router_id: RouterId::new([192, 0, 2, 2].into()).unwrap(),
+        peer_as: neighbor.peer_as,
+        hold_time: neighbor.hold_time,
+        families: neighbor.families.clone(),
+        next_hop_ipv4: None,
+        next_hop_ipv6: None,
+        seed: 0,
+    };
+    let session = Session::new(config, Instant::now());
+    let routes = watch::channel(Arc::default()).1;
+    let state = watch::channel(state_of(&session, None, Arc::default())).0;
+    let parts = Parts {
+        id: PeerId::new("leaf").unwrap(),
+        neighbor,
+        session,
+        routes,
+        farewell: watch::channel(String::new()).1,
+        stop: CancellationToken::new(),
+        state,
+        wake: Wake::default(),
+        sink: Sink::new(1).0,
+    };
+    (Driver::new(parts), listener)
+}
+
+/// Lets the driver dial a neighbor that says `last` and resets, before the runtime looks at the connection again: the write
+/// is the first to see it.
+async fn reset(driver: &mut Driver, neighbor: &TcpListener, last: &[u8]) {
+    let dialled = socket::dial(driver.parts.neighbor.clone()).await;
+    driver.handle_dialled(dialled, Instant::now());
+    let (mut stream, _) = neighbor.accept().unwrap();
+    stream.write_all(last).unwrap();
+    SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(stream);
+    driver.write();
+}
+
+#[tokio::test]
+async fn a_connection_that_cannot_be_written_to_is_lost() {
+    let (mut driver, neighbor) = driver();
+    reset(&mut driver, &neighbor, &[]).await;
+    assert!(matches!(driver.link, Link::None), "it would be written to for ever, and the runtime would stand still");
+    assert_eq!(driver.parts.session.state(), State::Active);
+}
+
+#[tokio::test]
+async fn what_the_neighbor_said_before_it_went_is_heard() {
+    let (mut driver, neighbor) = driver();
+    let mut cease = vec![0xFF; 16];
+    cease.extend([0, 21, 3, 6, 5]);
+    reset(&mut driver, &neighbor, &cease).await;
+    let error = driver.parts.session.last_error().map(ToString::to_string).unwrap_or_default();
+    assert!(error.contains("Connection Rejected"), "{error}");
+}
+
+#[tokio::test]
+async fn a_keepalive_that_has_come_counts_though_we_are_late() {
+    const MARKER: [u8; 16] = [0xFF; 16];
+    let message = |kind: u8, body: &[u8]| [&MARKER, &[0, 19 + body.len() as u8, kind][..], body].concat();
+    // Version 4, AS 65001, hold time 3 s, an identifier, no capabilities.
+    let open = message(1, &[4, 0xFD, 0xE9, 0, 3, 10, 0, 0, 1, 0]);
+    let keepalive = message(4, &[]);
+    let (mut driver, neighbor) = driver();
+    let dialled = socket::dial(driver.parts.neighbor.clone()).await;
+    driver.handle_dialled(dialled, Instant::now());
+    let (mut stream, _) = neighbor.accept().unwrap();
+    stream.write_all(&[open, keepalive.clone()].concat()).unwrap();
+    while driver.parts.session.state() != State::Established {
+        driver.hear(Instant::now());
+        driver.write();
+    }
+    let hold = Instant::now() + Duration::from_secs(3);
+    stream.write_all(&keepalive).unwrap();
+    tokio::time::sleep_until((hold + Duration::from_millis(1)).into()).await;
+    driver.handle(Step::Timeout);
+    assert_eq!(driver.parts.session.state(), State::Established, "{:?}", driver.parts.session.last_error());
+}
