@@ -86,9 +86,22 @@ impl Process {
     pub async fn wait(&mut self) -> io::Result<ExitStatus> {
         let status = self.child.wait().await?;
         if let Some(remote) = &mut self.remote {
-            remote.set_ended();
+            remote.set_ended(status);
         }
         Ok(status)
+    }
+
+    /// To be told, once it was waited for, that an interrupt came from the terminal: to the program itself or, and then this
+    /// returns true, only to the client that stands for it. That has ended without its program, which is killed when this is
+    /// dropped.
+    pub const fn interrupted(&mut self) -> bool {
+        match &mut self.remote {
+            Some(remote) => {
+                remote.set_interrupted();
+                true
+            }
+            None => false,
+        }
     }
 }
 

@@ -3,10 +3,13 @@
 mod status;
 mod updown;
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::timeout,
+};
 
 use crate::{
     check,
@@ -16,9 +19,12 @@ use crate::{
     programs::{self, Programs},
     runner::{Runner, containerlab::Containers, namespaces::Namespaces},
     setup,
-    state::Register,
+    state::{Register, Standing},
     topology::Topology,
 };
+
+/// In which signals of one key press come.
+const AT_ONCE: Duration = Duration::from_millis(20);
 
 /// Does a verb. What it was doing when it is interrupted is undone.
 ///
@@ -36,7 +42,7 @@ pub async fn run(globals: Globals, verb: Verb) -> anyhow::Result<Exit> {
         _ = interrupt.recv() => 130,
         _ = terminate.recv() => 143,
     };
-    eprintln!("anycast-lab: interrupted; cleaned up");
+    eprintln!("anycast-lab: interrupted; all that it ran has ended");
     Ok(Exit::Code(code))
 }
 
@@ -69,17 +75,25 @@ impl Lab {
 
     /// The lab that is up.
     fn find(&self) -> anyhow::Result<Arc<dyn Runner>> {
-        let standing = match self.which {
-            Which::Containerlab => None,
-            Which::Auto | Which::Namespaces => self.register.find(&self.name)?,
-        };
-        if let Some(standing) = standing {
+        if let Some(standing) = self.standing()? {
             let again = "the lab is not whole any more; `cargo lab down`, then `cargo lab up`";
             return Ok(Arc::new(Namespaces::find(self.topology.clone(), &standing.nodes).context(again)?));
         }
         match self.containers()? {
-            Some(containers) => Ok(Arc::new(containers)),
-            None => Err(Complaint::unavailable(format!("lab {} is not up; `cargo lab up` brings it up", self.name))),
+            Some(containers) => Ok(Arc::new(containers.whole()?)),
+            None => Err(self.not_up()),
+        }
+    }
+
+    fn not_up(&self) -> anyhow::Error {
+        Complaint::unavailable(format!("lab {} is not up; `cargo lab up` brings it up", self.name))
+    }
+
+    /// The lab in namespaces that stays up, if it may be meant.
+    fn standing(&self) -> anyhow::Result<Option<Standing>> {
+        match self.which {
+            Which::Containerlab => Ok(None),
+            Which::Auto | Which::Namespaces => self.register.find(&self.name),
         }
     }
 
@@ -111,7 +125,7 @@ async fn exec(lab: &Lab, node: &str, command: &[String]) -> anyhow::Result<Exit>
         let known: Vec<_> = lab.topology.nodes.keys().map(String::as_str).collect();
         return Err(Complaint::usage(format!("there is no node {node}; there are {}", known.join(", "))));
     }
-    let _interrupt = signal(SignalKind::interrupt())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let argv: Vec<_> = command.iter().map(String::as_str).collect();
     let mut process = match runner.attach(node, &argv) {
@@ -123,7 +137,12 @@ async fn exec(lab: &Lab, node: &str, command: &[String]) -> anyhow::Result<Exit>
         other => other?,
     };
     tokio::select! {
-        status = process.wait() => Ok(Exit::of(status?)),
+        status = process.wait() => {
+            let status = status?;
+            // Whoever ends by an interrupt that we get as well may be seen to end first.
+            let interrupted = timeout(AT_ONCE, interrupt.recv()).await.is_ok() && process.interrupted();
+            Ok(if interrupted { Exit::Code(130) } else { Exit::of(status) })
+        }
         _ = terminate.recv() => Ok(Exit::Code(143)),
     }
 }
@@ -135,10 +154,27 @@ fn is_not_found(error: &anyhow::Error) -> bool {
 /// In the containers that are there, or else in namespaces of its own, which nobody else can disturb.
 async fn demo(lab: Lab, binaries: &Binaries, options: demo::Options) -> anyhow::Result<Exit> {
     if let Some(containers) = lab.containers()? {
-        return demo::run(Arc::new(containers), options).await.map(|()| Exit::Done);
+        let containers = Arc::new(containers.whole()?);
+        let shown = Unfinished(&lab.name);
+        demo::run(containers, options).await?;
+        std::mem::forget(shown);
+        return Ok(Exit::Done);
+    }
+    if lab.which == Which::Containerlab {
+        return Err(lab.not_up());
     }
     setup::ensure().await?;
     let programs = programs(binaries).await?;
     let runner = Arc::new(Namespaces::up(lab.topology, &programs).await?);
     demo::run(runner, options).await.map(|()| Exit::Done)
+}
+
+/// A demonstration in containers that stay. Dropped, it was interrupted or has failed: something may still be killed or cut off.
+struct Unfinished<'a>(&'a str);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        let again = "`cargo lab down`, then `cargo lab up`";
+        eprintln!("anycast-lab: the containers of lab {} are as the demonstration left them: {again}", self.0);
+    }
 }

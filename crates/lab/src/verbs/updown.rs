@@ -25,7 +25,7 @@ const POLL: Duration = Duration::from_millis(20);
 pub(super) async fn up(lab: Lab, binaries: &Binaries) -> anyhow::Result<Exit> {
     let begun = Instant::now();
     let _lock = lab.register.lock(&lab.name)?;
-    let standing = lab.register.find(&lab.name)?.is_some_and(|standing| standing.is_alive());
+    let standing = lab.standing()?.is_some_and(|standing| standing.is_alive());
     if standing || lab.containers()?.is_some() {
         bail!("lab {} is up already; take it down with `cargo lab down`, or give another a --name", lab.name);
     }
@@ -60,12 +60,12 @@ fn settled(lab: &Lab, sessions: anyhow::Result<()>, begun: Instant) -> anyhow::R
 
 pub(super) async fn down(lab: &Lab) -> anyhow::Result<Exit> {
     let _lock = lab.register.lock(&lab.name)?;
-    let Some(standing) = lab.register.find(&lab.name)? else {
-        if lab.containers()?.is_some() {
-            Containers::down(&lab.topology, &lab.name)?;
-            return Ok(Exit::Done);
-        }
-        println!("lab {} is not up", lab.name);
+    let Some(standing) = lab.standing()? else {
+        let state = match lab.containers()? {
+            Some(containers) => containers.down().map(|()| "down")?,
+            None => "not up",
+        };
+        println!("lab {} is {state}", lab.name);
         return Ok(Exit::Done);
     };
     for pin in standing.nodes.values() {
