@@ -138,6 +138,10 @@ pub struct Session {
     events: VecDeque<Event>,
     counters: Counters,
     last_error: Option<(DownReason, Instant)>,
+    /// Why the last session that was Established ended, until there is another.
+    last_end: Option<(DownReason, Instant)>,
+    /// Since when there is no Established session.
+    down_since: Instant,
 }
 
 impl Session {
@@ -163,6 +167,8 @@ impl Session {
             events: VecDeque::new(),
             counters: Counters::default(),
             last_error: None,
+            last_end: None,
+            down_since: now,
         };
         session.dial(now);
         session
@@ -283,6 +289,9 @@ impl Session {
             return;
         }
         let (connected, live) = (self.connected(), self.state != State::Active);
+        if self.state == State::Established {
+            self.down_since = now;
+        }
         self.clear_connection();
         if connected {
             self.urgent.push_back(Notification::shutdown(message).encode());
@@ -387,6 +396,19 @@ impl Session {
     #[must_use]
     pub fn last_error_at(&self) -> Option<Instant> {
         self.last_error.as_ref().map(|(_, at)| *at)
+    }
+
+    /// Why the last Established session ended and when; `None` while there is one, and where there never was. The failures of
+    /// the dials that follow ([`Self::last_error`]) do not change it.
+    #[must_use]
+    pub fn last_end(&self) -> Option<(&DownReason, Instant)> {
+        self.last_end.as_ref().map(|(reason, at)| (reason, *at))
+    }
+
+    /// Since when the session is Established or, whatever is being tried meanwhile, not.
+    #[must_use]
+    pub fn up_or_down_since(&self) -> Instant {
+        if self.state == State::Established { self.state_since } else { self.down_since }
     }
 
     /// When the next dial is due, in [`State::Active`].

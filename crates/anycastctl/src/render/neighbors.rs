@@ -49,7 +49,7 @@ pub(super) fn table(neighbors: &[Neighbor], view: View) -> Vec<Line> {
             state(neighbor).into(),
             Line::plain(&when::clock(neighbor.since_seconds)).into(),
             Line::plain(&neighbor.routes.to_string()).into(),
-            last_error(neighbor, view).into(),
+            last_error(neighbor).into(),
         ]);
     }
     table.lay_out(view.width)
@@ -63,16 +63,17 @@ fn state(neighbor: &Neighbor) -> Line {
     Line::styled(if is_established(neighbor) { Style::Good } else { Style::Bad }, &neighbor.state)
 }
 
-/// The last error and what follows from it: another attempt, or nothing any more.
-fn last_error(neighbor: &Neighbor, view: View) -> Line {
+/// Why there is no session and what follows from it. One that is up has no error to show; the detail tells of the last.
+fn last_error(neighbor: &Neighbor) -> Line {
+    if is_established(neighbor) {
+        return nothing();
+    }
     let retry = neighbor.retry_seconds.map(|seconds| format!("retry in {}", when::soon(seconds)));
     let Some(error) = &neighbor.last_error else {
         return retry.map_or_else(nothing, |retry| Line::plain(&retry));
     };
-    let at = neighbor.last_error_at.map(|at| format!("{} ago", when::age(at, view.now)));
-    let (style, after) = if is_established(neighbor) { (Style::Dim, at) } else { (Style::Plain, retry) };
-    let after = after.map_or_else(String::new, |after| format!(" ({after})"));
-    Line::styled(style, &format!("{error}{after}"))
+    let after = retry.map_or_else(String::new, |after| format!(" ({after})"));
+    Line::plain(&format!("{error}{after}"))
 }
 
 fn detail(neighbor: &Neighbor, view: View) -> Vec<Line> {

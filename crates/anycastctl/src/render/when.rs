@@ -39,9 +39,9 @@ pub(super) fn exact_stamp(time: Timestamp) -> String {
     time.to_string().replacen('T', " ", 1)
 }
 
-/// A point in time ahead, in UTC, with its date only where that is not clear: `15:00Z`.
+/// A point in time ahead, in UTC, with its date where it is not the next such hour by far: `15:00Z`.
 pub(super) fn until(time: Timestamp, now: SystemTime) -> String {
-    let far = time.system_time().duration_since(now).unwrap_or_default() >= Duration::from_secs(DAY);
+    let far = time.system_time().duration_since(now).unwrap_or_default() >= Duration::from_secs(DAY / 2);
     let text = stamp(time);
     let start = if far { 0 } else { 11 };
     format!("{}Z", text.get(start..16).unwrap_or(&text))

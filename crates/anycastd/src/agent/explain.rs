@@ -166,7 +166,10 @@ impl Agent {
             }
             None => (LinkState::Broken, "not bound".to_owned(), None),
         };
-        Link { kind: "address".to_owned(), name: address.to_string(), ok, text, since, hint: None }
+        let hint = (ok == LinkState::Broken).then(|| {
+            "mend the interface or the capability, or stop whoever deletes it; it is tried again by itself".to_owned()
+        });
+        Link { kind: "address".to_owned(), name: address.to_string(), ok, text, since, hint }
     }
 
     fn decision_link(&self, prefix: Prefix, verdict: &Verdict) -> Link {

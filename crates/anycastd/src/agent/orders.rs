@@ -179,9 +179,17 @@ impl Agent {
                 let text = format!("`{name}` is withdrawn already; end that first (`anycastctl announce {name}`)");
                 return Err(Refusal::Bad(text));
             }
-            // Who orders again without a reason (`withdraw --wait`, say) does not take the first one's away.
-            let reason = request.reason.clone().or_else(|| before.and_then(|order| order.reason.clone()));
-            let order = Order { mode: request.mode, by: by.0.clone(), at: Timestamp::now(), reason, until };
+            let order = Order {
+                mode: request.mode,
+                by: by.0.clone(),
+                at: Timestamp::now(),
+                reason: request.reason.clone(),
+                until,
+            };
+            let order = match before {
+                Some(before) => together(before, order),
+                None => order,
+            };
             orders.insert(name.clone(), order);
         }
         Ok(Plan { orders, file: self.orders_file.clone(), names })
@@ -221,6 +229,7 @@ impl Agent {
     /// The plan is on disk: obey it, and say what moves.
     fn commit(&mut self, plan: Plan) -> OrderReply {
         let before = self.announced_prefixes();
+        let phases: BTreeMap<_, _> = plan.names.iter().map(|name| (name.clone(), self.phase_of(name))).collect();
         self.orders = plan.orders;
         // A reload came between the plan and its commit: an order for what is gone would never end.
         self.orders.retain(|name, _| self.settings.core.services.contains_key(name));
@@ -229,35 +238,54 @@ impl Agent {
             self.obey(name, order.as_ref());
         }
         self.turn();
-        let services = plan.names.iter().map(|name| self.ordered(name, &before)).collect();
+        let services = phases.iter().map(|(name, phase)| self.ordered(name, *phase, &before)).collect();
         OrderReply { services }
     }
 
     /// Brings one drain in line with its order.
     pub(super) fn obey(&mut self, name: &ServiceName, order: Option<&Order>) {
-        let Some(service) = self.settings.core.services.get(name) else { return };
+        let Some(text) = self.turn_drain(name, order) else { return };
+        tracing::info!(service = %name, "{text}");
+        self.sink.report("drain", name, text);
+    }
+
+    /// After a restart: the order stands, and was not given now.
+    pub(super) fn resume(&mut self, name: &ServiceName, order: &Order) {
+        if let Some(text) = self.turn_drain(name, Some(order)) {
+            let text = format!("still in force since {}: {text}", order.at);
+            tracing::info!(service = %name, "{text}");
+            self.sink.report("drain", name, text);
+        }
+    }
+
+    /// What to say of it, if anything changed.
+    fn turn_drain(&mut self, name: &ServiceName, order: Option<&Order>) -> Option<String> {
+        let held = self.held();
+        let service = self.settings.core.services.get(name)?;
+        // Where nobody holds anything there is nobody to say goodbye to.
+        let is_held = held.values().any(|held| service.prefixes.iter().any(|prefix| held.contains(prefix)));
         let now = Instant::now();
         let drain = self.drains.entry(name.clone()).or_insert_with(|| Drain::new(service.drain, now));
         let before = drain.phase();
-        match order {
-            Some(order) => drain.handle_withdraw(mode(order.mode), now),
+        match order.map(|order| mode(order.mode)) {
+            Some(Mode::Graceful) if !is_held => drain.handle_withdraw(Mode::Now, now),
+            Some(mode) => drain.handle_withdraw(mode, now),
             None => drain.handle_announce(now),
         }
         if before == drain.phase() {
-            return;
+            return None;
         }
-        let text = match order {
+        Some(match order {
             Some(order) => {
                 let reason = order.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
                 format!("withdraw ordered by {}{reason}", order.by)
             }
             None => "maintenance ended".to_owned(),
-        };
-        tracing::info!(service = %name, "{text}");
-        self.sink.report("drain", name, text);
+        })
     }
 
-    fn ordered(&self, name: &ServiceName, before: &BTreeSet<Prefix>) -> OrderedService {
+    /// What the order meant for a service that was in phase `was`, when the prefixes `before` were announced.
+    fn ordered(&self, name: &ServiceName, was: Phase, before: &BTreeSet<Prefix>) -> OrderedService {
         let phase = self.drains.get(name).map(Drain::phase).unwrap_or(Phase::Active);
         let mut moves = Vec::new();
         let mut stays = BTreeMap::new();
@@ -273,6 +301,8 @@ impl Agent {
             });
             match (phase, before.contains(prefix), announced) {
                 (Phase::Active, false, true) => moves.push(prefix.to_string()),
+                // The attributes change back.
+                (Phase::Active, true, true) if was != Phase::Active => moves.push(prefix.to_string()),
                 (Phase::Active, _, _) => {
                     let why = verdict.map_or_else(String::new, report::reason);
                     stays.insert(
@@ -289,7 +319,13 @@ impl Agent {
                 (_, _, _) => moves.push(prefix.to_string()),
             }
         }
-        OrderedService { service: name.to_string(), moves, stays, note: note(phase), phase: phase_outside(phase) }
+        let end = match self.drain_of(name) {
+            Some((Order { until: Some(until), .. }, _)) => format!("; the maintenance ends at {until}"),
+            Some(_) if phase != Phase::Degraded => "; the maintenance ends with `announce`".to_owned(),
+            Some(_) | None => String::new(),
+        };
+        let note = note(phase) + &end;
+        OrderedService { service: name.to_string(), moves, stays, note, phase: phase_outside(phase) }
     }
 
     fn announced_prefixes(&self) -> BTreeSet<Prefix> {
@@ -419,6 +455,25 @@ impl Agent {
             let _ = agent.order(|agent| agent.forgetting = false).await;
         });
     }
+}
+
+/// Two people who withdraw one service have two reasons: neither is forgotten, and the later end holds.
+fn together(before: &Order, order: Order) -> Order {
+    let both = |one: &str, other: &str| match one.contains(other) {
+        true => one.to_owned(),
+        false => format!("{one}; {other}"),
+    };
+    let reason = match (&before.reason, order.reason) {
+        (Some(one), Some(other)) => Some(both(one, &other)).filter(|both| both.len() <= REASON).or(Some(other)),
+        (one, other) => other.or_else(|| one.clone()),
+    };
+    let by = Some(both(&before.by, &order.by)).filter(|by| by.len() <= REASON).unwrap_or(order.by);
+    // Without an end it lasts until `announce`.
+    let until = before.until.zip(order.until).map(|(one, other)| match one.system_time() > other.system_time() {
+        true => one,
+        false => other,
+    });
+    Order { mode: order.mode, by, at: before.at, reason, until }
 }
 
 fn mode(mode: WithdrawMode) -> Mode {

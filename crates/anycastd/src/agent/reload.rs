@@ -23,14 +23,7 @@ impl Agent {
     pub(super) fn begin(&mut self) {
         self.drop_orders();
         for (name, order) in self.orders.clone() {
-            self.obey(&name, Some(&order));
-        }
-        // Nobody holds anything of ours yet: there is nobody to say goodbye to.
-        let now = Instant::now();
-        for (name, drain) in &mut self.drains {
-            if self.orders.get(name).is_some_and(|order| order.mode != anycast_api::WithdrawMode::Degrade) {
-                drain.handle_withdraw(anycast_core::drain::Mode::Now, now);
-            }
+            self.resume(&name, &order);
         }
         self.settle(&BTreeMap::new());
         self.sink.report(

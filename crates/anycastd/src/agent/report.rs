@@ -109,11 +109,27 @@ impl Agent {
 
     fn prefix(&self, prefix: Prefix) -> api::PrefixSummary {
         let announced = self.desired.prefixes.get(&prefix).and_then(|verdict| verdict.announced.as_deref());
-        api::PrefixSummary {
-            prefix: prefix.to_string(),
-            announced: announced.is_some(),
-            notes: announced.map(notes).unwrap_or_default(),
+        let mut notes = announced.map(notes).unwrap_or_default();
+        let (told, all) = self.told(prefix);
+        if announced.is_some() && told < all {
+            notes.push(format!("{told} of {all} neighbors"));
         }
+        api::PrefixSummary { prefix: prefix.to_string(), announced: announced.is_some(), notes }
+    }
+
+    /// How many of the neighbors that are to carry a prefix have been told of it.
+    fn told(&self, prefix: Prefix) -> (usize, usize) {
+        let wanting = self.desired.routes.iter().filter(|(_, routes)| routes.contains_key(&prefix));
+        let holds = |id: &PeerId| {
+            self.peers.get(id).is_some_and(|peer| {
+                let state = peer.state.borrow();
+                state
+                    .advertised
+                    .get(&prefix)
+                    .is_some_and(|entry| entry.attributes.is_some() && entry.progress != anycast_bgp::Progress::Queued)
+            })
+        };
+        wanting.fold((0, 0), |(told, all), (id, _)| (told + usize::from(holds(id)), all + 1))
     }
 
     fn check(&self, service: &ServiceName, name: &CheckName, kind: &str) -> Option<api::Check> {
@@ -313,8 +329,8 @@ fn counters(state: &PeerState) -> BTreeMap<String, u64> {
         ("bytes_sent", counters.bytes_sent),
         ("bytes_received", counters.bytes_received),
         ("established", counters.established),
-        ("prefixes_announced", counters.prefixes_announced),
-        ("prefixes_withdrawn", counters.prefixes_withdrawn),
+        ("prefixes_received", counters.prefixes_announced),
+        ("withdrawals_received", counters.prefixes_withdrawn),
         ("treated_as_withdraw", counters.treated_as_withdraw),
         ("attributes_discarded", counters.attributes_discarded),
     ]

@@ -79,7 +79,7 @@ pub(super) fn number(node: &Node, key: &str, range: RangeInclusive<u32>, report:
         Kind::Null | Kind::List(_) | Kind::Map(_) => None,
     };
     if value.is_none() {
-        wrong_type(node, &quoted(key), &wanted, "write it in decimal digits, without a sign, point or unit", report);
+        wrong_type(node, &quoted(key), &wanted, &format!("write {wanted}, in decimal digits"), report);
     }
     value
 }

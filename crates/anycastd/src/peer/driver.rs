@@ -339,17 +339,26 @@ fn state_with(
 ) -> PeerState {
     PeerState {
         state: session.state(),
-        since: session.state_since(),
+        since: session.up_or_down_since(),
         routes,
         advertised,
         unsendable: session.unsent().iter().map(|(prefix, why)| (*prefix, why.to_string())).collect(),
-        last_error: session.last_error().map(ToString::to_string).zip(session.last_error_at()),
+        last_error: last_error(session),
         retry_at: session.next_dial(),
         local,
         negotiated: session.negotiated().cloned(),
         next_hops: session.next_hops(),
         counters: *session.counters(),
     }
+}
+
+/// Why there is no session. What ended the last one says more than that the neighbor cannot be dialled since.
+fn last_error(session: &Session) -> Option<(String, Instant)> {
+    let (error, at) = (session.last_error()?, session.last_error_at()?);
+    Some(match session.last_end() {
+        Some((end, ended)) if ended != at => (format!("{end}; since then: {error}"), ended),
+        Some(_) | None => (error.to_string(), at),
+    })
 }
 
 #[cfg(test)]

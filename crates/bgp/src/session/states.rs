@@ -60,6 +60,7 @@ impl Session {
                 self.timers.stop(Timer::Handshake);
                 self.restart_hold(now);
                 self.counters.established += 1;
+                self.last_end = None;
                 self.events.push_back(Event::Established);
                 self.enter(State::Established, now);
             }
@@ -147,6 +148,10 @@ impl Session {
     /// From any state with a connection, or a dial, to Active: the next attempt follows by itself.
     pub(super) fn go_down(&mut self, reason: DownReason, now: Instant) {
         let lasted = now.saturating_duration_since(self.state_since);
+        if self.state == State::Established {
+            self.last_end = Some((reason.clone(), now));
+            self.down_since = now;
+        }
         if self.state == State::Established && lasted >= STABLE {
             self.backoff.reset();
         }

@@ -230,6 +230,29 @@ fn a_notification_ends_the_session_without_an_answer() {
 }
 
 #[test]
+fn why_a_session_ended_outlives_the_dials_that_fail_after_it() {
+    let mut bench = Bench::at(State::Established);
+    assert_eq!((bench.session.last_end(), bench.session.up_or_down_since()), (None, bench.now));
+    bench.now += Duration::from_secs(60);
+    let (ended, notification) = (bench.now, Notification::shutdown("maintenance"));
+    bench.hear(&notification.encode());
+    for _ in 0..3 {
+        while bench.session.poll_action() != Some(Action::Connect) {
+            bench.pass_to_timer();
+        }
+        bench.session.handle_closed(Some("connect: refused".to_owned()), bench.now);
+    }
+    assert_eq!(bench.session.last_error(), Some(&DownReason::Dial("connect: refused".to_owned())));
+    assert_eq!(bench.session.last_end(), Some((&DownReason::Received(notification), ended)));
+    assert_eq!(bench.session.up_or_down_since(), ended);
+    while bench.session.poll_action() != Some(Action::Connect) {
+        bench.pass_to_timer();
+    }
+    bench.establish(&full_open(90));
+    assert_eq!((bench.session.last_end(), bench.session.up_or_down_since()), (None, bench.now));
+}
+
+#[test]
 fn nothing_is_heard_without_a_connection() {
     for state in [State::Connect, State::Active] {
         let mut bench = Bench::at(state);

@@ -17,7 +17,7 @@ mod watchers;
 
 use std::{path::PathBuf, sync::Arc};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 
 use self::{
     report::{Act, Report},
@@ -42,6 +42,11 @@ pub struct Options {
 /// # Errors
 /// When it cannot be shown, or when what is shown is not what was expected.
 pub async fn run(runner: Arc<dyn Runner>, options: Options) -> anyhow::Result<()> {
+    if let Some(file) = &options.json {
+        // Before half a minute is spent on what cannot be written.
+        let opened = std::fs::OpenOptions::new().create(true).append(true).open(file);
+        opened.with_context(|| format!("cannot write {}", file.display()))?;
+    }
     let started = Nanos::now();
     let screen = Screen::new();
     let mut stage = Stage::set(runner, screen, options.keep_pcap.is_some()).await?;
@@ -49,15 +54,14 @@ pub async fn run(runner: Arc<dyn Runner>, options: Options) -> anyhow::Result<()
     let played = play(&mut stage, &mut shown).await;
     stage.clear(options.keep_pcap.as_deref()).await?;
     let report = Report::new(started, shown);
-    if let Some(file) = &options.json {
-        report.write(file)?;
-    }
+    let written = options.json.as_ref().map_or(Ok(()), |file| report.write(file));
     played?;
     screen.act("=", "In short");
     screen.lines(&report.table());
     for line in LEGEND {
         screen.aside(line);
     }
+    written?;
     if report.failures() > 0
         && let Some(busy) = busy()
     {

@@ -62,6 +62,40 @@ async fn now_skips_the_goodbye_and_degrade_stays_announced() -> anyhow::Result<(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_second_order_does_not_undo_the_first() -> anyhow::Result<()> {
+    let told = async |edge: &Edge| {
+        assert!(edge.ctl(&["withdraw", "web", "--now", "--reason", "broken disk"]).await?.status.success());
+        let second = edge.ctl(&["withdraw", "--for", "1s", "--reason", "quick reboot"]).await?;
+        assert!(second.output.contains("ends with `announce`"), "{}", second.output);
+        let drain = edge.ask(&["status"]).await?["services"][0]["drain"].clone();
+        assert_eq!(
+            (&drain["reason"], &drain["until"]),
+            (&"broken disk; quick reboot".into(), &serde_json::Value::Null)
+        );
+        Ok(())
+    };
+    story(told, Edge::announcing().await).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_the_router_ended_the_session_is_still_shown_while_it_is_dialled() -> anyhow::Result<()> {
+    let told = async |edge: &Edge| {
+        let shut =
+            ["vtysh", "-c", "configure", "-c", "router bgp 65101", "-c", "neighbor 192.0.2.2 shutdown message by noc"];
+        edge.lab.run("rtr", &shut).await?;
+        let both = async || {
+            let error = edge.ask(&["neighbors", "rtr"]).await?[0]["last_error"].to_string();
+            Ok(error.contains("by noc") && error.contains("since then"))
+        };
+        edge.wait("the reason is there, and what came after it", both).await?;
+        let status = edge.ctl(&["status"]).await?.output;
+        assert!(status.contains("0 of 1 neighbors"), "nobody holds it: {status}");
+        Ok(())
+    };
+    story(told, Edge::announcing().await).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_maintenance_ends_by_itself() -> anyhow::Result<()> {
     let told = async |edge: &Edge| {
         assert!(edge.ctl(&["withdraw", "--now", "--for", "3s"]).await?.status.success());

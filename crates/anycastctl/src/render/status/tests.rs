@@ -59,7 +59,7 @@ fn what_is_remarkable_has_its_section() {
                                                          grant CAP_NET_ADMIN? tried 7 times, again in 3 s
 
         NEIGHBOR  ADDRESS    AS     STATE        SINCE     ROUTES  LAST ERROR
-        leaf1     192.0.2.1  65001  Established  3d 04:12  3       they sent Cease, administrative reset (0…
+        leaf1     192.0.2.1  65001  Established  3d 04:12  3       –
 
         PROBLEMS
         ✗ the last reload was refused, the configuration of 14:02 stays in force: line 12, column 5: unknown
