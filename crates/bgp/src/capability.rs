@@ -1,17 +1,20 @@
 //! Capabilities (RFC 5492): what each end can do beyond RFC 4271.
 
-use std::{collections::BTreeSet, fmt};
+use std::fmt;
 
 use bytes::Bytes;
 
-use crate::{
-    types::{Asn, Family},
-    wire::Reader,
-};
+use crate::{peer::PeerConfig, role::Role, types::Family, wire::Reader};
 
 const MULTIPROTOCOL: u8 = 1;
 const ROUTE_REFRESH: u8 = 2;
+const EXTENDED_NEXT_HOP: u8 = 5;
+const EXTENDED_MESSAGE: u8 = 6;
+const ROLE: u8 = 9;
 const FOUR_OCTET_AS: u8 = 65;
+const ENHANCED_ROUTE_REFRESH: u8 = 70;
+/// IPv4 unicast with IPv6 next hops: the one tuple of RFC 8950 that this speaker acts on.
+const IPV4_OVER_IPV6: [u8; 6] = [0, 1, 0, 1, 0, 2];
 
 /// One capability of an OPEN.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,6 +30,17 @@ pub enum Capability {
     RouteRefresh,
     /// Four-octet AS numbers, with the speaker's own (RFC 6793 §3).
     FourOctetAs(u32),
+    /// Next hops of another family (RFC 8950 §4): of all the tuples, whether IPv4 unicast with IPv6 next hops is among them.
+    ExtendedNextHop {
+        /// Whether that tuple is there.
+        ipv4_over_ipv6: bool,
+    },
+    /// Messages of up to 65,535 octets (RFC 8654 §3).
+    ExtendedMessage,
+    /// What the speaker is to its neighbor (RFC 9234 §4.1), by the code of the registry.
+    Role(u8),
+    /// The answer to a route refresh is marked at both ends (RFC 7313 §3).
+    EnhancedRouteRefresh,
     /// One that this speaker does not act on; it never ends a session (RFC 5492 §3).
     Other {
         /// The code of the registry.
@@ -42,9 +56,21 @@ pub(crate) struct Malformed;
 
 impl Capability {
     /// What we offer.
-    pub(crate) fn ours(families: &BTreeSet<Family>, local_as: Asn) -> Vec<Self> {
-        let families = families.iter().map(|family| Self::from(*family));
-        families.chain([Self::RouteRefresh, Self::FourOctetAs(local_as.get())]).collect()
+    pub(crate) fn ours(config: &PeerConfig) -> Vec<Self> {
+        let families = config.families.iter().map(|family| Self::from(*family));
+        let mut ours: Vec<_> = families.chain([Self::RouteRefresh, Self::FourOctetAs(config.local_as.get())]).collect();
+        let offers = config.offers;
+        if offers.extended_next_hop && config.families.contains(&Family::Ipv4Unicast) {
+            ours.push(Self::ExtendedNextHop { ipv4_over_ipv6: true });
+        }
+        if offers.extended_message {
+            ours.push(Self::ExtendedMessage);
+        }
+        if offers.enhanced_route_refresh {
+            ours.push(Self::EnhancedRouteRefresh);
+        }
+        ours.extend(config.role.map(|role| Self::Role(role.code())));
+        ours
     }
 
     /// The capabilities of one optional parameter: one or several (RFC 5492 §4).
@@ -67,6 +93,14 @@ impl Capability {
             }
             FOUR_OCTET_AS => Self::FourOctetAs(reader.u32().ok_or(Malformed)?),
             ROUTE_REFRESH => Self::RouteRefresh,
+            // RFC 8654 §3, RFC 7313 §3, RFC 8950 §4: a length that is not the defined one is no reason to lose the session.
+            EXTENDED_MESSAGE if value.is_empty() => Self::ExtendedMessage,
+            ENHANCED_ROUTE_REFRESH if value.is_empty() => Self::EnhancedRouteRefresh,
+            EXTENDED_NEXT_HOP if value.len().is_multiple_of(6) => {
+                let ipv4_over_ipv6 = value.chunks(6).any(|tuple| tuple == IPV4_OVER_IPV6);
+                return Ok(Self::ExtendedNextHop { ipv4_over_ipv6 });
+            }
+            ROLE if value.len() == 1 => Self::Role(reader.u8().ok_or(Malformed)?),
             code => return Ok(Self::Other { code, value: Bytes::copy_from_slice(value) }),
         };
         if reader.is_empty() { Ok(capability) } else { Err(Malformed) }
@@ -79,6 +113,12 @@ impl Capability {
                 (MULTIPROTOCOL, vec![high, low, 0, *safi])
             }
             Self::RouteRefresh => (ROUTE_REFRESH, Vec::new()),
+            Self::ExtendedNextHop { ipv4_over_ipv6 } => {
+                (EXTENDED_NEXT_HOP, if *ipv4_over_ipv6 { IPV4_OVER_IPV6.to_vec() } else { Vec::new() })
+            }
+            Self::ExtendedMessage => (EXTENDED_MESSAGE, Vec::new()),
+            Self::Role(code) => (ROLE, vec![*code]),
+            Self::EnhancedRouteRefresh => (ENHANCED_ROUTE_REFRESH, Vec::new()),
             Self::FourOctetAs(asn) => (FOUR_OCTET_AS, asn.to_be_bytes().to_vec()),
             Self::Other { code, value } => (*code, value.to_vec()),
         };
@@ -104,6 +144,14 @@ impl fmt::Display for Capability {
             },
             Self::RouteRefresh => f.write_str("route refresh"),
             Self::FourOctetAs(asn) => write!(f, "four-octet AS {asn}"),
+            Self::ExtendedNextHop { ipv4_over_ipv6: true } => f.write_str("extended next hop (IPv4 over IPv6)"),
+            Self::ExtendedNextHop { ipv4_over_ipv6: false } => f.write_str("extended next hop (other families)"),
+            Self::ExtendedMessage => f.write_str("extended message"),
+            Self::EnhancedRouteRefresh => f.write_str("enhanced route refresh"),
+            Self::Role(code) => match Role::from_code(*code) {
+                Some(role) => write!(f, "role {role}"),
+                None => write!(f, "unknown role {code}"),
+            },
             Self::Other { code, .. } => match name(*code) {
                 Some(name) => f.write_str(name),
                 None => write!(f, "unknown capability {code}"),

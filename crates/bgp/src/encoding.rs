@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::{
     attributes::Attributes,
-    terms::{NextHop6, Terms},
+    terms::{NextHop, NextHop6, Terms},
     types::{AS_TRANS, Family, Prefix},
 };
 
@@ -43,7 +43,7 @@ fn values(attributes: &Attributes, terms: &Terms, family: Family) -> Vec<Attribu
 
     let mut values = vec![AttributeValue::Origin(Origin::IGP), AttributeValue::AsPath(as_path(&shown))];
     // RFC 4760 §3: NEXT_HOP belongs to the NLRI field only; routers reset for one of 0.0.0.0 beside MP_REACH_NLRI.
-    if let (Family::Ipv4Unicast, Some(next_hop)) = (family, terms.next_hop_ipv4) {
+    if let Some(NextHop::Ipv4(next_hop)) = terms.next_hop(family) {
         values.push(AttributeValue::NextHop(next_hop.into()));
     }
     values.extend(attributes.med.map(AttributeValue::MultiExitDiscriminator));
@@ -66,6 +66,7 @@ fn values(attributes: &Attributes, terms: &Terms, family: Family) -> Vec<Attribu
         let large = large.map(|c| WireLargeCommunity::new(c.global, [c.local1, c.local2]));
         values.push(AttributeValue::LargeCommunities(large.collect()));
     }
+    values.extend(terms.only_to_customer.map(|asn| AttributeValue::OnlyToCustomer(WireAsn::new_32bit(asn.get()))));
     values
 }
 
@@ -84,24 +85,27 @@ fn as_path(numbers: &[u32]) -> AsPath {
     path
 }
 
-/// MP_REACH_NLRI (RFC 4760 §3) for IPv6 unicast.
-pub(crate) fn mp_reach(next_hop: NextHop6, prefixes: &[Prefix]) -> Result<Bytes, TooLong> {
+/// MP_REACH_NLRI (RFC 4760 §3) with an IPv6 next hop, which IPv4 prefixes may have too (RFC 8950 §3).
+pub(crate) fn mp_reach(family: Family, next_hop: NextHop6, prefixes: &[Prefix]) -> Result<Bytes, TooLong> {
     let next_hop = match next_hop {
         NextHop6::One(address) => NextHopAddress::Ipv6(address),
         NextHop6::GlobalAndLinkLocal(global, link_local) => NextHopAddress::Ipv6LinkLocal(global, link_local),
     };
-    let nlri = ipv6_nlri(prefixes, Some(next_hop));
+    let nlri = multiprotocol(family, prefixes, Some(next_hop));
     encode(AttributeValue::MpReachNlri(nlri), AsnLength::Bits32)
 }
 
-/// MP_UNREACH_NLRI (RFC 4760 §4) for IPv6 unicast. With no prefix it is an End-of-RIB.
-pub(crate) fn mp_unreach(prefixes: &[Prefix]) -> Result<Bytes, TooLong> {
-    encode(AttributeValue::MpUnreachNlri(ipv6_nlri(prefixes, None)), AsnLength::Bits32)
+/// MP_UNREACH_NLRI (RFC 4760 §4). With no prefix it is an End-of-RIB.
+pub(crate) fn mp_unreach(family: Family, prefixes: &[Prefix]) -> Result<Bytes, TooLong> {
+    encode(AttributeValue::MpUnreachNlri(multiprotocol(family, prefixes, None)), AsnLength::Bits32)
 }
 
-fn ipv6_nlri(prefixes: &[Prefix], next_hop: Option<NextHopAddress>) -> Nlri {
+fn multiprotocol(family: Family, prefixes: &[Prefix], next_hop: Option<NextHopAddress>) -> Nlri {
     Nlri {
-        afi: Afi::Ipv6,
+        afi: match family {
+            Family::Ipv4Unicast => Afi::Ipv4,
+            Family::Ipv6Unicast => Afi::Ipv6,
+        },
         safi: Safi::Unicast,
         next_hop,
         prefixes: prefixes.iter().map(|prefix| wire_prefix(*prefix)).collect(),

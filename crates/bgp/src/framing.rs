@@ -8,8 +8,10 @@ use crate::notification::Notification;
 
 /// Octets of the header.
 pub(crate) const HEADER_LEN: usize = 19;
-/// The longest message without RFC 8654.
+/// The longest message without RFC 8654, and the longest OPEN and KEEPALIVE in any case.
 pub(crate) const MAX_LEN: usize = 4096;
+/// The longest message with RFC 8654.
+pub(crate) const EXTENDED_MAX_LEN: usize = 65_535;
 /// What every message starts with.
 pub(crate) const MARKER: [u8; 16] = [0xFF; 16];
 
@@ -58,7 +60,7 @@ impl MessageType {
     /// error of its own (RFC 7313 §5), so only what is too short to hold a subtype is refused here.
     const fn allows(self, length: usize) -> bool {
         match self {
-            Self::Open => length >= 29,
+            Self::Open => length >= 29 && length <= MAX_LEN,
             Self::Update => length >= 23,
             Self::Notification => length >= 21,
             Self::Keepalive => length == HEADER_LEN,
@@ -123,6 +125,8 @@ impl Frame {
 #[derive(Debug, Default)]
 pub(crate) struct Framer {
     buffer: BytesMut,
+    /// RFC 8654 is in force.
+    extended: bool,
 }
 
 impl Framer {
@@ -131,7 +135,12 @@ impl Framer {
     }
 
     pub(crate) fn clear(&mut self) {
-        self.buffer.clear();
+        *self = Self::default();
+    }
+
+    /// From the next message on, all but OPEN and KEEPALIVE may be of up to 65,535 octets (RFC 8654 §4).
+    pub(crate) const fn extend(&mut self) {
+        self.extended = true;
     }
 
     /// The next whole message; `None` while octets are missing. After an error the stream is of no more use.
@@ -142,7 +151,8 @@ impl Framer {
         }
         let claimed = u16::from_be_bytes([*high, *low]);
         let length = usize::from(claimed);
-        if !(HEADER_LEN..=MAX_LEN).contains(&length) {
+        let most = if self.extended { EXTENDED_MAX_LEN } else { MAX_LEN };
+        if !(HEADER_LEN..=most).contains(&length) {
             return Err(HeaderError::BadLength(claimed));
         }
         let kind = MessageType::from_code(*code).ok_or(HeaderError::BadType(*code))?;

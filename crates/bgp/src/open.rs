@@ -9,6 +9,7 @@ use crate::{
     framing::MessageType,
     notification::Notification,
     peer::{PeerAs, PeerConfig},
+    role::Role,
     types::{AS_TRANS, Asn, Family, HoldTime, RouterId},
     wire::{self, Reader},
 };
@@ -58,6 +59,20 @@ pub enum OpenError {
         /// What the neighbor offers.
         theirs: Vec<Capability>,
     },
+    /// Subcode 11 (RFC 9234 §4.2).
+    #[error("our role is {ours}, so the neighbor's must be {}, but it says {}", .ours.counterpart(), roles(.theirs))]
+    RoleMismatch {
+        /// What we are to it.
+        ours: Role,
+        /// What it says it is to us: codes of the registry; none, or more than one that differ, are a mismatch too.
+        theirs: Vec<u8>,
+    },
+}
+
+fn roles(codes: &[u8]) -> String {
+    let name = |code: &u8| Role::from_code(*code).map_or_else(|| format!("role {code}"), |role| role.to_string());
+    let names: Vec<String> = codes.iter().map(name).collect();
+    if names.is_empty() { "none, and `role_strict` is set".to_owned() } else { names.join(" and ") }
 }
 
 fn wanted(expected: &PeerAs, ours: &Asn) -> String {
@@ -89,6 +104,7 @@ impl OpenError {
                 ours.iter().for_each(|capability| capability.encode(&mut data));
                 Notification::new(2, 7, &data)
             }
+            Self::RoleMismatch { .. } => Notification::new(2, 11, &[]),
         }
     }
 }
@@ -116,7 +132,7 @@ impl Open {
             my_as: u16::try_from(config.local_as.get()).unwrap_or(AS_TRANS),
             hold_time: config.hold_time,
             identifier: config.router_id,
-            capabilities: Capability::ours(&config.families, config.local_as),
+            capabilities: Capability::ours(config),
         }
     }
 
@@ -161,8 +177,17 @@ impl Open {
     fn four_octet_as(&self) -> Option<u32> {
         self.capabilities.iter().find_map(|capability| match capability {
             Capability::FourOctetAs(asn) => Some(*asn),
-            Capability::Multiprotocol { .. } | Capability::RouteRefresh | Capability::Other { .. } => None,
+            _ => None,
         })
+    }
+
+    /// The roles it shows, each once.
+    fn roles(&self) -> BTreeSet<u8> {
+        let role = |capability: &Capability| match capability {
+            Capability::Role(code) => Some(*code),
+            _ => None,
+        };
+        self.capabilities.iter().filter_map(role).collect()
     }
 
     /// RFC 4760 §8: the families named; a speaker that names none means IPv4 unicast.
@@ -229,6 +254,14 @@ pub struct Negotiated {
     pub four_octet_as: bool,
     /// Whether the neighbor may ask for everything again, and we it (RFC 2918).
     pub route_refresh: bool,
+    /// Whether the answer to a route refresh is marked at both ends (RFC 7313).
+    pub enhanced_route_refresh: bool,
+    /// Whether messages may be longer than 4096 octets (RFC 8654).
+    pub extended_message: bool,
+    /// Whether IPv4 routes may have an IPv6 next hop (RFC 8950).
+    pub extended_next_hop: bool,
+    /// What we are to the neighbor, if that is settled and it is of another AS (RFC 9234).
+    pub role: Option<Role>,
     /// What we offered.
     pub offered: Vec<Capability>,
     /// What the neighbor offered.
@@ -258,7 +291,14 @@ impl Negotiated {
                 theirs,
             });
         }
+        let role = config.role.filter(|_| external);
+        if let Some(ours) = role {
+            check_role(ours, config.role_strict, &theirs.roles())?;
+        }
         let hold_time = config.hold_time.negotiate(theirs.hold_time);
+        let both = |capability: &Capability| {
+            ours.capabilities.contains(capability) && theirs.capabilities.contains(capability)
+        };
         Ok(Self {
             peer_as,
             peer_router_id: theirs.identifier,
@@ -268,10 +308,24 @@ impl Negotiated {
             families,
             four_octet_as: theirs.four_octet_as().is_some(),
             route_refresh: theirs.capabilities.contains(&Capability::RouteRefresh),
+            enhanced_route_refresh: both(&Capability::EnhancedRouteRefresh),
+            extended_message: both(&Capability::ExtendedMessage),
+            extended_next_hop: both(&Capability::ExtendedNextHop { ipv4_over_ipv6: true }),
+            role,
             offered: ours.capabilities,
             received: theirs.capabilities.clone(),
         })
     }
+}
+
+/// RFC 9234 §4.2: the roles must be a pair. A neighbor that shows none is let be, unless the operator wants it strict.
+fn check_role(ours: Role, strict: bool, theirs: &BTreeSet<u8>) -> Result<(), OpenError> {
+    let fits = match theirs.len() {
+        0 => !strict,
+        1 => theirs.contains(&ours.counterpart().code()),
+        _ => false,
+    };
+    if fits { Ok(()) } else { Err(OpenError::RoleMismatch { ours, theirs: theirs.iter().copied().collect() }) }
 }
 
 impl Open {

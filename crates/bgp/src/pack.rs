@@ -7,8 +7,8 @@ use bytes::Bytes;
 use crate::{
     attributes::Attributes,
     encoding,
-    framing::{HEADER_LEN, MAX_LEN, MessageType},
-    terms::{NextHop6, Terms, Unsendable},
+    framing::{HEADER_LEN, MessageType},
+    terms::{NextHop, NextHop6, Terms, Unsendable},
     types::{Family, Prefix},
     wire,
 };
@@ -29,6 +29,8 @@ const LONGEST_NLRI: usize = 17;
 pub(crate) struct Block {
     place: Place,
     attributes: Bytes,
+    /// The longest message, in octets.
+    max_len: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,21 +38,21 @@ enum Place {
     /// The NLRI field, with NEXT_HOP among the attributes.
     Nlri,
     /// MP_REACH_NLRI.
-    MpReach(NextHop6),
+    MpReach(Family, NextHop6),
 }
 
 impl Block {
     /// The encoded attributes, if they leave room for any prefix of the family.
     pub(crate) fn new(attributes: &Attributes, terms: &Terms, family: Family) -> Result<Self, Unsendable> {
         terms.check(family)?;
-        let too_large = Unsendable::TooLarge(family);
+        let too_large = Unsendable::TooLarge(family, terms.max_len);
         let encoded = encoding::path_attributes(attributes, terms, family).map_err(|_| too_large.clone())?;
-        let place = match (family, terms.next_hop_ipv6) {
-            (Family::Ipv4Unicast, _) => Place::Nlri,
-            (Family::Ipv6Unicast, Some(next_hop)) => Place::MpReach(next_hop),
-            (Family::Ipv6Unicast, None) => return Err(Unsendable::NoNextHop(family)),
+        let place = match terms.next_hop(family) {
+            Some(NextHop::Ipv4(_)) => Place::Nlri,
+            Some(NextHop::Ipv6(next_hop)) => Place::MpReach(family, next_hop),
+            None => return Err(Unsendable::NoNextHop(family)),
         };
-        let block = Self { place, attributes: encoded };
+        let block = Self { place, attributes: encoded, max_len: terms.max_len };
         if block.room() < LONGEST_NLRI { Err(too_large) } else { Ok(block) }
     }
 
@@ -58,9 +60,9 @@ impl Block {
     const fn room(&self) -> usize {
         let place = match self.place {
             Place::Nlri => 0,
-            Place::MpReach(next_hop) => ATTRIBUTE_HEADER + MP_REACH_FIXED + next_hop.octets(),
+            Place::MpReach(_, next_hop) => ATTRIBUTE_HEADER + MP_REACH_FIXED + next_hop.octets(),
         };
-        MAX_LEN.saturating_sub(FIXED + self.attributes.len() + place)
+        self.max_len.saturating_sub(FIXED + self.attributes.len() + place)
     }
 
     /// Takes as many prefixes from `queue` as fit into one UPDATE, and gives both.
@@ -69,8 +71,8 @@ impl Block {
         let message = match self.place {
             Place::Nlri => update(&[], &[&self.attributes], &encoding::nlri(&prefixes)),
             // RFC 7606 §5.1: MP_REACH_NLRI is the very first attribute.
-            Place::MpReach(next_hop) => {
-                update(&[], &[&encoding::mp_reach(next_hop, &prefixes).ok()?, &self.attributes], &[])
+            Place::MpReach(family, next_hop) => {
+                update(&[], &[&encoding::mp_reach(family, next_hop, &prefixes).ok()?, &self.attributes], &[])
             }
         };
         (!prefixes.is_empty()).then_some((message, prefixes))
@@ -79,15 +81,17 @@ impl Block {
 
 /// Takes as many prefixes of one family from `queue` as one UPDATE can withdraw. `None` when there is nothing to withdraw, so
 /// that it can never come out as an End-of-RIB.
-pub(crate) fn withdraw(queue: &mut BTreeSet<Prefix>) -> Option<(Bytes, Vec<Prefix>)> {
-    match queue.first()?.family() {
-        Family::Ipv4Unicast => {
-            let prefixes = take(queue, MAX_LEN - FIXED);
+pub(crate) fn withdraw(queue: &mut BTreeSet<Prefix>, terms: &Terms) -> Option<(Bytes, Vec<Prefix>)> {
+    let family = queue.first()?.family();
+    match terms.next_hop(family) {
+        Some(NextHop::Ipv4(_)) => {
+            let prefixes = take(queue, terms.max_len.saturating_sub(FIXED));
             Some((update(&encoding::nlri(&prefixes), &[], &[]), prefixes))
         }
-        Family::Ipv6Unicast => {
-            let prefixes = take(queue, MAX_LEN - FIXED - ATTRIBUTE_HEADER - MP_UNREACH_FIXED);
-            let unreach = encoding::mp_unreach(&prefixes).ok()?;
+        // What came in MP_REACH_NLRI goes in MP_UNREACH_NLRI.
+        Some(NextHop::Ipv6(_)) | None => {
+            let prefixes = take(queue, terms.max_len.saturating_sub(FIXED + ATTRIBUTE_HEADER + MP_UNREACH_FIXED));
+            let unreach = encoding::mp_unreach(family, &prefixes).ok()?;
             Some((update(&[], &[&unreach], &[]), prefixes))
         }
     }
@@ -97,7 +101,7 @@ pub(crate) fn withdraw(queue: &mut BTreeSet<Prefix>) -> Option<(Bytes, Vec<Prefi
 pub(crate) fn end_of_rib(family: Family) -> Option<Bytes> {
     match family {
         Family::Ipv4Unicast => Some(update(&[], &[], &[])),
-        Family::Ipv6Unicast => encoding::mp_unreach(&[]).ok().map(|unreach| update(&[], &[&unreach], &[])),
+        Family::Ipv6Unicast => encoding::mp_unreach(family, &[]).ok().map(|unreach| update(&[], &[&unreach], &[])),
     }
 }
 
@@ -119,7 +123,7 @@ fn take(queue: &mut BTreeSet<Prefix>, mut room: usize) -> Vec<Prefix> {
 
 fn update(withdrawn: &[u8], attributes: &[&Bytes], nlri: &[u8]) -> Bytes {
     let attributes = attributes.iter().flat_map(|attribute| attribute.iter().copied()).collect::<Vec<u8>>();
-    let mut body = Vec::with_capacity(MAX_LEN);
+    let mut body = Vec::with_capacity(4 + withdrawn.len() + attributes.len() + nlri.len());
     for field in [withdrawn, &attributes] {
         body.extend(u16::try_from(field.len()).unwrap_or(u16::MAX).to_be_bytes());
         body.extend_from_slice(field);

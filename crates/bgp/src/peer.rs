@@ -5,7 +5,10 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr},
 };
 
-use crate::types::{Asn, Family, HoldTime, RouterId};
+use crate::{
+    role::Role,
+    types::{Asn, Family, HoldTime, RouterId},
+};
 
 /// Which AS number the neighbor must show in its OPEN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +31,23 @@ impl PeerAs {
     }
 }
 
+/// Which capabilities we offer beside those that every session has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offers {
+    /// Messages of up to 65,535 octets (RFC 8654).
+    pub extended_message: bool,
+    /// The answer to a route refresh is marked at both ends (RFC 7313).
+    pub enhanced_route_refresh: bool,
+    /// IPv4 routes with an IPv6 next hop (RFC 8950).
+    pub extended_next_hop: bool,
+}
+
+impl Default for Offers {
+    fn default() -> Self {
+        Self { extended_message: true, enhanced_route_refresh: true, extended_next_hop: false }
+    }
+}
+
 /// What a session needs to know for its whole life.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerConfig {
@@ -41,6 +61,12 @@ pub struct PeerConfig {
     pub hold_time: HoldTime,
     /// The families we offer, never empty.
     pub families: BTreeSet<Family>,
+    /// What else we offer.
+    pub offers: Offers,
+    /// What we are to the neighbor, and whether it must say what it is to us (RFC 9234); it has no meaning within an AS.
+    pub role: Option<Role>,
+    /// Whether a neighbor that shows no role is refused (RFC 9234 §4.2, "strict mode").
+    pub role_strict: bool,
     /// The next hop of IPv4 routes; `None`: the session's own IPv4 address.
     pub next_hop_ipv4: Option<Ipv4Addr>,
     /// The next hop of IPv6 routes; `None`: the session's own IPv6 address (see [`crate::Session::handle_connected`]).

@@ -2,7 +2,12 @@
 
 use bytes::Bytes;
 
-use crate::{framing::Frame, notification::Notification, types::Family, wire::Reader};
+use crate::{
+    framing::{Frame, MessageType},
+    notification::Notification,
+    types::Family,
+    wire::{self, Reader},
+};
 
 /// A ROUTE-REFRESH that ends the session: ROUTE-REFRESH Message Error (RFC 7313 §5).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +29,22 @@ impl RefreshError {
             Self::TooShort(length) => Notification::new(1, 2, &length.to_be_bytes()),
         }
     }
+}
+
+/// Beginning of Route Refresh (RFC 7313 §3.2): what of the family does not come before the end is stale.
+pub(crate) fn begin(family: Family) -> Bytes {
+    marked(family, 1)
+}
+
+/// End of Route Refresh (RFC 7313 §3.2).
+pub(crate) fn end(family: Family) -> Bytes {
+    marked(family, 2)
+}
+
+fn marked(family: Family, subtype: u8) -> Bytes {
+    let (afi, safi) = family.codes();
+    let [high, low] = afi.to_be_bytes();
+    wire::message(MessageType::RouteRefresh, &[high, low, subtype, safi])
 }
 
 /// The family the neighbor wants again; `None` where the message asks for nothing we know.

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use crate::{
     attributes::{Attributes, Routes},
     pack::{self, Block},
+    refresh,
     terms::{Terms, Unsendable},
     types::{Family, Prefix},
 };
@@ -76,6 +77,9 @@ pub(crate) struct Rib {
     withdraws: BTreeSet<Prefix>,
     announces: BTreeMap<(Family, Arc<Attributes>), Batch>,
     end_of_rib: BTreeSet<Family>,
+    /// Where the answer to a route refresh has yet to be marked as beginning, and as ended (RFC 7313 §4).
+    begin_refresh: BTreeSet<Family>,
+    end_refresh: BTreeSet<Family>,
     /// Asked for again, and nothing of it handed out since.
     refreshed: BTreeSet<Family>,
     unwritten: VecDeque<InFlight>,
@@ -160,16 +164,21 @@ impl Rib {
                 let _refused = self.enqueue(prefix, &attributes);
             }
         }
-        // RFC 7313 is not offered, so the end of the answer is not marked. An End-of-RIB still owed stays owed.
+        // RFC 7313 §4: marked at both ends where that is agreed on, but not before the End-of-RIB, which stays owed.
+        if self.terms.as_ref().is_some_and(|terms| terms.enhanced_route_refresh) {
+            self.begin_refresh.insert(family);
+            self.end_refresh.insert(family);
+        }
     }
 
     /// The next UPDATE, which ends `after` in the stream plus its own length. Withdraws overtake all that waits.
     pub(crate) fn next_update(&mut self, after: u64, now: Instant) -> Option<Bytes> {
-        if let Some((message, prefixes)) = pack::withdraw(&mut self.withdraws) {
+        let terms = self.terms.as_ref()?;
+        if let Some((message, prefixes)) = pack::withdraw(&mut self.withdraws, terms) {
             self.hand_out(&message, prefixes, None, after, now);
             return Some(message);
         }
-        if let Some(message) = self.next_end_of_rib() {
+        if let Some(message) = self.next_end_of_rib().or_else(|| self.next_refresh_mark()) {
             return Some(message);
         }
         let mut first = self.announces.first_entry()?;
@@ -189,6 +198,21 @@ impl Rib {
         let family = self.end_of_rib.iter().copied().find(|family| !waits(*family))?;
         self.end_of_rib.remove(&family);
         pack::end_of_rib(family)
+    }
+
+    /// RFC 7313 §4: the beginning once the initial routes were marked as all there, the end once nothing of the family waits.
+    fn next_refresh_mark(&mut self) -> Option<Bytes> {
+        let begins = self.begin_refresh.iter().copied().find(|family| !self.end_of_rib.contains(family));
+        if let Some(family) = begins {
+            self.begin_refresh.remove(&family);
+            return Some(refresh::begin(family));
+        }
+        let waits = |family: Family| self.announces.keys().any(|(other, _)| *other == family);
+        let mut ends = self.end_refresh.iter().copied();
+        let family = ends.find(|family| !self.begin_refresh.contains(family) && !waits(*family))?;
+        self.end_refresh.remove(&family);
+        self.refreshed.remove(&family);
+        Some(refresh::end(family))
     }
 
     pub(crate) fn handle_written(&mut self, total: u64, now: Instant) {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    framing::MAX_LEN,
+    framing::{EXTENDED_MAX_LEN, MAX_LEN},
     open::Negotiated,
     peer::PeerConfig,
     types::{Asn, Family},
@@ -22,8 +22,8 @@ pub enum Unsendable {
     FamilyNotAccepted(Family),
     /// No address of ours could be the next hop.
     NoNextHop(Family),
-    /// One UPDATE cannot hold the attributes and a prefix.
-    TooLarge(Family),
+    /// One UPDATE, of so many octets at most, cannot hold the attributes and a prefix.
+    TooLarge(Family, usize),
 }
 
 impl fmt::Display for Unsendable {
@@ -36,14 +36,15 @@ impl fmt::Display for Unsendable {
                 write!(f, "the neighbor did not offer {family}; activate that family for us in its configuration")
             }
             Self::NoNextHop(Family::Ipv4Unicast) => f.write_str(
-                "no IPv4 next hop: the session does not run over IPv4; set `next_hop: { ipv4: … }` for this neighbor",
+                "no IPv4 next hop: the session does not run over IPv4; set `next_hop: { ipv4: … }` for this neighbor, or agree on \
+                 IPv6 next hops with it (`extended_next_hop: true`, RFC 8950)",
             ),
             Self::NoNextHop(Family::Ipv6Unicast) => f.write_str(
                 "no IPv6 next hop: the session runs over IPv4 and its interface has no IPv6 address; give it one, or set \
                  `next_hop: { ipv6: … }` for this neighbor",
             ),
-            Self::TooLarge(_) => {
-                write!(f, "its attributes do not fit a message of {MAX_LEN} octets; announce it with fewer communities")
+            Self::TooLarge(_, limit) => {
+                write!(f, "its attributes do not fit a message of {limit} octets; announce it with fewer communities")
             }
         }
     }
@@ -85,6 +86,22 @@ impl fmt::Display for NextHop6 {
     }
 }
 
+/// A next hop of either family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NextHop {
+    Ipv4(Ipv4Addr),
+    Ipv6(NextHop6),
+}
+
+impl fmt::Display for NextHop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ipv4(address) => address.fmt(f),
+            Self::Ipv6(hop) => hop.fmt(f),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Terms {
     pub(crate) local_as: Asn,
@@ -93,7 +110,15 @@ pub(crate) struct Terms {
     pub(crate) families: BTreeSet<Family>,
     pub(crate) next_hop_ipv4: Option<Ipv4Addr>,
     pub(crate) next_hop_ipv6: Option<NextHop6>,
-    offered: BTreeSet<Family>,
+    /// IPv4 routes may have an IPv6 next hop (RFC 8950).
+    pub(crate) extended_next_hop: bool,
+    /// The longest message, in octets.
+    pub(crate) max_len: usize,
+    /// The value of Only To Customer, where it is to be there (RFC 9234 §5).
+    pub(crate) only_to_customer: Option<Asn>,
+    /// The answer to a route refresh is marked (RFC 7313).
+    pub(crate) enhanced_route_refresh: bool,
+    pub(crate) offered: BTreeSet<Family>,
 }
 
 impl Terms {
@@ -105,6 +130,10 @@ impl Terms {
             families: negotiated.families.clone(),
             next_hop_ipv4: next_hop_ipv4(config, link),
             next_hop_ipv6: next_hop_ipv6(config, link),
+            extended_next_hop: negotiated.extended_next_hop,
+            max_len: if negotiated.extended_message { EXTENDED_MAX_LEN } else { MAX_LEN },
+            only_to_customer: negotiated.role.filter(|role| role.marks_routes()).map(|_| config.local_as),
+            enhanced_route_refresh: negotiated.enhanced_route_refresh,
             offered: config.families.clone(),
         }
     }
@@ -117,20 +146,23 @@ impl Terms {
         if !self.families.contains(&family) {
             return Err(Unsendable::FamilyNotAccepted(family));
         }
-        let reachable = match family {
-            Family::Ipv4Unicast => self.next_hop_ipv4.is_some(),
-            Family::Ipv6Unicast => self.next_hop_ipv6.is_some(),
-        };
-        if reachable { Ok(()) } else { Err(Unsendable::NoNextHop(family)) }
+        self.next_hop(family).map(|_| ()).ok_or(Unsendable::NoNextHop(family))
+    }
+
+    /// The next hop of `family`. IPv4 routes have one of IPv6 only where they can have no other.
+    pub(crate) fn next_hop(&self, family: Family) -> Option<NextHop> {
+        let ipv6 = self.next_hop_ipv6.map(NextHop::Ipv6);
+        match family {
+            Family::Ipv4Unicast => {
+                self.next_hop_ipv4.map(NextHop::Ipv4).or_else(|| ipv6.filter(|_| self.extended_next_hop))
+            }
+            Family::Ipv6Unicast => ipv6,
+        }
     }
 
     /// The next hop of each family in force, in words.
     pub(crate) fn next_hops(&self) -> BTreeMap<Family, String> {
-        let hop = |family: &Family| match family {
-            Family::Ipv4Unicast => self.next_hop_ipv4.map(|address| address.to_string()),
-            Family::Ipv6Unicast => self.next_hop_ipv6.map(|hop| hop.to_string()),
-        };
-        self.families.iter().filter_map(|family| Some((*family, hop(family)?))).collect()
+        self.families.iter().filter_map(|family| Some((*family, self.next_hop(*family)?.to_string()))).collect()
     }
 }
 
@@ -169,8 +201,9 @@ fn next_hop_ipv6(config: &PeerConfig, link: &Link) -> Option<NextHop6> {
 pub(crate) mod tests {
     use super::*;
     use crate::{
+        capability::Capability,
         open::Open,
-        peer::PeerAs,
+        peer::{Offers, PeerAs},
         types::{HoldTime, RouterId},
     };
 
@@ -184,6 +217,10 @@ pub(crate) mod tests {
             families: Family::ALL.into(),
             next_hop_ipv4: Some(Ipv4Addr::new(192, 0, 2, 1)),
             next_hop_ipv6: Some(NextHop6::One(ip("2001:db8::99"))),
+            extended_next_hop: false,
+            max_len: MAX_LEN,
+            only_to_customer: None,
+            enhanced_route_refresh: false,
             offered: Family::ALL.into(),
         }
     }
@@ -194,18 +231,30 @@ pub(crate) mod tests {
     }
 
     fn terms(local: &str, local_ipv6: Option<&str>, next_hop: (Option<&str>, Option<&str>)) -> Terms {
+        agreed(local, local_ipv6, next_hop, false)
+    }
+
+    fn agreed(
+        local: &str,
+        local_ipv6: Option<&str>,
+        next_hop: (Option<&str>, Option<&str>),
+        extended_next_hop: bool,
+    ) -> Terms {
         let config = PeerConfig {
             local_as: Asn::new(65010).expect("not 0"),
             router_id: RouterId::new(Ipv4Addr::new(10, 0, 0, 1)).expect("not 0"),
             peer_as: PeerAs::External,
             hold_time: HoldTime::DEFAULT,
             families: Family::ALL.into(),
+            offers: Offers { extended_next_hop, ..Offers::default() },
+            role: None,
+            role_strict: false,
             next_hop_ipv4: next_hop.0.map(|text| text.parse().expect("an address")),
             next_hop_ipv6: next_hop.1.map(|text| text.parse().expect("an address")),
             seed: 0,
         };
         let mut open = Open::ours(&config);
-        open.capabilities = Family::ALL.map(Into::into).to_vec();
+        open.capabilities.retain(|capability| !matches!(capability, Capability::FourOctetAs(_)));
         open.my_as = 65001;
         let negotiated = Negotiated::new(&config, &open).expect("good");
         let local = local.parse().expect("an address");
@@ -224,6 +273,20 @@ pub(crate) mod tests {
         assert_eq!(hop("[2001:db8::1]:179", None), None);
         assert_eq!(hop("0.0.0.0:179", None), None);
         assert_eq!(hop("192.0.2.1:179", Some("0.0.0.0")), None);
+    }
+
+    /// RFC 8950: an IPv6 next hop is the last choice for IPv4 routes, and needs both ends to say so.
+    #[test]
+    fn ipv4_routes_have_an_ipv6_next_hop_only_where_it_was_agreed_on() {
+        let hop = |local: &str, configured, extended| {
+            let terms = agreed(local, None, (configured, None), extended);
+            terms.next_hop(Family::Ipv4Unicast).map(|hop| hop.to_string())
+        };
+        assert_eq!(hop("[2001:db8::1]:179", None, true).as_deref(), Some("2001:db8::1"));
+        assert_eq!(hop("[fe80::1]:179", None, true).as_deref(), Some("fe80::1"));
+        assert_eq!(hop("[2001:db8::1]:179", None, false), None);
+        assert_eq!(hop("[2001:db8::1]:179", Some("192.0.2.9"), true).as_deref(), Some("192.0.2.9"));
+        assert_eq!(hop("192.0.2.1:179", None, true).as_deref(), Some("192.0.2.1"));
     }
 
     #[test]

@@ -48,11 +48,17 @@ pub(crate) struct Context<'a> {
     pub(crate) external: bool,
     pub(crate) four_octet_as: bool,
     pub(crate) families: &'a BTreeSet<Family>,
+    pub(crate) extended_next_hop: bool,
 }
 
 impl<'a> Context<'a> {
     pub(crate) const fn new(negotiated: &'a Negotiated) -> Self {
-        Self { external: negotiated.external, four_octet_as: negotiated.four_octet_as, families: &negotiated.families }
+        Self {
+            external: negotiated.external,
+            four_octet_as: negotiated.four_octet_as,
+            families: &negotiated.families,
+            extended_next_hop: negotiated.extended_next_hop,
+        }
     }
 }
 
@@ -138,6 +144,8 @@ impl Walk<'_> {
             return Ok(());
         };
         let (bits, hops): (u8, &[usize]) = match family {
+            // RFC 8950 §3.
+            Family::Ipv4Unicast if self.context.extended_next_hop => (32, &[4, 16, 32]),
             Family::Ipv4Unicast => (32, &[4]),
             Family::Ipv6Unicast => (128, &[16, 32]),
         };

@@ -10,8 +10,8 @@ use std::{
 };
 
 use anycast_bgp::{
-    Action, Asn, Attributes, Community, Event, Family, HoldTime, LargeCommunity, PeerAs, PeerConfig, Prefix, Progress,
-    RouterId, Routes, Session, State,
+    Action, Asn, Attributes, Community, Event, Family, HoldTime, LargeCommunity, Offers, PeerAs, PeerConfig, Prefix,
+    Progress, RouterId, Routes, Session, State,
 };
 use bytes::Bytes;
 use oracle::{Held, expected};
@@ -24,6 +24,9 @@ fn config(local_as: u32, id: u8, hold: u16, seed: u64) -> PeerConfig {
         peer_as: if local_as == 65010 { PeerAs::External } else { PeerAs::Exactly(Asn::new(65010).expect("not 0")) },
         hold_time: HoldTime::from_secs(hold).expect("allowed"),
         families: Family::ALL.into(),
+        offers: Offers::default(),
+        role: None,
+        role_strict: false,
         next_hop_ipv4: None,
         next_hop_ipv6: Some("2001:db8::99".parse().expect("an address")),
         seed,

@@ -7,6 +7,7 @@ use bgpkit_parser::{
 use proptest::prelude::*;
 
 use super::*;
+use crate::peer::Offers;
 
 fn asn(number: u32) -> Asn {
     Asn::new(number).expect("not 0")
@@ -19,6 +20,9 @@ fn config(local_as: u32, peer_as: PeerAs, families: &[Family]) -> PeerConfig {
         peer_as,
         hold_time: HoldTime::DEFAULT,
         families: families.iter().copied().collect(),
+        offers: Offers::default(),
+        role: None,
+        role_strict: false,
         next_hop_ipv4: None,
         next_hop_ipv6: None,
         seed: 0,
@@ -158,4 +162,57 @@ proptest! {
     fn no_parameters_panic(parameters in proptest::collection::vec(prop_oneof![0u8..8, Just(65), Just(255), any::<u8>()], 0..60)) {
         let _ = judge(&config(65010, PeerAs::External, &Family::ALL), &body(&parameters));
     }
+}
+
+/// RFC 9234 §4.2: each of ours with each of theirs, with none and with two.
+#[test]
+fn roles_must_be_a_pair() {
+    let with = |role, role_strict| PeerConfig {
+        role: Some(role),
+        role_strict,
+        ..config(65010, PeerAs::External, &[Family::Ipv4Unicast])
+    };
+    let shows = |codes: &[u8]| {
+        let capabilities: Vec<u8> = codes.iter().flat_map(|code| [9, 1, *code]).collect();
+        let count = capabilities.len() as u8;
+        body(&[[count + 2, 2, count].as_slice(), &capabilities].concat())
+    };
+    let mismatch = || Err(Notification::new(2, 11, &[]));
+    for ours in Role::ALL {
+        for theirs in 0..=6 {
+            let role = judge(&with(ours, false), &shows(&[theirs])).map(|negotiated| negotiated.role);
+            let fits = ours.counterpart().code() == theirs;
+            assert_eq!(role, if fits { Ok(Some(ours)) } else { mismatch() }, "{ours} and {theirs}");
+        }
+        let right = ours.counterpart().code();
+        let judge = |strict, codes: &[u8]| judge(&with(ours, strict), &shows(codes)).map(|negotiated| negotiated.role);
+        assert_eq!(judge(false, &[]), Ok(Some(ours)));
+        assert_eq!(judge(true, &[]), mismatch());
+        assert_eq!(judge(true, &[right, right]), Ok(Some(ours)), "the same twice is one");
+        assert_eq!(judge(false, &[right, (right + 1) % 5]), mismatch());
+    }
+    let inside = PeerConfig { local_as: asn(65001), peer_as: PeerAs::Internal, ..with(Role::Peer, true) };
+    assert_eq!(judge(&inside, &shows(&[])).map(|negotiated| negotiated.role), Ok(None), "no roles within an AS");
+}
+
+#[test]
+fn what_is_in_force_needs_both_ends() {
+    let offers = Offers { extended_message: true, enhanced_route_refresh: true, extended_next_hop: true };
+    let all = PeerConfig { offers, ..config(65010, PeerAs::External, &Family::ALL) };
+    let offers = Offers { extended_message: false, enhanced_route_refresh: false, extended_next_hop: false };
+    let none = PeerConfig { offers, ..all.clone() };
+    let tuple = [5, 12, 0, 1, 0, 128, 0, 2, 0, 1, 0, 1, 0, 2];
+    let theirs = [&[24, 2, 22][..], &MP_IPV4, &tuple, &[70, 0]].concat();
+    let in_force = |config: &PeerConfig, body: &[u8]| {
+        let negotiated = judge(config, body).expect("good");
+        (negotiated.extended_message, negotiated.enhanced_route_refresh, negotiated.extended_next_hop)
+    };
+    assert_eq!(in_force(&all, &body(&theirs)), (false, true, true));
+    assert_eq!(in_force(&none, &body(&theirs)), (false, false, false));
+    assert_eq!(in_force(&all, &body(&[4, 2, 2, 6, 0])), (true, false, false));
+    // A length that is not the defined one makes it a capability nobody knows, and no error.
+    assert_eq!(
+        in_force(&all, &body(&[17, 2, 15, 6, 1, 0, 70, 1, 0, 5, 5, 0, 1, 0, 1, 0, 9, 0])),
+        (false, false, false)
+    );
 }

@@ -8,7 +8,9 @@ use bgpkit_parser::{
 use super::*;
 use crate::{
     attributes::{Community, LargeCommunity},
+    framing::{EXTENDED_MAX_LEN, MAX_LEN},
     terms::tests::{external, internal},
+    types::Asn,
 };
 
 fn prefix(text: &str) -> Prefix {
@@ -16,7 +18,6 @@ fn prefix(text: &str) -> Prefix {
 }
 
 fn decode(message: &Bytes, length: AsnLength) -> BgpUpdateMessage {
-    assert!(message.len() <= MAX_LEN, "{} octets", message.len());
     assert_eq!(message[16..18], (message.len() as u16).to_be_bytes());
     match parse_bgp_message(&mut message.clone(), false, &length).expect("an UPDATE") {
         BgpMessage::Update(update) => {
@@ -156,7 +157,7 @@ fn many_communities_take_the_long_length_and_too_many_are_refused() {
     }
     for (count, family) in [(1013, Family::Ipv4Unicast), (1005, Family::Ipv6Unicast), (20_000, Family::Ipv4Unicast)] {
         let refused = Block::new(&with(count), &external(65010, true), family);
-        assert_eq!(refused, Err(Unsendable::TooLarge(family)), "{count} communities");
+        assert_eq!(refused, Err(Unsendable::TooLarge(family, MAX_LEN)), "{count} communities");
     }
 }
 
@@ -173,6 +174,7 @@ fn prefixes_share_updates_up_to_the_message_size() {
             let mp = update.attributes.get_reachable_nlri().map(|nlri| nlri.prefixes.clone()).unwrap_or_default();
             let decoded: Vec<String> = update.announced_prefixes.iter().chain(&mp).map(ToString::to_string).collect();
             assert_eq!(decoded, prefixes.iter().map(ToString::to_string).collect::<Vec<_>>());
+            assert!(message.len() <= MAX_LEN);
             assert!(prefixes.len() == per_message || queue.is_empty(), "{} in a message", prefixes.len());
             seen.extend(prefixes);
             messages += 1;
@@ -184,11 +186,12 @@ fn prefixes_share_updates_up_to_the_message_size() {
 
 #[test]
 fn withdraws_are_of_one_family_and_never_empty() {
-    assert_eq!(withdraw(&mut BTreeSet::new()), None);
+    assert_eq!(withdraw(&mut BTreeSet::new(), &external(65010, true)), None);
     let mut queue: BTreeSet<Prefix> = (0..1000u32).flat_map(|n| Family::ALL.map(|family| host(family, n))).collect();
     let mut seen: BTreeMap<Family, usize> = BTreeMap::new();
-    while let Some((message, prefixes)) = withdraw(&mut queue) {
+    while let Some((message, prefixes)) = withdraw(&mut queue, &external(65010, true)) {
         let update = decode(&message, AsnLength::Bits32);
+        assert!(message.len() <= MAX_LEN);
         assert!(!update.is_end_of_rib());
         let mp = update.attributes.get_unreachable_nlri().map(|nlri| nlri.prefixes.len()).unwrap_or_default();
         assert_eq!(update.withdrawn_prefixes.len() + mp, prefixes.len());
@@ -196,6 +199,57 @@ fn withdraws_are_of_one_family_and_never_empty() {
         *seen.entry(prefixes[0].family()).or_default() += prefixes.len();
     }
     assert_eq!(seen, Family::ALL.map(|family| (family, 1000)).into());
+}
+
+/// RFC 8654: where it is agreed on, one message takes what else needs sixteen.
+#[test]
+fn messages_grow_to_what_was_agreed() {
+    let terms = Terms { max_len: EXTENDED_MAX_LEN, ..external(65010, true) };
+    for family in Family::ALL {
+        let all: BTreeSet<Prefix> = (0..3000u32).map(|number| host(family, number)).collect();
+        let mut queue = all.clone();
+        let block = Block::new(&Attributes::default(), &terms, family).expect("it fits");
+        let (message, prefixes) = block.announce(&mut queue).expect("prefixes wait");
+        assert!(message.len() > MAX_LEN && queue.is_empty());
+        let update = decode(&message, AsnLength::Bits32);
+        let mp = update.attributes.get_reachable_nlri().map(|nlri| nlri.prefixes.len()).unwrap_or_default();
+        assert_eq!((update.announced_prefixes.len() + mp, prefixes.len()), (3000, 3000));
+        let mut queue = all;
+        let (message, _) = withdraw(&mut queue, &terms).expect("prefixes wait");
+        assert!(message.len() > MAX_LEN && queue.is_empty());
+    }
+    let fat = Attributes { communities: (0..3000).map(Community).collect(), ..Attributes::default() };
+    let block = Block::new(&fat, &terms, Family::Ipv4Unicast).expect("it fits now");
+    let (message, _) = block.announce(&mut [host(Family::Ipv4Unicast, 1)].into()).expect("a prefix waits");
+    assert_eq!(decode(&message, AsnLength::Bits32).attributes.iter_communities().count(), 3000);
+}
+
+/// RFC 8950 §3, byte for byte: no NEXT_HOP, and the prefix in MP_REACH_NLRI with the AFI of its own family.
+#[test]
+fn ipv4_prefixes_go_out_and_come_back_with_an_ipv6_next_hop() {
+    let terms = Terms { next_hop_ipv4: None, extended_next_hop: true, ..external(65010, true) };
+    let message = announce(&Attributes::default(), &terms, &["198.51.100.0/24"]);
+    let mut reach = vec![0x80, 14, 25, 0, 1, 1, 16];
+    reach.extend("2001:db8::99".parse::<std::net::Ipv6Addr>().expect("an address").octets());
+    reach.extend([0, 24, 198, 51, 100]);
+    assert_eq!(message[23..23 + reach.len()], reach);
+    let rest = &message[23 + reach.len()..];
+    assert_eq!(rest, [0x40, 1, 1, 0, 0x40, 2, 6, 2, 1, 0, 0, 0xFD, 0xF2]);
+    let (message, _) = withdraw(&mut [prefix("198.51.100.0/24")].into(), &terms).expect("a prefix waits");
+    assert_eq!(message[19..], [0, 0, 0, 10, 0x80, 15, 7, 0, 1, 1, 24, 198, 51, 100]);
+}
+
+/// RFC 9234 §5: after all attributes of lower types.
+#[test]
+fn only_to_customer_is_the_last_attribute() {
+    let terms = Terms { only_to_customer: Asn::new(65010), ..external(65010, true) };
+    let attributes = Attributes {
+        large_communities: [LargeCommunity { global: 1, local1: 2, local2: 3 }].into(),
+        ..Attributes::default()
+    };
+    let message = announce(&attributes, &terms, &["198.51.100.0/24"]);
+    let at = message.len() - 4 - 7;
+    assert_eq!(message[at..at + 7], [0xC0, 35, 4, 0, 0, 0xFD, 0xF2]);
 }
 
 #[test]

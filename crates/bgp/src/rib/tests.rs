@@ -227,7 +227,7 @@ fn what_cannot_be_sent_is_named_and_the_rest_goes_out() {
     rib.up(terms.clone(), now);
     let reasons: Vec<_> = rib.unsent().iter().map(|(prefix, why)| (*prefix, why.clone())).collect();
     let expected = [
-        (p(B), Unsendable::TooLarge(Family::Ipv4Unicast)),
+        (p(B), Unsendable::TooLarge(Family::Ipv4Unicast, 4096)),
         (p("2001:db8::/48"), Unsendable::NoNextHop(Family::Ipv6Unicast)),
     ];
     assert_eq!(reasons, expected);

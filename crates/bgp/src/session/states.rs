@@ -36,6 +36,10 @@ impl Session {
             MessageType::Open => {
                 match Open::parse(frame.body()).and_then(|open| Negotiated::new(&self.config, &open)) {
                     Ok(negotiated) => {
+                        // RFC 8654 §4: what we may receive follows from what we offered.
+                        if self.config.offers.extended_message {
+                            self.framer.extend();
+                        }
                         self.negotiated = Some(negotiated);
                         self.urgent.push_back(keepalive());
                         // RFC 4271 §8.2.2: the negotiated hold time runs from here, not only from Established.

@@ -3,7 +3,7 @@ use std::{net::Ipv4Addr, sync::Arc};
 use super::*;
 use crate::{
     attributes::Attributes,
-    peer::PeerAs,
+    peer::{Offers, PeerAs},
     rib::Progress,
     types::{Asn, Family, HoldTime, RouterId},
 };
@@ -18,6 +18,9 @@ fn config(hold: u16) -> PeerConfig {
         peer_as: PeerAs::Exactly(Asn::new(65001).expect("not 0")),
         hold_time: HoldTime::from_secs(hold).expect("allowed"),
         families: Family::ALL.into(),
+        offers: Offers::default(),
+        role: None,
+        role_strict: false,
         next_hop_ipv4: None,
         next_hop_ipv6: None,
         seed: 42,
@@ -181,7 +184,9 @@ fn bad_messages_end_the_session_with_their_own_code_in_every_state() {
     let table: Vec<Case<'_>> = vec![
         ("marker", marker, &all, 1, 1, vec![]),
         ("too short", framed(18, 4), &all, 1, 2, vec![0, 18]),
-        ("too long", framed(4097, 2), &all, 1, 2, vec![16, 1]),
+        ("too long", framed(4097, 2), &[OpenSent], 1, 2, vec![16, 1]),
+        ("OPEN of 4097", framed(4097, 1), &all, 1, 2, vec![16, 1]),
+        ("KEEPALIVE of 4097", framed(4097, 4), &all, 1, 2, vec![16, 1]),
         ("KEEPALIVE with a body", framed(20, 4), &all, 1, 2, vec![0, 20]),
         ("NOTIFICATION of 20", framed(20, 3), &all, 1, 2, vec![0, 20]),
         ("type 9", framed(19, 9), &all, 1, 3, vec![9]),
@@ -456,9 +461,75 @@ fn a_shutdown_says_why_and_is_for_ever() {
     }
 }
 
+/// RFC 7313 §4: what comes between the two marks is all there is; a request during the answer begins it anew.
+#[test]
+fn the_answer_to_a_refresh_is_marked_at_both_ends() {
+    let mut bench = Bench::new(90);
+    bench.session.config.next_hop_ipv6 = Some("2001:db8::1".parse().expect("an address"));
+    let mut desired = route(PREFIX);
+    desired.extend(route("2001:db8::/48"));
+    bench.session.set_routes(desired, bench.now);
+    bench.establish(&full_open(90));
+    let refresh = |bench: &mut Bench, afi| bench.hear(&wire::message(MessageType::RouteRefresh, &[0, afi, 0, 1]));
+    let mark = |subtype, afi| wire::message(MessageType::RouteRefresh, &[0, afi, subtype, 1]);
+    refresh(&mut bench, 1);
+    let messages = bench.write_all();
+    let at = |wanted: &Bytes| messages.iter().position(|message| message == wanted).expect("it is there");
+    let (begin, end) = (at(&mark(1, 1)), at(&mark(2, 1)));
+    assert!(at(&wire::message(MessageType::Update, &[0, 0, 0, 0])) < begin, "not before the End-of-RIB");
+    assert!(begin < end);
+
+    refresh(&mut bench, 2);
+    let messages = bench.write_all();
+    assert_eq!((messages.len(), &messages[0], &messages[2]), (3, &mark(1, 2), &mark(2, 2)));
+    assert_eq!(messages[1][18], 2);
+
+    let more: Routes = (1..=2000u32).flat_map(|n| route(&format!("10.{}.{}.0/24", n / 250, n % 250))).collect();
+    bench.session.set_routes(more, bench.now);
+    bench.write_all();
+    refresh(&mut bench, 1);
+    let begun = bench.session.poll_transmit(bench.now).expect("a mark");
+    let first = bench.session.poll_transmit(bench.now).expect("an answer");
+    assert_eq!((begun, first[18]), (mark(1, 1), 2));
+    refresh(&mut bench, 1);
+    let kinds: Vec<(u8, u8)> = bench.write_all().iter().map(|message| (message[18], message[21])).collect();
+    assert_eq!((kinds.first(), kinds.last()), (Some(&(5, 1)), Some(&(5, 2))));
+    assert_eq!(kinds.iter().filter(|(kind, _)| *kind == 5).count(), 2);
+}
+
+/// RFC 8654 §4: an UPDATE past 4096 octets is one where we offered to take it; an OPEN and a KEEPALIVE never are.
+#[test]
+fn long_messages_are_taken_where_they_were_offered() {
+    let long = |kind| {
+        let mut body = vec![0; 5000];
+        // Withdrawn: 4996 times 0.0.0.0/0.
+        body[0..2].copy_from_slice(&4996u16.to_be_bytes());
+        wire::message(kind, &body)
+    };
+    let mut bench = Bench::at(State::Established);
+    bench.hear(&long(MessageType::Update));
+    assert_eq!((bench.session.state(), bench.session.counters().prefixes_withdrawn), (State::Established, 4996));
+    bench.hear(&long(MessageType::Open));
+    assert_eq!(bench.ended_with(), (1, 2, vec![0x13, 0x9B]));
+    let mut bench = Bench::at(State::OpenSent);
+    bench.hear(&long(MessageType::Update));
+    assert_eq!(bench.ended_with(), (1, 2, vec![0x13, 0x9B]), "not before the OPEN");
+
+    let mut bench = Bench::new(90);
+    bench.session.config.offers.extended_message = false;
+    bench.establish(&full_open(90));
+    bench.write_all();
+    bench.session.poll_action();
+    bench.hear(&long(MessageType::Update));
+    assert_eq!(bench.ended_with(), (1, 2, vec![0x13, 0x9B]));
+}
+
 #[test]
 fn a_refresh_is_answered_for_its_family_only() {
-    let mut bench = Bench::at(State::Established);
+    let mut bench = Bench::new(90);
+    bench.session.config.offers.enhanced_route_refresh = false;
+    bench.establish(&full_open(90));
+    bench.write_all();
     bench.session.set_routes(route(PREFIX), bench.now);
     bench.write_all();
     bench.hear(&wire::message(MessageType::RouteRefresh, &[0, 2, 0, 1]));

@@ -21,7 +21,7 @@ fn update(withdrawn: &[u8], attributes: &[&[u8]], nlri: &[u8]) -> Vec<u8> {
 }
 
 fn check_as(external: bool, four_octet_as: bool, body: &[u8]) -> Result<Tally, UpdateError> {
-    check(body, Context { external, four_octet_as, families: &Family::ALL.into() })
+    check(body, Context { external, four_octet_as, families: &Family::ALL.into(), extended_next_hop: false })
 }
 
 fn tally(announced: usize, withdrawn: usize) -> Tally {
@@ -178,7 +178,7 @@ fn a_family_that_was_not_negotiated_is_passed_over() {
     let vpn: &[u8] = &[0x80, 14, 9, 0, 1, 128, 3, 1, 2, 3, 0, 255];
     assert_eq!(check_as(true, true, &update(&[], &[vpn, ORIGIN, PATH], &[])), Ok(tally(0, 0)));
     let ipv4 = [Family::Ipv4Unicast].into();
-    let context = Context { external: true, four_octet_as: true, families: &ipv4 };
+    let context = Context { external: true, four_octet_as: true, families: &ipv4, extended_next_hop: false };
     assert_eq!(check(&update(&[], &[MP, ORIGIN, PATH], &[]), context), Ok(tally(0, 0)));
 }
 

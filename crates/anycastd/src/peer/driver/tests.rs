@@ -1,6 +1,6 @@
 use std::{io::Write as _, net::TcpListener, num::NonZeroU16};
 
-use anycast_bgp::{Asn, Family, HoldTime, PeerAs, PeerConfig, RouterId, State};
+use anycast_bgp::{Asn, Family, HoldTime, Offers, PeerAs, PeerConfig, RouterId, State};
 
 use super::*;
 
@@ -24,6 +24,9 @@ fn driver() -> (Driver, TcpListener) {
         peer_as: neighbor.peer_as,
         hold_time: neighbor.hold_time,
         families: neighbor.families.clone(),
+        offers: Offers::default(),
+        role: None,
+        role_strict: false,
         next_hop_ipv4: None,
         next_hop_ipv6: None,
         seed: 0,
