@@ -249,6 +249,9 @@ pub struct Session {
     pub capabilities_sent: Vec<String>,
     /// The capabilities they offered, in words.
     pub capabilities_received: Vec<String>,
+    /// What of them is in force, in words.
+    #[serde(default)]
+    pub capabilities_in_force: Vec<String>,
 }
 
 /// What one neighbor holds from us.

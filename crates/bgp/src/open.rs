@@ -269,6 +269,21 @@ pub struct Negotiated {
 }
 
 impl Negotiated {
+    /// What of the capabilities is in force beside the families, in words.
+    #[must_use]
+    pub fn in_force(&self) -> Vec<String> {
+        let refresh = if self.enhanced_route_refresh { "enhanced route refresh" } else { "route refresh" };
+        let named = [
+            (self.four_octet_as, "four-octet AS"),
+            (self.route_refresh || self.enhanced_route_refresh, refresh),
+            (self.extended_message, "extended message"),
+            (self.extended_next_hop, "extended next hop"),
+        ];
+        let mut words: Vec<String> = named.iter().filter(|(on, _)| *on).map(|(_, name)| (*name).to_owned()).collect();
+        words.extend(self.role.map(|role| format!("our role {role}")));
+        words
+    }
+
     pub(crate) fn new(config: &PeerConfig, theirs: &Open) -> Result<Self, OpenError> {
         let ours = Open::ours(config);
         let bad_as = || OpenError::BadPeerAs { found: theirs.asn(), expected: config.peer_as, ours: config.local_as };

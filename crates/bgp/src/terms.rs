@@ -37,7 +37,7 @@ impl fmt::Display for Unsendable {
             }
             Self::NoNextHop(Family::Ipv4Unicast) => f.write_str(
                 "no IPv4 next hop: the session does not run over IPv4; set `next_hop: { ipv4: … }` for this neighbor, or agree on \
-                 IPv6 next hops with it (`extended_next_hop: true`, RFC 8950)",
+                 IPv6 next hops with it (`capabilities: { extended_next_hop: true }`, RFC 8950)",
             ),
             Self::NoNextHop(Family::Ipv6Unicast) => f.write_str(
                 "no IPv6 next hop: the session runs over IPv4 and its interface has no IPv6 address; give it one, or set \

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use anycast_bgp::{Asn, Attributes, Family, HoldTime, PeerAs, Prefix, RouterId};
+use anycast_bgp::{Asn, Attributes, Family, HoldTime, Offers, PeerAs, Prefix, Role, RouterId};
 
 use crate::name::{CheckName, PeerId, ServiceName};
 
@@ -63,6 +63,12 @@ pub struct Neighbor {
     pub hold_time: HoldTime,
     /// The families we offer, never empty.
     pub families: BTreeSet<Family>,
+    /// What else we offer.
+    pub offers: Offers,
+    /// What we are to it (RFC 9234).
+    pub role: Option<Role>,
+    /// Whether it is refused when it shows no role.
+    pub role_strict: bool,
     /// The next hop of IPv4 routes; `None`: the session's own address.
     pub next_hop_ipv4: Option<std::net::Ipv4Addr>,
     /// The next hop of IPv6 routes; `None`: the session's own address.

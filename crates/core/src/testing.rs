@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, num::NonZeroU16, time::Duration};
 
-use anycast_bgp::{Asn, Attributes, Family, HoldTime, PeerAs, Prefix, RouterId};
+use anycast_bgp::{Asn, Attributes, Family, HoldTime, Offers, PeerAs, Prefix, RouterId};
 
 use crate::{
     config::{
@@ -28,6 +28,9 @@ pub(crate) fn config(neighbors: &[&str], services: Vec<(ServiceName, Service)>) 
         source: None,
         hold_time: HoldTime::DEFAULT,
         families: Family::ALL.into(),
+        offers: Offers::default(),
+        role: None,
+        role_strict: false,
         next_hop_ipv4: None,
         next_hop_ipv6: None,
     };

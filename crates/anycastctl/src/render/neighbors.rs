@@ -97,6 +97,9 @@ fn detail(neighbor: &Neighbor, view: View) -> Vec<Line> {
         row("next hops", session.next_hops.iter().map(|(family, hop)| format!("{family} {hop}")).collect());
         row("we offered", vec![session.capabilities_sent.join(", ")]);
         row("they offered", vec![session.capabilities_received.join(", ")]);
+        if !session.capabilities_in_force.is_empty() {
+            row("in force", vec![session.capabilities_in_force.join(", ")]);
+        }
     }
     row("routes", vec![neighbor.routes.to_string()]);
     row("cannot be given", neighbor.unsendable.iter().map(|(prefix, why)| format!("{prefix}: {why}")).collect());

@@ -320,6 +320,7 @@ fn session(state: &PeerState) -> Option<api::Session> {
         next_hops: state.next_hops.iter().map(|(family, hop)| (family.to_string(), hop.clone())).collect(),
         capabilities_sent: negotiated.offered.iter().map(ToString::to_string).collect(),
         capabilities_received: negotiated.received.iter().map(ToString::to_string).collect(),
+        capabilities_in_force: negotiated.in_force(),
     })
 }
 

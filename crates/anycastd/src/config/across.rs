@@ -242,12 +242,14 @@ fn next_hop(neighbor: &neighbors::Draft, carried: &BTreeMap<Family, Prefix>, rep
     let Some(prefix) = carried.get(&Family::Ipv4Unicast) else { return };
     let offered = |families: &Listed<Family>| families.values().any(|family| *family == Family::Ipv4Unicast);
     let missing = neighbor.neighbor.as_ref().is_some_and(|settings| settings.next_hop_ipv4.is_none());
-    if missing && neighbor.families.as_ref().is_none_or(offered) {
+    let agreed = neighbor.neighbor.as_ref().is_some_and(|settings| settings.offers.extended_next_hop);
+    if missing && !agreed && neighbor.families.as_ref().is_none_or(offered) {
         let message = format!("a session over IPv6 has no next hop for {prefix}");
         report.error(
             span,
             message,
-            "write `next_hop: { ipv4: … }` with an address of this node, or `families: [ipv6]`",
+            "write `next_hop: { ipv4: … }` with an address of this node, `capabilities: { extended_next_hop: true }` where the \
+             router can do that (RFC 8950), or `families: [ipv6]`",
         );
     }
 }

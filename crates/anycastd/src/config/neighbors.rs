@@ -6,7 +6,7 @@ use std::{
     num::NonZeroU16,
 };
 
-use anycast_bgp::{Family, HoldTime, PeerAs};
+use anycast_bgp::{Family, HoldTime, Offers, PeerAs, Role};
 use anycast_core::{PeerId, config::Neighbor};
 
 use super::{
@@ -65,6 +65,8 @@ fn neighbor(mut section: Section<'_>, names: &mut Names, report: &mut Report<'_>
     let hold_time = section.or("hold_time", HoldTime::DEFAULT, report, hold_time);
     let families = section.has("families").map(|span| families(&mut section, span, report));
     let (next_hop_ipv4, next_hop_ipv6, next_hops) = next_hops(&mut section, report);
+    let offers = offers(&mut section, report);
+    let (role, role_strict) = role(&mut section, peer_as, report);
     later(&mut section, report);
     section.close(report);
 
@@ -77,6 +79,9 @@ fn neighbor(mut section: Section<'_>, names: &mut Names, report: &mut Report<'_>
             source: source?,
             hold_time: hold_time?,
             families: BTreeSet::new(),
+            offers: offers?,
+            role: role?,
+            role_strict: role_strict?,
             next_hop_ipv4: next_hop_ipv4?,
             next_hop_ipv6: next_hop_ipv6?,
         })
@@ -159,6 +164,59 @@ fn families(section: &mut Section<'_>, span: Span, report: &mut Report<'_>) -> L
         families.whole = false;
     }
     families
+}
+
+/// The capabilities that can be left out, or taken in.
+fn offers(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<Offers> {
+    let default = Offers::default();
+    if section.has("capabilities").is_none() {
+        return Some(default);
+    }
+    let mut section = section.inner("capabilities", "`capabilities: { extended_next_hop: true }`", report)?;
+    let mut read = |key, default| section.or(key, default, report, |node, report| truth(node, key, report));
+    let extended_message = read("extended_message", default.extended_message);
+    let enhanced_route_refresh = read("enhanced_route_refresh", default.enhanced_route_refresh);
+    let extended_next_hop = read("extended_next_hop", default.extended_next_hop);
+    section.close(report);
+    Some(Offers {
+        extended_message: extended_message?,
+        enhanced_route_refresh: enhanced_route_refresh?,
+        extended_next_hop: extended_next_hop?,
+    })
+}
+
+/// RFC 9234: what we are to the neighbor, which makes sense between two AS numbers only.
+fn role(
+    section: &mut Section<'_>,
+    peer_as: Option<PeerAs>,
+    report: &mut Report<'_>,
+) -> (Option<Option<Role>>, Option<bool>) {
+    const CHOICES: [(&str, Role); 5] = [
+        ("customer", Role::Customer),
+        ("provider", Role::Provider),
+        ("peer", Role::Peer),
+        ("rs", Role::RouteServer),
+        ("rs-client", Role::RouteServerClient),
+    ];
+    let at = section.has("role");
+    let role = section.maybe("role", report, |node, report| choice(node, "role", &CHOICES, report));
+    let strict_at = section.has("role_strict");
+    let strict = section.or("role_strict", false, report, |node, report| truth(node, "role_strict", report));
+    if let (Some(span), Some(PeerAs::Internal)) = (at, peer_as) {
+        report.error(
+            span,
+            "a neighbor of our own AS has no role",
+            "remove `role`: it is for sessions between two AS numbers",
+        );
+    }
+    if let (None, Some(span)) = (at, strict_at) {
+        report.error(
+            span,
+            "`role_strict` without a role",
+            "write `role: customer`, or what else we are to the neighbor",
+        );
+    }
+    (role, strict)
 }
 
 type NextHops = (Option<Option<Ipv4Addr>>, Option<Option<Ipv6Addr>>, Vec<(&'static str, IpAddr)>);

@@ -236,6 +236,30 @@ fn neighbors() {
 }
 
 #[test]
+fn roles_and_capabilities() {
+    const AFTER: &str = "asn: 65001\n      ";
+    let with = |line: &str| format!("{AFTER}{line}");
+    errors(&[
+        ("asn: 65001", &with("role: client"), "8:13", "`role` cannot be `client`", "`customer`"),
+        ("asn: 65001", "asn: internal\n      role: peer", "8:7", "a neighbor of our own AS has no role", "remove"),
+        ("asn: 65001", &with("role_strict: true"), "8:7", "`role_strict` without a role", "`role: customer`"),
+        (
+            "asn: 65001",
+            &with("role: peer\n      role_strict: yes"),
+            "9:20",
+            "`role_strict` must be true or false",
+            "`true`",
+        ),
+        ("asn: 65001", &with("capabilities: { add_path: true }"), "8:23", "unknown key `add_path`", "extended_message"),
+        ("asn: 65001", &with("capabilities: { extended_mesage: true }"), "8:23", "unknown key", "`extended_message`"),
+        ("asn: 65001", &with("capabilities: { extended_message: 1 }"), "8:41", "must be true or false", "`true`"),
+    ]);
+    let over_ipv6 = small_with("address: 192.0.2.1", "address: 2001:db8::1")
+        .replace("asn: 65001", "asn: 65001\n      capabilities: { extended_next_hop: true }");
+    assert!(findings(&over_ipv6).is_empty(), "an IPv4 next hop is not needed then");
+}
+
+#[test]
 fn addresses_and_prefixes() {
     let addresses = [
         ("203.0.113.0/24", "203.0.113.0/24 is not a single address", "write 203.0.113.0/32"),

@@ -15,6 +15,9 @@ fn driver() -> (Driver, TcpListener) {
         source: None,
         hold_time: HoldTime::DEFAULT,
         families: Family::ALL.into(),
+        offers: Offers::default(),
+        role: None,
+        role_strict: false,
         next_hop_ipv4: None,
         next_hop_ipv6: None,
     };
