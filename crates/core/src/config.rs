@@ -69,6 +69,8 @@ pub struct Neighbor {
     pub role: Option<Role>,
     /// Whether it is refused when it shows no role.
     pub role_strict: bool,
+    /// How it is told that a service is leaving.
+    pub drain_by: DrainBy,
     /// The next hop of IPv4 routes; `None`: the session's own address.
     pub next_hop_ipv4: Option<std::net::Ipv4Addr>,
     /// The next hop of IPv6 routes; `None`: the session's own address.
@@ -96,6 +98,18 @@ pub struct Service {
     pub drain: DrainTimes,
     /// Whether a drained service keeps its addresses.
     pub unbind: Unbind,
+}
+
+/// How a neighbor is asked to prefer other ways before a planned withdraw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DrainBy {
+    /// By the community GRACEFUL_SHUTDOWN (RFC 8326), and LOCAL_PREF 0 on iBGP.
+    #[default]
+    Gshut,
+    /// By a longer AS_PATH, for routers that know nothing of the community, and LOCAL_PREF 0 on iBGP, where no path grows.
+    Prepend,
+    /// Not at all: it is told of the withdraw only.
+    None,
 }
 
 /// How many of a service's checks must pass.

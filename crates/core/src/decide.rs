@@ -6,12 +6,12 @@ use std::{
     sync::Arc,
 };
 
-use anycast_bgp::{Attributes, Community, Prefix, Routes};
+use anycast_bgp::{Attributes, Community, MAX_PREPEND, Prefix, Routes};
 use ipnet::IpNet;
 
 use crate::{
     check::Health,
-    config::{Anchor, Combine, Config, Require, Service, Unbind},
+    config::{Anchor, Combine, Config, DrainBy, Require, Service, Unbind},
     drain::Phase,
     name::{CheckName, PeerId, ServiceName},
 };
@@ -64,8 +64,37 @@ pub struct Verdict {
     pub combine: Combine,
     /// What each of its services contributes.
     pub services: BTreeMap<ServiceName, Contribution>,
-    /// The attributes it is announced with; `None`: it is not.
+    /// The attributes it is announced with; `None`: it is not. To neighbors that are drained otherwise than by GRACEFUL_SHUTDOWN
+    /// see [`Verdict::towards`].
     pub announced: Option<Arc<Attributes>>,
+    /// What `announced` would be if nothing were leaving; `None`: nothing is.
+    staying: Option<Arc<Attributes>>,
+}
+
+/// How often our AS number is prepended for a neighbor that is drained that way, beside what the service asks for.
+const DRAIN_PREPEND: u8 = 3;
+
+impl Verdict {
+    /// Whether it is announced for the last time before a planned withdraw.
+    #[must_use]
+    pub const fn leaving(&self) -> bool {
+        self.staying.is_some()
+    }
+
+    /// The attributes it is announced with to a neighbor that is drained like that.
+    #[must_use]
+    pub fn towards(&self, drain_by: DrainBy) -> Option<Arc<Attributes>> {
+        match (&self.staying, drain_by) {
+            (None, _) | (Some(_), DrainBy::Gshut) => self.announced.clone(),
+            (Some(staying), DrainBy::None) => Some(Arc::clone(staying)),
+            (Some(staying), DrainBy::Prepend) => {
+                let mut attributes = (**staying).clone();
+                attributes.as_path_prepend = attributes.as_path_prepend.saturating_add(DRAIN_PREPEND).min(MAX_PREPEND);
+                attributes.local_pref = Some(0);
+                Some(Arc::new(attributes))
+            }
+        }
+    }
 }
 
 /// What one service contributes to one prefix.
@@ -183,9 +212,10 @@ fn judge(
             Combine::Any => contribution.clone(),
             Combine::All => worst(services.values())?,
         };
-        attributes(service, &quality)
+        Some((attributes(service, &quality)?, staying(service, &quality)))
     });
-    Verdict { combine, services, announced: announced.map(Arc::new) }
+    let (announced, staying) = announced.map_or((None, None), |(announced, staying)| (Some(announced), staying));
+    Verdict { combine, services, announced: announced.map(Arc::new), staying: staying.map(Arc::new) }
 }
 
 /// All of them together: as degraded as any of them, as leaving as any of them, blocked if one is.
@@ -235,11 +265,25 @@ fn attributes(service: &Service, contribution: &Contribution) -> Option<Attribut
     Some(attributes)
 }
 
+/// The attributes without what says that it is leaving; `None` where nothing does.
+fn staying(service: &Service, contribution: &Contribution) -> Option<Attributes> {
+    match *contribution {
+        Contribution::Serves { leaving: true, degraded } => {
+            attributes(service, &Contribution::Serves { leaving: false, degraded })
+        }
+        Contribution::Serves { leaving: false, .. } | Contribution::Blocked(_) => None,
+    }
+}
+
 fn routes(config: &Config, prefixes: &BTreeMap<Prefix, Verdict>) -> BTreeMap<PeerId, Routes> {
     let mut routes: BTreeMap<PeerId, Routes> =
         config.neighbors.keys().map(|peer| (peer.clone(), Routes::new())).collect();
     for (prefix, verdict) in prefixes {
-        let Some(attributes) = &verdict.announced else { continue };
+        if verdict.announced.is_none() {
+            continue;
+        }
+        // Once for each way, so that the prefixes of one set of attributes go on sharing it.
+        let ways = [DrainBy::Gshut, DrainBy::Prepend, DrainBy::None].map(|way| verdict.towards(way));
         // Services that share a prefix share their neighbors: the configuration reader sees to it.
         let peers = verdict.services.keys().next().and_then(|name| config.services.get(name));
         // A router may have a session for each family: each carries its own.
@@ -247,7 +291,13 @@ fn routes(config: &Config, prefixes: &BTreeMap<Prefix, Verdict>) -> BTreeMap<Pee
             config.neighbors.get(*peer).is_some_and(|neighbor| neighbor.families.contains(&prefix.family()))
         };
         for peer in peers.into_iter().flat_map(|service| &service.neighbors).filter(carries) {
-            if let Some(routes) = routes.get_mut(peer) {
+            let way = config.neighbors.get(peer).map(|neighbor| neighbor.drain_by).unwrap_or_default();
+            let attributes = match (&ways, way) {
+                ([attributes, _, _], DrainBy::Gshut)
+                | ([_, attributes, _], DrainBy::Prepend)
+                | ([_, _, attributes], DrainBy::None) => attributes,
+            };
+            if let (Some(routes), Some(attributes)) = (routes.get_mut(peer), attributes) {
                 routes.insert(*prefix, attributes.clone());
             }
         }

@@ -6,8 +6,8 @@ use anycast_bgp::{Asn, Attributes, Family, HoldTime, Offers, PeerAs, Prefix, Rou
 
 use crate::{
     config::{
-        Anchor, CheckConfig, CheckTiming, Config, DrainTimes, ExecProbe, Neighbor, Node, ProbeConfig, Require, Service,
-        Unbind,
+        Anchor, CheckConfig, CheckTiming, Config, DrainBy, DrainTimes, ExecProbe, Neighbor, Node, ProbeConfig, Require,
+        Service, Unbind,
     },
     name::{CheckName, PeerId, ServiceName},
 };
@@ -31,6 +31,7 @@ pub(crate) fn config(neighbors: &[&str], services: Vec<(ServiceName, Service)>) 
         offers: Offers::default(),
         role: None,
         role_strict: false,
+        drain_by: DrainBy::default(),
         next_hop_ipv4: None,
         next_hop_ipv6: None,
     };

@@ -6,7 +6,7 @@ use anycast_api::{Explanation, Link, LinkState, PrefixExplanation, Timestamp};
 use anycast_bgp::{Prefix, Progress, State};
 use anycast_core::{
     Health, PeerId, ServiceName,
-    config::{Combine, Require, Service, Unbind},
+    config::{Combine, DrainBy, Require, Service, Unbind},
     decide::Verdict,
     drain::Phase,
 };
@@ -133,10 +133,9 @@ impl Agent {
         let (ok, what) = match drain.phase() {
             Phase::Active => return None,
             Phase::Degraded => (LinkState::Warning, "degraded".to_owned()),
-            Phase::GracefulShutdown { until } => (
-                LinkState::Warning,
-                format!("graceful shutdown, withdrawn at {}; assumed honoured by the neighbors", wall(until)),
-            ),
+            Phase::GracefulShutdown { until } => {
+                (LinkState::Warning, format!("graceful shutdown, withdrawn at {}", wall(until)))
+            }
             Phase::Withdrawing => (LinkState::Broken, "withdrawn, waiting for acknowledgement".to_owned()),
             Phase::Lingering { until } => (LinkState::Broken, format!("withdrawn, lingering until {}", wall(until))),
             Phase::Drained if service.unbind == Unbind::Drained => {
@@ -230,7 +229,13 @@ fn neighbor_link(id: &PeerId, peer: &Peer, prefix: Prefix, verdict: &Verdict) ->
         "what the router does with it, only the router knows: FRR and IOS-XR use nothing from eBGP without a policy (RFC 8212)"
             .to_owned()
     });
-    link(ok, format!("Established, {what} {far}"), Some(wall(entry.since)), hint)
+    let leaving = match peer.neighbor.drain_by {
+        _ if !verdict.leaving() || entry.attributes.is_none() => "",
+        DrainBy::Gshut => ", with GRACEFUL_SHUTDOWN (assumed honoured)",
+        DrainBy::Prepend => ", with a longer path (assumed honoured)",
+        DrainBy::None => ", and not told that it is leaving (`drain_by: none`)",
+    };
+    link(ok, format!("Established, {what} {far}{leaving}"), Some(wall(entry.since)), hint)
 }
 
 fn summary(prefix: Prefix, verdict: &Verdict, links: &[Link]) -> String {

@@ -89,7 +89,9 @@ impl Agent {
         for id in ids {
             let same = |peer: &Peer| {
                 config.neighbors.get(&id).is_some_and(|neighbor| {
-                    *neighbor == peer.neighbor
+                    // How it is drained is a matter of the decision: the session knows nothing of it.
+                    let as_before = Neighbor { drain_by: peer.neighbor.drain_by, ..neighbor.clone() };
+                    as_before == peer.neighbor
                         && peer::session_config(&config, neighbor, seed(&id, neighbor)) == peer.session
                 })
             };
@@ -102,6 +104,9 @@ impl Agent {
                 tracing::info!(neighbor = %id, "closing the session: {why}");
                 peer.stop(why);
                 self.parting.extend(self.peers.remove_entry(&id));
+            }
+            if let (Some(peer), Some(neighbor)) = (self.peers.get_mut(&id), config.neighbors.get(&id)) {
+                peer.neighbor = neighbor.clone();
             }
         }
         self.start_peers();

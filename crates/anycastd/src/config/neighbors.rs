@@ -7,7 +7,10 @@ use std::{
 };
 
 use anycast_bgp::{Family, HoldTime, Offers, PeerAs, Role};
-use anycast_core::{PeerId, config::Neighbor};
+use anycast_core::{
+    PeerId,
+    config::{DrainBy, Neighbor},
+};
 
 use super::{
     diagnostic::{Report, quoted},
@@ -20,6 +23,9 @@ use super::{
 
 /// RFC 4271 §4: the port of BGP.
 const PORT: NonZeroU16 = NonZeroU16::new(179).expect("it is not zero");
+
+const DRAINS: [(&str, DrainBy); 3] =
+    [("gshut", DrainBy::Gshut), ("prepend", DrainBy::Prepend), ("none", DrainBy::None)];
 
 const LATER: [&str; 5] = ["password_file", "credential", "ttl_security", "multihop", "max_prefixes"];
 
@@ -67,6 +73,8 @@ fn neighbor(mut section: Section<'_>, names: &mut Names, report: &mut Report<'_>
     let (next_hop_ipv4, next_hop_ipv6, next_hops) = next_hops(&mut section, report);
     let offers = offers(&mut section, report);
     let (role, role_strict) = role(&mut section, peer_as, report);
+    let drain_by =
+        section.or("drain_by", DrainBy::default(), report, |node, report| choice(node, "drain_by", &DRAINS, report));
     later(&mut section, report);
     section.close(report);
 
@@ -82,6 +90,7 @@ fn neighbor(mut section: Section<'_>, names: &mut Names, report: &mut Report<'_>
             offers: offers?,
             role: role?,
             role_strict: role_strict?,
+            drain_by: drain_by?,
             next_hop_ipv4: next_hop_ipv4?,
             next_hop_ipv6: next_hop_ipv6?,
         })
@@ -92,7 +101,6 @@ fn neighbor(mut section: Section<'_>, names: &mut Names, report: &mut Report<'_>
 /// Keys and values of the configuration that are not built yet.
 fn later(section: &mut Section<'_>, report: &mut Report<'_>) {
     section.only("connect", "active", &["passive"], report);
-    section.only("drain_by", "gshut", &["prepend", "none"], report);
     section.only("bfd", "none", &[], report);
     for key in LATER {
         section.unsupported(key, report);

@@ -44,6 +44,31 @@ fn a_healthy_bound_service_is_announced_to_its_neighbors() {
     assert_eq!(desired.anchors, [prefix("203.0.113.0/24"), prefix("2001:db8:53::/48")].into());
 }
 
+/// Each neighbor is asked in the way it understands, and hears of nothing else.
+#[test]
+fn a_neighbor_is_drained_in_its_own_way() {
+    let services = vec![service("dns", &["203.0.113.53"], &["203.0.113.0/24"], &["gshut", "prepend", "none"])];
+    let mut config = config(&["gshut", "prepend", "none"], services);
+    config.neighbors.get_mut("prepend").unwrap().drain_by = DrainBy::Prepend;
+    config.neighbors.get_mut("none").unwrap().drain_by = DrainBy::None;
+    let service = config.services.values_mut().next().unwrap();
+    service.up = Attributes { as_path_prepend: 1, local_pref: Some(200), ..service.up.clone() };
+    let told = |view: &View, to: &str| {
+        let desired = decide(&config, view);
+        let attributes = &desired.routes[&peer(to)][&prefix("203.0.113.0/24")];
+        let gshut = attributes.communities.contains(&Community::GRACEFUL_SHUTDOWN);
+        (gshut, attributes.as_path_prepend, attributes.local_pref)
+    };
+    let mut view = all_well(&config, Health::Up);
+    for to in ["gshut", "prepend", "none"] {
+        assert_eq!(told(&view, to), (false, 1, Some(200)), "{to}");
+    }
+    view.drains = [(name("dns"), Phase::GracefulShutdown { until: Instant::now() })].into();
+    assert_eq!(told(&view, "gshut"), (true, 1, Some(0)));
+    assert_eq!(told(&view, "prepend"), (false, 4, Some(0)));
+    assert_eq!(told(&view, "none"), (false, 1, Some(200)));
+}
+
 #[test]
 fn each_neighbor_is_told_of_the_families_it_carries() {
     let services = vec![service(

@@ -2,6 +2,8 @@ use std::{io::Write as _, net::TcpListener, num::NonZeroU16};
 
 use anycast_bgp::{Asn, Family, HoldTime, Offers, PeerAs, PeerConfig, RouterId, State};
 
+use anycast_core::config::DrainBy;
+
 use super::*;
 
 /// A driver that has not run, and the neighbor it would dial.
@@ -18,6 +20,7 @@ fn driver() -> (Driver, TcpListener) {
         offers: Offers::default(),
         role: None,
         role_strict: false,
+        drain_by: DrainBy::default(),
         next_hop_ipv4: None,
         next_hop_ipv6: None,
     };
