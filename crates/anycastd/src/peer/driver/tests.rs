@@ -2,7 +2,7 @@ use std::{io::Write as _, net::TcpListener, num::NonZeroU16};
 
 use anycast_bgp::{Asn, Family, HoldTime, Offers, PeerAs, PeerConfig, RouterId, State};
 
-use anycast_core::config::{DrainBy, Transport};
+use anycast_core::config::{Connect, DrainBy, Transport};
 
 use super::*;
 
@@ -11,7 +11,8 @@ fn driver() -> (Driver, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = listener.local_addr().unwrap();
     let neighbor = Neighbor {
-        address: at.ip(),
+        endpoint: Endpoint::Address(at.ip()),
+        connect: Connect::Active,
         port: NonZeroU16::new(at.port()).unwrap(),
         peer_as: PeerAs::External,
         transport: Transport::default(),
@@ -20,6 +21,7 @@ fn driver() -> (Driver, TcpListener) {
         offers: Offers::default(),
         role: None,
         role_strict: false,
+        restart_time: None,
         drain_by: DrainBy::default(),
         next_hop_ipv4: None,
         next_hop_ipv6: None,
@@ -47,7 +49,9 @@ fn driver() -> (Driver, TcpListener) {
         neighbor,
         session,
         routes,
-        farewell: watch::channel(String::new()).1,
+        farewell: watch::channel(Farewell::Deconfigured).1,
+        complete: watch::channel(true).1,
+        arrivals: mpsc::channel(1).1,
         stop: CancellationToken::new(),
         state,
         wake: Wake::default(),
@@ -59,7 +63,7 @@ fn driver() -> (Driver, TcpListener) {
 /// Lets the driver dial a neighbor that says `last` and resets, before the runtime looks at the connection again: the write
 /// is the first to see it.
 async fn reset(driver: &mut Driver, neighbor: &TcpListener, last: &[u8]) {
-    let dialled = socket::dial(driver.parts.neighbor.clone(), true).await;
+    let dialled = socket::dial(neighbor.local_addr().unwrap(), driver.parts.neighbor.clone(), true).await;
     driver.handle_dialled(dialled, Instant::now());
     let (mut stream, _) = neighbor.accept().unwrap();
     stream.write_all(last).unwrap();
@@ -94,7 +98,7 @@ async fn a_keepalive_that_has_come_counts_though_we_are_late() {
     let open = message(1, &[4, 0xFD, 0xE9, 0, 3, 10, 0, 0, 1, 0]);
     let keepalive = message(4, &[]);
     let (mut driver, neighbor) = driver();
-    let dialled = socket::dial(driver.parts.neighbor.clone(), true).await;
+    let dialled = socket::dial(neighbor.local_addr().unwrap(), driver.parts.neighbor.clone(), true).await;
     driver.handle_dialled(dialled, Instant::now());
     let (mut stream, _) = neighbor.accept().unwrap();
     stream.write_all(&[open, keepalive.clone()].concat()).unwrap();
