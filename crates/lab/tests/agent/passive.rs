@@ -73,7 +73,7 @@ async fn routers_of_a_network_connect_with_its_password() -> anyhow::Result<()> 
         edge.configure(&with(&network)).await?;
         edge.start().await?;
         edge.wait("what is missing is explained", async || {
-            let said = edge.ctl(&["explain", V4]).await?;
+            let said = edge.ctl(&["--json", "explain", V4]).await?;
             Ok(said.output.contains("no router of 192.0.2.0/30 has connected"))
         })
         .await?;
