@@ -1,11 +1,9 @@
 //! Messages taken apart and put together, in the plainest way there is.
 
-use std::{
-    collections::BTreeSet,
-    net::{Ipv4Addr, Ipv6Addr},
-};
+use std::{collections::BTreeSet, net::IpAddr};
 
 use anycast_bgp::{Family, Prefix};
+use ipnet::IpNet;
 
 /// A message with a header that is right, whatever its body.
 pub fn frame(kind: u8, body: &[u8]) -> Vec<u8> {
@@ -82,21 +80,12 @@ fn prefixes(mut field: &[u8], ipv4: bool) -> Option<Vec<Prefix>> {
         let octets = usize::from(length.div_ceil(8));
         let mut address = [0; 16];
         address.get_mut(..octets)?.copy_from_slice(rest.get(..octets)?);
-        let text = if ipv4 {
-            format!("{}/{length}", Ipv4Addr::from([address[0], address[1], address[2], address[3]]))
-        } else {
-            format!("{}/{length}", Ipv6Addr::from(address))
-        };
-        found.push(prefix(&text)?);
+        let address =
+            if ipv4 { IpAddr::from([address[0], address[1], address[2], address[3]]) } else { IpAddr::from(address) };
+        // Host bits are nobody's fault: they are dropped.
+        let network = IpNet::new(address, *length).ok()?.trunc();
+        found.push(Prefix::new(network).expect("the host bits are gone"));
         field = &rest[octets..];
     }
     Some(found)
-}
-
-/// Host bits are nobody's fault: they are dropped.
-fn prefix(text: &str) -> Option<Prefix> {
-    match text.parse::<Prefix>() {
-        Ok(prefix) => Some(prefix),
-        Err(error) => error.rsplit(' ').next()?.parse().ok(),
-    }
 }
