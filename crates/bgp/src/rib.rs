@@ -77,6 +77,8 @@ pub(crate) struct Rib {
     withdraws: BTreeSet<Prefix>,
     announces: BTreeMap<(Family, Arc<Attributes>), Batch>,
     end_of_rib: BTreeSet<Family>,
+    /// The desired set is not all there is to say yet: no End-of-RIB until it is.
+    incomplete: bool,
     /// Where the answer to a route refresh has yet to be marked as beginning, and as ended (RFC 7313 §4).
     begin_refresh: BTreeSet<Family>,
     end_refresh: BTreeSet<Family>,
@@ -128,7 +130,7 @@ impl Rib {
     pub(crate) fn down(&mut self) {
         let desired = std::mem::take(&mut self.desired);
         let changed = self.changed || !self.view.is_empty() || !self.unsent.is_empty();
-        *self = Self { desired, changed, ..Self::default() };
+        *self = Self { desired, changed, incomplete: self.incomplete, ..Self::default() };
     }
 
     /// The whole set. What did not change costs one comparison of pointers.
@@ -198,8 +200,17 @@ impl Rib {
         Some(message)
     }
 
+    /// Whether the desired set is all there is to say. A neighbor that keeps routes over a restart deletes at the End-of-RIB what
+    /// it was not told again (RFC 4724 §4.2): the routes of services whose checks have not run yet.
+    pub(crate) const fn set_complete(&mut self, complete: bool) {
+        self.incomplete = !complete;
+    }
+
     /// RFC 4724 §2: once the initial routes of the family are out.
     fn next_end_of_rib(&mut self) -> Option<Bytes> {
+        if self.incomplete && self.terms.as_ref().is_some_and(|terms| terms.graceful_restart) {
+            return None;
+        }
         let waits = |family: Family| self.announces.keys().any(|(other, _)| *other == family);
         let family = self.end_of_rib.iter().copied().find(|family| !waits(*family))?;
         self.end_of_rib.remove(&family);

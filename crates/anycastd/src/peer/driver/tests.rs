@@ -33,6 +33,8 @@ fn driver() -> (Driver, TcpListener) {
         offers: Offers::default(),
         role: None,
         role_strict: false,
+        passive: false,
+        graceful_restart: None,
         next_hop_ipv4: None,
         next_hop_ipv6: None,
         seed: 0,
