@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 
 use crate::{
-    capability::Capability,
+    capability::{Capability, Restart},
     framing::{Framer, HeaderError, MessageType},
     notification::Notification,
     open::{Negotiated, Open, OpenError},
@@ -64,7 +64,7 @@ impl PeerOpen {
     /// # Errors
     /// Why there is no session with this neighbor.
     pub fn negotiate(&self, config: &PeerConfig) -> Result<Negotiated, OpenError> {
-        Negotiated::new(config, &self.0)
+        Negotiated::new(config, &Open::ours(config, Restart::default()), &self.0)
     }
 }
 

@@ -1,8 +1,8 @@
 //! What the targets share: choices drawn from the fuzzer's octets, and a reader of UPDATEs that owes nothing to the crate's own.
 
-use std::{collections::BTreeSet, net::Ipv4Addr};
+use std::{collections::BTreeSet, net::Ipv4Addr, time::Duration};
 
-use anycast_bgp::{Asn, Family, HoldTime, Offers, PeerAs, PeerConfig, Prefix, Role, RouterId};
+use anycast_bgp::{Asn, Family, GracefulRestart, HoldTime, Offers, PeerAs, PeerConfig, Prefix, Role, RouterId};
 
 mod message;
 
@@ -64,7 +64,7 @@ pub const THEIRS: u32 = 65001;
 /// Every way to configure a neighbor that matters to what is read.
 pub fn config(input: &mut Input<'_>) -> PeerConfig {
     let asn = |number| Asn::new(number).expect("not 0");
-    let (bits, more) = (input.u8(), input.u8());
+    let (bits, more, rest) = (input.u8(), input.u8(), input.u8());
     let bit = |at: u8| bits & (1 << at) != 0;
     let local_as = asn(OURS[usize::from(bit(0))]);
     let families: BTreeSet<Family> = match more & 3 {
@@ -86,6 +86,9 @@ pub fn config(input: &mut Input<'_>) -> PeerConfig {
         offers: Offers { extended_message: bit(1), enhanced_route_refresh: bit(2), extended_next_hop: bit(3) },
         role: if bit(4) { Some(Role::ALL[usize::from(more >> 5) % Role::ALL.len()]) } else { None },
         role_strict: bit(5),
+        passive: rest & 1 == 1,
+        graceful_restart: (rest & 2 == 2)
+            .then_some(GracefulRestart { restart_time: Duration::from_secs(120), restarted: rest & 4 == 4 }),
         next_hop_ipv4: bit(6).then_some(Ipv4Addr::new(192, 0, 2, 9)),
         next_hop_ipv6: bit(7).then(|| "2001:db8::99".parse().expect("an address")),
         seed: u64::from(bits),

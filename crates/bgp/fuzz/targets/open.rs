@@ -1,6 +1,6 @@
 //! The body of an OPEN, and what it means together with ours.
 //!
-//! Input: two octets of configuration, the body.
+//! Input: three octets of configuration, the body.
 
 #![no_main]
 
@@ -30,6 +30,7 @@ fuzz_target!(|data: &[u8]| {
     assert!(capabilities.iter().all(|capability| !capability.to_string().is_empty()));
     let octets = |capability: &Capability| match capability {
         Capability::Other { value, .. } => 2 + value.len(),
+        Capability::GracefulRestart { families, .. } => 4 + 4 * families.len(),
         _ => 8,
     };
     if capabilities.iter().map(octets).sum::<usize>() <= ONE_PARAMETER {
@@ -55,6 +56,7 @@ fuzz_target!(|data: &[u8]| {
         config.offers.enhanced_route_refresh && shown(Capability::EnhancedRouteRefresh)
     );
     assert!(!negotiated.extended_next_hop || config.offers.extended_next_hop);
+    assert!(negotiated.graceful_restart.is_none() || config.graceful_restart.is_some());
     assert!(negotiated.external || negotiated.role.is_none());
     assert!(negotiated.role.is_none_or(|role| Some(role) == config.role));
     assert_eq!(negotiated.received, capabilities);

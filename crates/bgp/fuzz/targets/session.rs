@@ -1,7 +1,7 @@
 //! A whole session with a driver that does, in any order, all that a driver may do, and some things that it should not; what it says
 //! is read by a neighbor that keeps a table.
 //!
-//! Input: two octets of configuration, then steps: an octet that says which, and what [`Bench::step`] draws for it.
+//! Input: three octets of configuration, then steps: an octet that says which, and what [`Bench::step`] draws for it.
 
 #![no_main]
 
@@ -13,8 +13,8 @@ use std::{
 };
 
 use anycast_bgp::{
-    Action, Attributes, Community, Event, LargeCommunity, MessageType, Prefix, Progress, Routes, Session, State,
-    fuzzing,
+    Action, Attributes, Community, Event, Farewell, Incoming, LargeCommunity, MessageType, Prefix, Progress, Routes,
+    Session, State, fuzzing,
 };
 use anycast_bgp_fuzz::{Input, THEIRS, config, contents, frame, parts, prefixes};
 use bytes::Bytes;
@@ -89,7 +89,7 @@ impl Bench {
 
     fn step(&mut self, input: &mut Input<'_>) {
         match input.u8() % 16 {
-            0 => self.connect(input),
+            0 => self.connection(input),
             1 => {
                 let size = input.u8();
                 let count = usize::from(input.u8());
@@ -135,6 +135,26 @@ impl Bench {
         }
     }
 
+    /// A dial comes through, perhaps one that was given up long ago, or the neighbor's does. There is one connection at a time.
+    fn connection(&mut self, input: &mut Input<'_>) {
+        let passive = self.session.config().passive;
+        if passive && input.u8() % 4 > 0 {
+            match self.session.incoming(self.now) {
+                Incoming::Take => assert!(!self.open),
+                Incoming::Replace => {
+                    assert!(self.open);
+                    self.act();
+                    assert!(!self.open, "the old one goes first");
+                }
+                Incoming::Refuse => return,
+            }
+            self.connect(input);
+            assert_eq!(self.session.state(), State::OpenSent);
+        } else if !passive && !self.open {
+            self.connect(input);
+        }
+    }
+
     fn connect(&mut self, input: &mut Input<'_>) {
         let end = |text: &str| text.parse::<SocketAddr>().expect("an address");
         let (local, remote) = match input.u8() % 4 {
@@ -145,12 +165,9 @@ impl Bench {
         };
         let ipv6 = [None, Some("2001:db8:1::1"), Some("fe80::7")][usize::from(input.u8() % 3)];
         let ipv6 = ipv6.map(|text| text.parse().expect("an address"));
-        // There is one connection at a time; what comes through late, of a dial that was given up, is refused.
-        if self.open {
-            return;
-        }
-        let expected = self.session.state() == State::Connect;
-        assert!(!expected || self.dialling);
+        let passive = self.session.config().passive;
+        let expected = self.session.state() == if passive { State::Active } else { State::Connect };
+        assert!(passive || !expected || self.dialling);
         self.session.handle_connected(end(local), end(remote), ipv6, self.now);
         if expected {
             (self.open, self.dialling) = (true, false);
@@ -175,6 +192,7 @@ impl Bench {
         offer(!bit(3), &[6, 0]);
         offer(!bit(4), &[70, 0]);
         offer(!bit(5), &[5, 6, 0, 1, 0, 1, 0, 2]);
+        offer(hold != 0, &[64, 6, 0x40, 120, 0, 1, 1, 0x80]);
         if let Some(role) = config.role {
             offer(!bit(6), &[9, 1, role.counterpart().code()]);
         }
@@ -244,12 +262,21 @@ impl Bench {
 
     fn end(&mut self, input: &mut Input<'_>) {
         match input.u8() % 8 {
-            0 => self.session.shutdown("maintenance é", self.now),
+            0 => {
+                let farewell = match input.u8() % 4 {
+                    0 => Farewell::Shutdown("maintenance é".to_owned()),
+                    1 => Farewell::Deconfigured,
+                    2 => Farewell::Reconfigured,
+                    _ => Farewell::Silence,
+                };
+                self.session.shutdown(&farewell, self.now);
+            }
             1 => {
                 self.unwritten = 0;
                 self.session.handle_written(1 << 20, self.now);
             }
             2 => self.session.handle_unacked(usize::MAX, self.now),
+            3 => self.session.set_complete(input.u8() & 1 == 1),
             _ => {
                 self.hang_up();
                 self.session.handle_closed(None, self.now);
@@ -376,12 +403,14 @@ impl Bench {
         let hold = session.negotiated().and_then(|negotiated| negotiated.hold_time.duration());
         match state {
             State::Idle => assert_eq!(deadline, None),
+            // A neighbor that dials may stay away for ever.
+            State::Active if session.config().passive => {}
             State::Connect | State::Active | State::OpenSent | State::OpenConfirm => {
                 assert!(deadline.is_some(), "{state}")
             }
             State::Established => assert!(deadline.is_some() || (hold.is_none() && self.unwritten == 0)),
         }
-        assert_eq!(session.next_dial().is_some(), state == State::Active);
+        assert_eq!(session.next_dial().is_some(), state == State::Active && !session.config().passive);
         assert_eq!(session.negotiated().is_some(), matches!(state, State::OpenConfirm | State::Established));
         let extended = session.config().offers.extended_message && session.negotiated().is_some();
         let kept = fuzzing::kept(session);
