@@ -8,6 +8,9 @@ mod counters;
 mod encoding;
 mod fault;
 mod framing;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod notification;
 mod open;
 mod pack;

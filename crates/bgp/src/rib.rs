@@ -103,6 +103,12 @@ impl Rib {
         self.terms.as_ref()
     }
 
+    /// The UPDATEs on their way.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn in_flight(&self) -> usize {
+        self.unwritten.len() + self.unacked.len()
+    }
+
     /// Whether [`Self::advertised`] changed since this was last asked.
     pub(crate) fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
@@ -314,7 +320,7 @@ impl Rib {
     fn hand_out(
         &mut self,
         message: &Bytes,
-        prefixes: Vec<Prefix>,
+        mut prefixes: Vec<Prefix>,
         attributes: Option<&Arc<Attributes>>,
         after: u64,
         now: Instant,
@@ -323,20 +329,28 @@ impl Rib {
         if let Some(first) = prefixes.first() {
             self.refreshed.remove(&first.family());
         }
+        // A repetition changes nothing of what the neighbor holds, and nobody waits for it: those who ask again and again pile up
+        // nothing.
+        prefixes.retain(|prefix| !self.repeats(*prefix, attributes));
         for prefix in &prefixes {
-            if let Some(sent) = self.sent.get_mut(prefix)
-                && sent.again
-                && let (Some(held), Some(attributes)) = (&sent.said.attributes, attributes)
-                && same(held, attributes)
-            {
-                // A repetition changes nothing of what the neighbor holds.
-                sent.again = false;
-                continue;
-            }
             let said = Advertised { attributes: attributes.cloned(), progress: Progress::Queued, since: now };
             self.sent.insert(*prefix, Sent { said, end, again: false });
         }
-        self.unwritten.push_back(InFlight { end, prefixes });
+        if !prefixes.is_empty() {
+            self.unwritten.push_back(InFlight { end, prefixes });
+        }
+    }
+
+    /// Whether this is what the neighbor asked for again and holds already; then it has it.
+    fn repeats(&mut self, prefix: Prefix, attributes: Option<&Arc<Attributes>>) -> bool {
+        let Some(sent) = self.sent.get_mut(&prefix).filter(|sent| sent.again) else { return false };
+        match (&sent.said.attributes, attributes) {
+            (Some(held), Some(attributes)) if same(held, attributes) => {
+                sent.again = false;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// The UPDATE came as far as `progress`: so did every prefix of which it is the last that was said.
