@@ -2,14 +2,17 @@
 //!
 //! [`topology`] understands containerlab's file, [`runner`] brings it up in network namespaces or finds it in containers,
 //! [`tools`] are the programs that run inside its nodes, [`demo`] shows a failover with measured times, [`check`] runs every
-//! test of the repository, and [`harness`] is what the end-to-end tests stand on.
+//! test of the repository, [`harness`] is what the end-to-end tests stand on, and [`peer`] a neighbor that does what no router
+//! does.
 
+pub mod burden;
 pub mod check;
 pub mod cli;
 pub mod demo;
 pub mod exit;
 pub mod frr;
 pub mod harness;
+pub mod peer;
 pub mod programs;
 pub mod runner;
 pub mod setup;
