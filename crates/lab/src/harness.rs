@@ -31,8 +31,15 @@ const BACKLOG: i32 = 128;
 /// What all tests of a process run.
 static PROGRAMS: OnceCell<Programs> = OnceCell::const_new();
 
-/// Freshly built, unless the environment names others.
-async fn programs() -> anyhow::Result<Programs> {
+/// What the tests run: freshly built, unless the environment names others.
+///
+/// # Errors
+/// When they cannot be built, or one is missing.
+pub async fn programs() -> anyhow::Result<&'static Programs> {
+    PROGRAMS.get_or_try_init(find_or_build).await
+}
+
+async fn find_or_build() -> anyhow::Result<Programs> {
     match std::env::var_os(BIN_DIR) {
         Some(directory) => Programs::of(Path::new(&directory)),
         None => Programs::build(false).await,
@@ -54,8 +61,7 @@ impl Lab {
         setup::root()?;
         let missing = setup::missing();
         ensure!(missing.is_empty(), "missing on this machine: {}; `cargo lab test` installs it", missing.join(", "));
-        let programs = PROGRAMS.get_or_try_init(programs).await?;
-        let runner = Namespaces::up(Topology::read(topology)?, programs).await?;
+        let runner = Namespaces::up(Topology::read(topology)?, programs().await?).await?;
         Ok(Self::of(runner))
     }
 

@@ -13,8 +13,10 @@ pub const MARKER: [u8; 16] = [0xFF; 16];
 /// A KEEPALIVE (RFC 4271 §4.4).
 pub const KEEPALIVE: [u8; HEADER] =
     [0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0, 19, 4];
-/// The longest message without RFC 8654.
-pub const LONGEST: usize = 4096;
+/// Where BGP listens (RFC 4271 §8).
+pub const PORT: u16 = 179;
+/// Where the speaker is in `lab/speaker.clab.yml`, whom the scripted peers are neighbors of.
+pub const SPEAKER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
 /// The AS of a scripted peer.
 pub const ASN: u16 = 65_101;
 

@@ -60,12 +60,18 @@ impl Peer {
     /// # Errors
     /// When they do not behave.
     pub async fn establish(listener: &TcpListener, open: &[u8]) -> anyhow::Result<Self> {
-        let mut peer = Self::accept(listener).await?;
-        peer.ear.expect(Kind::Open).await?;
-        peer.say(open).await?;
-        peer.say(&KEEPALIVE).await?;
-        peer.ear.expect(Kind::Keepalive).await?;
-        Ok(peer)
+        Self::accept(listener).await?.meet(open).await
+    }
+
+    /// Comes up with whoever is at the other end, with this OPEN.
+    ///
+    /// # Errors
+    /// When they do not behave.
+    pub async fn meet(mut self, open: &[u8]) -> anyhow::Result<Self> {
+        self.ear.expect(Kind::Open).await?;
+        self.say(&[open, &KEEPALIVE].concat()).await?;
+        self.ear.expect(Kind::Keepalive).await?;
+        Ok(self)
     }
 
     /// Says something.

@@ -8,13 +8,13 @@ use std::{
 
 use anycast_lab::peer::{
     Peer,
-    message::{KEEPALIVE, Kind},
+    message::{KEEPALIVE, Kind, PORT, SPEAKER},
 };
 use anyhow::ensure;
 use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
 
-use crate::node::{EDGE, Node, PREFIX, announced, config, hear, neighbor, open, story};
+use crate::node::{Node, PREFIX, announced, config, hear, neighbor, open, story};
 
 /// How the edge node takes a connection from a neighbor it dials itself: `None`, not at all; else the octets it says before it
 /// closes it.
@@ -22,7 +22,7 @@ fn knock(lab: &anycast_lab::harness::Lab, from: Ipv4Addr) -> anyhow::Result<Opti
     lab.within("peer", || {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         socket.bind(&SocketAddr::from((from, 0)).into())?;
-        if socket.connect_timeout(&SocketAddr::from((EDGE, 179)).into(), Duration::from_secs(10)).is_err() {
+        if socket.connect_timeout(&SocketAddr::from((SPEAKER, PORT)).into(), Duration::from_secs(10)).is_err() {
             return Ok(None);
         }
         let mut stream = TcpStream::from(socket);

@@ -20,8 +20,6 @@ use serde_json::Value;
 use tokio::{net::TcpListener, time::timeout};
 
 const CONFIG: &str = "/etc/anycastd/anycastd.yaml";
-/// The edge node's address.
-pub(crate) const EDGE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
 /// What the service announces.
 pub(crate) const PREFIX: &str = "203.0.113.0/24";
 
@@ -71,7 +69,7 @@ impl Node {
             // Little room on this side too: what is not read waits in the agent, not in its kernel.
             lab.run("edge", &["sh", "-c", "echo 4096 4096 4096 >/proc/sys/net/ipv4/tcp_wmem"]).await?;
         }
-        let listen = |n| lab.listen("peer", SocketAddr::from(([192, 0, 2, n], 179)), window);
+        let listen = |n| lab.listen("peer", SocketAddr::from(([192, 0, 2, n], message::PORT)), window);
         let listeners = neighbors.into_iter().map(listen).collect::<anyhow::Result<Vec<_>>>()?;
         let log = tempfile::NamedTempFile::new()?;
         let streams = Streams { input: Stdio::null(), output: log.reopen()?.into(), errors: log.reopen()?.into() };
