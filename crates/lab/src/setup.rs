@@ -97,7 +97,7 @@ pub fn missing() -> Vec<&'static str> {
 }
 
 /// Where a program is. Root's PATH may lack what only root runs.
-fn find(program: &str) -> Option<PathBuf> {
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let usual = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin", frr::DAEMONS];
     let places = std::env::split_paths(&path).chain(usual.into_iter().map(PathBuf::from));

@@ -112,3 +112,46 @@ async fn a_keepalive_that_has_come_counts_though_we_are_late() {
     driver.handle(Step::Timeout);
     assert_eq!(driver.parts.session.state(), State::Established, "{:?}", driver.parts.session.last_error());
 }
+
+/// What ten thousand dials would take days for is done on the session's clock, with connections of the kernel's.
+#[tokio::test]
+async fn ten_thousand_connections_leave_nothing_behind_and_never_come_in_haste() {
+    const CYCLES: u64 = 10_000;
+    let (mut driver, neighbor) = driver();
+    let (start, before) = (Instant::now(), burden());
+    let mut now = start;
+    let mut gaps = Vec::new();
+    for _ in 0..CYCLES {
+        assert_eq!(driver.parts.session.poll_action(), Some(Action::Connect));
+        let dialled = socket::dial(driver.parts.neighbor.clone()).await;
+        driver.handle_dialled(dialled, now);
+        driver.write();
+        drop(neighbor.accept().unwrap());
+        while let Link::Open(connection) = &driver.link {
+            connection.stream.readable().await.unwrap();
+            driver.read(now);
+        }
+        driver.publish();
+        let retry = driver.parts.session.next_dial().expect("it dials again");
+        gaps.push(retry - now);
+        now = retry;
+        driver.parts.session.handle_timeout(now);
+    }
+    assert_eq!(driver.parts.session.counters().sent.open, CYCLES);
+    // RFC 4271 §10: up to a quarter less than 1, 2, 4, 8, 16 and then 30 s.
+    for (gap, most) in gaps.iter().zip([1, 2, 4, 8, 16].into_iter().chain(std::iter::repeat(30))) {
+        assert!((most * 750..=most * 1000).contains(&gap.as_millis()), "{gap:?} where {most} s are the most");
+    }
+    let after = burden();
+    // Other tests of the process have some open; ten thousand would be seen.
+    assert!(after.0 < before.0 + 200, "{before:?} descriptors and octets, then {after:?}");
+    assert!(after.1 < before.1 + (8 << 20), "{before:?} descriptors and octets, then {after:?}");
+}
+
+/// Descriptors and resident octets of this process.
+fn burden() -> (usize, u64) {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let kibibytes: u64 = resident.trim().trim_end_matches(" kB").parse().unwrap();
+    (std::fs::read_dir("/proc/self/fd").unwrap().count(), kibibytes * 1024)
+}
