@@ -1,5 +1,7 @@
 //! What the end-to-end tests stand on: a small lab of their own, and words to say what they wait for.
 
+pub mod wire;
+
 use std::{path::Path, process::Stdio, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
@@ -48,7 +50,7 @@ impl Lab {
     /// When the machine lacks something, or a node does not come up.
     pub async fn up(topology: &Path) -> anyhow::Result<Self> {
         setup::root()?;
-        let missing = setup::missing();
+        let missing = setup::missing(setup::Purpose::Test);
         ensure!(missing.is_empty(), "missing on this machine: {}; `cargo lab test` installs it", missing.join(", "));
         let programs = PROGRAMS.get_or_try_init(programs).await?;
         let runner = Namespaces::up(Topology::read(topology)?, programs).await?;
