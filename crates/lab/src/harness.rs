@@ -132,7 +132,9 @@ impl Lab {
         }
         let name = signal.as_str().trim_start_matches("SIG");
         for pid in pids {
-            self.run(node, &["sh", "-c", r#"kill -s "$0" "$1""#, name, &pid.to_string()]).await?;
+            // One may have ended with the one before it.
+            let script = r#"kill -s "$0" "$1" || test ! -e "/proc/$1""#;
+            self.run(node, &["sh", "-c", script, name, &pid.to_string()]).await?;
         }
         Ok(())
     }
