@@ -26,6 +26,7 @@ impl Peer for ExaBgp {
     const TRIED: &'static str = "4.2.21";
     const PROCESS: &'static str = "exabgp";
     const CANNOT: &'static [(Feature, &'static str)] = &[
+        (Feature::Gtsm, "it looks at no TTL of a connection that it has accepted"),
         (Feature::Role, "it does not know the capability"),
         (Feature::OnlyToCustomer, "it does not know the attribute"),
     ];

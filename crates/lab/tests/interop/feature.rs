@@ -29,11 +29,15 @@ pub(crate) enum Feature {
     HoldTime0,
     FrozenPeer,
     PeerRestart,
+    AgentRestart,
+    Md5,
+    WrongMd5,
+    Gtsm,
 }
 
 impl Feature {
     /// All of them, with the words that the table has for them.
-    pub(crate) const ALL: [(Self, &'static str); 19] = [
+    pub(crate) const ALL: [(Self, &'static str); 23] = [
         (Self::BothFamilies, "IPv4 and IPv6 routes over one session"),
         (Self::Ipv6Session, "the same over an IPv6 session"),
         (Self::FourOctetAs, "four-octet AS numbers (RFC 6793)"),
@@ -53,6 +57,10 @@ impl Feature {
         (Self::HoldTime0, "hold time 0: no keepalives"),
         (Self::FrozenPeer, "a peer that freezes, and comes back"),
         (Self::PeerRestart, "a peer that is killed, and started again"),
+        (Self::AgentRestart, "an agent that is killed: routes gone at once, and back"),
+        (Self::Md5, "TCP MD5 (RFC 2385)"),
+        (Self::WrongMd5, "a wrong password is not heard"),
+        (Self::Gtsm, "GTSM (RFC 5082), asked for by the peer"),
     ];
 
     /// Writes down that it was seen to work, where that is asked for.

@@ -14,7 +14,7 @@ pub(crate) struct OpenBgpd;
 stories!(OpenBgpd);
 
 /// Its user's home must be there, for its engines change their root to it; and a file that others can read is refused.
-const START: &str = "mkdir -p /run/openbgpd && chmod 600 /etc/bgpd.conf && bgpd -v -f /etc/bgpd.conf";
+const START: &str = "mkdir -p /run/openbgpd && chmod 600 /etc/bgpd.conf && exec bgpd -d -v -f /etc/bgpd.conf";
 
 impl Peer for OpenBgpd {
     const NAME: &'static str = "OpenBGPD";
@@ -62,7 +62,7 @@ impl Peer for OpenBgpd {
     }
 
     async fn start(lab: &Lab) -> anyhow::Result<()> {
-        lab.run("peer", &["sh", "-c", START]).await.map(drop)
+        lab.start("peer", &["sh", "-c", START], "/var/log/peer.log").await
     }
 
     async fn route(lab: &Lab, prefix: &str) -> anyhow::Result<Option<Route>> {

@@ -21,6 +21,7 @@ use crate::{
 pub(crate) const V4: &str = "203.0.113.0/24";
 pub(crate) const V6: &str = "2001:db8:53::/48";
 const CONFIG: &str = "/etc/anycastd/anycastd.yaml";
+const PASSWORD: &str = "/etc/anycastd/rtr.password";
 const LOG: &str = "/var/log/anycastd.log";
 /// No story takes as long, unless it fails.
 const STORY: Duration = Duration::from_secs(150);
@@ -56,8 +57,9 @@ pub(crate) async fn story<P: Peer>(
     let wire = Wire::watch(&pair.lab, "edge").await?;
     let whole = async {
         pair.start_peer().await?;
+        pair.password("not this one").await?;
         pair.configure(&agent).await?;
-        pair.lab.start("edge", &["anycastd", "--config", CONFIG], LOG).await?;
+        pair.start_agent().await?;
         told(&pair).await
     };
     let outcome = tokio::time::timeout(STORY, whole).await.context("the story takes too long").flatten();
@@ -118,6 +120,22 @@ log: {{ format: text, level: debug }}
             more = agent.neighbor,
         );
         self.lab.write("edge", CONFIG, &text).await
+    }
+
+    /// Starts the agent.
+    pub(crate) async fn start_agent(&self) -> anyhow::Result<()> {
+        self.lab.start("edge", &["anycastd", "--config", CONFIG], LOG).await
+    }
+
+    /// Has the agent read its configuration again.
+    pub(crate) async fn reload(&self) -> anyhow::Result<()> {
+        self.lab.kill("edge", "anycastd", Signal::SIGHUP).await
+    }
+
+    /// Writes the file of the agent's password.
+    pub(crate) async fn password(&self, text: &str) -> anyhow::Result<()> {
+        self.lab.write("edge", PASSWORD, text).await?;
+        self.lab.run("edge", &["chmod", "600", PASSWORD]).await.map(drop)
     }
 
     /// `anycastctl` with these arguments, which it must obey.

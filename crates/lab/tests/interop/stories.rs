@@ -5,6 +5,7 @@ use std::{cell::Cell, collections::BTreeSet};
 use anycast_lab::harness::wire::Sent;
 use anyhow::ensure;
 use nix::sys::signal::Signal;
+use serde_json::Value;
 
 use crate::{
     feature::Feature,
@@ -33,6 +34,9 @@ macro_rules! stories {
             routes_to_customers_are_marked,
             a_frozen_peer_is_noticed_and_taken_back,
             without_keepalives_a_killed_peer_is_still_noticed,
+            a_killed_agent_loses_its_routes_at_once,
+            both_ends_sign_with_one_password_or_do_not_hear_each_other,
+            what_comes_from_farther_away_is_not_heard,
         }
     };
 }
@@ -178,11 +182,11 @@ pub(crate) async fn roles_are_agreed_on_and_wrong_ones_refused<P: Peer>() -> any
     story::<P>(options, first, async |pair: &Pair<P>| {
         if able {
             let refused = |text: &str| text.contains("Role Mismatch");
-            let says = |neighbor: &serde_json::Value| neighbor["last_error"].as_str().is_some_and(refused);
+            let says = |neighbor: &Value| neighbor["last_error"].as_str().is_some_and(refused);
             pair.wait("the roles are no pair", says).await?;
             ensure!(P::route(&pair.lab, V4).await?.is_none(), "nothing is announced to it");
             pair.configure(&right).await?;
-            pair.lab.kill("edge", "anycastd", Signal::SIGHUP).await?;
+            pair.reload().await?;
         }
         let [v4, _] = pair.has_both().await?;
         ensure!(v4.otc.is_none(), "a customer marks nothing: {v4:?}");
@@ -213,10 +217,10 @@ pub(crate) async fn a_frozen_peer_is_noticed_and_taken_back<P: Peer>() -> anyhow
 
         pair.signal_peer(Signal::SIGSTOP).await?;
         let expired = |text: &str| text.contains("Hold Timer Expired");
-        let says = |neighbor: &serde_json::Value| neighbor["last_error"].as_str().is_some_and(expired);
+        let says = |neighbor: &Value| neighbor["last_error"].as_str().is_some_and(expired);
         pair.wait("its silence is noticed", says).await?;
         pair.signal_peer(Signal::SIGCONT).await?;
-        let again = |neighbor: &serde_json::Value| {
+        let again = |neighbor: &Value| {
             neighbor["state"] == "Established" && neighbor["counters"]["established"].as_u64() >= Some(2)
         };
         pair.wait("there is another session", again).await?;
@@ -244,6 +248,67 @@ pub(crate) async fn without_keepalives_a_killed_peer_is_still_noticed<P: Peer>()
         let [v4, v6] = pair.has_both().await?;
         ensure!(is_plain(&v4) && is_plain(&v6), "{v4:?} {v6:?}");
         pair.proven(&[Feature::PeerRestart])
+    })
+    .await
+}
+
+/// Without graceful restart nothing is kept of somebody who is gone.
+pub(crate) async fn a_killed_agent_loses_its_routes_at_once<P: Peer>() -> anyhow::Result<Sent> {
+    story::<P>(Options::default(), Agent::default(), async |pair: &Pair<P>| {
+        pair.has_both().await?;
+        pair.lab.kill("edge", "anycastd", Signal::SIGKILL).await?;
+        pair.has_none().await?;
+        pair.start_agent().await?;
+        let [v4, v6] = pair.has_both().await?;
+        ensure!(is_plain(&v4) && is_plain(&v6), "{v4:?} {v6:?}");
+        pair.proven(&[Feature::AgentRestart])
+    })
+    .await
+}
+
+pub(crate) async fn both_ends_sign_with_one_password_or_do_not_hear_each_other<P: Peer>() -> anyhow::Result<Sent> {
+    let options = Options { md5: Some("mekmitasdigoat"), hold_time: 3, ..Options::default() };
+    let unsigned = Agent::default();
+    let signed = Agent { neighbor: ", password_file: /etc/anycastd/rtr.password", ..Agent::default() };
+    let able = P::cannot(Feature::Md5).is_none();
+    story::<P>(options, if able { &signed } else { &unsigned }.clone(), async |pair: &Pair<P>| {
+        if !able {
+            return pair.has_both().await.map(drop);
+        }
+        let unheard = |neighbor: &Value| neighbor["last_error"].as_str().is_some_and(|error| error.contains("MD5"));
+        pair.wait("the wrong one is not heard", unheard).await?;
+        ensure!(P::route(&pair.lab, V4).await?.is_none(), "nothing is announced to it");
+        pair.password("mekmitasdigoat").await?;
+        pair.reload().await?;
+        pair.has_both().await?;
+        let neighbor = pair.neighbor().await?;
+        ensure!(neighbor["transport"]["authentication"] == "tcp-md5", "{neighbor}");
+        pair.proven(&[Feature::Md5, Feature::WrongMd5])
+    })
+    .await
+}
+
+pub(crate) async fn what_comes_from_farther_away_is_not_heard<P: Peer>() -> anyhow::Result<Sent> {
+    let options = Options { gtsm: true, hold_time: 3, ..Options::default() };
+    let near = Agent { neighbor: ", ttl_security: 1", ..Agent::default() };
+    let able = P::cannot(Feature::Gtsm).is_none();
+    story::<P>(options, if able { near } else { Agent::default() }, async |pair: &Pair<P>| {
+        pair.has_both().await?;
+        if !able {
+            return Ok(());
+        }
+        let neighbor = pair.neighbor().await?;
+        ensure!(neighbor["transport"]["min_ttl"] == 255, "{neighbor}");
+        // With a TTL of 1, as is the custom without GTSM. Some look at it only in what follows the first messages.
+        pair.configure(&Agent::default()).await?;
+        pair.reload().await?;
+        let failed = |neighbor: &Value| {
+            let error = neighbor["last_error"].as_str().unwrap_or_default();
+            ["timed out", "reset", "closed", "no KEEPALIVE"].iter().any(|part| error.contains(part))
+        };
+        pair.wait("it is not heard", failed).await?;
+        pair.has_none().await?;
+        pair.proven(&[Feature::Gtsm])
     })
     .await
 }
