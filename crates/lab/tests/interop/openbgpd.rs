@@ -23,6 +23,8 @@ impl Peer for OpenBgpd {
     const CANNOT: &'static [(Feature, &'static str)] = &[
         (Feature::ExtendedMessage, "it does not know the capability"),
         (Feature::ExtendedNextHop, "it does not know the capability; `next_hop.ipv4` helps"),
+        (Feature::Md5, "on Linux its listener never gets the key, and takes connections without one"),
+        (Feature::WrongMd5, "the same"),
     ];
 
     async fn version(lab: &Lab) -> anyhow::Result<String> {
