@@ -138,7 +138,7 @@ impl Bench {
     /// A dial comes through, perhaps one that was given up long ago, or the neighbor's does. There is one connection at a time.
     fn connection(&mut self, input: &mut Input<'_>) {
         let passive = self.session.config().passive;
-        if passive && input.u8() % 4 > 0 {
+        if passive && !input.u8().is_multiple_of(4) {
             match self.session.incoming(self.now) {
                 Incoming::Take => assert!(!self.open),
                 Incoming::Replace => {
