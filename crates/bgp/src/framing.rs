@@ -144,7 +144,7 @@ impl Framer {
     }
 
     /// The octets that wait for the rest of their message.
-    #[cfg(any(test, feature = "fuzzing"))]
+    #[cfg(feature = "fuzzing")]
     pub(crate) fn buffered(&self) -> usize {
         self.buffer.remaining()
     }

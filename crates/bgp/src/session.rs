@@ -494,7 +494,7 @@ impl Session {
     }
 
     /// What is kept beside the routes: octets of a message that is not whole, what waits to be taken, UPDATEs on their way.
-    #[cfg(any(test, feature = "fuzzing"))]
+    #[cfg(feature = "fuzzing")]
     pub(crate) fn kept(&self) -> (usize, usize, usize) {
         let waiting = self.urgent.len() + self.actions.len() + self.events.len();
         (self.framer.buffered(), waiting, self.rib.in_flight())
