@@ -54,8 +54,6 @@ impl Default for Offers {
 pub struct GracefulRestart {
     /// How long the neighbor is to keep our routes while there is no session: up to 4095 s, in whole seconds.
     pub restart_time: Duration,
-    /// This process took over from one that was up, and what that one announced still works here.
-    pub restarted: bool,
 }
 
 impl GracefulRestart {

@@ -158,6 +158,7 @@ pub struct Session {
     /// When the neighbor last said anything over this connection; else when it began.
     heard: Instant,
     made: Instant,
+    restarted: bool,
     last_error: Option<(DownReason, Instant)>,
     /// Why the last session that was Established ended, until there is another.
     last_end: Option<(DownReason, Instant)>,
@@ -191,6 +192,7 @@ impl Session {
             opened: None,
             heard: now,
             made: now,
+            restarted: false,
             last_error: None,
             last_end: None,
             down_since: now,
@@ -354,6 +356,21 @@ impl Session {
     /// over a restart gets no End-of-RIB before (RFC 4724 §4.1).
     pub const fn set_complete(&mut self, complete: bool) {
         self.rib.set_complete(complete);
+    }
+
+    /// This process took over from one that was up, and what that one announced still works here: the neighbor is told so until
+    /// the session has been up, or the restart time has passed (RFC 4724 §4.1).
+    pub const fn set_restarted(&mut self) {
+        self.restarted = true;
+    }
+
+    /// Something changed that promises success: an attempt that waits for its turn is made at once.
+    pub fn hurry(&mut self, now: Instant) {
+        if self.state == State::Active && !self.config.passive {
+            self.timers.stop(Timer::ConnectRetry);
+            self.backoff.reset();
+            self.dial(now);
+        }
     }
 
     /// Ends the session for ever. Announcements and withdraws that still wait are not sent any more. To a neighbor that would keep
@@ -553,7 +570,7 @@ impl Session {
         let Some(graceful) = self.config.graceful_restart else { return Restart::default() };
         let first = self.counters.established == 0;
         let fresh = now.saturating_duration_since(self.made) <= graceful.restart_time;
-        let restarted = graceful.restarted && first && fresh;
+        let restarted = self.restarted && first && fresh;
         Restart { restarted, preserved: restarted || !first }
     }
 

@@ -143,19 +143,17 @@ pub enum OnExit {
     Keep,
 }
 
-impl Config {
-    /// The neighbor that connects from this address: one that is named before one of a network, the smaller network before
-    /// the larger.
-    #[must_use]
-    pub fn neighbor_from(&self, address: IpAddr) -> Option<(&PeerId, &Neighbor)> {
-        let length = |neighbor: &Neighbor| {
-            let network = neighbor.endpoint.network().filter(|network| network.contains(&address))?;
-            // A network of a single address comes after the address itself.
-            Some((network.prefix_len(), matches!(neighbor.endpoint, Endpoint::Address(_))))
-        };
-        let found = self.neighbors.iter().filter_map(|(id, neighbor)| Some((length(neighbor)?, id, neighbor)));
-        found.max_by_key(|(length, ..)| *length).map(|(_, id, neighbor)| (id, neighbor))
-    }
+/// The neighbor that connects from this address: one that is named before one of a network, the smaller network before the
+/// larger.
+#[must_use]
+pub fn neighbor_from(neighbors: &BTreeMap<PeerId, Neighbor>, address: IpAddr) -> Option<(&PeerId, &Neighbor)> {
+    let length = |neighbor: &Neighbor| {
+        let network = neighbor.endpoint.network().filter(|network| network.contains(&address))?;
+        // A network of a single address comes after the address itself.
+        Some((network.prefix_len(), matches!(neighbor.endpoint, Endpoint::Address(_))))
+    };
+    let found = neighbors.iter().filter_map(|(id, neighbor)| Some((length(neighbor)?, id, neighbor)));
+    found.max_by_key(|(length, ..)| *length).map(|(_, id, neighbor)| (id, neighbor))
 }
 
 /// The TCP connection to a neighbor.
@@ -418,7 +416,7 @@ mod tests {
         put("a", Endpoint::Network("192.0.2.0/24".parse().unwrap(), limit));
         put("b", Endpoint::Network("192.0.2.7/32".parse().unwrap(), limit));
         put("c", Endpoint::Address("192.0.2.8".parse().unwrap()));
-        let from = |text: &str| config.neighbor_from(text.parse().unwrap()).map(|(id, _)| id.as_str());
+        let from = |text: &str| neighbor_from(&config.neighbors, text.parse().unwrap()).map(|(id, _)| id.as_str());
         assert_eq!(from("192.0.2.1"), Some("a"));
         assert_eq!(from("192.0.2.7"), Some("b"));
         assert_eq!(from("192.0.2.8"), Some("c"));

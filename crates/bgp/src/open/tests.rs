@@ -225,7 +225,7 @@ fn what_is_in_force_needs_both_ends() {
 fn graceful_restart_is_offered_and_read_bit_by_bit() {
     use crate::peer::GracefulRestart;
 
-    let graceful = |seconds| GracefulRestart { restart_time: Duration::from_secs(seconds), restarted: true };
+    let graceful = |seconds| GracefulRestart { restart_time: Duration::from_secs(seconds) };
     let mut config = config(65010, PeerAs::External, &Family::ALL);
     assert!(
         !Open::ours(&config, Restart::default()).encode().windows(2).any(|pair| pair == [64, 10]),

@@ -7,8 +7,11 @@ const TIME: Duration = Duration::from_secs(120);
 
 fn graceful(restarted: bool) -> Bench {
     let now = Instant::now();
-    let graceful_restart = Some(GracefulRestart { restart_time: TIME, restarted });
+    let graceful_restart = Some(GracefulRestart { restart_time: TIME });
     let mut session = Session::new(PeerConfig { graceful_restart, ..config(90) }, now);
+    if restarted {
+        session.set_restarted();
+    }
     assert_eq!(session.poll_action(), Some(Action::Connect));
     Bench { session, now }
 }
