@@ -277,6 +277,7 @@ impl Bench {
             }
             2 => self.session.handle_unacked(usize::MAX, self.now),
             3 => self.session.set_complete(input.u8() & 1 == 1),
+            5 => self.session.set_restarted(),
             _ => {
                 self.hang_up();
                 self.session.handle_closed(None, self.now);
