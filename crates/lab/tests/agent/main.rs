@@ -3,6 +3,7 @@
 mod auth;
 mod capabilities;
 mod edge;
+mod graceful;
 mod kernel;
 mod maintenance;
 mod passive;
