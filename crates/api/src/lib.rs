@@ -54,6 +54,9 @@ pub struct Status {
     pub services: Vec<Service>,
     /// By name.
     pub neighbors: Vec<Neighbor>,
+    /// Connections that were closed before a word, by reason, since the agent started.
+    #[serde(default)]
+    pub connections_refused: BTreeMap<String, u64>,
     /// By address.
     pub addresses: Vec<Address>,
 }
@@ -204,11 +207,14 @@ pub struct Neighbor {
     pub name: String,
     /// Its address.
     pub address: String,
+    /// It is a network whose routers connect to us, or one of them.
+    #[serde(default)]
+    pub dynamic: bool,
     /// Its TCP port.
     pub port: u16,
     /// Its AS number: shown in its OPEN, else configured; `external` or `internal` where neither says.
     pub asn: String,
-    /// The state by RFC 4271: Idle, Connect, Active, OpenSent, OpenConfirm, Established.
+    /// The state by RFC 4271: Idle, Connect, Active, OpenSent, OpenConfirm, Established; Listen for a network.
     pub state: String,
     /// Since when.
     pub since: Timestamp,
@@ -226,10 +232,29 @@ pub struct Neighbor {
     pub retry_seconds: Option<f64>,
     /// Our end of the connection.
     pub local_address: Option<String>,
+    /// How the connection is made and protected.
+    #[serde(default)]
+    pub transport: Transport,
     /// What the session agreed on, once OpenConfirm is reached.
     pub session: Option<Session>,
     /// Counts since the agent started, by name.
     pub counters: BTreeMap<String, u64>,
+}
+
+/// How the connection to a neighbor is made and protected.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transport {
+    /// The neighbor connects to us.
+    #[serde(default)]
+    pub passive: bool,
+    /// `tcp-md5`, or `none`.
+    pub authentication: String,
+    /// The TTL, or hop limit, of what we send; `None`: the kernel's default.
+    pub ttl: Option<u8>,
+    /// The least TTL, or hop limit, of what is taken (GTSM); `None`: any.
+    pub min_ttl: Option<u8>,
+    /// The interface or VRF that it is bound to.
+    pub device: Option<String>,
 }
 
 /// What a session agreed on.

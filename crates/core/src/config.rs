@@ -5,16 +5,21 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     net::{IpAddr, SocketAddr},
-    num::{NonZeroU16, NonZeroUsize},
+    num::{NonZeroU8, NonZeroU16, NonZeroUsize},
     ops::RangeInclusive,
     path::PathBuf,
     time::Duration,
 };
 
 use anycast_bgp::{Asn, Attributes, Family, HoldTime, Offers, PeerAs, Prefix, Role, RouterId};
+use ipnet::IpNet;
 
-use crate::name::{CheckName, PeerId, ServiceName};
+use crate::{
+    name::{CheckName, PeerId, ServiceName},
+    secret::Secret,
+};
 
 /// All that decides what this node announces and binds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +30,10 @@ pub struct Config {
     pub asn: Asn,
     /// Our BGP Identifier.
     pub router_id: RouterId,
+    /// Where neighbors that dial us find us; empty where none does.
+    pub listen: BTreeSet<SocketAddr>,
+    /// Whether the routes stay with the neighbors when the agent ends.
+    pub on_exit: OnExit,
     /// The upstream routers.
     pub neighbors: BTreeMap<PeerId, Neighbor>,
     /// What is served here.
@@ -51,14 +60,16 @@ pub struct Node {
 /// An upstream router.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Neighbor {
-    /// Where it listens.
-    pub address: IpAddr,
-    /// TCP port, 179 by default.
+    /// Which router it is.
+    pub endpoint: Endpoint,
+    /// Who makes the connection.
+    pub connect: Connect,
+    /// The TCP port where it listens, 179 by default.
     pub port: NonZeroU16,
     /// The AS number it must show.
     pub peer_as: PeerAs,
-    /// The address we dial from; `None`: the kernel's choice.
-    pub source: Option<IpAddr>,
+    /// How its packets travel, and what proves that they are its own.
+    pub transport: Transport,
     /// The hold time we propose.
     pub hold_time: HoldTime,
     /// The families we offer, never empty.
@@ -69,12 +80,126 @@ pub struct Neighbor {
     pub role: Option<Role>,
     /// Whether it is refused when it shows no role.
     pub role_strict: bool,
+    /// How long it is to keep our routes while there is no session (RFC 4724); `None`: not at all.
+    pub restart_time: Option<Duration>,
     /// How it is told that a service is leaving.
     pub drain_by: DrainBy,
     /// The next hop of IPv4 routes; `None`: the session's own address.
     pub next_hop_ipv4: Option<std::net::Ipv4Addr>,
     /// The next hop of IPv6 routes; `None`: the session's own address.
     pub next_hop_ipv6: Option<std::net::Ipv6Addr>,
+}
+
+/// Which router a neighbor is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// The one at this address.
+    Address(IpAddr),
+    /// The one at the other end of this interface, by its link-local address (unnumbered).
+    Interface(String),
+    /// Any that connects from this network, and at most so many at a time.
+    Network(IpNet, NonZeroU16),
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Interface(name) => name.fmt(f),
+            Self::Network(network, _) => network.fmt(f),
+        }
+    }
+}
+
+impl Endpoint {
+    /// The addresses that it may connect from, where they are known.
+    #[must_use]
+    pub fn network(&self) -> Option<IpNet> {
+        match self {
+            Self::Address(address) => Some(IpNet::from(*address)),
+            Self::Network(network, _) => Some(*network),
+            Self::Interface(_) => None,
+        }
+    }
+}
+
+/// Who makes the connection; exactly one end does, so that there is no collision (RFC 4271 §6.8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Connect {
+    /// We do.
+    #[default]
+    Active,
+    /// The neighbor does.
+    Passive,
+}
+
+/// What becomes of routes and addresses when the agent ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnExit {
+    /// They go.
+    #[default]
+    Withdraw,
+    /// The neighbors keep the routes for the restart time, and the addresses stay.
+    Keep,
+}
+
+/// The neighbor that connects from this address: one that is named before one of a network, the smaller network before the
+/// larger.
+#[must_use]
+pub fn neighbor_from(neighbors: &BTreeMap<PeerId, Neighbor>, address: IpAddr) -> Option<(&PeerId, &Neighbor)> {
+    let length = |neighbor: &Neighbor| {
+        let network = neighbor.endpoint.network().filter(|network| network.contains(&address))?;
+        // A network of a single address comes after the address itself.
+        Some((network.prefix_len(), matches!(neighbor.endpoint, Endpoint::Address(_))))
+    };
+    let found = neighbors.iter().filter_map(|(id, neighbor)| Some((length(neighbor)?, id, neighbor)));
+    found.max_by_key(|(length, ..)| *length).map(|(_, id, neighbor)| (id, neighbor))
+}
+
+/// The TCP connection to a neighbor.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Transport {
+    /// The address of ours that the session uses; `None`: the kernel's choice.
+    pub source: Option<IpAddr>,
+    /// The interface or VRF that the session is bound to (SO_BINDTODEVICE).
+    pub device: Option<String>,
+    /// How far away the neighbor may be.
+    pub distance: Distance,
+    /// The key of TCP MD5 (RFC 2385), 1 to 80 octets.
+    pub md5: Option<Secret>,
+}
+
+/// How far away a neighbor may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Distance {
+    /// An external neighbor is on the same link, as RFC 4271 §5.1.3 has it, so packets go one hop; an internal one is anywhere.
+    #[default]
+    Usual,
+    /// Packets go so many hops at most (eBGP multihop).
+    Multihop(NonZeroU8),
+    /// Packets are sent with TTL 255 and taken only if they came over at most so many hops (GTSM, RFC 5082); 1 is the same link.
+    Secured(NonZeroU8),
+}
+
+impl Distance {
+    /// The TTL, or hop limit, to send with; `None`: the kernel's default.
+    #[must_use]
+    pub fn ttl(self, external: bool) -> Option<u8> {
+        match self {
+            Self::Usual => external.then_some(1),
+            Self::Multihop(hops) => Some(hops.get()),
+            Self::Secured(_) => Some(u8::MAX),
+        }
+    }
+
+    /// The least TTL, or hop limit, to receive.
+    #[must_use]
+    pub fn min_ttl(self) -> Option<u8> {
+        match self {
+            Self::Usual | Self::Multihop(_) => None,
+            Self::Secured(hops) => Some(u8::MAX - (hops.get() - 1)),
+        }
+    }
 }
 
 /// A service: addresses it answers on, prefixes that lead to them, and the proof that it works.
@@ -275,6 +400,40 @@ impl ProbeConfig {
             Self::Tcp(_) => "tcp",
             Self::Http(_) => "http",
             Self::Exec(_) => "exec",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_closest_neighbor_is_meant() {
+        let mut config = crate::testing::config(&["a", "b", "c"], vec![]);
+        let limit = NonZeroU16::new(9).unwrap();
+        let mut put = |name: &str, endpoint| config.neighbors.get_mut(name).unwrap().endpoint = endpoint;
+        put("a", Endpoint::Network("192.0.2.0/24".parse().unwrap(), limit));
+        put("b", Endpoint::Network("192.0.2.7/32".parse().unwrap(), limit));
+        put("c", Endpoint::Address("192.0.2.8".parse().unwrap()));
+        let from = |text: &str| neighbor_from(&config.neighbors, text.parse().unwrap()).map(|(id, _)| id.as_str());
+        assert_eq!(from("192.0.2.1"), Some("a"));
+        assert_eq!(from("192.0.2.7"), Some("b"));
+        assert_eq!(from("192.0.2.8"), Some("c"));
+        assert_eq!(from("192.0.3.1"), None);
+        assert_eq!(from("2001:db8::1"), None);
+    }
+
+    /// GTSM must send 255: speakers that sent 1 with it could be heard by nobody.
+    #[test]
+    fn the_distance_says_what_is_sent_and_what_is_taken() {
+        let hops = |number| NonZeroU8::new(number).unwrap();
+        assert_eq!((Distance::Usual.ttl(true), Distance::Usual.min_ttl()), (Some(1), None));
+        assert_eq!(Distance::Usual.ttl(false), None, "an internal neighbor may be anywhere");
+        assert_eq!((Distance::Multihop(hops(3)).ttl(true), Distance::Multihop(hops(3)).min_ttl()), (Some(3), None));
+        for (hop, least) in [(1, 255), (2, 254), (254, 2), (255, 1)] {
+            let secured = Distance::Secured(hops(hop));
+            assert_eq!((secured.ttl(true), secured.ttl(false), secured.min_ttl()), (Some(255), Some(255), Some(least)));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Neighbors in a table, and one by one in detail.
 
-use anycast_api::{Neighbor, Session};
+use anycast_api::{Neighbor, Session, Transport};
 
 use super::{
     Page, View,
@@ -60,7 +60,12 @@ fn is_established(neighbor: &Neighbor) -> bool {
 }
 
 fn state(neighbor: &Neighbor) -> Line {
-    Line::styled(if is_established(neighbor) { Style::Good } else { Style::Bad }, &neighbor.state)
+    let style = match neighbor.state.as_str() {
+        "Established" => Style::Good,
+        "Listen" => Style::Plain,
+        _ => Style::Bad,
+    };
+    Line::styled(style, &neighbor.state)
 }
 
 /// Why there is no session and what follows from it. One that is up has no error to show; the detail tells of the last.
@@ -69,6 +74,9 @@ fn last_error(neighbor: &Neighbor) -> Line {
         return nothing();
     }
     let retry = neighbor.retry_seconds.map(|seconds| format!("retry in {}", when::soon(seconds)));
+    if neighbor.last_error.is_none() && neighbor.transport.passive && neighbor.state == "Active" {
+        return Line::plain("waits for the neighbor to connect");
+    }
     let Some(error) = &neighbor.last_error else {
         return retry.map_or_else(nothing, |retry| Line::plain(&retry));
     };
@@ -77,8 +85,9 @@ fn last_error(neighbor: &Neighbor) -> Line {
 }
 
 fn detail(neighbor: &Neighbor, view: View) -> Vec<Line> {
-    let mut head = Line::styled(Style::Bold, &neighbor.name)
-        .and(&format!("  {} port {}  AS {}  ", neighbor.address, neighbor.port, neighbor.asn));
+    let port = if neighbor.transport.passive { String::new() } else { format!(" port {}", neighbor.port) };
+    let mut head =
+        Line::styled(Style::Bold, &neighbor.name).and(&format!("  {}{port}  AS {}  ", neighbor.address, neighbor.asn));
     head.append(&state(neighbor));
     head = head.and(&format!(" for {}", when::clock(neighbor.since_seconds)));
 
@@ -90,6 +99,7 @@ fn detail(neighbor: &Neighbor, view: View) -> Vec<Line> {
         }
     };
     row("local address", neighbor.local_address.iter().cloned().collect());
+    row("transport", vec![transport(&neighbor.transport)]);
     if let Some(session) = &neighbor.session {
         row("router id", vec![session.router_id.clone()]);
         row("timers", vec![timers(session)]);
@@ -122,6 +132,26 @@ fn detail(neighbor: &Neighbor, view: View) -> Vec<Line> {
     lines
 }
 
+fn transport(transport: &Transport) -> String {
+    let authentication = match transport.authentication.as_str() {
+        "" | "none" => "no authentication".to_owned(),
+        "tcp-md5" => "TCP MD5".to_owned(),
+        other => other.to_owned(),
+    };
+    let ttl = match (transport.ttl, transport.min_ttl) {
+        (ttl, Some(least)) => {
+            let sent = ttl.map_or_else(String::new, |ttl| format!("TTL {ttl} sent, "));
+            Some(format!("GTSM ({sent}at least {least} required)"))
+        }
+        (Some(1), None) => Some("TTL 1 (same link)".to_owned()),
+        (Some(ttl), None) => Some(format!("TTL {ttl}")),
+        (None, None) => None,
+    };
+    let passive = transport.passive.then(|| "the neighbor connects".to_owned());
+    let device = transport.device.as_ref().map(|device| format!("bound to {device}"));
+    [passive, Some(authentication), ttl, device].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
 fn timers(session: &Session) -> String {
     if session.hold_time_seconds == 0 {
         return "no hold timer, no keepalives".into();
@@ -152,6 +182,7 @@ mod tests {
         assert_snapshot!(details(&list, view()).paint(false), @r#"
         leaf1  192.0.2.1 port 179  AS 65001  Established for 3d 04:12
           local address  192.0.2.2:41234
+          transport      no authentication
           router id      10.0.0.1
           timers         hold time 9 s, keepalive every 3 s
           families       ipv4, ipv6
@@ -167,6 +198,7 @@ mod tests {
         updates_sent         3
 
         leaf2  eth1 port 179  AS 65002  Active for 00:00:41
+          transport        no authentication
           routes           0
           cannot be given  2001:db8:53::/48: no IPv6 next hop
           last error       connect: refused (2026-11-23 14:29:58Z, 00:00:02 ago)

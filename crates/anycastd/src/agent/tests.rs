@@ -11,7 +11,7 @@ services: []
 fn idle(home: &std::path::Path) -> (impl Future<Output = ()> + Send + use<>, Handle) {
     let file = home.join("anycastd.yaml");
     std::fs::write(&file, CONFIG).unwrap();
-    let settings = crate::config::load(&file).unwrap().settings;
+    let settings = crate::config::load(&file, false).unwrap().settings;
     let (sink, happenings) = Sink::new(16);
     new(Parts {
         settings,
@@ -24,6 +24,13 @@ fn idle(home: &std::path::Path) -> (impl Future<Output = ()> + Send + use<>, Han
         happenings,
         instruments: Instruments::new().unwrap(),
         desk: OrderDesk::default(),
+        listening: Listening {
+            plan: watch::channel(ListenPlan::default()).0,
+            deaf: watch::channel(Deaf::new()).1,
+            arrivals: mpsc::channel(1).1,
+            refusals: Arc::default(),
+        },
+        restarted: false,
     })
 }
 

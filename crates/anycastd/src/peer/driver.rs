@@ -10,14 +10,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anycast_bgp::{Action, Advertised, Event, Prefix, Routes, Session};
-use anycast_core::{PeerId, config::Neighbor};
+use anycast_bgp::{Action, Advertised, DownReason, Event, Farewell, Incoming, Prefix, Routes, Session};
+use anycast_core::{
+    PeerId,
+    config::{Distance, Endpoint, Neighbor, Transport},
+};
 use bytes::{Buf, Bytes};
 use socket2::SockRef;
-use tokio::{io::Interest, net::TcpStream, sync::watch};
+use tokio::{
+    io::Interest,
+    net::TcpStream,
+    sync::{mpsc, watch},
+};
 use tokio_util::sync::CancellationToken;
 
-use super::{PeerState, socket};
+use super::{
+    PeerState,
+    socket::{self, DialError},
+};
 use crate::signal::{Sink, Wake};
 
 /// How long a NOTIFICATION may take to leave before the connection is closed under it.
@@ -34,14 +44,16 @@ pub(super) struct Parts {
     pub(super) neighbor: Neighbor,
     pub(super) session: Session,
     pub(super) routes: watch::Receiver<Arc<Routes>>,
-    pub(super) farewell: watch::Receiver<String>,
+    pub(super) farewell: watch::Receiver<Farewell>,
+    pub(super) complete: watch::Receiver<bool>,
+    pub(super) arrivals: mpsc::Receiver<TcpStream>,
     pub(super) stop: CancellationToken,
     pub(super) state: watch::Sender<PeerState>,
     pub(super) wake: Wake,
     pub(super) sink: Sink,
 }
 
-type Dial = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
+type Dial = Pin<Box<dyn Future<Output = Result<TcpStream, DialError>> + Send>>;
 
 /// The transport of the session, as far as it has come.
 enum Link {
@@ -66,28 +78,33 @@ pub(super) struct Driver {
     buffer: Vec<u8>,
     /// The set of routes the session has.
     taken: Arc<Routes>,
+    /// A connection that the neighbor made and the session takes once the old one is closed.
+    arrived: Option<TcpStream>,
     stopping: bool,
 }
 
 /// What ended a wait.
 enum Step {
-    Dialled(io::Result<TcpStream>),
+    Dialled(Result<TcpStream, DialError>),
     Ready(io::Result<tokio::io::Ready>),
     Timeout,
     Routes,
+    Complete,
+    Arrived(TcpStream),
     Stop,
 }
 
 impl Driver {
     pub(super) fn new(parts: Parts) -> Self {
         let taken = parts.routes.borrow().clone();
-        Self { parts, link: Link::None, buffer: vec![0; READ_SIZE], taken, stopping: false }
+        Self { parts, link: Link::None, buffer: vec![0; READ_SIZE], taken, arrived: None, stopping: false }
     }
 
     /// Runs until told to stop. Cancel safe in the sense that a drop closes the connection.
     pub(super) async fn run(mut self) {
         loop {
             self.act().await;
+            self.take_arrived();
             self.write();
             self.publish();
             if self.stopping && matches!(self.link, Link::None) {
@@ -106,7 +123,15 @@ impl Driver {
             match action {
                 Action::Connect => {
                     tracing::debug!("dialling");
-                    self.link = Link::Dialling(Box::pin(socket::dial(self.parts.neighbor.clone())));
+                    let external = self.parts.session.config().is_external();
+                    let dial = match &self.parts.neighbor.endpoint {
+                        Endpoint::Address(address) => {
+                            let remote = SocketAddr::new(*address, self.parts.neighbor.port.get());
+                            socket::dial(remote, self.parts.neighbor.clone(), external)
+                        }
+                        Endpoint::Interface(_) | Endpoint::Network(..) => continue,
+                    };
+                    self.link = Link::Dialling(Box::pin(dial));
                 }
                 Action::Close => self.close().await,
             }
@@ -203,6 +228,8 @@ impl Driver {
             biased;
             () = self.parts.stop.cancelled(), if !self.stopping => Step::Stop,
             Ok(()) = self.parts.routes.changed() => Step::Routes,
+            Ok(()) = self.parts.complete.changed() => Step::Complete,
+            Some(stream) = self.parts.arrivals.recv(), if !self.stopping => Step::Arrived(stream),
             () = timeout => Step::Timeout,
             step = transport => step,
         }
@@ -235,6 +262,14 @@ impl Driver {
                 self.taken = self.parts.routes.borrow_and_update().clone();
                 self.parts.session.set_routes((*self.taken).clone(), now);
             }
+            Step::Complete => {
+                let complete = *self.parts.complete.borrow_and_update();
+                self.parts.session.set_complete(complete);
+            }
+            Step::Arrived(stream) => match self.parts.session.incoming(now) {
+                Incoming::Take | Incoming::Replace => self.arrived = Some(stream),
+                Incoming::Refuse => tracing::debug!("a connection of the neighbor was refused"),
+            },
             Step::Stop => {
                 self.stopping = true;
                 let farewell = self.parts.farewell.borrow().clone();
@@ -246,16 +281,34 @@ impl Driver {
         }
     }
 
-    fn handle_dialled(&mut self, result: io::Result<TcpStream>, now: Instant) {
+    fn handle_dialled(&mut self, result: Result<TcpStream, DialError>, now: Instant) {
         self.link = Link::None;
         let open = result.and_then(|stream| Ok((stream.local_addr()?, stream.peer_addr()?, stream)));
         match open {
-            Ok((local, remote, stream)) => {
-                let ipv6 = socket::interface_ipv6(local.ip().to_canonical());
-                self.link = Link::Open(Connection { stream, unsent: Bytes::new(), unacked: 0, ask: None });
-                self.parts.session.handle_connected(local, remote, ipv6, now);
-            }
-            Err(error) => self.parts.session.handle_closed(Some(socket::in_words(&error)), now),
+            Ok((local, remote, stream)) => self.begin(local, remote, stream, now),
+            Err(error) => self.parts.session.handle_closed(Some(error.to_string()), now),
+        }
+    }
+
+    fn begin(&mut self, local: SocketAddr, remote: SocketAddr, stream: TcpStream, now: Instant) {
+        let ipv6 = socket::interface_ipv6(local.ip().to_canonical());
+        self.link = Link::Open(Connection { stream, unsent: Bytes::new(), unacked: 0, ask: None });
+        self.parts.session.handle_connected(local, remote, ipv6, now);
+    }
+
+    /// The connection that the neighbor made begins; not without what protects it.
+    fn take_arrived(&mut self) {
+        let Some(stream) = self.arrived.take() else { return };
+        let now = Instant::now();
+        let ready = || {
+            let (local, remote) = (stream.local_addr()?, stream.peer_addr()?);
+            let external = self.parts.session.config().is_external();
+            socket::equip(&SockRef::from(&stream), remote.ip(), &self.parts.neighbor, external)?;
+            Ok::<_, DialError>((local, remote))
+        };
+        match ready() {
+            Ok((local, remote)) => self.begin(local, remote, stream, now),
+            Err(error) => tracing::warn!("a connection of the neighbor was closed: {error}"),
         }
     }
 
@@ -313,7 +366,8 @@ impl Driver {
         };
         let old = self.parts.state.borrow().clone();
         let session = &self.parts.session;
-        let mut new = state_with(session, local, self.taken.clone(), old.advertised.clone());
+        let mut new =
+            state_with(session, &self.parts.neighbor.transport, local, self.taken.clone(), old.advertised.clone());
         if advertised || moved {
             new.advertised = Arc::new(session.advertised().clone());
         }
@@ -327,12 +381,13 @@ impl Driver {
 }
 
 /// All that is to be known of a session.
-pub(super) fn state_of(session: &Session, local: Option<SocketAddr>, routes: Arc<Routes>) -> PeerState {
-    state_with(session, local, routes, Arc::new(session.advertised().clone()))
+pub(super) fn state_of(session: &Session, transport: &Transport, routes: Arc<Routes>) -> PeerState {
+    state_with(session, transport, None, routes, Arc::new(session.advertised().clone()))
 }
 
 fn state_with(
     session: &Session,
+    transport: &Transport,
     local: Option<SocketAddr>,
     routes: Arc<Routes>,
     advertised: Arc<BTreeMap<Prefix, Advertised>>,
@@ -343,7 +398,7 @@ fn state_with(
         routes,
         advertised,
         unsendable: session.unsent().iter().map(|(prefix, why)| (*prefix, why.to_string())).collect(),
-        last_error: last_error(session),
+        last_error: last_error(session, transport),
         retry_at: session.next_dial(),
         local,
         negotiated: session.negotiated().cloned(),
@@ -353,12 +408,37 @@ fn state_with(
 }
 
 /// Why there is no session. What ended the last one says more than that the neighbor cannot be dialled since.
-fn last_error(session: &Session) -> Option<(String, Instant)> {
+fn last_error(session: &Session, transport: &Transport) -> Option<(String, Instant)> {
     let (error, at) = (session.last_error()?, session.last_error_at()?);
+    // An end that was heard before knows the password.
+    let never_heard = session.last_end().is_none_or(|(_, ended)| ended != at);
+    let guess = if never_heard { guess(error, session, transport) } else { "" };
     Some(match session.last_end() {
-        Some((end, ended)) if ended != at => (format!("{end}; since then: {error}"), ended),
-        Some(_) | None => (error.to_string(), at),
+        Some((end, ended)) if ended != at => (format!("{end}; since then: {error}{guess}"), ended),
+        Some(_) | None => (format!("{error}{guess}"), at),
     })
+}
+
+/// What is most often wrong where a neighbor does not answer.
+fn guess(error: &DownReason, session: &Session, transport: &Transport) -> &'static str {
+    let silent = match error {
+        DownReason::DialTimeout(_) => true,
+        DownReason::Dial(words) => words.contains("timed out"),
+        DownReason::Closed(_) => false,
+        DownReason::Fault(_) | DownReason::Received(_) | DownReason::Replaced | DownReason::Shutdown(_) => return "",
+    };
+    match transport.distance {
+        // The kernel of an end whose key differs drops what it gets, and says nothing.
+        _ if silent && transport.md5.is_some() => " (is the TCP MD5 password the same at both ends?)",
+        // A router may set GTSM only once it has accepted: then the connection comes about and nothing comes over it.
+        Distance::Secured(_) => {
+            " (GTSM: does the neighbor send with TTL 255, and is it within the hops of `ttl_security`?)"
+        }
+        Distance::Usual if silent && session.config().is_external() => {
+            " (packets go one hop: a neighbor that is farther away needs `multihop`)"
+        }
+        Distance::Usual | Distance::Multihop(_) => "",
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@ use std::{io::Write as _, net::TcpListener, num::NonZeroU16};
 
 use anycast_bgp::{Asn, Family, HoldTime, Offers, PeerAs, PeerConfig, RouterId, State};
 
-use anycast_core::config::DrainBy;
+use anycast_core::config::{Connect, DrainBy, Transport};
 
 use super::*;
 
@@ -11,15 +11,17 @@ fn driver() -> (Driver, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = listener.local_addr().unwrap();
     let neighbor = Neighbor {
-        address: at.ip(),
+        endpoint: Endpoint::Address(at.ip()),
+        connect: Connect::Active,
         port: NonZeroU16::new(at.port()).unwrap(),
         peer_as: PeerAs::External,
-        source: None,
+        transport: Transport::default(),
         hold_time: HoldTime::DEFAULT,
         families: Family::ALL.into(),
         offers: Offers::default(),
         role: None,
         role_strict: false,
+        restart_time: None,
         drain_by: DrainBy::default(),
         next_hop_ipv4: None,
         next_hop_ipv6: None,
@@ -33,19 +35,23 @@ fn driver() -> (Driver, TcpListener) {
         offers: Offers::default(),
         role: None,
         role_strict: false,
+        passive: false,
+        graceful_restart: None,
         next_hop_ipv4: None,
         next_hop_ipv6: None,
         seed: 0,
     };
     let session = Session::new(config, Instant::now());
     let routes = watch::channel(Arc::default()).1;
-    let state = watch::channel(state_of(&session, None, Arc::default())).0;
+    let state = watch::channel(state_of(&session, &neighbor.transport, Arc::default())).0;
     let parts = Parts {
         id: PeerId::new("leaf").unwrap(),
         neighbor,
         session,
         routes,
-        farewell: watch::channel(String::new()).1,
+        farewell: watch::channel(Farewell::Deconfigured).1,
+        complete: watch::channel(true).1,
+        arrivals: mpsc::channel(1).1,
         stop: CancellationToken::new(),
         state,
         wake: Wake::default(),
@@ -57,7 +63,7 @@ fn driver() -> (Driver, TcpListener) {
 /// Lets the driver dial a neighbor that says `last` and resets, before the runtime looks at the connection again: the write
 /// is the first to see it.
 async fn reset(driver: &mut Driver, neighbor: &TcpListener, last: &[u8]) {
-    let dialled = socket::dial(driver.parts.neighbor.clone()).await;
+    let dialled = socket::dial(neighbor.local_addr().unwrap(), driver.parts.neighbor.clone(), true).await;
     driver.handle_dialled(dialled, Instant::now());
     let (mut stream, _) = neighbor.accept().unwrap();
     stream.write_all(last).unwrap();
@@ -92,7 +98,7 @@ async fn a_keepalive_that_has_come_counts_though_we_are_late() {
     let open = message(1, &[4, 0xFD, 0xE9, 0, 3, 10, 0, 0, 1, 0]);
     let keepalive = message(4, &[]);
     let (mut driver, neighbor) = driver();
-    let dialled = socket::dial(driver.parts.neighbor.clone()).await;
+    let dialled = socket::dial(neighbor.local_addr().unwrap(), driver.parts.neighbor.clone(), true).await;
     driver.handle_dialled(dialled, Instant::now());
     let (mut stream, _) = neighbor.accept().unwrap();
     stream.write_all(&[open, keepalive.clone()].concat()).unwrap();
