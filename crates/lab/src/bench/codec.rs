@@ -159,6 +159,8 @@ fn config() -> anyhow::Result<PeerConfig> {
         role_strict: false,
         next_hop_ipv4: None,
         next_hop_ipv6: None,
+        passive: false,
+        graceful_restart: None,
         seed: 0,
     })
 }

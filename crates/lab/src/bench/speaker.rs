@@ -28,7 +28,7 @@ use crate::{
 /// Enough of the others, who start slowly.
 const FEW: usize = 5;
 /// Between two looks at a process.
-const LOOK: Duration = Duration::from_millis(20);
+const LOOK: Duration = Duration::from_millis(10);
 /// For how long a process must do next to nothing to have done all it was given.
 const QUIET: Duration = Duration::from_secs(2);
 /// What next to nothing is.
@@ -197,8 +197,8 @@ async fn flood(process: &Process, peer: Peer, count: u32, each: u32) -> anyhow::
     let mut silence = Silence::since(started.into_std());
     let mut heard = listening(peer.ear);
     let flood = Flood::begin(peer.mouth, routes(count, each, Ipv4Addr::new(192, 0, 2, 1)));
-    // When it last did something, and what it had done by then.
-    let (mut busy, mut done) = (started, before.processor);
+    // When it last did something, and what it had done by then; at the first look it has.
+    let (mut busy, mut done) = (started, Duration::ZERO);
     let after = loop {
         if let Ok(message) = timeout(LOOK, heard.recv()).await {
             let seconds = started.elapsed().as_secs();

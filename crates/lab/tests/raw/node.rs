@@ -47,6 +47,11 @@ pub(crate) fn neighbor(n: u8, hold_time: &str) -> String {
     format!("    - {{ name: peer{n}, address: 192.0.2.{n}, asn: 65101, hold_time: {hold_time} }}\n")
 }
 
+/// The n-th neighbor, who connects by itself.
+pub(crate) fn passive(n: u8) -> String {
+    format!("    - {{ name: peer{n}, address: 192.0.2.{n}, asn: 65101, hold_time: 30s, connect: passive }}\n")
+}
+
 /// The lab of one test, and the agent in it.
 pub(crate) struct Node {
     /// Before the lab, which ends when all of its processes are reaped: this one is by us.
