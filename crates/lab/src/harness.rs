@@ -1,5 +1,7 @@
 //! What the end-to-end tests stand on: a small lab of their own, and words to say what they wait for.
 
+pub mod wire;
+
 use std::{net::SocketAddr, path::Path, process::Stdio, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
@@ -59,7 +61,7 @@ impl Lab {
     /// When the machine lacks something, or a node does not come up.
     pub async fn up(topology: &Path) -> anyhow::Result<Self> {
         setup::root()?;
-        let missing = setup::missing();
+        let missing = setup::missing(setup::Purpose::Test);
         ensure!(missing.is_empty(), "missing on this machine: {}; `cargo lab test` installs it", missing.join(", "));
         let runner = Namespaces::up(Topology::read(topology)?, programs().await?).await?;
         Ok(Self::of(runner))
@@ -172,7 +174,9 @@ impl Lab {
         }
         let name = signal.as_str().trim_start_matches("SIG");
         for pid in pids {
-            self.run(node, &["sh", "-c", r#"kill -s "$0" "$1""#, name, &pid.to_string()]).await?;
+            // One may have ended with the one before it.
+            let script = r#"kill -s "$0" "$1" || test ! -e "/proc/$1""#;
+            self.run(node, &["sh", "-c", script, name, &pid.to_string()]).await?;
         }
         Ok(())
     }

@@ -164,7 +164,7 @@ async fn demo(lab: Lab, binaries: &Binaries, options: demo::Options) -> anyhow::
     if lab.which == Which::Containerlab {
         return Err(lab.not_up());
     }
-    setup::ensure().await?;
+    setup::ensure(setup::Purpose::Run).await?;
     let programs = programs(binaries).await?;
     let runner = Arc::new(Namespaces::up(lab.topology, &programs).await?);
     demo::run(runner, options).await.map(|()| Exit::Done)
