@@ -161,8 +161,6 @@ fn config() -> anyhow::Result<PeerConfig> {
         graceful_restart: None,
         next_hop_ipv4: None,
         next_hop_ipv6: None,
-        passive: false,
-        graceful_restart: None,
         seed: 0,
     })
 }
