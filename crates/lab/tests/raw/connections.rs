@@ -44,7 +44,7 @@ fn knock(lab: &Lab, from: u8) -> anyhow::Result<Option<usize>> {
 async fn collisions_do_not_hurt_the_session() -> anyhow::Result<()> {
     for (neighbors, heard) in [(neighbor(1, "9s"), false), (neighbor(1, "9s") + &passive(2), true)] {
         let (node, [listener]) = Node::with(&config(&neighbors), [1], None).await?;
-        story(&node, async {
+        story(node, async |node: &Node| {
             let knocks = || {
                 for _ in 0..5 {
                     let said = knock(&node.lab, 1)?;
@@ -71,7 +71,7 @@ async fn collisions_do_not_hurt_the_session() -> anyhow::Result<()> {
             let neighbor = node.neighbor(1).await?;
             let said = (&neighbor["state"], &neighbor["counters"]["established"]);
             assert_eq!(said, (&"Established".into(), &1.into()), "{neighbor}");
-            let counted = refused(&node, "dialled_by_us").await?;
+            let counted = refused(node, "dialled_by_us").await?;
             assert!(if heard { counted >= 5 } else { counted == 0 }, "{counted}");
             Ok(())
         })
@@ -93,7 +93,7 @@ async fn ten_thousand_connections_leave_nothing_behind() -> anyhow::Result<()> {
     const CYCLES: usize = 10_000;
     let neighbors = neighbor(1, "30s") + &passive(2);
     let (node, [listener]) = Node::with(&config(&neighbors), [1], None).await?;
-    story(&node, async {
+    story(node, async |node: &Node| {
         let peer = announced(&listener, 1, 30).await?;
         let (_heard, _pulse) = (listening(peer.ear), Flood::begin(peer.mouth, std::iter::empty()));
         let listens = async || Ok(knock(&node.lab, 1)?.map(drop));
@@ -119,7 +119,7 @@ async fn ten_thousand_connections_leave_nothing_behind() -> anyhow::Result<()> {
         assert!(after.memory < before.memory + (4 << 20), "{before:?}, now {after:?}");
 
         for reason in ["stranger", "dialled_by_us"] {
-            let counted = refused(&node, reason).await?;
+            let counted = refused(node, reason).await?;
             assert!(counted >= CYCLES as u64 / 3, "{reason}: {counted}");
         }
         assert_eq!(node.neighbor(1).await?["counters"]["established"], 1);
@@ -153,7 +153,7 @@ async fn hangs_up(
 async fn a_neighbor_that_hangs_up_is_dialled_less_and_less_often() -> anyhow::Result<()> {
     let neighbors: String = (1..=3).map(|n| neighbor(n, "9s")).collect();
     let (node, [at_once, after_open, after_all]) = Node::with(&config(&neighbors), [1, 2, 3], None).await?;
-    story(&node, async {
+    story(node, async |node: &Node| {
         let at_once = hangs_up(&at_once, async |_| Ok(()));
         let after_open = hangs_up(&after_open, async |peer| {
             peer.ear.expect(Kind::Open).await?;
@@ -183,7 +183,7 @@ async fn sessions_that_come_and_go_leave_nothing_behind() -> anyhow::Result<()> 
     let neighbors: String = (1..=NEIGHBORS).map(|n| neighbor(n, "9s")).collect();
     let all: [u8; NEIGHBORS as usize] = std::array::from_fn(|n| n as u8 + 1);
     let (node, listeners) = Node::with(&config(&neighbors), all, None).await?;
-    story(&node, async {
+    story(node, async |node: &Node| {
         let mut before = None;
         for _ in 0..4 {
             let mut up = Vec::new();
