@@ -71,7 +71,7 @@ pub(crate) async fn story<P: Peer>(
     }
     outcome?;
     note(&format!("{}.version", P::NAME), &P::version(&pair.lab).await?)?;
-    let sent = wire.judge(&pair.lab).await?;
+    let sent = wire.judge().await?;
     ensure!(sent.messages.contains_key(&OPEN), "the wire was not watched: {sent:?}");
     Ok(sent)
 }
