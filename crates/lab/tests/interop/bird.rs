@@ -78,6 +78,10 @@ impl Peer for Bird {
     async fn refresh(lab: &Lab, _options: &Options) -> anyhow::Result<()> {
         ask(lab, "reload in edge").await.map(drop)
     }
+
+    async fn farewell(lab: &Lab, _options: &Options) -> anyhow::Result<String> {
+        Ok(ask(lab, "show protocols all edge").await? + &lab.run("peer", &["cat", "/var/log/peer.log"]).await?)
+    }
 }
 
 async fn ask(lab: &Lab, command: &str) -> anyhow::Result<String> {

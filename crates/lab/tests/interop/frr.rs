@@ -103,6 +103,10 @@ impl Peer for Frr {
         let clear = format!("clear bgp ipv4 unicast {} soft in", options.agent());
         lab.run("peer", &["vtysh", "-c", &clear]).await.map(drop)
     }
+
+    async fn farewell(lab: &Lab, options: &Options) -> anyhow::Result<String> {
+        lab.show("peer", &format!("show bgp neighbors {} json", options.agent())).await.map(|answer| answer.to_string())
+    }
 }
 
 fn route(path_of: &Value) -> Route {

@@ -105,6 +105,10 @@ impl Peer for GoBgp {
     async fn refresh(lab: &Lab, options: &Options) -> anyhow::Result<()> {
         lab.run("peer", &["gobgp", "neighbor", options.agent(), "softresetin"]).await.map(drop)
     }
+
+    async fn farewell(lab: &Lab, _options: &Options) -> anyhow::Result<String> {
+        lab.run("peer", &["cat", "/var/log/peer.log"]).await
+    }
 }
 
 async fn ask(lab: &Lab, words: &[&str]) -> anyhow::Result<Value> {

@@ -86,6 +86,10 @@ impl Peer for OpenBgpd {
         let argv = ["bgpctl", "-s", "/run/bgpd.sock", "neighbor", options.agent(), "refresh"];
         lab.run("peer", &argv).await.map(drop)
     }
+
+    async fn farewell(lab: &Lab, options: &Options) -> anyhow::Result<String> {
+        ask(lab, &["show", "neighbor", options.agent()]).await.map(|answer| answer.to_string())
+    }
 }
 
 async fn ask(lab: &Lab, words: &[&str]) -> anyhow::Result<Value> {

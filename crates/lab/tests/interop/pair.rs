@@ -33,6 +33,8 @@ const OPEN: u8 = 1;
 pub(crate) struct Agent {
     /// More keys of its neighbor.
     pub(crate) neighbor: &'static str,
+    /// The password in its file.
+    pub(crate) password: &'static str,
     /// More prefixes of its service.
     pub(crate) prefixes: Vec<String>,
 }
@@ -56,10 +58,16 @@ pub(crate) async fn story<P: Peer>(
     let pair = Pair { lab, options, peer: PhantomData::<P> };
     let wire = Wire::watch(&pair.lab, "edge").await?;
     let whole = async {
-        pair.start_peer().await?;
-        pair.password("not this one").await?;
+        pair.password(agent.password).await?;
         pair.configure(&agent).await?;
-        pair.start_agent().await?;
+        // Who is dialled first is there first: some take their time to try again.
+        if options.dials {
+            pair.start_agent().await?;
+            pair.start_peer().await?;
+        } else {
+            pair.start_peer().await?;
+            pair.start_agent().await?;
+        }
         told(&pair).await
     };
     let outcome = tokio::time::timeout(STORY, whole).await.context("the story takes too long").flatten();
@@ -84,9 +92,15 @@ impl<P: Peer> Pair<P> {
         if self.options.dials {
             return Ok(());
         }
+        self.listens("peer").await
+    }
+
+    /// Waits until somebody listens to BGP.
+    async fn listens(&self, node: &str) -> anyhow::Result<()> {
         // The columns of /proc/net/tcp: port 179 in hexadecimal, and the state LISTEN.
         let listens = ["grep", "-qE", "^ *[0-9]+: [0-9A-F]+:00B3 [0-9A-F]+:0000 0A", "/proc/net/tcp", "/proc/net/tcp6"];
-        self.lab.wait("the peer listens", async || Ok(self.lab.run("peer", &listens).await.ok())).await.map(drop)
+        let there = async || Ok(self.lab.run(node, &listens).await.ok());
+        self.lab.wait(&format!("{node} listens"), there).await.map(drop)
     }
 
     /// Writes the agent's configuration.
@@ -124,7 +138,11 @@ log: {{ format: text, level: debug }}
 
     /// Starts the agent.
     pub(crate) async fn start_agent(&self) -> anyhow::Result<()> {
-        self.lab.start("edge", &["anycastd", "--config", CONFIG], LOG).await
+        self.lab.start("edge", &["anycastd", "--config", CONFIG], LOG).await?;
+        if self.options.dials {
+            return self.listens("edge").await;
+        }
+        Ok(())
     }
 
     /// Has the agent read its configuration again.

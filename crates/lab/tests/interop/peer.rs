@@ -125,6 +125,9 @@ pub(crate) trait Peer {
     /// Has it ask for all IPv4 routes again.
     async fn refresh(lab: &Lab, options: &Options) -> anyhow::Result<()>;
 
+    /// All that it says of how the last session ended.
+    async fn farewell(lab: &Lab, options: &Options) -> anyhow::Result<String>;
+
     /// Why it cannot do it, if it cannot.
     fn cannot(feature: Feature) -> Option<&'static str> {
         Self::CANNOT.iter().find(|(what, _)| *what == feature).map(|(_, why)| *why)
