@@ -31,6 +31,7 @@ impl Peer for ExaBgp {
         (Feature::Farewell, "it fails over the text, and says that the message was malformed"),
         (Feature::Role, "it does not know the capability"),
         (Feature::OnlyToCustomer, "it does not know the attribute"),
+        (Feature::Unnumbered, "it knows no interfaces"),
     ];
 
     async fn version(lab: &Lab) -> anyhow::Result<String> {

@@ -37,11 +37,12 @@ pub(crate) enum Feature {
     PeerDialsProtected,
     GracefulRestart,
     Farewell,
+    Unnumbered,
 }
 
 impl Feature {
     /// All of them, with the words that the table has for them.
-    pub(crate) const ALL: [(Self, &'static str); 27] = [
+    pub(crate) const ALL: [(Self, &'static str); 28] = [
         (Self::BothFamilies, "IPv4 and IPv6 routes over one session"),
         (Self::Ipv6Session, "the same over an IPv6 session"),
         (Self::FourOctetAs, "four-octet AS numbers (RFC 6793)"),
@@ -72,6 +73,7 @@ impl Feature {
             "graceful restart: routes kept while the agent restarts, gone at its end (RFC 4724, RFC 8538)",
         ),
         (Self::Farewell, "why the agent ended, shown by the peer (RFC 9003)"),
+        (Self::Unnumbered, "unnumbered: each finds the other on the link, by router advertisements"),
     ];
 
     /// Writes down that it was seen to work, where that is asked for.

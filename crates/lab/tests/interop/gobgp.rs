@@ -27,6 +27,7 @@ impl Peer for GoBgp {
         (Feature::ExtendedMessage, "it does not know the capability"),
         (Feature::Role, "it does not know the capability"),
         (Feature::OnlyToCustomer, "it does not know the attribute"),
+        (Feature::Unnumbered, "it sends no router advertisements: another program would have to"),
     ];
 
     async fn version(lab: &Lab) -> anyhow::Result<String> {

@@ -25,6 +25,7 @@ impl Peer for OpenBgpd {
         (Feature::ExtendedNextHop, "it does not know the capability; `next_hop.ipv4` helps"),
         (Feature::Md5, "on Linux its listener never gets the key, and takes connections without one"),
         (Feature::WrongMd5, "the same"),
+        (Feature::Unnumbered, "it sends no router advertisements, and knows no IPv6 next hop for IPv4"),
     ];
 
     async fn version(lab: &Lab) -> anyhow::Result<String> {

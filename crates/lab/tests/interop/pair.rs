@@ -106,7 +106,10 @@ impl<P: Peer> Pair<P> {
     /// Writes the agent's configuration.
     pub(crate) async fn configure(&self, agent: &Agent) -> anyhow::Result<()> {
         let Options { hold_time, extended_next_hop, .. } = self.options;
-        let address = self.options.peer();
+        let endpoint = match self.options {
+            Options { unnumbered: true, .. } => "interface: eth1".to_owned(),
+            _ => format!("address: \"{}\"", self.options.peer()),
+        };
         // Without RFC 8950, IPv4 routes over an IPv6 session need an address to go to.
         let next_hop = if self.options.ipv6 && !extended_next_hop { ", next_hop: { ipv4: 192.0.2.2 }" } else { "" };
         let also: String = agent.prefixes.iter().map(|prefix| format!(", {prefix}")).collect();
@@ -116,7 +119,7 @@ bgp:
   asn: {AGENT_AS}
   router_id: 192.0.2.2
   neighbors:
-    - {{ name: rtr, address: "{address}", asn: {PEER_AS}, hold_time: {hold_time}s,
+    - {{ name: rtr, {endpoint}, asn: {PEER_AS}, hold_time: {hold_time}s,
         capabilities: {{ extended_next_hop: {extended_next_hop} }}{next_hop}{more} }}
 services:
   - name: web

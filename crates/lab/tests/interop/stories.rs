@@ -41,6 +41,7 @@ macro_rules! stories {
             a_peer_that_dials_signs_and_is_near,
             a_restarting_agent_keeps_its_routes,
             an_agent_that_ends_says_so,
+            a_link_is_enough,
         }
     };
 }
@@ -388,6 +389,26 @@ pub(crate) async fn an_agent_that_ends_says_so<P: Peer>() -> anyhow::Result<Sent
         pair.lab.wait("the session is over", over).await?;
         let said = P::farewell(&pair.lab, &pair.options).await?;
         pair.settle(Feature::Farewell, said.contains("anycastd is shutting down")).await
+    })
+    .await
+}
+
+/// RFC 8950 and link-local addresses: nothing is configured but the interface.
+pub(crate) async fn a_link_is_enough<P: Peer>() -> anyhow::Result<Sent> {
+    if P::cannot(Feature::Unnumbered).is_some() {
+        return Ok(Sent::default());
+    }
+    let options = Options { unnumbered: true, extended_next_hop: true, ..Options::default() };
+    story::<P>(options, Agent::default(), async |pair: &Pair<P>| {
+        let [v4, v6] = pair.has_both().await?;
+        ensure!(is_plain(&v4) && is_plain(&v6), "{v4:?} {v6:?}");
+        ensure!(v4.next_hop.contains(':'), "{v4:?}");
+        let neighbor = pair.neighbor().await?;
+        let at = neighbor["remote_address"].as_str().unwrap_or_default();
+        ensure!(at.starts_with("[fe80:"), "{neighbor}");
+        pair.order(&["withdraw", "--now"]).await?;
+        pair.has_none().await?;
+        pair.proven(&[Feature::Unnumbered])
     })
     .await
 }
