@@ -183,7 +183,7 @@ pub(crate) async fn story(
         eprintln!("the agent's log:\n{}", log.unwrap_or_else(|error| error.to_string()));
     }
     outcome?;
-    edge.wire.judge(&edge.lab).await.map(drop)
+    edge.wire.judge().await.map(drop)
 }
 
 /// Has the router take these lines into its BGP configuration.
