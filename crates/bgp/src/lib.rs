@@ -4,6 +4,7 @@
 
 mod attributes;
 mod capability;
+mod capture;
 mod counters;
 mod encoding;
 mod fault;

@@ -6,13 +6,14 @@ use std::{
     collections::{BTreeMap, VecDeque},
     fmt,
     net::{Ipv6Addr, SocketAddr},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
 
 use crate::{
     attributes::Routes,
+    capture::{Capture, Direction},
     counters::Counters,
     fault::{DownReason, Fault},
     framing::{Framer, HEADER_LEN, MessageType},
@@ -137,6 +138,7 @@ pub struct Session {
     actions: VecDeque<Action>,
     events: VecDeque<Event>,
     counters: Counters,
+    capture: Capture,
     last_error: Option<(DownReason, Instant)>,
     /// Why the last session that was Established ended, until there is another.
     last_end: Option<(DownReason, Instant)>,
@@ -166,6 +168,7 @@ impl Session {
             actions: VecDeque::new(),
             events: VecDeque::new(),
             counters: Counters::default(),
+            capture: Capture::new(now),
             last_error: None,
             last_end: None,
             down_since: now,
@@ -190,7 +193,9 @@ impl Session {
             return;
         }
         self.clear_connection();
-        self.link = Some(Link { local, remote, local_ipv6 });
+        let link = Link { local, remote, local_ipv6 };
+        self.capture.handle_connected(&link, self.config.local_as, self.config.peer_as.number(self.config.local_as));
+        self.link = Some(link);
         self.urgent.push_back(Open::ours(&self.config).encode());
         self.timers.set(Timer::Handshake, now + self.handshake_time());
         self.enter(State::OpenSent, now);
@@ -208,6 +213,7 @@ impl Session {
                 Ok(None) => return,
                 Ok(Some(frame)) => {
                     self.counters.received.count(frame.kind);
+                    self.capture.handle_message(Direction::Received, frame.kind, &frame.bytes, now);
                     self.handle_message(&frame, now);
                 }
                 Err(error) => self.fail(error.into(), now),
@@ -315,6 +321,7 @@ impl Session {
         let message = self.next_message(now)?;
         if let Some(kind) = message.get(HEADER_LEN - 1).copied().and_then(MessageType::from_code) {
             self.counters.sent.count(kind);
+            self.capture.handle_message(Direction::Sent, kind, &message, now);
             self.restart_keepalive(kind, now);
         }
         if self.connected() {
@@ -415,6 +422,13 @@ impl Session {
     #[must_use]
     pub fn next_dial(&self) -> Option<Instant> {
         self.timers.get(Timer::ConnectRetry)
+    }
+
+    /// The recent messages and state changes as an MRT file (RFC 6396), over as many sessions as are kept. `wall` is the time of
+    /// the day at `now`.
+    #[must_use]
+    pub fn capture(&self, now: Instant, wall: SystemTime) -> Vec<u8> {
+        self.capture.mrt(now, wall)
     }
 
     /// What the session was made with.

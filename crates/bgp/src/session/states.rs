@@ -40,6 +40,7 @@ impl Session {
                         if self.config.offers.extended_message {
                             self.framer.extend();
                         }
+                        self.capture.handle_open(negotiated.peer_as, negotiated.four_octet_as);
                         self.negotiated = Some(negotiated);
                         self.urgent.push_back(keepalive());
                         // RFC 4271 §8.2.2: the negotiated hold time runs from here, not only from Established.
@@ -124,7 +125,8 @@ impl Session {
         self.enter(State::Connect, now);
     }
 
-    pub(super) const fn enter(&mut self, state: State, now: Instant) {
+    pub(super) fn enter(&mut self, state: State, now: Instant) {
+        self.capture.handle_state(self.state, state, now);
         self.state = state;
         self.state_since = now;
     }

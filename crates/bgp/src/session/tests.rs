@@ -562,3 +562,20 @@ fn a_neighbor_without_capabilities_gets_ipv4_in_two_octets() {
     let reasons: Vec<_> = bench.session.unsent().values().cloned().collect();
     assert_eq!(reasons, [Unsendable::FamilyNotAccepted(Family::Ipv6Unicast)]);
 }
+
+/// What is captured are the octets that went over the wire, in both directions, over the end of the session.
+#[test]
+fn both_directions_are_captured() {
+    let mut bench = Bench::new(90);
+    bench.hear_open(&full_open(90));
+    let mut said = vec![full_open(90)];
+    said.extend(bench.write_all());
+    bench.hear(&keepalive());
+    let cease = Notification::shutdown("bye").encode();
+    bench.hear(&cease);
+    said.extend([keepalive(), cease]);
+    let file = bench.session.capture(bench.now, SystemTime::UNIX_EPOCH);
+    for message in said {
+        assert!(file.windows(message.len()).any(|part| part == message), "{message:?}");
+    }
+}
