@@ -1,5 +1,6 @@
 //! One function per verb: ask, render, print.
 
+mod capture;
 mod events;
 mod orders;
 mod status;
@@ -38,6 +39,7 @@ impl Session {
             Verb::Neighbors { name } => self.neighbors(name.as_deref()).await,
             Verb::Routes { neighbor } => self.routes(neighbor.as_deref()).await,
             Verb::Events(args) => self.events(args).await,
+            Verb::Capture(args) => self.capture(args).await,
             // They need no agent and never come here; were it otherwise, there is nothing to do.
             Verb::Completions { .. } | Verb::Man { .. } => Ok(Exit::Done),
         }

@@ -7,6 +7,7 @@
 //! | `GET /v1/neighbors[?name=NAME]` | | list of [`Neighbor`] |
 //! | `GET /v1/routes[?neighbor=NAME]` | | list of [`NeighborRoutes`] |
 //! | `GET /v1/events[?since=TIME][&follow=true]` | | [`Event`], one a line (`application/x-ndjson`) |
+//! | `GET /v1/capture?neighbor=NAME` | | the recent messages as an MRT file (`application/octet-stream`) |
 //! | `POST /v1/withdraw` | [`WithdrawRequest`] | [`OrderReply`] |
 //! | `POST /v1/announce` | [`AnnounceRequest`] | [`OrderReply`] |
 //! | `POST /v1/wait` | [`WaitRequest`] | [`WaitReply`] |

@@ -196,7 +196,7 @@ fn write_ends(out: &mut Vec<u8>, subtype: Subtype, ends: &Ends) {
                 out.extend(u16::try_from(number).unwrap_or(AS_TRANS).to_be_bytes());
             }
             Subtype::MessageAs4 | Subtype::MessageAs4Local | Subtype::StateChangeAs4 => {
-                out.extend(number.to_be_bytes())
+                out.extend(number.to_be_bytes());
             }
         }
     }

@@ -13,12 +13,13 @@ use anycast_core::{
     decide::{Blocker, Contribution, Verdict},
     drain::Phase,
 };
+use tokio::sync::mpsc;
 
-use super::{Agent, Refusal, clock::wall, orders::phase_outside};
+use super::{Agent, NoAnswer, Refusal, clock::wall, orders::phase_outside};
 use crate::{
     checker::CheckState,
     kernel::{AddressState, Owner},
-    peer::{Peer, PeerState},
+    peer::{Ask, Peer, PeerState},
 };
 
 impl Agent {
@@ -63,6 +64,12 @@ impl Agent {
     pub(crate) fn routes(&self, name: Option<&str>) -> Result<Vec<api::NeighborRoutes>, Refusal> {
         let asn = self.settings.core.asn.get();
         Ok(self.chosen_peers(name)?.into_iter().map(|(id, peer)| neighbor_routes(id, peer, asn)).collect())
+    }
+
+    /// Where the task of a neighbor is asked for what only it has.
+    pub(crate) fn peer_asks(&self, name: &str) -> Result<mpsc::Sender<Ask>, Refusal> {
+        let (_, peer) = self.chosen_peers(Some(name))?.into_iter().next().ok_or(NoAnswer)?;
+        Ok(peer.asks())
     }
 
     fn chosen_peers(&self, name: Option<&str>) -> Result<Vec<(&PeerId, &Peer)>, Refusal> {

@@ -7,17 +7,21 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use anycast_bgp::{Action, Advertised, Event, Prefix, Routes, Session};
 use anycast_core::{PeerId, config::Neighbor};
 use bytes::{Buf, Bytes};
 use socket2::SockRef;
-use tokio::{io::Interest, net::TcpStream, sync::watch};
+use tokio::{
+    io::Interest,
+    net::TcpStream,
+    sync::{mpsc, watch},
+};
 use tokio_util::sync::CancellationToken;
 
-use super::{PeerState, socket};
+use super::{Ask, PeerState, socket};
 use crate::signal::{Sink, Wake};
 
 /// How long a NOTIFICATION may take to leave before the connection is closed under it.
@@ -35,6 +39,7 @@ pub(super) struct Parts {
     pub(super) session: Session,
     pub(super) routes: watch::Receiver<Arc<Routes>>,
     pub(super) farewell: watch::Receiver<String>,
+    pub(super) asks: mpsc::Receiver<Ask>,
     pub(super) stop: CancellationToken,
     pub(super) state: watch::Sender<PeerState>,
     pub(super) wake: Wake,
@@ -75,6 +80,7 @@ enum Step {
     Ready(io::Result<tokio::io::Ready>),
     Timeout,
     Routes,
+    Asked(Ask),
     Stop,
 }
 
@@ -203,6 +209,7 @@ impl Driver {
             biased;
             () = self.parts.stop.cancelled(), if !self.stopping => Step::Stop,
             Ok(()) = self.parts.routes.changed() => Step::Routes,
+            Some(ask) = self.parts.asks.recv() => Step::Asked(ask),
             () = timeout => Step::Timeout,
             step = transport => step,
         }
@@ -234,6 +241,10 @@ impl Driver {
             Step::Routes => {
                 self.taken = self.parts.routes.borrow_and_update().clone();
                 self.parts.session.set_routes((*self.taken).clone(), now);
+            }
+            Step::Asked(Ask::Capture(reply)) => {
+                // Whoever asked may have gone.
+                let _ = reply.send(self.parts.session.capture(now, SystemTime::now()));
             }
             Step::Stop => {
                 self.stopping = true;

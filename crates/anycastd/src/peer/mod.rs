@@ -15,7 +15,7 @@ use std::{
 
 use anycast_bgp::{Advertised, Counters, Family, Negotiated, PeerConfig, Prefix, Routes, Session, State};
 use anycast_core::{Config, PeerId, config::Neighbor};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::signal::{Sink, Wake};
@@ -47,6 +47,16 @@ pub(crate) struct PeerState {
     pub(crate) counters: Counters,
 }
 
+/// What the task is asked for besides its state.
+#[derive(Debug)]
+pub(crate) enum Ask {
+    /// The recent messages, as an MRT file.
+    Capture(oneshot::Sender<Vec<u8>>),
+}
+
+/// The questions that may wait for the task; whoever has more waits itself.
+const ASKS: usize = 4;
+
 /// The handle of a running task.
 #[derive(Debug)]
 pub(crate) struct Peer {
@@ -54,6 +64,7 @@ pub(crate) struct Peer {
     pub(crate) session: PeerConfig,
     pub(crate) state: watch::Receiver<PeerState>,
     routes: watch::Sender<Arc<Routes>>,
+    asks: mpsc::Sender<Ask>,
     /// Every prefix of the sets that were given and that the task has not shown to have taken yet.
     in_flight: BTreeSet<Prefix>,
     stop: CancellationToken,
@@ -67,6 +78,7 @@ impl Peer {
         let session = session_config(config, neighbor, seed);
         let core = Session::new(session.clone(), Instant::now());
         let (routes, routes_seen) = watch::channel(Arc::new(Routes::new()));
+        let (asks, asked) = mpsc::channel(ASKS);
         let (farewell, farewell_seen) = watch::channel(String::new());
         let (state, state_seen) = watch::channel(driver::state_of(&core, None, routes_seen.borrow().clone()));
         let stop = CancellationToken::new();
@@ -75,6 +87,7 @@ impl Peer {
             neighbor: neighbor.clone(),
             session: core,
             routes: routes_seen,
+            asks: asked,
             farewell: farewell_seen,
             stop: stop.clone(),
             state,
@@ -88,6 +101,7 @@ impl Peer {
             session,
             state: state_seen,
             routes,
+            asks,
             in_flight: BTreeSet::new(),
             stop,
             farewell,
@@ -116,6 +130,11 @@ impl Peer {
         }
         let working_towards = state.routes.keys().filter(|_| !self.in_flight.is_empty());
         state.advertised.keys().chain(&self.in_flight).chain(working_towards).copied().collect()
+    }
+
+    /// Where the task is asked.
+    pub(crate) fn asks(&self) -> mpsc::Sender<Ask> {
+        self.asks.clone()
     }
 
     /// Ends the session with Cease/2 and this text (RFC 9003), then the task.

@@ -45,6 +45,7 @@ fn driver() -> (Driver, TcpListener) {
         neighbor,
         session,
         routes,
+        asks: mpsc::channel(1).1,
         farewell: watch::channel(String::new()).1,
         stop: CancellationToken::new(),
         state,
