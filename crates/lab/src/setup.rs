@@ -32,13 +32,15 @@ struct Need {
 }
 
 /// The lab's needs, besides what every Linux machine has.
-const NEEDS: [Need; 6] = [
+const NEEDS: [Need; 8] = [
     Need { program: "ip", package: "iproute2" },
     Need { program: "nft", package: "nftables" },
     Need { program: "bash", package: "bash" },
     Need { program: "vtysh", package: "frr" },
     Need { program: "zebra", package: "frr" },
     Need { program: "bgpd", package: "frr" },
+    Need { program: "tshark", package: "tshark" },
+    Need { program: "bgpdump", package: "bgpdump" },
 ];
 
 /// Says no to everybody but root.
