@@ -20,6 +20,7 @@ use crate::{
     notification::Notification,
     open::{Negotiated, Open},
     peer::PeerConfig,
+    quarantine::{Quarantine, QuarantineEvent, Quarantined, Route},
     rib::{Advertised, Rib},
     terms::{Link, Terms, Unsendable},
     timers::{Backoff, Jitter, Timer, Timers},
@@ -86,6 +87,8 @@ pub enum Event {
     Down(DownReason),
     /// [`Session::advertised`] or [`Session::unsent`] changed.
     Advertised,
+    /// Routes are held back from the neighbor, or are not any more.
+    Quarantine(QuarantineEvent),
 }
 
 /// Octets given out, taken by the kernel, and acknowledged, all since the connection began.
@@ -139,6 +142,7 @@ pub struct Session {
     events: VecDeque<Event>,
     counters: Counters,
     capture: Capture,
+    quarantine: Quarantine,
     last_error: Option<(DownReason, Instant)>,
     /// Why the last session that was Established ended, until there is another.
     last_end: Option<(DownReason, Instant)>,
@@ -169,6 +173,7 @@ impl Session {
             events: VecDeque::new(),
             counters: Counters::default(),
             capture: Capture::new(now),
+            quarantine: Quarantine::default(),
             last_error: None,
             last_end: None,
             down_since: now,
@@ -250,6 +255,7 @@ impl Session {
         }
         stream.acked = stream.acked.max(acked);
         self.rib.handle_acked(stream.acked, now);
+        self.settle_quarantine(now);
         if unacked == 0 {
             return;
         }
@@ -281,11 +287,15 @@ impl Session {
                 self.handle_timer(timer, now);
             }
         }
+        self.settle_quarantine(now);
     }
 
     /// What the neighbor should hold from us: always the whole set, as often as anybody likes.
     pub fn set_routes(&mut self, desired: Routes, now: Instant) {
+        self.quarantine.handle_desired(&desired);
+        self.rib.set_held(self.quarantine.held_back(&desired), now);
         self.rib.set_desired(desired, now);
+        self.settle_quarantine(now);
     }
 
     /// Ends the session for ever: Cease, Administrative Shutdown, with `message` for the neighbor's operator (RFC 9003), of which
@@ -335,13 +345,15 @@ impl Session {
 
     /// What happened. [`Event::Advertised`] comes once for any number of changes.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front().or_else(|| self.rib.take_changed().then_some(Event::Advertised))
+        let quarantine = || self.quarantine.poll_event().map(Event::Quarantine);
+        self.events.pop_front().or_else(quarantine).or_else(|| self.rib.take_changed().then_some(Event::Advertised))
     }
 
     /// When [`Self::handle_timeout`] is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.next()
+        let quarantine = self.quarantine.poll_timeout().filter(|_| self.state != State::Idle);
+        self.timers.next().into_iter().chain(quarantine).min()
     }
 
     /// The state of RFC 4271.
@@ -366,6 +378,13 @@ impl Session {
     #[must_use]
     pub const fn unsent(&self) -> &BTreeMap<Prefix, Unsendable> {
         self.rib.unsent()
+    }
+
+    /// The desired routes that are held back because the neighbor ends the session when it is told of them, or may, whether there is
+    /// a session or not.
+    #[must_use]
+    pub fn quarantined(&self) -> BTreeMap<Prefix, Quarantined> {
+        self.quarantine.held_back(self.rib.desired())
     }
 
     /// What was agreed on, once the neighbor's OPEN was good.
@@ -460,6 +479,15 @@ impl Session {
                 self.timers.set(Timer::Keepalive, now + interval);
             }
             MessageType::Open | MessageType::Notification | MessageType::RouteRefresh => {}
+        }
+    }
+
+    /// Looks whether routes that are held back may be told by now.
+    fn settle_quarantine(&mut self, now: Instant) {
+        let established = self.state == State::Established;
+        let standing = |rib: &Rib, (prefix, attributes): &Route| rib.standing(*prefix, attributes);
+        while self.quarantine.step(established, |route| standing(&self.rib, route), now) {
+            self.rib.set_held(self.quarantine.held_back(self.rib.desired()), now);
         }
     }
 

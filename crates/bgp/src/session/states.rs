@@ -155,6 +155,7 @@ impl Session {
     pub(super) fn go_down(&mut self, reason: DownReason, now: Instant) {
         let lasted = now.saturating_duration_since(self.state_since);
         if self.state == State::Established {
+            self.judge(&reason, now);
             self.last_end = Some((reason.clone(), now));
             self.down_since = now;
         }
@@ -166,6 +167,21 @@ impl Session {
         let wait = self.jitter.apply(self.backoff.next());
         self.timers.set(Timer::ConnectRetry, now + wait);
         self.enter(State::Active, now);
+    }
+
+    /// Whether the session ended for a route of ours (see [`crate::quarantine`]).
+    fn judge(&mut self, reason: &DownReason, now: Instant) {
+        let refusal = match reason {
+            DownReason::Received(notification) => notification.update_error().map(|(_, data)| (notification, data)),
+            _ => None,
+        };
+        match refusal {
+            Some((notification, data)) => {
+                self.quarantine.handle_refused(notification, &self.rib.told(data), now);
+            }
+            None => self.quarantine.handle_ended(&self.rib.told(&[]), now),
+        }
+        self.rib.set_held(self.quarantine.held_back(self.rib.desired()), now);
     }
 
     pub(super) fn note_down(&mut self, reason: DownReason, now: Instant) {
