@@ -73,6 +73,9 @@ pub(crate) enum Verb {
         /// The services to announce again
         #[arg(value_name = "SERVICE", value_parser = NonEmptyStringValueParser::new())]
         services: Vec<String>,
+        /// Announce also what is in quarantine because a neighbor refused it
+        #[arg(long)]
+        force: bool,
     },
     /// Show the neighbors; of one its session, capabilities, timers, counters and last error
     Neighbors {

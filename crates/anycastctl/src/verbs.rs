@@ -35,7 +35,7 @@ impl Session {
             Verb::Status(args) => self.status(args).await,
             Verb::Explain { target } => self.explain(&target).await,
             Verb::Withdraw(args) => self.withdraw(args).await,
-            Verb::Announce { services } => self.announce(services).await,
+            Verb::Announce { services, force } => self.announce(services, force).await,
             Verb::Neighbors { name } => self.neighbors(name.as_deref()).await,
             Verb::Routes { neighbor } => self.routes(neighbor.as_deref()).await,
             Verb::Events(args) => self.events(args).await,

@@ -320,6 +320,13 @@ impl Session {
         self.enter(State::Idle, now);
     }
 
+    /// An operator wants the routes to be told again that are in quarantine.
+    pub fn release(&mut self, wanted: impl Fn(&Prefix) -> bool, now: Instant) {
+        self.quarantine.handle_release(wanted);
+        self.rib.set_held(self.quarantine.held_back(self.rib.desired()), now);
+        self.settle_quarantine(now);
+    }
+
     /// What to do next with the transport.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()

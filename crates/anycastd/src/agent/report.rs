@@ -6,7 +6,7 @@ use std::{
 };
 
 use anycast_api::{self as api, Progress, ServiceState, Timestamp};
-use anycast_bgp::{Advertised, Attributes, PeerAs, Prefix, State};
+use anycast_bgp::{Advertised, Attributes, PeerAs, Prefix, Quarantined, State};
 use anycast_core::{
     CheckName, Drain, Health, PeerId, ServiceName,
     config::{Combine, Service},
@@ -307,7 +307,8 @@ fn neighbor(id: &PeerId, peer: &Peer) -> api::Neighbor {
         since: wall(state.since),
         since_seconds: now.saturating_duration_since(state.since).as_secs_f64(),
         routes: held,
-        unsendable: state.unsendable.iter().map(|(prefix, why)| (prefix.to_string(), why.clone())).collect(),
+        unsendable: unsendable(&state),
+        quarantined: quarantined(&state),
         last_error: state.last_error.as_ref().map(|(error, _)| error.clone()),
         last_error_at: state.last_error.as_ref().map(|(_, at)| wall(*at)),
         retry_seconds: state.retry_at.map(|at| at.saturating_duration_since(now).as_secs_f64()),
@@ -374,7 +375,21 @@ fn neighbor_routes(id: &PeerId, peer: &Peer, asn: u32) -> api::NeighborRoutes {
         neighbor: id.to_string(),
         established: state.state == State::Established,
         routes: state.advertised.iter().map(|(prefix, entry)| route(*prefix, entry, &state, asn)).collect(),
+        quarantined: quarantined(&state),
     }
+}
+
+/// What the neighbor cannot be told, or is not told for the sake of the session: that is to be seen without a session as well.
+fn unsendable(state: &PeerState) -> BTreeMap<String, String> {
+    let quarantined = state.quarantined.iter().map(|(prefix, why)| (prefix.to_string(), why.to_string()));
+    quarantined.chain(state.unsendable.iter().map(|(prefix, why)| (prefix.to_string(), why.clone()))).collect()
+}
+
+fn quarantined(state: &PeerState) -> BTreeMap<String, api::Quarantine> {
+    let told = |(prefix, why): (&Prefix, &Quarantined)| {
+        (prefix.to_string(), api::Quarantine { reason: why.to_string(), until: why.until.map(wall) })
+    };
+    state.quarantined.iter().map(told).collect()
 }
 
 fn route(prefix: Prefix, entry: &Advertised, state: &PeerState, asn: u32) -> api::Route {

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use anycast_bgp::{Action, Advertised, DownReason, Event, Prefix, Routes, Session};
+use anycast_bgp::{Action, Advertised, DownReason, Event, Prefix, QuarantineEvent, Routes, Session};
 use anycast_core::{
     PeerId,
     config::{Distance, Neighbor, Transport},
@@ -249,6 +249,9 @@ impl Driver {
                 self.taken = self.parts.routes.borrow_and_update().clone();
                 self.parts.session.set_routes((*self.taken).clone(), now);
             }
+            Step::Asked(Ask::Release(prefixes)) => {
+                self.parts.session.release(|prefix| prefixes.contains(prefix), now);
+            }
             Step::Asked(Ask::Capture(reply)) => {
                 // Whoever asked may have gone.
                 let _ = reply.send(self.parts.session.capture(now, SystemTime::now()));
@@ -323,6 +326,13 @@ impl Driver {
                     self.parts.sink.report("neighbor", &self.parts.id, format!("down: {reason}"));
                 }
                 Event::Advertised => advertised = true,
+                Event::Quarantine(event) => {
+                    match &event {
+                        QuarantineEvent::Searching(..) | QuarantineEvent::Held(..) => tracing::warn!("{event}"),
+                        QuarantineEvent::Released(_) | QuarantineEvent::Cleared => tracing::info!("{event}"),
+                    }
+                    self.parts.sink.report("neighbor", &self.parts.id, event.to_string());
+                }
             }
         }
         let local = match &self.link {
@@ -337,7 +347,12 @@ impl Driver {
             new.advertised = Arc::new(session.advertised().clone());
         }
         let taken = !Arc::ptr_eq(&old.routes, &new.routes);
-        let matters = advertised || moved || taken || old.state != new.state || old.unsendable != new.unsendable;
+        let matters = advertised
+            || moved
+            || taken
+            || old.state != new.state
+            || old.unsendable != new.unsendable
+            || old.quarantined != new.quarantined;
         self.parts.state.send_replace(new);
         if matters {
             self.parts.wake.wake();
@@ -363,6 +378,7 @@ fn state_with(
         routes,
         advertised,
         unsendable: session.unsent().iter().map(|(prefix, why)| (*prefix, why.to_string())).collect(),
+        quarantined: session.quarantined(),
         last_error: last_error(session, transport),
         retry_at: session.next_dial(),
         local,

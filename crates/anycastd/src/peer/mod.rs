@@ -14,7 +14,7 @@ use std::{
     time::Instant,
 };
 
-use anycast_bgp::{Advertised, Counters, Family, Negotiated, PeerConfig, Prefix, Routes, Session, State};
+use anycast_bgp::{Advertised, Counters, Family, Negotiated, PeerConfig, Prefix, Quarantined, Routes, Session, State};
 use anycast_core::{Config, PeerId, config::Neighbor};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -36,6 +36,8 @@ pub(crate) struct PeerState {
     pub(crate) unsendable: BTreeMap<Prefix, String>,
     /// Why the last session or attempt ended.
     pub(crate) last_error: Option<(String, Instant)>,
+    /// What of it is held back for the sake of the session.
+    pub(crate) quarantined: BTreeMap<Prefix, Quarantined>,
     /// When it is dialled again.
     pub(crate) retry_at: Option<Instant>,
     /// Our end of the connection.
@@ -53,6 +55,8 @@ pub(crate) struct PeerState {
 pub(crate) enum Ask {
     /// The recent messages, as an MRT file.
     Capture(oneshot::Sender<Vec<u8>>),
+    /// These prefixes are to be told again, if they are in quarantine.
+    Release(BTreeSet<Prefix>),
 }
 
 /// The questions that may wait for the task; whoever has more waits itself.
@@ -132,6 +136,14 @@ impl Peer {
         }
         let working_towards = state.routes.keys().filter(|_| !self.in_flight.is_empty());
         state.advertised.keys().chain(&self.in_flight).chain(working_towards).copied().collect()
+    }
+
+    /// These prefixes are to be told again, if they are in quarantine.
+    pub(crate) fn release(&self, prefixes: BTreeSet<Prefix>) {
+        // The queue is longer than all that those who read may put into it at a time.
+        if self.asks.try_send(Ask::Release(prefixes)).is_err() {
+            tracing::warn!("a neighbor's task does not take an order; what is in quarantine stays there");
+        }
     }
 
     /// Where the task is asked.
