@@ -199,7 +199,7 @@ impl Quarantine {
         if self.is_idle() {
             return false;
         }
-        let released = self.release(|sentence| sentence.until <= now);
+        let released = self.release(now);
         let probation = self.end_probation(established, &standing, now);
         let searched = match self.advance_search(established, &standing, now) {
             Advance::Moved => return true,
@@ -209,18 +209,14 @@ impl Quarantine {
         released
     }
 
-    /// An operator wants these to be told again, whatever was found out.
-    pub(crate) fn handle_release(&mut self, wanted: impl Fn(&Prefix) -> bool) {
-        let released: BTreeSet<_> = self
-            .sentences
-            .iter()
-            .filter(|((prefix, _), sentence)| wanted(prefix) && !sentence.probation)
-            .map(|((prefix, _), _)| *prefix)
-            .collect();
-        self.sentences.retain(|(prefix, _), _| !released.contains(prefix));
-        if !released.is_empty() {
-            self.news.push_back(QuarantineEvent::Released(released));
+    /// An operator wants these to be told again, before their time.
+    pub(crate) fn handle_release(&mut self, wanted: impl Fn(&Prefix) -> bool, now: Instant) {
+        for ((prefix, _), sentence) in &mut self.sentences {
+            if wanted(prefix) {
+                sentence.until = sentence.until.min(now);
+            }
         }
+        self.release(now);
     }
 
     /// What of the desired routes is not to be told.
@@ -312,10 +308,11 @@ impl Quarantine {
         self.sentences.values().filter(|sentence| !sentence.probation).map(|sentence| sentence.until).min()
     }
 
-    fn release(&mut self, over: impl Fn(&Sentence) -> bool) -> bool {
+    /// Whether the time of any was over.
+    fn release(&mut self, now: Instant) -> bool {
         let mut released = BTreeSet::new();
         for ((prefix, _), sentence) in &mut self.sentences {
-            if !sentence.probation && over(sentence) {
+            if !sentence.probation && sentence.until <= now {
                 sentence.probation = true;
                 released.insert(*prefix);
             }

@@ -322,7 +322,7 @@ impl Session {
 
     /// An operator wants the routes to be told again that are in quarantine.
     pub fn release(&mut self, wanted: impl Fn(&Prefix) -> bool, now: Instant) {
-        self.quarantine.handle_release(wanted);
+        self.quarantine.handle_release(wanted, now);
         self.rib.set_held(self.quarantine.held_back(self.rib.desired()), now);
         self.settle_quarantine(now);
     }

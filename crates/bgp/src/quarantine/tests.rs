@@ -247,12 +247,16 @@ fn what_is_not_desired_any_more_is_not_searched_for() {
 fn an_operator_releases_at_once() {
     let mut world = World::new(&[0, 1], |(_, attributes)| attributes.med == Some(1));
     world.settle();
-    world.refuses = Box::new(|_| false);
-    world.quarantine.handle_release(|wanted| *wanted == prefix(0));
+    world.quarantine.handle_release(|wanted| *wanted == prefix(0), world.now);
     assert_eq!(world.held(), prefixes([1]));
-    world.quarantine.handle_release(|wanted| *wanted == prefix(1));
+    world.quarantine.handle_release(|wanted| *wanted == prefix(1), world.now);
     assert_eq!(world.held(), prefixes([]));
+    assert!(world.session(5, HOUR));
+    assert_eq!(world.held(), prefixes([1]), "the neighbor is as it was");
+    world.refuses = Box::new(|_| false);
+    world.quarantine.handle_release(|_| true, world.now);
     assert!(!world.session(5, HOUR));
+    assert_eq!((world.held(), world.quarantine.is_idle()), (prefixes([]), true));
 }
 
 proptest! {
