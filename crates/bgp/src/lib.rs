@@ -9,6 +9,9 @@ mod counters;
 mod encoding;
 mod fault;
 mod framing;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod notification;
 mod open;
 mod pack;
@@ -29,14 +32,14 @@ pub use capability::Capability;
 pub use counters::{Counters, MessageCounts};
 pub use fault::{DownReason, Fault};
 pub use framing::{HeaderError, MessageType};
-pub use notification::Notification;
-pub use open::{Negotiated, OpenError};
-pub use peer::{Offers, PeerAs, PeerConfig};
+pub use notification::{Farewell, Notification};
+pub use open::{Graceful, Negotiated, OpenError};
+pub use peer::{GracefulRestart, Offers, PeerAs, PeerConfig};
 pub use quarantine::{QuarantineEvent, Quarantined};
 pub use refresh::RefreshError;
 pub use rib::{Advertised, Progress};
 pub use role::Role;
-pub use session::{Action, Event, Session, State};
+pub use session::{Action, Event, Incoming, Session, State};
 pub use terms::Unsendable;
 pub use types::{AS_TRANS, Asn, Family, HoldTime, HostBits, Prefix, RouterId};
 pub use update::UpdateError;

@@ -122,6 +122,8 @@ pub(crate) struct Terms {
     pub(crate) only_to_customer: Option<Asn>,
     /// The answer to a route refresh is marked (RFC 7313).
     pub(crate) enhanced_route_refresh: bool,
+    /// The neighbor keeps our routes over a restart (RFC 4724).
+    pub(crate) graceful_restart: bool,
     pub(crate) offered: BTreeSet<Family>,
 }
 
@@ -138,6 +140,7 @@ impl Terms {
             max_len: if negotiated.extended_message { EXTENDED_MAX_LEN } else { MAX_LEN },
             only_to_customer: negotiated.role.filter(|role| role.marks_routes()).map(|_| config.local_as),
             enhanced_route_refresh: negotiated.enhanced_route_refresh,
+            graceful_restart: negotiated.graceful_restart.is_some(),
             offered: config.families.clone(),
         }
     }
@@ -205,7 +208,7 @@ fn next_hop_ipv6(config: &PeerConfig, link: &Link) -> Option<NextHop6> {
 pub(crate) mod tests {
     use super::*;
     use crate::{
-        capability::Capability,
+        capability::{Capability, Restart},
         open::Open,
         peer::{Offers, PeerAs},
         types::{HoldTime, RouterId},
@@ -225,6 +228,7 @@ pub(crate) mod tests {
             max_len: MAX_LEN,
             only_to_customer: None,
             enhanced_route_refresh: false,
+            graceful_restart: false,
             offered: Family::ALL.into(),
         }
     }
@@ -253,14 +257,17 @@ pub(crate) mod tests {
             offers: Offers { extended_next_hop, ..Offers::default() },
             role: None,
             role_strict: false,
+            passive: false,
+            graceful_restart: None,
             next_hop_ipv4: next_hop.0.map(|text| text.parse().expect("an address")),
             next_hop_ipv6: next_hop.1.map(|text| text.parse().expect("an address")),
             seed: 0,
         };
-        let mut open = Open::ours(&config);
+        let ours = Open::ours(&config, Restart::default());
+        let mut open = ours.clone();
         open.capabilities.retain(|capability| !matches!(capability, Capability::FourOctetAs(_)));
         open.my_as = 65001;
-        let negotiated = Negotiated::new(&config, &open).expect("good");
+        let negotiated = Negotiated::new(&config, &ours, &open).expect("good");
         let local = local.parse().expect("an address");
         let local_ipv6 = local_ipv6.map(|text| text.parse().expect("an address"));
         Terms::new(&config, &negotiated, &Link { local, remote: local, local_ipv6 })

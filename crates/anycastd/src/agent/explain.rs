@@ -6,7 +6,7 @@ use anycast_api::{Explanation, Link, LinkState, PrefixExplanation, Timestamp};
 use anycast_bgp::{Prefix, Progress, State};
 use anycast_core::{
     Health, PeerId, ServiceName,
-    config::{Combine, DrainBy, Require, Service, Unbind},
+    config::{Combine, DrainBy, Endpoint, Neighbor, Require, Service, Unbind},
     decide::Verdict,
     drain::Phase,
 };
@@ -67,8 +67,7 @@ impl Agent {
             neighbor.is_some_and(|neighbor| neighbor.families.contains(&prefix.family()))
         };
         let peers = first.into_iter().flat_map(|service| &service.neighbors).filter(carries);
-        let links: Vec<Link> =
-            peers.filter_map(|id| Some(neighbor_link(id, self.peers.get(id)?, prefix, verdict))).collect();
+        let links: Vec<Link> = peers.flat_map(|of| self.neighbor_links(of, prefix, verdict)).collect();
         let summary = summary(prefix, verdict, &links);
         chain.extend(links);
         Some(PrefixExplanation { prefix: prefix.to_string(), announced: verdict.announced.is_some(), summary, chain })
@@ -169,6 +168,23 @@ impl Agent {
             "mend the interface or the capability, or stop whoever deletes it; it is tried again by itself".to_owned()
         });
         Link { kind: "address".to_owned(), name: address.to_string(), ok, text, since, hint }
+    }
+
+    /// A link for each session of a neighbor; a network without any is a link that is broken.
+    fn neighbor_links(&self, of: &PeerId, prefix: Prefix, verdict: &Verdict) -> Vec<Link> {
+        let links: Vec<Link> =
+            self.sessions_of(of).map(|(id, peer)| neighbor_link(id, peer, prefix, verdict)).collect();
+        match self.settings.core.neighbors.get(of) {
+            Some(Neighbor { endpoint: Endpoint::Network(network, _), .. }) if links.is_empty() => vec![Link {
+                kind: "neighbor".to_owned(),
+                name: of.to_string(),
+                ok: LinkState::Broken,
+                text: format!("no router of {network} has connected"),
+                since: None,
+                hint: Some("they dial us: is this node configured as their neighbor?".to_owned()),
+            }],
+            _ => links,
+        }
     }
 
     fn decision_link(&self, prefix: Prefix, verdict: &Verdict) -> Link {

@@ -3,28 +3,25 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    num::NonZeroU16,
 };
 
 use anycast_bgp::{Family, HoldTime, Offers, PeerAs, Role};
 use anycast_core::{
     PeerId,
-    config::{DrainBy, Neighbor},
+    config::{DrainBy, Endpoint, Neighbor},
 };
 
 use super::{
     diagnostic::{Report, quoted},
+    endpoint, graceful,
     names::{Named, Names},
-    reader::{Listed, Section, list, not_supported, set},
+    reader::{Listed, Section, list, set},
     settings::Host,
     source::Span,
     transport,
-    values::{address, asn, choice, family, hold_time, non_zero, text, truth},
+    values::{address, asn, choice, family, hold_time, text, truth},
     yaml::Node,
 };
-
-/// RFC 4271 §4: the port of BGP.
-const PORT: NonZeroU16 = NonZeroU16::new(179).expect("it is not zero");
 
 const DRAINS: [(&str, DrainBy); 3] =
     [("gshut", DrainBy::Gshut), ("prepend", DrainBy::Prepend), ("none", DrainBy::None)];
@@ -37,7 +34,9 @@ pub(super) struct Draft {
     pub(super) name: Option<Named<PeerId>>,
     /// `None`: left out. What is left out follows from the services.
     pub(super) families: Option<Listed<Family>>,
-    pub(super) address: Option<(Span, IpAddr)>,
+    pub(super) endpoint: Option<(Span, Endpoint)>,
+    /// Where graceful restart is written, if it is.
+    pub(super) restart_at: Option<Span>,
     /// The addresses of this node that its session uses, with words for what they are.
     pub(super) ours: Vec<(&'static str, IpAddr)>,
     /// `None`: something about it is wrong. Its families are empty until they are known.
@@ -46,15 +45,20 @@ pub(super) struct Draft {
 
 pub(super) fn read(node: &Node, host: &Host, report: &mut Report<'_>) -> Listed<Draft> {
     let mut names = Names::default();
-    let mut addresses = BTreeMap::new();
+    let mut endpoints: BTreeMap<String, Span> = BTreeMap::new();
     let drafts = list(node, "neighbors", "{ name: leaf1, address: 192.0.2.1, asn: 65001 }", report, |node, report| {
         let section = Section::open(node, "a neighbor", "`name: leaf1` and the keys below it", report)?;
         let draft = neighbor(section, &mut names, host, report);
-        if let Some((span, address)) = draft.address
-            && let Some(first) = addresses.insert(address, span)
+        if let Some((span, endpoint)) = &draft.endpoint
+            && let Some(first) = endpoints.insert(endpoint.to_string(), *span)
         {
-            let message = format!("another neighbor has the address {address}, on line {}", report.line(first));
-            report.error(span, message, "one session per address: remove one of the two");
+            let what = match endpoint {
+                Endpoint::Address(_) => "address",
+                Endpoint::Interface(_) => "interface",
+                Endpoint::Network(..) => "prefix",
+            };
+            let message = format!("another neighbor has the {what} {endpoint}, on line {}", report.line(first));
+            report.error(*span, message, format!("one session per {what}: remove one of the two"));
         }
         Some(draft)
     });
@@ -64,19 +68,21 @@ pub(super) fn read(node: &Node, host: &Host, report: &mut Report<'_>) -> Listed<
 
 fn neighbor(mut section: Section<'_>, names: &mut Names, host: &Host, report: &mut Report<'_>) -> Draft {
     let name = names.take(&mut section, "neighbor", PeerId::new, report);
-    let address = peer_address(&mut section, report);
+    let endpoint = endpoint::endpoint(&mut section, report);
     let peer_as = section
         .require("asn", "write its AS number, or `external` or `internal`", report)
         .and_then(|node| peer_as(node, report));
-    let port = section.or("port", PORT, report, |node, report| non_zero(node, "port", report));
-    let transport = transport::read(&mut section, address.map(|(_, ip)| ip), host, report);
+    let connect = endpoint::connect(&mut section, endpoint.as_ref().map(|(_, endpoint)| endpoint), report);
+    let transport = transport::read(&mut section, endpoint.as_ref().map(|(_, endpoint)| endpoint), host, report);
     let hold_time = section.or("hold_time", HoldTime::DEFAULT, report, hold_time);
     let families = section.has("families").map(|span| families(&mut section, span, report));
     let (next_hop_ipv4, next_hop_ipv6, next_hops) = next_hops(&mut section, report);
-    let offers = offers(&mut section, report);
+    let offers = offers(&mut section, endpoint.as_ref().map(|(_, endpoint)| endpoint), report);
     let (role, role_strict) = role(&mut section, peer_as, report);
     let drain_by =
         section.or("drain_by", DrainBy::default(), report, |node, report| choice(node, "drain_by", &DRAINS, report));
+    let restart_at = section.has("graceful_restart");
+    let restart_time = graceful::read(&mut section, report);
     later(&mut section, report);
     section.close(report);
 
@@ -84,8 +90,9 @@ fn neighbor(mut section: Section<'_>, names: &mut Names, host: &Host, report: &m
     let ours = source.map(|ip| ("the source address", ip)).into_iter().chain(next_hops).collect();
     let neighbor = (|| {
         Some(Neighbor {
-            address: address?.1,
-            port: port?,
+            endpoint: endpoint.clone()?.1,
+            connect: connect?.0,
+            port: connect?.1,
             peer_as: peer_as?,
             transport: transport?,
             hold_time: hold_time?,
@@ -93,50 +100,21 @@ fn neighbor(mut section: Section<'_>, names: &mut Names, host: &Host, report: &m
             offers: offers?,
             role: role?,
             role_strict: role_strict?,
+            restart_time: restart_time?,
             drain_by: drain_by?,
             next_hop_ipv4: next_hop_ipv4?,
             next_hop_ipv6: next_hop_ipv6?,
         })
     })();
-    Draft { name, families, address, ours, neighbor }
+    Draft { name, families, endpoint, restart_at, ours, neighbor }
 }
 
 /// Keys and values of the configuration that are not built yet.
 fn later(section: &mut Section<'_>, report: &mut Report<'_>) {
-    section.only("connect", "active", &["passive"], report);
     section.only("bfd", "none", &[], report);
     for key in LATER {
         section.unsupported(key, report);
     }
-    if let Some(node) = section.take("graceful_restart", report)
-        && truth(node, "graceful_restart", report) == Some(true)
-    {
-        not_supported(node.span, "`graceful_restart: true`", "leave it out, or write `false`", report);
-    }
-}
-
-fn peer_address(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<(Span, IpAddr)> {
-    let others = ["interface", "prefix"].map(|key| {
-        section.unsupported(key, report);
-        section.has(key).is_some()
-    });
-    if section.has("address").is_none() && others.contains(&true) {
-        return None;
-    }
-    let node = section.require("address", "write the router's address: `address: 192.0.2.1`", report)?;
-    let link_local = |span, report: &mut Report<'_>| {
-        not_supported(span, "a link-local neighbor", "use an address of the router that is not link-local", report);
-    };
-    if text(node, "address", report)?.contains('%') {
-        link_local(node.span, report);
-        return None;
-    }
-    let address = address(node, "address", report)?;
-    if matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local()) {
-        link_local(node.span, report);
-        return None;
-    }
-    Some((node.span, address))
 }
 
 fn peer_as(node: &Node, report: &mut Report<'_>) -> Option<PeerAs> {
@@ -160,8 +138,10 @@ fn families(section: &mut Section<'_>, span: Span, report: &mut Report<'_>) -> L
 }
 
 /// The capabilities that can be left out, or taken in.
-fn offers(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<Offers> {
-    let default = Offers::default();
+fn offers(section: &mut Section<'_>, endpoint: Option<&Endpoint>, report: &mut Report<'_>) -> Option<Offers> {
+    // A link-local session has no IPv4 address to name.
+    let unnumbered = matches!(endpoint, Some(Endpoint::Interface(_)));
+    let default = Offers { extended_next_hop: unnumbered, ..Offers::default() };
     if section.has("capabilities").is_none() {
         return Some(default);
     }
