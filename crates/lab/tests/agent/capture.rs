@@ -96,6 +96,13 @@ async fn the_file_holds_what_went_over_the_wire_and_others_read_it() -> anyhow::
         assert!(captured.output.contains("messages of rtr"), "{}", captured.output);
         let again = edge.ctl(&["capture", "rtr", MRT]).await?;
         assert_eq!(again.status.code(), Some(74), "{}", again.errors);
+        // A full disk: nothing half-written is left.
+        edge.run(&["sh", "-c", "mkdir /run/full && mount -t tmpfs -o size=4k none /run/full && echo x >/run/full/x"])
+            .await?;
+        let full = edge.ctl(&["capture", "rtr", "/run/full/rtr.mrt"]).await?;
+        assert_eq!(full.status.code(), Some(74), "{}", full.output);
+        assert!(full.errors.contains("No space left") && full.errors.contains("free space"), "{}", full.errors);
+        assert_eq!(edge.run(&["ls", "-A", "/run/full"]).await?, "x\n");
         edge.lab.kill("edge", "sleep", Signal::SIGTERM).await?;
         edge.wait("the packets are in their file", async || {
             Ok(edge.run(&["cat", "/run/wire.log"]).await?.ends_with("over\n"))
