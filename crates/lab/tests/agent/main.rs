@@ -2,6 +2,7 @@
 
 mod auth;
 mod capabilities;
+mod capture;
 mod edge;
 mod graceful;
 mod kernel;
