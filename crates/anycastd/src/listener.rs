@@ -16,7 +16,7 @@ use std::{
 
 use anycast_core::{
     PeerId, Secret,
-    config::{Connect, Neighbor, neighbor_from},
+    config::{Connect, Neighbor, TcpAo, neighbor_from},
 };
 use ipnet::IpNet;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -124,6 +124,7 @@ type Place = (Option<String>, SocketAddr);
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Guard {
     keys: BTreeMap<IpNet, Secret>,
+    tcp_ao: BTreeMap<IpNet, TcpAo>,
     /// Where every neighbor that comes here has GTSM, what is farther away than all of them allow is not even answered.
     min_ttl: Option<u8>,
 }
@@ -153,8 +154,13 @@ impl ListenPlan {
 
 fn guard(neighbors: &[(IpNet, &Neighbor)]) -> Guard {
     let key = |(network, neighbor): &(IpNet, &Neighbor)| Some((*network, neighbor.transport.md5.clone()?));
+    let tuple = |(network, neighbor): &(IpNet, &Neighbor)| Some((*network, neighbor.transport.tcp_ao.clone()?));
     let least: Option<Vec<u8>> = neighbors.iter().map(|(_, neighbor)| neighbor.transport.distance.min_ttl()).collect();
-    Guard { keys: neighbors.iter().filter_map(key).collect(), min_ttl: least.and_then(|least| least.into_iter().min()) }
+    Guard {
+        keys: neighbors.iter().filter_map(key).collect(),
+        tcp_ao: neighbors.iter().filter_map(tuple).collect(),
+        min_ttl: least.and_then(|least| least.into_iter().min()),
+    }
 }
 
 /// An open place.
@@ -220,6 +226,11 @@ impl Listener {
         self.open.retain(|place, _| places.contains_key(place));
         let mut deaf = Deaf::new();
         for (place, guard) in places {
+            // Of the keys of TCP-AO, none is changed under connections that wait: the socket is another.
+            let stale = self.open.get(&place).is_some_and(|open| open.guard.tcp_ao != guard.tcp_ao);
+            if stale {
+                self.open.remove(&place);
+            }
             let settled = match self.open.remove(&place) {
                 Some(open) => rekey(open, guard, &place),
                 None => self.listen(&place, guard),
@@ -256,6 +267,9 @@ impl Listener {
         }
         for (network, key) in &guard.keys {
             options::set_md5(&socket, *network, Some(key.expose()))?;
+        }
+        for (network, tuple) in &guard.tcp_ao {
+            options::add_tcp_ao(&socket, *network, tuple)?;
         }
         socket.bind(&(*address).into())?;
         socket.listen(BACKLOG)?;

@@ -254,7 +254,7 @@ pub struct Transport {
     /// The neighbor connects to us.
     #[serde(default)]
     pub passive: bool,
-    /// `tcp-md5`, or `none`.
+    /// `tcp-md5`, `tcp-ao`, or `none`.
     pub authentication: String,
     /// The TTL, or hop limit, of what we send; `None`: the kernel's default.
     pub ttl: Option<u8>,

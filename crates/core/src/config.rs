@@ -167,6 +167,31 @@ pub struct Transport {
     pub distance: Distance,
     /// The key of TCP MD5 (RFC 2385), 1 to 80 octets.
     pub md5: Option<Secret>,
+    /// The key of TCP-AO (RFC 5925); not beside one of TCP MD5.
+    pub tcp_ao: Option<TcpAo>,
+}
+
+/// A master key tuple of TCP-AO (RFC 5925 §3.1) that holds for every segment of the connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TcpAo {
+    /// 1 to 80 octets.
+    pub key: Secret,
+    /// The KeyID of what we send: the neighbor's receive id.
+    pub send_id: u8,
+    /// The KeyID of what we receive: the neighbor's send id.
+    pub recv_id: u8,
+    /// How keys are derived and segments signed (RFC 5926).
+    pub algorithm: TcpAoAlgorithm,
+}
+
+/// The algorithms of RFC 5926 that the kernel has, each with a MAC of 96 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TcpAoAlgorithm {
+    /// KDF_HMAC_SHA1 and HMAC-SHA-1-96.
+    #[default]
+    HmacSha1,
+    /// KDF_AES_128_CMAC and AES-128-CMAC-96.
+    AesCmac,
 }
 
 /// How far away a neighbor may be.

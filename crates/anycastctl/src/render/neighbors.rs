@@ -138,6 +138,7 @@ fn transport(transport: &Transport) -> String {
     let authentication = match transport.authentication.as_str() {
         "" | "none" => "no authentication".to_owned(),
         "tcp-md5" => "TCP MD5".to_owned(),
+        "tcp-ao" => "TCP-AO".to_owned(),
         other => other.to_owned(),
     };
     let ttl = match (transport.ttl, transport.min_ttl) {

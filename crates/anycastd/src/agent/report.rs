@@ -390,7 +390,12 @@ fn transport(neighbor: &Neighbor, external: bool) -> api::Transport {
     let transport = &neighbor.transport;
     api::Transport {
         passive: neighbor.connect == Connect::Passive,
-        authentication: if transport.md5.is_some() { "tcp-md5" } else { "none" }.to_owned(),
+        authentication: match (&transport.md5, &transport.tcp_ao) {
+            (Some(_), _) => "tcp-md5",
+            (None, Some(_)) => "tcp-ao",
+            (None, None) => "none",
+        }
+        .to_owned(),
         ttl: transport.distance.ttl(external),
         min_ttl: transport.distance.min_ttl(),
         device: transport.device.clone(),

@@ -6,7 +6,7 @@ use std::{
     num::NonZeroU16,
 };
 
-use anycast_core::config::{Connect, Endpoint};
+use anycast_core::config::{Connect, Endpoint, Neighbor};
 use ipnet::IpNet;
 
 use super::{
@@ -193,10 +193,10 @@ pub(super) fn shadowed(neighbors: &Listed<Draft>, report: &mut Report<'_>) {
             Some((draft, neighbor, draft.endpoint.as_ref()?.0, neighbor.endpoint.network()?))
         })
     };
-    for (_, _, span, network) in waiting().filter(|(_, neighbor, ..)| neighbor.transport.md5.is_none()) {
-        let around = waiting().find(|(_, neighbor, _, other)| {
-            neighbor.transport.md5.is_some() && other.contains(&network) && *other != network
-        });
+    let has_key = |neighbor: &Neighbor| neighbor.transport.md5.is_some() || neighbor.transport.tcp_ao.is_some();
+    for (_, _, span, network) in waiting().filter(|(_, neighbor, ..)| !has_key(neighbor)) {
+        let around = waiting()
+            .find(|(_, neighbor, _, other)| has_key(neighbor) && other.contains(&network) && *other != network);
         if let Some((draft, ..)) = around {
             let name = draft.name.as_ref().map_or("?", |name| name.text.as_str());
             let message =

@@ -8,6 +8,8 @@ use std::{
 use anycast_core::config::Node as NodeLabels;
 use tracing::Level;
 
+use crate::peer::options;
+
 use super::{
     Control, Log, LogFormat,
     diagnostic::{Report, quoted},
@@ -32,6 +34,8 @@ pub(super) struct Host {
     pub(super) addresses: Vec<Ipv4Addr>,
     /// Where systemd has put the unit's credentials.
     pub(super) credentials: Option<PathBuf>,
+    /// Whether the kernel has TCP-AO.
+    pub(super) has_tcp_ao: bool,
     /// Nothing is started: what only the unit has may be missing.
     pub(super) only_checks: bool,
 }
@@ -51,6 +55,7 @@ impl Host {
             state_directory,
             addresses: addresses(),
             credentials,
+            has_tcp_ao: options::has_tcp_ao(),
             only_checks,
         }
     }

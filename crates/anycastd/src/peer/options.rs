@@ -8,6 +8,10 @@ use std::{
     os::fd::{AsFd, AsRawFd as _},
 };
 
+use anycast_core::{
+    Secret,
+    config::{TcpAo, TcpAoAlgorithm},
+};
 use ipnet::IpNet;
 use zeroize::Zeroize as _;
 
@@ -16,6 +20,9 @@ const MAX_KEY: usize = 80;
 /// `TCP_MD5SIG_EXT` and its flag for a network in place of an address (linux/tcp.h), which libc does not have.
 const TCP_MD5SIG_EXT: libc::c_int = 32;
 const TCP_MD5SIG_FLAG_PREFIX: u8 = 1;
+/// `TCP_AO_ADD_KEY` (linux/tcp.h), and the 96 bits of RFC 5926 in octets.
+const TCP_AO_ADD_KEY: libc::c_int = 38;
+const MAC_LENGTH: u8 = 12;
 
 /// `struct tcp_md5sig` of linux/tcp.h.
 #[repr(C)]
@@ -76,6 +83,69 @@ pub(crate) fn set_md5(socket: &impl AsFd, peer: IpNet, key: Option<&[u8]>) -> io
     set
 }
 
+/// `struct tcp_ao_add` of linux/tcp.h (Linux 6.7).
+#[repr(C)]
+struct AddKey {
+    address: Address,
+    algorithm: [u8; 64],
+    interface: i32,
+    /// Whether it is the one to use at once, among others; here it is the only one.
+    flags: u32,
+    reserved: u16,
+    prefix_length: u8,
+    send_id: u8,
+    recv_id: u8,
+    mac_length: u8,
+    key_flags: u8,
+    key_length: u8,
+    key: [u8; MAX_KEY],
+}
+
+/// Every segment from and to this peer, or from and to each of this network, carries a MAC with the key (RFC 5925); those without
+/// are dropped by the kernel. A key that is there already is an error: the socket must be another.
+///
+/// # Errors
+/// What the kernel says: `ENOPROTOOPT` where it has no TCP-AO.
+pub(crate) fn add_tcp_ao(socket: &impl AsFd, peer: IpNet, tuple: &TcpAo) -> io::Result<()> {
+    let key = tuple.key.expose();
+    let key_length = u8::try_from(key.len()).ok().filter(|length| usize::from(*length) <= MAX_KEY);
+    let mut add = AddKey {
+        address: Address::new(peer.network()),
+        algorithm: [0; 64],
+        interface: 0,
+        flags: 0,
+        reserved: 0,
+        prefix_length: peer.prefix_len(),
+        send_id: tuple.send_id,
+        recv_id: tuple.recv_id,
+        mac_length: MAC_LENGTH,
+        key_flags: 0,
+        key_length: key_length.ok_or(io::ErrorKind::InvalidInput)?,
+        key: [0; MAX_KEY],
+    };
+    // The names of the kernel's crypto interface; it derives the traffic keys with the same.
+    let algorithm: &[u8] = match tuple.algorithm {
+        TcpAoAlgorithm::HmacSha1 => b"hmac(sha1)",
+        TcpAoAlgorithm::AesCmac => b"cmac(aes128)",
+    };
+    add.algorithm.iter_mut().zip(algorithm).for_each(|(to, from)| *to = *from);
+    add.key.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
+    let set = set_option(socket, libc::IPPROTO_TCP, TCP_AO_ADD_KEY, &add);
+    add.key.zeroize();
+    set
+}
+
+/// Whether this kernel has TCP-AO; what else it may have against a key shows when it is used.
+pub(crate) fn has_tcp_ao() -> bool {
+    let probe = || {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+        let key = Secret::new(b"probe".to_vec());
+        let tuple = TcpAo { key, send_id: 1, recv_id: 1, algorithm: TcpAoAlgorithm::default() };
+        add_tcp_ao(&socket, IpNet::from(IpAddr::from([192, 0, 2, 1])), &tuple)
+    };
+    probe().map_err(|error| error.raw_os_error()) != Err(Some(libc::ENOPROTOOPT))
+}
+
 /// Segments that arrive with a lower TTL, or hop limit, are dropped by the kernel (RFC 5082).
 ///
 /// # Errors
@@ -116,6 +186,7 @@ fn set_option<T>(socket: &impl AsFd, level: libc::c_int, option: libc::c_int, va
 
 // The layout of linux/tcp.h, and no octet that nobody wrote.
 const _: () = assert!(size_of::<Address>() == 128 && size_of::<Md5Signature>() == 128 + 1 + 1 + 2 + 4 + MAX_KEY);
+const _: () = assert!(size_of::<AddKey>() == 128 + 64 + 4 + 4 + 2 + 6 + MAX_KEY);
 
 #[cfg(test)]
 mod tests {
@@ -185,6 +256,53 @@ mod tests {
         let (listener, _) = listen("127.0.0.1:0", None);
         assert!(set_md5(&listener, "127.0.0.1/32".parse().unwrap(), Some(&[b'x'; MAX_KEY + 1])).is_err());
         assert!(set_md5(&listener, "127.0.0.1/32".parse().unwrap(), Some(&[b'x'; MAX_KEY])).is_ok());
+    }
+
+    /// The layout of the kernel's header, as its bindings have it.
+    #[test]
+    fn structures_are_the_kernels() {
+        use std::mem::{align_of, offset_of};
+
+        use linux_raw_sys::net::{tcp_ao_add, tcp_md5sig};
+
+        assert_eq!(size_of::<AddKey>(), size_of::<tcp_ao_add>());
+        assert_eq!(align_of::<AddKey>(), align_of::<tcp_ao_add>());
+        assert_eq!(offset_of!(AddKey, algorithm), offset_of!(tcp_ao_add, alg_name));
+        assert_eq!(offset_of!(AddKey, interface), offset_of!(tcp_ao_add, ifindex));
+        assert_eq!(offset_of!(AddKey, prefix_length), offset_of!(tcp_ao_add, prefix));
+        assert_eq!(offset_of!(AddKey, send_id), offset_of!(tcp_ao_add, sndid));
+        assert_eq!(offset_of!(AddKey, recv_id), offset_of!(tcp_ao_add, rcvid));
+        assert_eq!(offset_of!(AddKey, mac_length), offset_of!(tcp_ao_add, maclen));
+        assert_eq!(offset_of!(AddKey, key_length), offset_of!(tcp_ao_add, keylen));
+        assert_eq!(offset_of!(AddKey, key), offset_of!(tcp_ao_add, key));
+        assert_eq!(size_of::<Md5Signature>(), size_of::<tcp_md5sig>());
+        assert_eq!(offset_of!(Md5Signature, key_length), offset_of!(tcp_md5sig, tcpm_keylen));
+        assert_eq!(offset_of!(Md5Signature, key), offset_of!(tcp_md5sig, tcpm_key));
+    }
+
+    /// Where the kernel has TCP-AO, as that of CI may: the same proof as for TCP MD5.
+    #[test]
+    fn a_tcp_ao_key_lets_in_who_has_it() {
+        if !has_tcp_ao() {
+            eprintln!("this kernel has no TCP-AO: not tried");
+            return;
+        }
+        for algorithm in [TcpAoAlgorithm::HmacSha1, TcpAoAlgorithm::AesCmac] {
+            let tuple =
+                |key: &[u8], send_id, recv_id| TcpAo { key: Secret::new(key.to_vec()), send_id, recv_id, algorithm };
+            let (listener, at) = listen("127.0.0.1:0", None);
+            add_tcp_ao(&listener, "127.0.0.0/8".parse().unwrap(), &tuple(b"right", 2, 1)).unwrap();
+            let dial = |key: Option<&[u8]>| {
+                let dialler = socket(at);
+                if let Some(key) = key {
+                    add_tcp_ao(&dialler, at.ip().into(), &tuple(key, 1, 2)).unwrap();
+                }
+                dialler.connect_timeout(&at.into(), Duration::from_millis(1500)).is_ok()
+            };
+            assert!(!dial(None), "no key");
+            assert!(!dial(Some(b"wrong")), "a wrong key");
+            assert!(dial(Some(b"right")), "the right key");
+        }
     }
 
     #[test]

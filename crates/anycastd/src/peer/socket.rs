@@ -45,6 +45,9 @@ impl fmt::Display for DialError {
             Self::Option("TCP MD5", error) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => {
                 f.write_str("connect: this kernel has no TCP MD5 (CONFIG_TCP_MD5SIG)")
             }
+            Self::Option("TCP-AO", error) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => {
+                f.write_str("connect: this kernel has no TCP-AO (Linux 6.7, CONFIG_TCP_AO)")
+            }
             Self::Option(what, error) => write!(f, "connect: cannot set {what}: {error}"),
         }
     }
@@ -57,6 +60,7 @@ impl fmt::Display for DialError {
 pub(crate) async fn dial(remote: SocketAddr, neighbor: Neighbor, external: bool) -> Result<TcpStream, DialError> {
     let socket = Socket::new(Domain::for_address(remote), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     equip(&socket, remote.ip(), &neighbor, external)?;
+    sign(&socket, remote.ip(), &neighbor)?;
     if let Some(device) = &neighbor.transport.device {
         socket.bind_device(Some(device.as_bytes())).map_err(|error| DialError::Option("the device", error))?;
     }
@@ -111,6 +115,15 @@ pub(crate) fn equip(socket: &Socket, peer: IpAddr, neighbor: &Neighbor, external
     }
     if let Some(key) = &neighbor.transport.md5 {
         options::set_md5(socket, peer.into(), Some(key.expose())).map_err(option("TCP MD5"))?;
+    }
+    Ok(())
+}
+
+/// The key of a connection that we make. One that the neighbor made has that of the listener from its first segment on.
+fn sign(socket: &Socket, peer: IpAddr, neighbor: &Neighbor) -> Result<(), DialError> {
+    if let Some(tuple) = &neighbor.transport.tcp_ao {
+        let failed = |error| DialError::Option("TCP-AO", error);
+        options::add_tcp_ao(socket, peer.into(), tuple).map_err(failed)?;
     }
     Ok(())
 }

@@ -633,3 +633,39 @@ fn routes_that_outlive_the_connection() {
     assert_eq!((found.len(), found[0].severity), (1, Severity::Warning));
     assert!(found[0].message.contains("attracts traffic for up to 1m30s + 2m more"), "{found:#?}");
 }
+
+/// A session that was to be signed must not begin without.
+#[test]
+fn tcp_ao_is_an_error_where_the_kernel_has_none() {
+    let with = |lines: &str| format!("asn: 65001\n      {lines}");
+    errors(&[
+        ("asn: 65001", &with("tcp_ao: { send_id: 1, recv_id: 1 }"), "8:7", "`tcp_ao` without a key", "`tcp_ao: {"),
+        ("asn: 65001", &with("tcp_ao: hunter2"), "8:15", "`tcp_ao` must be a mapping", "`tcp_ao: {"),
+    ]);
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("leaf1");
+    fs::write(&file, "hunter2\n").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o400)).unwrap();
+    let file = file.display();
+    let text = |more: &str| {
+        let key = format!("tcp_ao: {{ password_file: {file}, send_id: 1, recv_id: 2{more} }}");
+        small_with("asn: 65001", &with(&key))
+    };
+    let able = Host { has_tcp_ao: true, ..host() };
+    let tuple = |text: &str, host: &Host| {
+        let loaded = parse("anycastd.yaml", text, host).map_err(|error| error.to_string())?;
+        Ok::<_, String>(loaded.settings.core.neighbors.into_values().next().unwrap().transport.tcp_ao.unwrap())
+    };
+    let good = tuple(&text(""), &able).unwrap();
+    assert_eq!((good.send_id, good.recv_id, good.key.expose()), (1, 2, &b"hunter2"[..]));
+    assert!(tuple(&text(", algorithm: aes-128-cmac-96"), &able).is_ok());
+    let error = tuple(&text(", algorithm: md5"), &able).unwrap_err();
+    assert!(error.contains("`algorithm` cannot be `md5`"), "{error}");
+    let both = text("").replace("asn: 65001", &format!("asn: 65001\n      password_file: {file}"));
+    let error = tuple(&both, &able).unwrap_err();
+    assert!(error.contains("TCP MD5 and TCP-AO together"), "{error}");
+    let error = tuple(&text(""), &host()).unwrap_err();
+    assert!(error.contains("this kernel has no TCP-AO") && error.contains("CONFIG_TCP_AO"), "{error}");
+}
