@@ -3,10 +3,12 @@
 mod auth;
 mod capabilities;
 mod edge;
+mod graceful;
 mod kernel;
 mod maintenance;
 mod passive;
 mod reload;
 mod routes;
 mod stop;
+mod unnumbered;
 mod web;
