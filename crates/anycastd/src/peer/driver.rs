@@ -197,19 +197,21 @@ impl Driver {
     /// Nothing can be written any more. What the neighbor said before (a NOTIFICATION, say) tells more than the fault, so that
     /// is heard first: from the kernel itself, since the runtime may not have been told yet that there is something to read.
     fn broken(&mut self, error: &io::Error, now: Instant) {
-        while self.hear(now) {}
+        while matches!(self.hear(now), Ok(true)) {}
         self.lost(Some(error.to_string()), now);
     }
 
-    /// Takes once what the kernel holds for us, if anything.
-    fn hear(&mut self, now: Instant) -> bool {
-        let Link::Open(connection) = &self.link else { return false };
+    /// Takes once what the kernel holds for us, if anything. An error is told but once, so it is for the caller to pass on.
+    fn hear(&mut self, now: Instant) -> io::Result<bool> {
+        let Link::Open(connection) = &self.link else { return Ok(false) };
         match (&*SockRef::from(&connection.stream)).read(&mut self.buffer) {
             Ok(bytes @ 1..) => {
                 self.parts.session.handle_bytes(self.buffer.get(..bytes).unwrap_or_default(), now);
-                true
+                Ok(true)
             }
-            Ok(0) | Err(_) => false,
+            Ok(0) => Ok(false),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
@@ -267,7 +269,9 @@ impl Driver {
             Step::Ready(Err(error)) => self.lost(Some(error.to_string()), now),
             Step::Timeout => {
                 // We may be late ourselves: a keepalive that has come must not be missed by the hold timer.
-                self.hear(now);
+                if let Err(error) = self.hear(now) {
+                    self.lost(Some(error.to_string()), now);
+                }
                 self.ask(now);
                 self.parts.session.handle_timeout(now);
             }

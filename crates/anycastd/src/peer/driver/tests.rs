@@ -109,7 +109,7 @@ async fn a_keepalive_that_has_come_counts_though_we_are_late() {
     let (mut stream, _) = neighbor.accept().unwrap();
     stream.write_all(&[open, keepalive.clone()].concat()).unwrap();
     while driver.parts.session.state() != State::Established {
-        driver.hear(Instant::now());
+        driver.hear(Instant::now()).unwrap();
         driver.write();
     }
     let hold = Instant::now() + Duration::from_secs(3);
@@ -179,6 +179,20 @@ async fn a_neighbor_that_refuses_one_route_keeps_the_others() {
     let waited = tokio::time::timeout(Duration::from_secs(60), state.wait_for(again)).await;
     waited.expect("it is told again, and refused, in time").unwrap();
     task.abort();
+
+/// The kernel tells an error once: whoever hears of it first must not keep it.
+#[tokio::test]
+async fn why_a_connection_broke_is_known_whoever_looks_first() {
+    let (mut driver, neighbor) = driver();
+    let dialled = socket::dial(neighbor.local_addr().unwrap(), driver.parts.neighbor.clone(), true).await;
+    driver.handle_dialled(dialled, Instant::now());
+    let (stream, _) = neighbor.accept().unwrap();
+    SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(stream);
+    driver.handle(Step::Timeout);
+    driver.read(Instant::now());
+    let error = driver.parts.session.last_error().map(ToString::to_string).unwrap_or_default();
+    assert!(error.contains("reset by peer"), "{error}");
 }
 
 /// What ten thousand dials would take days for is done on the session's clock, with connections of the kernel's.
