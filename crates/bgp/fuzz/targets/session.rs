@@ -110,7 +110,11 @@ impl Bench {
             4 => {
                 let count = input.u16() % 8192;
                 let octets = vec![0; usize::from(count)];
-                self.hear(&frame(2, &[&count.to_be_bytes()[..], &octets, &[0, 0]].concat()), 0);
+                let message = frame(2, &[&count.to_be_bytes()[..], &octets, &[0, 0]].concat());
+                let whole = fuzzing::kept(&self.session).octets == 0;
+                self.hear(&message, 0);
+                let refused = message.len() > 4096 && !self.session.config().offers.extended_message;
+                assert!(!(self.open && whole && refused), "a long message that was not offered was taken");
             }
             5 => self.handshake(input),
             6 => self.hear(&frame(4, &[]), 0),
@@ -138,7 +142,7 @@ impl Bench {
     /// A dial comes through, perhaps one that was given up long ago, or the neighbor's does. There is one connection at a time.
     fn connection(&mut self, input: &mut Input<'_>) {
         let passive = self.session.config().passive;
-        if passive && input.u8() % 4 > 0 {
+        if passive && !input.u8().is_multiple_of(4) {
             match self.session.incoming(self.now) {
                 Incoming::Take => assert!(!self.open),
                 Incoming::Replace => {
@@ -277,6 +281,7 @@ impl Bench {
             }
             2 => self.session.handle_unacked(usize::MAX, self.now),
             3 => self.session.set_complete(input.u8() & 1 == 1),
+            5 => self.session.set_restarted(),
             _ => {
                 self.hang_up();
                 self.session.handle_closed(None, self.now);

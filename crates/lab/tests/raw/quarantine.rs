@@ -44,7 +44,7 @@ async fn held(node: &Node, n: u8) -> anyhow::Result<Value> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_route_is_held_back_from_that_neighbor_and_seen_everywhere() -> anyhow::Result<()> {
     let (node, [picky, other]) = Node::with(&both(), [1, 2], None).await?;
-    story(&node, async {
+    story(node, async |node: &Node| {
         let mut other = Peer::establish(&other, &open(2, 0)).await?;
         hear(&mut other.ear, REFUSED, true).await?;
         refuse(&picky).await?;
@@ -53,8 +53,8 @@ async fn a_refused_route_is_held_back_from_that_neighbor_and_seen_everywhere() -
         let before = hear(&mut picky.ear, PREFIX, true).await?;
         assert_eq!(before, [], "the other route is told, and it alone");
 
-        assert!(held(&node, 1).await?["reason"].to_string().contains("3/5"), "{}", node.neighbor(1).await?);
-        assert_eq!(held(&node, 2).await?, Value::Null, "another neighbor has taken it");
+        assert!(held(node, 1).await?["reason"].to_string().contains("3/5"), "{}", node.neighbor(1).await?);
+        assert_eq!(held(node, 2).await?, Value::Null, "another neighbor has taken it");
         for (argv, words) in [
             (&["status"][..], "peer1 cannot be given 198.51.100.0/24: in quarantine"),
             (&["neighbors", "peer1"], "198.51.100.0/24 for another "),
@@ -77,7 +77,7 @@ async fn a_refused_route_is_held_back_from_that_neighbor_and_seen_everywhere() -
         let ordered = node.ctl(&["announce", "shop", "--force"]).await?;
         assert!(ordered.status.success(), "{}", ordered.errors);
         hear(&mut picky.ear, REFUSED, true).await?;
-        assert_eq!(held(&node, 1).await?, Value::Null);
+        assert_eq!(held(node, 1).await?, Value::Null);
         assert_eq!(node.neighbor(1).await?["counters"]["established"], 3);
         assert_eq!(node.neighbor(2).await?["counters"]["established"], 1);
         Ok(())
