@@ -150,8 +150,8 @@ pub(crate) struct Withdraw {
 
 /// Stands below `capture --help`.
 const CAPTURE: &str = "\
-The agent keeps the latest messages and changes of state of each neighbor at all times, over the ends of
-sessions. The file is MRT (RFC 6396, BGP4MP_ET): `bgpdump -H FILE` shows it. Wireshark reads no MRT: give
+The agent keeps the latest messages and changes of state of each neighbor at all times, over the ends of \
+sessions. The file is MRT (RFC 6396, BGP4MP_ET): `bgpdump -H FILE` shows it. Wireshark reads no MRT: give \
 it a file made with --pcap.";
 
 /// `capture`.

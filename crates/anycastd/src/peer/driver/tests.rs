@@ -179,6 +179,7 @@ async fn a_neighbor_that_refuses_one_route_keeps_the_others() {
     let waited = tokio::time::timeout(Duration::from_secs(60), state.wait_for(again)).await;
     waited.expect("it is told again, and refused, in time").unwrap();
     task.abort();
+}
 
 /// The kernel tells an error once: whoever hears of it first must not keep it.
 #[tokio::test]
