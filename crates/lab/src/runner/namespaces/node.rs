@@ -9,6 +9,7 @@ use std::{
     path::Path,
     process::{Child, ChildStdin, Command, Stdio},
     thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, anyhow, bail};
@@ -29,6 +30,8 @@ const NAMESPACES: CloneFlags = CloneFlags::CLONE_NEWNET
     .union(CloneFlags::CLONE_NEWUTS)
     .union(CloneFlags::CLONE_NEWIPC);
 
+/// How long the processes of a node that was killed may take to be gone.
+const REAPED_WITHIN: Duration = Duration::from_secs(20);
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// What programs in a node know of the caller's environment.
 const INHERITED: [&str; 6] = ["TERM", "LANG", "LC_ALL", "NO_COLOR", "RUST_LOG", "RUST_BACKTRACE"];
@@ -221,7 +224,14 @@ impl Node {
     pub(super) fn kill(&mut self) -> anyhow::Result<()> {
         kill(&self.first).with_context(|| format!("cannot end {}", self.name))?;
         if let Some(mut tie) = self.tie.take() {
-            tie.child.wait()?;
+            // It ends once every process of the node is reaped, those too that we started in it and have not waited for.
+            let patience = Instant::now() + REAPED_WITHIN;
+            while tie.child.try_wait()?.is_none() {
+                if Instant::now() >= patience {
+                    bail!("{} does not end: a program that was started in it was not waited for", self.name);
+                }
+                thread::sleep(Duration::from_millis(2));
+            }
         }
         Ok(())
     }
