@@ -10,8 +10,8 @@ use std::{
 };
 
 use anycast_bgp::{
-    Action, Asn, Attributes, Community, Event, Family, HoldTime, LargeCommunity, Offers, PeerAs, PeerConfig, Prefix,
-    Progress, RouterId, Routes, Session, State,
+    Action, Asn, Attributes, Community, Event, Family, HoldTime, LargeCommunity, LinkBandwidth, Offers, PeerAs,
+    PeerConfig, Prefix, Progress, RouterId, Routes, Session, State,
 };
 use bytes::Bytes;
 use oracle::{Held, expected};
@@ -252,6 +252,10 @@ fn attributes() -> Vec<Arc<Attributes>> {
         Attributes {
             communities: communities(&(0..100).collect::<Vec<_>>()),
             large_communities: [LargeCommunity { global: 65010, local1: 1, local2: u32::MAX }].into(),
+            extended_communities: ["rt:65010:1", "soo:192.0.2.1:2", "0x8001020304050607"]
+                .map(|text| text.parse().expect("an extended community"))
+                .into(),
+            link_bandwidth: Some(LinkBandwidth { rate: "10Gbps".parse().expect("a rate"), transitive: true }),
             ..Attributes::default()
         },
     ]
