@@ -7,7 +7,7 @@ use anycast_bgp::{Asn, Attributes, Family, HoldTime, Offers, PeerAs, Prefix, Rou
 use crate::{
     config::{
         Anchor, CheckConfig, CheckTiming, Config, DrainBy, DrainTimes, ExecProbe, Neighbor, Node, ProbeConfig, Require,
-        Service, Unbind,
+        Service, Towards, Unbind,
     },
     name::{CheckName, PeerId, ServiceName},
 };
@@ -32,6 +32,7 @@ pub(crate) fn config(neighbors: &[&str], services: Vec<(ServiceName, Service)>) 
         role: None,
         role_strict: false,
         drain_by: DrainBy::default(),
+        attributes: Attributes::default(),
         next_hop_ipv4: None,
         next_hop_ipv6: None,
     };
@@ -63,7 +64,7 @@ pub(crate) fn service(name: &str, addresses: &[&str], prefixes: &[&str], neighbo
     let service = Service {
         addresses: addresses.iter().map(|text| ip(text)).collect(),
         prefixes: prefixes.iter().map(|text| prefix(text)).collect(),
-        neighbors: neighbors.iter().map(|name| PeerId::new(name).unwrap()).collect(),
+        neighbors: neighbors.iter().map(|name| (PeerId::new(name).unwrap(), Towards::default())).collect(),
         checks: [(CheckName::new("check").unwrap(), check)].into(),
         require: Require::All,
         up: Attributes::default(),

@@ -121,7 +121,7 @@ fn everything_chosen_is_in_the_message_sorted() {
     assert_eq!(codes(&update.attributes), [1, 2, 3, 4, 8, 16, 32], "no LOCAL_PREF to an external neighbor");
     assert_eq!(paths(&update.attributes), [(2, vec![65010; 3])]);
     let shown: Vec<String> = update.attributes.iter_communities().map(|community| community.to_string()).collect();
-    assert_eq!(shown, ["0:1", "65010:2", "65535:0", "no-export", "rt:65010:100", "4200000001:1:2"]);
+    assert_eq!(shown, ["0:1", "65010:2", "65535:0", "no-export", "0:2:65010:00000064", "4200000001:1:2"]);
 
     let update = decode(&announce(&attributes, &internal(65010), &["198.51.100.0/24"]), AsnLength::Bits32);
     assert_eq!(codes(&update.attributes), [1, 2, 3, 4, 5, 8, 16, 32]);
