@@ -286,6 +286,9 @@ pub struct Route {
     pub as_path: Vec<u32>,
     /// COMMUNITIES, well-known ones by name.
     pub communities: Vec<String>,
+    /// EXTENDED_COMMUNITIES, the link's bandwidth among them.
+    #[serde(default)]
+    pub extended_communities: Vec<String>,
     /// LARGE_COMMUNITY.
     pub large_communities: Vec<String>,
 }

@@ -6,7 +6,7 @@ use anycast_api::{Explanation, Link, LinkState, PrefixExplanation, Timestamp};
 use anycast_bgp::{Prefix, Progress, State};
 use anycast_core::{
     Health, PeerId, ServiceName,
-    config::{Combine, DrainBy, Require, Service, Unbind},
+    config::{Combine, DrainBy, Neighbor, Require, Service, Towards, Unbind},
     decide::Verdict,
     drain::Phase,
 };
@@ -62,13 +62,14 @@ impl Agent {
         }
         chain.push(self.decision_link(prefix, verdict));
         let first = verdict.services.keys().next().and_then(|name| self.settings.core.services.get(name));
-        let carries = |id: &&PeerId| {
-            let neighbor = self.settings.core.neighbors.get(*id);
-            neighbor.is_some_and(|neighbor| neighbor.families.contains(&prefix.family()))
-        };
-        let peers = first.into_iter().flat_map(|service| &service.neighbors).filter(carries);
-        let links: Vec<Link> =
-            peers.filter_map(|id| Some(neighbor_link(id, self.peers.get(id)?, prefix, verdict))).collect();
+        let audience = first.into_iter().flat_map(|service| self.settings.core.audience(service, prefix.family()));
+        let links: Vec<Link> = audience
+            .filter_map(|(id, neighbor, towards)| {
+                let mut link = neighbor_link(id, self.peers.get(id)?, prefix, verdict);
+                link.text.extend(verdict.announced.as_ref().and_then(|_| changed(neighbor, towards)));
+                Some(link)
+            })
+            .collect();
         let summary = summary(prefix, verdict, &links);
         chain.extend(links);
         Some(PrefixExplanation { prefix: prefix.to_string(), announced: verdict.announced.is_some(), summary, chain })
@@ -236,6 +237,23 @@ fn neighbor_link(id: &PeerId, peer: &Peer, prefix: Prefix, verdict: &Verdict) ->
         DrainBy::None => ", and not told that it is leaving (`drain_by: none`)",
     };
     link(ok, format!("Established, {what} {far}{leaving}"), Some(wall(entry.since)), hint)
+}
+
+/// What the neighbor is told otherwise than the others.
+fn changed(neighbor: &Neighbor, towards: &Towards) -> Option<String> {
+    let mut change = neighbor.attributes.clone();
+    change.change(&towards.attributes);
+    let single = [
+        change.med.map(|med| format!("med {med}")),
+        change.local_pref.map(|preference| format!("local_pref {preference}")),
+        (change.as_path_prepend > 0).then(|| format!("{} prepended more", change.as_path_prepend)),
+        change.link_bandwidth.map(|bandwidth| format!("link_bandwidth {}", bandwidth.rate)),
+    ];
+    let communities = change.communities.iter().map(ToString::to_string);
+    let extended = change.extended_communities.iter().map(ToString::to_string);
+    let large = change.large_communities.iter().map(ToString::to_string);
+    let words: Vec<String> = single.into_iter().flatten().chain(communities).chain(extended).chain(large).collect();
+    (!words.is_empty()).then(|| format!("; changed for it: {}", words.join(", ")))
 }
 
 fn summary(prefix: Prefix, verdict: &Verdict, links: &[Link]) -> String {

@@ -89,8 +89,12 @@ impl Agent {
         for id in ids {
             let same = |peer: &Peer| {
                 config.neighbors.get(&id).is_some_and(|neighbor| {
-                    // How it is drained is a matter of the decision: the session knows nothing of it.
-                    let as_before = Neighbor { drain_by: peer.neighbor.drain_by, ..neighbor.clone() };
+                    // How it is drained and what it is told is a matter of the decision: the session only hears of routes.
+                    let as_before = Neighbor {
+                        drain_by: peer.neighbor.drain_by,
+                        attributes: peer.neighbor.attributes.clone(),
+                        ..neighbor.clone()
+                    };
                     as_before == peer.neighbor
                         && peer::session_config(&config, neighbor, seed(&id, neighbor)) == peer.session
                 })

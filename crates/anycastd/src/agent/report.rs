@@ -6,7 +6,7 @@ use std::{
 };
 
 use anycast_api::{self as api, Progress, ServiceState, Timestamp};
-use anycast_bgp::{Advertised, Attributes, PeerAs, Prefix, State};
+use anycast_bgp::{Advertised, Asn, Attributes, PeerAs, Prefix, State};
 use anycast_core::{
     CheckName, Drain, Health, PeerId, ServiceName,
     config::{Combine, Service},
@@ -61,7 +61,7 @@ impl Agent {
 
     /// What the neighbors hold, or the one that is named.
     pub(crate) fn routes(&self, name: Option<&str>) -> Result<Vec<api::NeighborRoutes>, Refusal> {
-        let asn = self.settings.core.asn.get();
+        let asn = self.settings.core.asn;
         Ok(self.chosen_peers(name)?.into_iter().map(|(id, peer)| neighbor_routes(id, peer, asn)).collect())
     }
 
@@ -350,7 +350,7 @@ fn counters(state: &PeerState) -> BTreeMap<String, u64> {
     table
 }
 
-fn neighbor_routes(id: &PeerId, peer: &Peer, asn: u32) -> api::NeighborRoutes {
+fn neighbor_routes(id: &PeerId, peer: &Peer, asn: Asn) -> api::NeighborRoutes {
     let state = peer.state.borrow();
     api::NeighborRoutes {
         neighbor: id.to_string(),
@@ -359,10 +359,11 @@ fn neighbor_routes(id: &PeerId, peer: &Peer, asn: u32) -> api::NeighborRoutes {
     }
 }
 
-fn route(prefix: Prefix, entry: &Advertised, state: &PeerState, asn: u32) -> api::Route {
+fn route(prefix: Prefix, entry: &Advertised, state: &PeerState, asn: Asn) -> api::Route {
     let attributes = entry.attributes.as_deref();
     let external = state.negotiated.as_ref().is_some_and(|session| session.external);
-    let path = attributes.filter(|_| external).map(|attributes| vec![asn; usize::from(attributes.as_path_prepend) + 1]);
+    let path =
+        attributes.filter(|_| external).map(|attributes| vec![asn.get(); usize::from(attributes.as_path_prepend) + 1]);
     api::Route {
         prefix: prefix.to_string(),
         withdrawn: attributes.is_none(),
@@ -374,6 +375,9 @@ fn route(prefix: Prefix, entry: &Advertised, state: &PeerState, asn: u32) -> api
         as_path: path.unwrap_or_default(),
         communities: attributes
             .map(|attributes| attributes.communities.iter().map(ToString::to_string).collect())
+            .unwrap_or_default(),
+        extended_communities: attributes
+            .map(|attributes| attributes.extended(asn).iter().map(ToString::to_string).collect())
             .unwrap_or_default(),
         large_communities: attributes
             .map(|attributes| attributes.large_communities.iter().map(ToString::to_string).collect())

@@ -13,6 +13,7 @@ use anycast_core::{
 };
 
 use super::{
+    attributes,
     diagnostic::{Report, quoted},
     names::{Named, Names},
     reader::{Listed, Section, list, not_supported, set},
@@ -75,6 +76,7 @@ fn neighbor(mut section: Section<'_>, names: &mut Names, report: &mut Report<'_>
     let (role, role_strict) = role(&mut section, peer_as, report);
     let drain_by =
         section.or("drain_by", DrainBy::default(), report, |node, report| choice(node, "drain_by", &DRAINS, report));
+    let attributes = attributes::changes(&mut section, report);
     later(&mut section, report);
     section.close(report);
 
@@ -91,6 +93,7 @@ fn neighbor(mut section: Section<'_>, names: &mut Names, report: &mut Report<'_>
             role: role?,
             role_strict: role_strict?,
             drain_by: drain_by?,
+            attributes: attributes?,
             next_hop_ipv4: next_hop_ipv4?,
             next_hop_ipv6: next_hop_ipv6?,
         })
@@ -162,7 +165,7 @@ fn family(address: IpAddr) -> &'static str {
     if address.is_ipv4() { "IPv4" } else { "IPv6" }
 }
 
-fn families(section: &mut Section<'_>, span: Span, report: &mut Report<'_>) -> Listed<Family> {
+pub(super) fn families(section: &mut Section<'_>, span: Span, report: &mut Report<'_>) -> Listed<Family> {
     const CHOICES: [(&str, Family); 2] = [("ipv4", Family::Ipv4Unicast), ("ipv6", Family::Ipv6Unicast)];
     let Some(node) = section.take("families", report) else { return Listed::broken(span) };
     let mut families =

@@ -13,17 +13,19 @@ use crate::{
 /// How often our AS number is prepended for a neighbor that is drained that way, beside what the service asks for.
 const DRAIN_PREPEND: u8 = 3;
 
+/// What each neighbor is told.
+type Said<'a> = Vec<(&'a PeerId, Arc<Attributes>)>;
+
 /// The whole set of each configured neighbor.
 pub(super) fn towards_each(config: &Config, prefixes: &BTreeMap<Prefix, Verdict>) -> BTreeMap<PeerId, Routes> {
     let mut routes: BTreeMap<&PeerId, Routes> = config.neighbors.keys().map(|peer| (peer, Routes::new())).collect();
     // What one service says in one state is the same for all of its prefixes of a family, which go on sharing it: the session
     // packs those together, and thousands of them cost one set.
-    let mut said: BTreeMap<(&Speaker, Family), Vec<(&PeerId, Arc<Attributes>)>> = BTreeMap::new();
+    let mut said: BTreeMap<(&Speaker, Family), Said<'_>> = BTreeMap::new();
     for (prefix, verdict) in prefixes {
         let Some(speaker) = &verdict.speaker else { continue };
-        let told = said
-            .entry((speaker, prefix.family()))
-            .or_insert_with(|| said_to_each(config, speaker, prefix.family()).collect());
+        let told =
+            said.entry((speaker, prefix.family())).or_insert_with(|| said_to_each(config, speaker, prefix.family()));
         for (peer, attributes) in told {
             if let Some(routes) = routes.get_mut(peer) {
                 routes.insert(*prefix, Arc::clone(attributes));
@@ -34,19 +36,14 @@ pub(super) fn towards_each(config: &Config, prefixes: &BTreeMap<Prefix, Verdict>
 }
 
 /// Services that share a prefix share their neighbors, so any of them knows to whom it goes: the configuration reader sees to it.
-fn said_to_each<'a>(
-    config: &'a Config,
-    speaker: &Speaker,
-    family: Family,
-) -> impl Iterator<Item = (&'a PeerId, Arc<Attributes>)> {
+fn said_to_each<'a>(config: &'a Config, speaker: &Speaker, family: Family) -> Said<'a> {
     let Speaker { degraded, leaving, .. } = *speaker;
-    let service = config.services.get(&speaker.service);
-    service.into_iter().flat_map(move |service| {
-        config.audience(service, family).map(move |(peer, neighbor, towards)| {
-            let way = if leaving { neighbor.drain_by } else { DrainBy::None };
-            (peer, Arc::new(attributes(service, degraded, &changes(neighbor, towards), way)))
-        })
-    })
+    let Some(service) = config.services.get(&speaker.service) else { return Vec::new() };
+    let said = config.audience(service, family).map(|(peer, neighbor, towards)| {
+        let way = if leaving { neighbor.drain_by } else { DrainBy::None };
+        (peer, Arc::new(attributes(service, degraded, &changes(neighbor, towards), way)))
+    });
+    said.collect()
 }
 
 /// What is changed for a neighbor, in the order in which it is: for all services, then for this one.

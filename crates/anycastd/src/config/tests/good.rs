@@ -1,9 +1,9 @@
 //! Files that can be used.
 
-use anycast_bgp::{Attributes, Family};
+use anycast_bgp::{Attributes, Family, LinkBandwidth};
 use anycast_core::{
     CheckName, PeerId, ServiceName,
-    config::{CheckConfig, HttpTarget, ProbeConfig, Require},
+    config::{CheckConfig, HttpTarget, ProbeConfig, Require, Towards},
 };
 
 use super::*;
@@ -92,6 +92,33 @@ fn families_follow_from_the_prefixes() {
     let unused = small_with("services:", "    - { name: leaf2, address: 192.0.2.2, asn: 65001 }\nservices:")
         .replace("neighbors: [leaf1]", "neighbors: [leaf2]");
     assert_eq!(families(&unused), Family::ALL, "nothing says which");
+}
+
+#[test]
+fn a_family_may_go_to_some_neighbors_only() {
+    let text = small_with("services:", "    - { name: leaf2, address: 192.0.2.2, asn: 65001 }\nservices:")
+        .replace("[203.0.113.53/32]", "[203.0.113.53/32, 2001:db8::1]")
+        .replace("[203.0.113.0/24]", "[203.0.113.0/24, 2001:db8::/48]")
+        .replace("[leaf1]", "[leaf1, { name: leaf2, families: [ipv6], attributes: { med: 7 } }]");
+    let core = settings(&text).core;
+    let leaf2 = &core.neighbors["leaf2"];
+    assert_eq!(leaf2.families, [Family::Ipv6Unicast].into(), "that is what it is to carry");
+    let service = &core.services["dns"];
+    assert_eq!(service.neighbors["leaf1"], Towards::default());
+    let attributes = Attributes { med: Some(7), ..Attributes::default() };
+    assert_eq!(service.neighbors["leaf2"], Towards { families: [Family::Ipv6Unicast].into(), attributes });
+}
+
+#[test]
+fn a_bandwidth_is_transitive_unless_it_says_otherwise() {
+    let bandwidth = |value: &str| {
+        let text = small_with("    checks:\n", &format!("    up: {{ link_bandwidth: {value} }}\n    checks:\n"));
+        settings(&text).core.services["dns"].up.link_bandwidth.unwrap()
+    };
+    let rate = "10Gbps".parse().unwrap();
+    assert_eq!(bandwidth("10Gbps"), LinkBandwidth { rate, transitive: true });
+    assert_eq!(bandwidth("{ rate: 10000Mbps }"), LinkBandwidth { rate, transitive: true });
+    assert_eq!(bandwidth("{ rate: 0.01Tbps, transitive: false }"), LinkBandwidth { rate, transitive: false });
 }
 
 #[test]

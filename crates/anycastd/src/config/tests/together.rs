@@ -28,6 +28,26 @@ fn neighbors_of_services() {
 }
 
 #[test]
+fn families_of_a_service_at_a_neighbor() {
+    let cases = [(
+        "[leaf1]",
+        "[{ name: leaf1, families: [ipv6] }]",
+        "12:16",
+        "no neighbor of the service is given 203.0.113.0/24",
+        "add `ipv4`",
+    )];
+    errors(&cases);
+    let two = SMALL.replace(
+        "asn: 65001\n",
+        "asn: 65001\n    - { name: leaf2, address: 192.0.2.2, asn: 65002, families: [ipv4] }\n",
+    );
+    let found = findings(&two.replace("[leaf1]", "[leaf1, { name: leaf2, families: [ipv4, ipv6] }]"));
+    let [only] = &found[..] else { panic!("{found:#?}") };
+    assert_eq!((place(only).as_str(), only.message.as_str()), ("13:39", "neighbor `leaf2` does not carry ipv6"));
+    assert_eq!(only.hint, "remove it here, or add it to its `families` on line 8");
+}
+
+#[test]
 fn an_anycast_address_belongs_to_no_machine() {
     let cases = [
         ("address: 192.0.2.1", "address: 203.0.113.53", "the address of neighbor `leaf1`"),
@@ -70,6 +90,14 @@ fn services_that_share() {
         ]
     );
     assert_eq!(found("[leaf1, leaf2]", "").len(), 1);
+    assert_eq!(found("[{ name: leaf1, attributes: { med: 1 } }]", ""), [""; 0], "what it says there is its own affair");
+    assert_eq!(
+        found("[leaf1, { name: leaf2, families: [ipv6] }]", ""),
+        [
+            "21:39 neighbor `leaf2` is given nothing of this service; the service has no prefix of these families: add one, or \
+          remove the neighbor"
+        ]
+    );
     assert_eq!(found("[leaf1]", "prefixes: { 203.0.113.0/24: { require: any } }"), [""; 0]);
     // (rules, what is found)
     let rules = [

@@ -1,6 +1,6 @@
 use std::{io::Write as _, net::TcpListener, num::NonZeroU16};
 
-use anycast_bgp::{Asn, Family, HoldTime, Offers, PeerAs, PeerConfig, RouterId, State};
+use anycast_bgp::{Asn, Attributes, Family, HoldTime, Offers, PeerAs, PeerConfig, RouterId, State};
 
 use anycast_core::config::DrainBy;
 
@@ -21,6 +21,7 @@ fn driver() -> (Driver, TcpListener) {
         role: None,
         role_strict: false,
         drain_by: DrainBy::default(),
+        attributes: Attributes::default(),
         next_hop_ipv4: None,
         next_hop_ipv6: None,
     };
