@@ -67,7 +67,7 @@ fn begin() -> Result<Exit, Exit> {
     let arguments = Arguments::read()?;
     let file = arguments.config;
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let loaded = config::load(&file).map_err(|error| {
+    let loaded = config::load(&file, arguments.check).map_err(|error| {
         say(&format!("{}\n", error.render(colour)));
         Exit::Config
     })?;

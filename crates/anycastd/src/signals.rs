@@ -63,7 +63,7 @@ async fn stop(agent: &Handle, why: &'static str) {
 /// Reads the file and applies the difference; a file that cannot be used changes nothing.
 async fn reload(agent: Handle, file: PathBuf) {
     let slow = format!("{} has not been read for {} s; the old configuration stands", file.display(), SLOW.as_secs());
-    let mut reading = tokio::task::spawn_blocking(move || config::load(&file));
+    let mut reading = tokio::task::spawn_blocking(move || config::load(&file, false));
     let read = match tokio::time::timeout(SLOW, &mut reading).await {
         Ok(read) => read,
         Err(_) => {

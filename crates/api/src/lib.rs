@@ -226,10 +226,26 @@ pub struct Neighbor {
     pub retry_seconds: Option<f64>,
     /// Our end of the connection.
     pub local_address: Option<String>,
+    /// How the connection is made and protected.
+    #[serde(default)]
+    pub transport: Transport,
     /// What the session agreed on, once OpenConfirm is reached.
     pub session: Option<Session>,
     /// Counts since the agent started, by name.
     pub counters: BTreeMap<String, u64>,
+}
+
+/// How the connection to a neighbor is made and protected.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transport {
+    /// `tcp-md5`, or `none`.
+    pub authentication: String,
+    /// The TTL, or hop limit, of what we send; `None`: the kernel's default.
+    pub ttl: Option<u8>,
+    /// The least TTL, or hop limit, of what is taken (GTSM); `None`: any.
+    pub min_ttl: Option<u8>,
+    /// The interface or VRF that it is bound to.
+    pub device: Option<String>,
 }
 
 /// What a session agreed on.

@@ -173,7 +173,7 @@ mod tests {
             large_communities: ["65010:1:2".parse().expect("one")].into(),
             link_bandwidth: bandwidth("1Gbps"),
         };
-        let mut changed = base.clone();
+        let mut changed = base;
         changed.change(&change);
         let expected = Attributes {
             med: Some(0),

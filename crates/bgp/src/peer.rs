@@ -74,3 +74,15 @@ pub struct PeerConfig {
     /// Seed of the jitter (RFC 4271 §10).
     pub seed: u64,
 }
+
+impl PeerConfig {
+    /// Whether the neighbor is of another AS, as far as the configuration says.
+    #[must_use]
+    pub fn is_external(&self) -> bool {
+        match self.peer_as {
+            PeerAs::Exactly(asn) => asn != self.local_as,
+            PeerAs::External => true,
+            PeerAs::Internal => false,
+        }
+    }
+}

@@ -6,7 +6,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
-    num::{NonZeroU16, NonZeroUsize},
+    num::{NonZeroU8, NonZeroU16, NonZeroUsize},
     ops::RangeInclusive,
     path::PathBuf,
     time::Duration,
@@ -14,7 +14,10 @@ use std::{
 
 use anycast_bgp::{Asn, Attributes, Family, HoldTime, Offers, PeerAs, Prefix, Role, RouterId};
 
-use crate::name::{CheckName, PeerId, ServiceName};
+use crate::{
+    name::{CheckName, PeerId, ServiceName},
+    secret::Secret,
+};
 
 /// All that decides what this node announces and binds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,8 +60,8 @@ pub struct Neighbor {
     pub port: NonZeroU16,
     /// The AS number it must show.
     pub peer_as: PeerAs,
-    /// The address we dial from; `None`: the kernel's choice.
-    pub source: Option<IpAddr>,
+    /// How its packets travel, and what proves that they are its own.
+    pub transport: Transport,
     /// The hold time we propose.
     pub hold_time: HoldTime,
     /// The families we offer, never empty.
@@ -77,6 +80,52 @@ pub struct Neighbor {
     pub next_hop_ipv4: Option<std::net::Ipv4Addr>,
     /// The next hop of IPv6 routes; `None`: the session's own address.
     pub next_hop_ipv6: Option<std::net::Ipv6Addr>,
+}
+
+/// The TCP connection to a neighbor.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Transport {
+    /// The address of ours that the session uses; `None`: the kernel's choice.
+    pub source: Option<IpAddr>,
+    /// The interface or VRF that the session is bound to (SO_BINDTODEVICE).
+    pub device: Option<String>,
+    /// How far away the neighbor may be.
+    pub distance: Distance,
+    /// The key of TCP MD5 (RFC 2385), 1 to 80 octets.
+    pub md5: Option<Secret>,
+}
+
+/// How far away a neighbor may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Distance {
+    /// An external neighbor is on the same link, as RFC 4271 §5.1.3 has it, so packets go one hop; an internal one is anywhere.
+    #[default]
+    Usual,
+    /// Packets go so many hops at most (eBGP multihop).
+    Multihop(NonZeroU8),
+    /// Packets are sent with TTL 255 and taken only if they came over at most so many hops (GTSM, RFC 5082); 1 is the same link.
+    Secured(NonZeroU8),
+}
+
+impl Distance {
+    /// The TTL, or hop limit, to send with; `None`: the kernel's default.
+    #[must_use]
+    pub fn ttl(self, external: bool) -> Option<u8> {
+        match self {
+            Self::Usual => external.then_some(1),
+            Self::Multihop(hops) => Some(hops.get()),
+            Self::Secured(_) => Some(u8::MAX),
+        }
+    }
+
+    /// The least TTL, or hop limit, to receive.
+    #[must_use]
+    pub fn min_ttl(self) -> Option<u8> {
+        match self {
+            Self::Usual | Self::Multihop(_) => None,
+            Self::Secured(hops) => Some(u8::MAX - (hops.get() - 1)),
+        }
+    }
 }
 
 /// A service: addresses it answers on, prefixes that lead to them, and the proof that it works.
@@ -306,6 +355,24 @@ impl ProbeConfig {
             Self::Tcp(_) => "tcp",
             Self::Http(_) => "http",
             Self::Exec(_) => "exec",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// GTSM must send 255: speakers that sent 1 with it could be heard by nobody.
+    #[test]
+    fn the_distance_says_what_is_sent_and_what_is_taken() {
+        let hops = |number| NonZeroU8::new(number).unwrap();
+        assert_eq!((Distance::Usual.ttl(true), Distance::Usual.min_ttl()), (Some(1), None));
+        assert_eq!(Distance::Usual.ttl(false), None, "an internal neighbor may be anywhere");
+        assert_eq!((Distance::Multihop(hops(3)).ttl(true), Distance::Multihop(hops(3)).min_ttl()), (Some(3), None));
+        for (hop, least) in [(1, 255), (2, 254), (254, 2), (255, 1)] {
+            let secured = Distance::Secured(hops(hop));
+            assert_eq!((secured.ttl(true), secured.ttl(false), secured.min_ttl()), (Some(255), Some(255), Some(least)));
         }
     }
 }

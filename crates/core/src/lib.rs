@@ -8,6 +8,7 @@ pub mod decide;
 pub mod drain;
 mod name;
 pub mod reconcile;
+mod secret;
 
 pub use check::{Check, CheckCounters, Health, Outcome, Probe};
 pub use config::Config;
@@ -15,6 +16,7 @@ pub use decide::{Desired, View, decide};
 pub use drain::Drain;
 pub use name::{BadName, CheckName, PeerId, ServiceName};
 pub use reconcile::Reconciler;
+pub use secret::Secret;
 
 #[cfg(test)]
 mod testing;

@@ -7,7 +7,7 @@ use anycast_bgp::{Asn, Attributes, Family, HoldTime, Offers, PeerAs, Prefix, Rou
 use crate::{
     config::{
         Anchor, CheckConfig, CheckTiming, Config, DrainBy, DrainTimes, ExecProbe, Neighbor, Node, ProbeConfig, Require,
-        Service, Towards, Unbind,
+        Service, Towards, Transport, Unbind,
     },
     name::{CheckName, PeerId, ServiceName},
 };
@@ -25,7 +25,7 @@ pub(crate) fn config(neighbors: &[&str], services: Vec<(ServiceName, Service)>) 
         address: ip("192.0.2.1"),
         port: NonZeroU16::new(179).unwrap(),
         peer_as: PeerAs::External,
-        source: None,
+        transport: Transport::default(),
         hold_time: HoldTime::DEFAULT,
         families: Family::ALL.into(),
         offers: Offers::default(),

@@ -1,6 +1,6 @@
 //! Neighbors in a table, and one by one in detail.
 
-use anycast_api::{Neighbor, Session};
+use anycast_api::{Neighbor, Session, Transport};
 
 use super::{
     Page, View,
@@ -90,6 +90,7 @@ fn detail(neighbor: &Neighbor, view: View) -> Vec<Line> {
         }
     };
     row("local address", neighbor.local_address.iter().cloned().collect());
+    row("transport", vec![transport(&neighbor.transport)]);
     if let Some(session) = &neighbor.session {
         row("router id", vec![session.router_id.clone()]);
         row("timers", vec![timers(session)]);
@@ -122,6 +123,25 @@ fn detail(neighbor: &Neighbor, view: View) -> Vec<Line> {
     lines
 }
 
+fn transport(transport: &Transport) -> String {
+    let authentication = match transport.authentication.as_str() {
+        "" | "none" => "no authentication".to_owned(),
+        "tcp-md5" => "TCP MD5".to_owned(),
+        other => other.to_owned(),
+    };
+    let ttl = match (transport.ttl, transport.min_ttl) {
+        (ttl, Some(least)) => {
+            let sent = ttl.map_or_else(String::new, |ttl| format!("TTL {ttl} sent, "));
+            Some(format!("GTSM ({sent}at least {least} required)"))
+        }
+        (Some(1), None) => Some("TTL 1 (same link)".to_owned()),
+        (Some(ttl), None) => Some(format!("TTL {ttl}")),
+        (None, None) => None,
+    };
+    let device = transport.device.as_ref().map(|device| format!("bound to {device}"));
+    [Some(authentication), ttl, device].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
 fn timers(session: &Session) -> String {
     if session.hold_time_seconds == 0 {
         return "no hold timer, no keepalives".into();
@@ -152,6 +172,7 @@ mod tests {
         assert_snapshot!(details(&list, view()).paint(false), @r#"
         leaf1  192.0.2.1 port 179  AS 65001  Established for 3d 04:12
           local address  192.0.2.2:41234
+          transport      no authentication
           router id      10.0.0.1
           timers         hold time 9 s, keepalive every 3 s
           families       ipv4, ipv6
@@ -167,6 +188,7 @@ mod tests {
         updates_sent         3
 
         leaf2  eth1 port 179  AS 65002  Active for 00:00:41
+          transport        no authentication
           routes           0
           cannot be given  2001:db8:53::/48: no IPv6 next hop
           last error       connect: refused (2026-11-23 14:29:58Z, 00:00:02 ago)

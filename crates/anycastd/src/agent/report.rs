@@ -305,8 +305,19 @@ fn neighbor(id: &PeerId, peer: &Peer) -> api::Neighbor {
         last_error_at: state.last_error.as_ref().map(|(_, at)| wall(*at)),
         retry_seconds: state.retry_at.map(|at| at.saturating_duration_since(now).as_secs_f64()),
         local_address: state.local.map(|local| local.to_string()),
+        transport: transport(peer),
         session: session(&state),
         counters: counters(&state),
+    }
+}
+
+fn transport(peer: &Peer) -> api::Transport {
+    let transport = &peer.neighbor.transport;
+    api::Transport {
+        authentication: if transport.md5.is_some() { "tcp-md5" } else { "none" }.to_owned(),
+        ttl: transport.distance.ttl(peer.session.is_external()),
+        min_ttl: transport.distance.min_ttl(),
+        device: transport.device.clone(),
     }
 }
 

@@ -11,7 +11,7 @@ services: []
 fn idle(home: &std::path::Path) -> (impl Future<Output = ()> + Send + use<>, Handle) {
     let file = home.join("anycastd.yaml");
     std::fs::write(&file, CONFIG).unwrap();
-    let settings = crate::config::load(&file).unwrap().settings;
+    let settings = crate::config::load(&file, false).unwrap().settings;
     let (sink, happenings) = Sink::new(16);
     new(Parts {
         settings,

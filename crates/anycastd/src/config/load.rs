@@ -69,17 +69,17 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Reads the file, with the defaults of this machine.
+/// Reads the file, with the defaults of this machine; `only_checks` when nothing is to be started with it.
 ///
 /// # Errors
 /// Everything that is wrong with it, at once.
-pub(crate) fn load(path: &Path) -> Result<Loaded, ConfigError> {
+pub(crate) fn load(path: &Path, only_checks: bool) -> Result<Loaded, ConfigError> {
     let name = path.display().to_string();
     let bytes = read_file(path).map_err(|(message, hint)| ConfigError {
         file: name.clone(),
         found: Diagnostics::of_file(name.clone(), message, hint),
     })?;
-    parse_bytes(&name, &bytes, &Host::here())
+    parse_bytes(&name, &bytes, &Host::here(only_checks))
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, (String, &'static str)> {

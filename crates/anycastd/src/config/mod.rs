@@ -11,10 +11,12 @@ mod load;
 mod names;
 mod neighbors;
 mod reader;
+mod secrets;
 mod services;
 mod settings;
 mod source;
 mod top;
+mod transport;
 mod values;
 mod yaml;
 

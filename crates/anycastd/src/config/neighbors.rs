@@ -17,8 +17,10 @@ use super::{
     diagnostic::{Report, quoted},
     names::{Named, Names},
     reader::{Listed, Section, list, not_supported, set},
+    settings::Host,
     source::Span,
-    values::{address, asn, choice, hold_time, non_zero, text, truth},
+    transport,
+    values::{address, asn, choice, family, hold_time, non_zero, text, truth},
     yaml::Node,
 };
 
@@ -28,7 +30,7 @@ const PORT: NonZeroU16 = NonZeroU16::new(179).expect("it is not zero");
 const DRAINS: [(&str, DrainBy); 3] =
     [("gshut", DrainBy::Gshut), ("prepend", DrainBy::Prepend), ("none", DrainBy::None)];
 
-const LATER: [&str; 5] = ["password_file", "credential", "ttl_security", "multihop", "max_prefixes"];
+const LATER: [&str; 1] = ["max_prefixes"];
 
 /// A neighbor as far as it could be read.
 #[derive(Debug)]
@@ -43,12 +45,12 @@ pub(super) struct Draft {
     pub(super) neighbor: Option<Neighbor>,
 }
 
-pub(super) fn read(node: &Node, report: &mut Report<'_>) -> Listed<Draft> {
+pub(super) fn read(node: &Node, host: &Host, report: &mut Report<'_>) -> Listed<Draft> {
     let mut names = Names::default();
     let mut addresses = BTreeMap::new();
     let drafts = list(node, "neighbors", "{ name: leaf1, address: 192.0.2.1, asn: 65001 }", report, |node, report| {
         let section = Section::open(node, "a neighbor", "`name: leaf1` and the keys below it", report)?;
-        let draft = neighbor(section, &mut names, report);
+        let draft = neighbor(section, &mut names, host, report);
         if let Some((span, address)) = draft.address
             && let Some(first) = addresses.insert(address, span)
         {
@@ -61,14 +63,14 @@ pub(super) fn read(node: &Node, report: &mut Report<'_>) -> Listed<Draft> {
     Listed { whole: drafts.whole && named, ..drafts }
 }
 
-fn neighbor(mut section: Section<'_>, names: &mut Names, report: &mut Report<'_>) -> Draft {
+fn neighbor(mut section: Section<'_>, names: &mut Names, host: &Host, report: &mut Report<'_>) -> Draft {
     let name = names.take(&mut section, "neighbor", PeerId::new, report);
     let address = peer_address(&mut section, report);
     let peer_as = section
         .require("asn", "write its AS number, or `external` or `internal`", report)
         .and_then(|node| peer_as(node, report));
     let port = section.or("port", PORT, report, |node, report| non_zero(node, "port", report));
-    let source = section.maybe("source", report, |node, report| source(node, address.map(|(_, ip)| ip), report));
+    let transport = transport::read(&mut section, address.map(|(_, ip)| ip), host, report);
     let hold_time = section.or("hold_time", HoldTime::DEFAULT, report, hold_time);
     let families = section.has("families").map(|span| families(&mut section, span, report));
     let (next_hop_ipv4, next_hop_ipv6, next_hops) = next_hops(&mut section, report);
@@ -80,13 +82,14 @@ fn neighbor(mut section: Section<'_>, names: &mut Names, report: &mut Report<'_>
     later(&mut section, report);
     section.close(report);
 
-    let ours = source.flatten().map(|ip| ("the source address", ip)).into_iter().chain(next_hops).collect();
+    let source = transport.as_ref().and_then(|transport| transport.source);
+    let ours = source.map(|ip| ("the source address", ip)).into_iter().chain(next_hops).collect();
     let neighbor = (|| {
         Some(Neighbor {
             address: address?.1,
             port: port?,
             peer_as: peer_as?,
-            source: source?,
+            transport: transport?,
             hold_time: hold_time?,
             families: BTreeSet::new(),
             offers: offers?,
@@ -145,24 +148,6 @@ fn peer_as(node: &Node, report: &mut Report<'_>) -> Option<PeerAs> {
         "internal" => Some(PeerAs::Internal),
         _ => asn(node, report).map(PeerAs::Exactly),
     }
-}
-
-fn source(node: &Node, peer: Option<IpAddr>, report: &mut Report<'_>) -> Option<IpAddr> {
-    let source = address(node, "source", report)?;
-    if let Some(peer) = peer.filter(|peer| peer.is_ipv4() != source.is_ipv4()) {
-        let message = format!("`source` is an {} address, and the neighbor's is {}", family(source), family(peer));
-        report.error(node.span, message, format!("write an {} address of this node", family(peer)));
-        return None;
-    }
-    if peer == Some(source) {
-        report.error(node.span, "`source` is the neighbor's own address", "write an address of this node");
-        return None;
-    }
-    Some(source)
-}
-
-fn family(address: IpAddr) -> &'static str {
-    if address.is_ipv4() { "IPv4" } else { "IPv6" }
 }
 
 pub(super) fn families(section: &mut Section<'_>, span: Span, report: &mut Report<'_>) -> Listed<Family> {

@@ -30,18 +30,29 @@ pub(super) struct Host {
     pub(super) state_directory: Option<PathBuf>,
     /// The IPv4 addresses that are not on a loopback interface, in the kernel's order.
     pub(super) addresses: Vec<Ipv4Addr>,
+    /// Where systemd has put the unit's credentials.
+    pub(super) credentials: Option<PathBuf>,
+    /// Nothing is started: what only the unit has may be missing.
+    pub(super) only_checks: bool,
 }
 
 impl Host {
     /// This machine.
-    pub(super) fn here() -> Self {
+    pub(super) fn here(only_checks: bool) -> Self {
         let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
         // systemd separates several directories by colons.
         let state_directory = std::env::var("STATE_DIRECTORY").ok().and_then(|paths| {
             let first = paths.split(':').next().unwrap_or_default();
             first.starts_with('/').then(|| first.into())
         });
-        Self { name: name.filter(|name| !name.is_empty()), state_directory, addresses: addresses() }
+        let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").filter(|path| !path.is_empty()).map(PathBuf::from);
+        Self {
+            name: name.filter(|name| !name.is_empty()),
+            state_directory,
+            addresses: addresses(),
+            credentials,
+            only_checks,
+        }
     }
 }
 
@@ -88,8 +99,8 @@ fn country(node: &Node, report: &mut Report<'_>) -> Option<String> {
 }
 
 /// `interface`: a name that the kernel allows (`dev_valid_name`; IFNAMSIZ is 16 with the final zero).
-pub(super) fn interface(node: &Node, report: &mut Report<'_>) -> Option<String> {
-    let text = text(node, "interface", report)?;
+pub(super) fn interface(node: &Node, key: &str, report: &mut Report<'_>) -> Option<String> {
+    let text = text(node, key, report)?;
     let odd = |character: char| character.is_whitespace() || character.is_control() || "/:".contains(character);
     if (1..=15).contains(&text.len()) && !matches!(text, "." | "..") && !text.contains(odd) {
         return Some(text.to_owned());

@@ -16,7 +16,12 @@ const FULL: &str = include_str!("fixtures/full.yaml");
 const PAGE: &str = include_str!("fixtures/page.yaml");
 
 fn host() -> Host {
-    Host { name: Some("here".to_owned()), state_directory: None, addresses: vec![[198, 51, 100, 7].into()] }
+    Host {
+        name: Some("here".to_owned()),
+        state_directory: None,
+        addresses: vec![[198, 51, 100, 7].into()],
+        ..Host::default()
+    }
 }
 
 fn read(text: &str) -> Result<Loaded, ConfigError> {

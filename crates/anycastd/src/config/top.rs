@@ -24,9 +24,10 @@ use super::{
 pub(super) fn read(root: &Node, host: &Host, report: &mut Report<'_>) -> Option<Settings> {
     let mut top = Section::open(root, "the configuration", "`bgp:`, `services:` and what belongs to them", report)?;
     let node = settings::node(&mut top, host, report);
-    let bgp = bgp(&mut top, report);
+    let bgp = bgp(&mut top, host, report);
     let services = services(&mut top, report);
-    let interface = top.or("interface", "lo".to_owned(), report, settings::interface);
+    let interface =
+        top.or("interface", "lo".to_owned(), report, |node, report| settings::interface(node, "interface", report));
     let anchor = top.or("anchor", Anchor::default(), report, |node, report| {
         let choices = [("unreachable", Anchor::Unreachable), ("blackhole", Anchor::Blackhole), ("none", Anchor::None)];
         choice(node, "anchor", &choices, report)
@@ -81,7 +82,7 @@ struct Bgp {
     neighbors: Listed<neighbors::Draft>,
 }
 
-fn bgp(top: &mut Section<'_>, report: &mut Report<'_>) -> Bgp {
+fn bgp(top: &mut Section<'_>, host: &Host, report: &mut Report<'_>) -> Bgp {
     const EXAMPLE: &str = "`bgp: { asn: 65010, neighbors: [{ name: leaf1, address: 192.0.2.1, asn: 65001 }] }`";
     let span = top.has("bgp").unwrap_or(top.span);
     let there = top.require("bgp", &format!("write {EXAMPLE}"), report).is_some();
@@ -95,7 +96,7 @@ fn bgp(top: &mut Section<'_>, report: &mut Report<'_>) -> Bgp {
     let neighbors = match section.has("neighbors") {
         None => Listed { span, items: Vec::new(), whole: true },
         Some(span) => match section.take("neighbors", report) {
-            Some(node) => neighbors::read(node, report),
+            Some(node) => neighbors::read(node, host, report),
             None => Listed::broken(span),
         },
     };

@@ -198,6 +198,11 @@ pub(super) fn address(node: &Node, key: &str, report: &mut Report<'_>) -> Option
     }
 }
 
+/// The family of an address, for people.
+pub(super) const fn family(address: IpAddr) -> &'static str {
+    if address.is_ipv4() { "IPv4" } else { "IPv6" }
+}
+
 /// An address that is bound: with its full length, or without any.
 pub(super) fn host_address(node: &Node, report: &mut Report<'_>) -> Option<IpAddr> {
     let text = text(node, "addresses", report)?;

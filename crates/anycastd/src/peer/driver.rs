@@ -10,14 +10,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anycast_bgp::{Action, Advertised, Event, Prefix, Routes, Session};
-use anycast_core::{PeerId, config::Neighbor};
+use anycast_bgp::{Action, Advertised, DownReason, Event, Prefix, Routes, Session};
+use anycast_core::{
+    PeerId,
+    config::{Distance, Neighbor, Transport},
+};
 use bytes::{Buf, Bytes};
 use socket2::SockRef;
 use tokio::{io::Interest, net::TcpStream, sync::watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{PeerState, socket};
+use super::{
+    PeerState,
+    socket::{self, DialError},
+};
 use crate::signal::{Sink, Wake};
 
 /// How long a NOTIFICATION may take to leave before the connection is closed under it.
@@ -41,7 +47,7 @@ pub(super) struct Parts {
     pub(super) sink: Sink,
 }
 
-type Dial = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
+type Dial = Pin<Box<dyn Future<Output = Result<TcpStream, DialError>> + Send>>;
 
 /// The transport of the session, as far as it has come.
 enum Link {
@@ -71,7 +77,7 @@ pub(super) struct Driver {
 
 /// What ended a wait.
 enum Step {
-    Dialled(io::Result<TcpStream>),
+    Dialled(Result<TcpStream, DialError>),
     Ready(io::Result<tokio::io::Ready>),
     Timeout,
     Routes,
@@ -106,7 +112,8 @@ impl Driver {
             match action {
                 Action::Connect => {
                     tracing::debug!("dialling");
-                    self.link = Link::Dialling(Box::pin(socket::dial(self.parts.neighbor.clone())));
+                    let external = self.parts.session.config().is_external();
+                    self.link = Link::Dialling(Box::pin(socket::dial(self.parts.neighbor.clone(), external)));
                 }
                 Action::Close => self.close().await,
             }
@@ -246,7 +253,7 @@ impl Driver {
         }
     }
 
-    fn handle_dialled(&mut self, result: io::Result<TcpStream>, now: Instant) {
+    fn handle_dialled(&mut self, result: Result<TcpStream, DialError>, now: Instant) {
         self.link = Link::None;
         let open = result.and_then(|stream| Ok((stream.local_addr()?, stream.peer_addr()?, stream)));
         match open {
@@ -255,7 +262,7 @@ impl Driver {
                 self.link = Link::Open(Connection { stream, unsent: Bytes::new(), unacked: 0, ask: None });
                 self.parts.session.handle_connected(local, remote, ipv6, now);
             }
-            Err(error) => self.parts.session.handle_closed(Some(socket::in_words(&error)), now),
+            Err(error) => self.parts.session.handle_closed(Some(error.to_string()), now),
         }
     }
 
@@ -313,7 +320,8 @@ impl Driver {
         };
         let old = self.parts.state.borrow().clone();
         let session = &self.parts.session;
-        let mut new = state_with(session, local, self.taken.clone(), old.advertised.clone());
+        let mut new =
+            state_with(session, &self.parts.neighbor.transport, local, self.taken.clone(), old.advertised.clone());
         if advertised || moved {
             new.advertised = Arc::new(session.advertised().clone());
         }
@@ -327,12 +335,13 @@ impl Driver {
 }
 
 /// All that is to be known of a session.
-pub(super) fn state_of(session: &Session, local: Option<SocketAddr>, routes: Arc<Routes>) -> PeerState {
-    state_with(session, local, routes, Arc::new(session.advertised().clone()))
+pub(super) fn state_of(session: &Session, transport: &Transport, routes: Arc<Routes>) -> PeerState {
+    state_with(session, transport, None, routes, Arc::new(session.advertised().clone()))
 }
 
 fn state_with(
     session: &Session,
+    transport: &Transport,
     local: Option<SocketAddr>,
     routes: Arc<Routes>,
     advertised: Arc<BTreeMap<Prefix, Advertised>>,
@@ -343,7 +352,7 @@ fn state_with(
         routes,
         advertised,
         unsendable: session.unsent().iter().map(|(prefix, why)| (*prefix, why.to_string())).collect(),
-        last_error: last_error(session),
+        last_error: last_error(session, transport),
         retry_at: session.next_dial(),
         local,
         negotiated: session.negotiated().cloned(),
@@ -353,12 +362,37 @@ fn state_with(
 }
 
 /// Why there is no session. What ended the last one says more than that the neighbor cannot be dialled since.
-fn last_error(session: &Session) -> Option<(String, Instant)> {
+fn last_error(session: &Session, transport: &Transport) -> Option<(String, Instant)> {
     let (error, at) = (session.last_error()?, session.last_error_at()?);
+    // An end that was heard before knows the password.
+    let never_heard = session.last_end().is_none_or(|(_, ended)| ended != at);
+    let guess = if never_heard { guess(error, session, transport) } else { "" };
     Some(match session.last_end() {
-        Some((end, ended)) if ended != at => (format!("{end}; since then: {error}"), ended),
-        Some(_) | None => (error.to_string(), at),
+        Some((end, ended)) if ended != at => (format!("{end}; since then: {error}{guess}"), ended),
+        Some(_) | None => (format!("{error}{guess}"), at),
     })
+}
+
+/// What is most often wrong where a neighbor does not answer.
+fn guess(error: &DownReason, session: &Session, transport: &Transport) -> &'static str {
+    let silent = match error {
+        DownReason::DialTimeout(_) => true,
+        DownReason::Dial(words) => words.contains("timed out"),
+        DownReason::Closed(_) => false,
+        DownReason::Fault(_) | DownReason::Received(_) | DownReason::Shutdown(_) => return "",
+    };
+    match transport.distance {
+        // The kernel of an end whose key differs drops what it gets, and says nothing.
+        _ if silent && transport.md5.is_some() => " (is the TCP MD5 password the same at both ends?)",
+        // A router may set GTSM only once it has accepted: then the connection comes about and nothing comes over it.
+        Distance::Secured(_) => {
+            " (GTSM: does the neighbor send with TTL 255, and is it within the hops of `ttl_security`?)"
+        }
+        Distance::Usual if silent && session.config().is_external() => {
+            " (packets go one hop: a neighbor that is farther away needs `multihop`)"
+        }
+        Distance::Usual | Distance::Multihop(_) => "",
+    }
 }
 
 #[cfg(test)]

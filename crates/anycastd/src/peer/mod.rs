@@ -4,6 +4,7 @@
 //! a Cease. Dropping it at any await closes the connection; no state is lost that the session does not own.
 
 mod driver;
+mod options;
 mod socket;
 
 use std::{
@@ -68,7 +69,8 @@ impl Peer {
         let core = Session::new(session.clone(), Instant::now());
         let (routes, routes_seen) = watch::channel(Arc::new(Routes::new()));
         let (farewell, farewell_seen) = watch::channel(String::new());
-        let (state, state_seen) = watch::channel(driver::state_of(&core, None, routes_seen.borrow().clone()));
+        let (state, state_seen) =
+            watch::channel(driver::state_of(&core, &neighbor.transport, routes_seen.borrow().clone()));
         let stop = CancellationToken::new();
         let driver = driver::Driver::new(driver::Parts {
             id: id.clone(),

@@ -1,7 +1,7 @@
 //! The TCP connection to a neighbor: options, dialling, and what the kernel knows of it.
 
 use std::{
-    io,
+    fmt, io,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
@@ -10,32 +10,90 @@ use anycast_core::config::Neighbor;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpSocket, TcpStream};
 
+use super::options;
+
 /// Internetwork control, as RFC 4271 §Appendix E asks of BGP's packets: DSCP CS6.
 const DSCP_CS6: u32 = 0xC0;
+/// How long what we send may stay unacknowledged where there is no hold time.
+const UNHEARD: Duration = Duration::from_secs(90);
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub(crate) enum DialError {
+    /// The kernel, or the neighbor's, said no.
+    Connect(io::Error),
+    /// An option that the connection must have could not be set.
+    Option(&'static str, io::Error),
+}
+
+impl From<io::Error> for DialError {
+    fn from(error: io::Error) -> Self {
+        Self::Connect(error)
+    }
+}
+
+impl fmt::Display for DialError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect(error) => f.write_str(&in_words(error)),
+            Self::Option("TCP MD5", error) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => {
+                f.write_str("connect: this kernel has no TCP MD5 (CONFIG_TCP_MD5SIG)")
+            }
+            Self::Option(what, error) => write!(f, "connect: cannot set {what}: {error}"),
+        }
+    }
+}
 
 /// Dials. The session bounds how long: the caller drops the future.
 ///
 /// # Errors
-/// What the kernel says; see [`in_words`].
-pub(crate) async fn dial(neighbor: Neighbor) -> io::Result<TcpStream> {
+/// What the kernel says. Options that protect the connection fail closed.
+pub(crate) async fn dial(neighbor: Neighbor, external: bool) -> Result<TcpStream, DialError> {
     let remote = SocketAddr::new(neighbor.address, neighbor.port.get());
     let socket = Socket::new(Domain::for_address(remote), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-    socket.set_tcp_nodelay(true)?;
-    // A router that lost its state answers nothing: without this the kernel retransmits for 15 minutes.
-    socket.set_tcp_user_timeout(Some(neighbor.hold_time.duration().unwrap_or(Duration::from_secs(90))))?;
-    match remote {
-        SocketAddr::V4(_) => socket.set_tos_v4(DSCP_CS6)?,
-        SocketAddr::V6(_) => socket.set_tclass_v6(DSCP_CS6)?,
+    equip(&socket, remote.ip(), &neighbor, external)?;
+    if let Some(device) = &neighbor.transport.device {
+        socket.bind_device(Some(device.as_bytes())).map_err(|error| DialError::Option("the device", error))?;
     }
     let socket = TcpSocket::from_std_stream(socket.into());
-    if let Some(source) = neighbor.source {
+    if let Some(source) = neighbor.transport.source {
         socket.bind(SocketAddr::new(source, 0))?;
     }
-    socket.connect(remote).await
+    Ok(socket.connect(remote).await?)
+}
+
+/// Gives a socket all that a connection with this neighbor must have, before the first segment or, where the neighbor has
+/// dialled, before the first octet is read.
+///
+/// # Errors
+/// The option that could not be set: then the socket is not to be used.
+pub(crate) fn equip(socket: &Socket, peer: IpAddr, neighbor: &Neighbor, external: bool) -> Result<(), DialError> {
+    let option = |what| move |error| DialError::Option(what, error);
+    socket.set_tcp_nodelay(true)?;
+    // A router that lost its state answers nothing: without this the kernel retransmits for 15 minutes.
+    let patience = neighbor.hold_time.duration().unwrap_or(UNHEARD);
+    socket.set_tcp_user_timeout(Some(patience)).map_err(option("TCP_USER_TIMEOUT"))?;
+    let ipv4 = peer.is_ipv4();
+    if ipv4 {
+        socket.set_tos_v4(DSCP_CS6)?;
+    } else {
+        socket.set_tclass_v6(DSCP_CS6)?;
+    }
+    if let Some(ttl) = neighbor.transport.distance.ttl(external) {
+        let ttl = u32::from(ttl);
+        if ipv4 { socket.set_ttl_v4(ttl) } else { socket.set_unicast_hops_v6(ttl) }.map_err(option("the TTL"))?;
+    }
+    if let Some(least) = neighbor.transport.distance.min_ttl() {
+        options::set_min_ttl(socket, ipv4, least).map_err(option("the least TTL (GTSM)"))?;
+    }
+    if let Some(key) = &neighbor.transport.md5 {
+        options::set_md5(socket, peer.into(), Some(key.expose())).map_err(option("TCP MD5"))?;
+    }
+    Ok(())
 }
 
 /// A connection error for an operator.
-pub(crate) fn in_words(error: &io::Error) -> String {
+fn in_words(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "connect: refused".to_owned(),
         io::ErrorKind::AddrNotAvailable => "connect: the source address is not on this node".to_owned(),

@@ -6,6 +6,7 @@ use anycast_lab::{
     harness::{AMPLE, Lab},
     runner::{self, Said},
 };
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 pub(crate) const V4: &str = "203.0.113.0/24";
@@ -72,6 +73,16 @@ impl Edge {
 
     pub(crate) async fn start(&self) -> anyhow::Result<()> {
         self.lab.start("edge", &["anycastd", "--config", CONFIG], LOG).await
+    }
+
+    /// Has the agent read its configuration again.
+    pub(crate) async fn reload(&self) -> anyhow::Result<()> {
+        self.lab.kill("edge", "anycastd", Signal::SIGHUP).await
+    }
+
+    /// What a program on the edge node says, however it ends.
+    pub(crate) async fn said(&self, argv: &[&str]) -> anyhow::Result<Said> {
+        runner::run(self.lab.runner(), "edge", argv, AMPLE).await
     }
 
     /// What the check is to say from now on.
@@ -169,6 +180,13 @@ pub(crate) async fn story(
         eprintln!("the agent's log:\n{}", log.unwrap_or_else(|error| error.to_string()));
     }
     outcome
+}
+
+/// Has the router take these lines into its BGP configuration.
+pub(crate) async fn router(edge: &Edge, lines: &[&str]) -> anyhow::Result<()> {
+    let mut argv = vec!["vtysh", "-c", "configure terminal", "-c", "router bgp 65101"];
+    argv.extend(lines.iter().flat_map(|line| ["-c", *line]));
+    edge.lab.run("rtr", &argv).await.map(|_| ())
 }
 
 /// A router's path to a prefix.

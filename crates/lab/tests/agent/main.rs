@@ -1,6 +1,7 @@
 //! The agent on an edge node against FRR, as a router sees it: `rtr` has the session, `peer` behind it sees what is passed on.
 
 mod attributes;
+mod auth;
 mod capabilities;
 mod edge;
 mod kernel;

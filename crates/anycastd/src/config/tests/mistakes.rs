@@ -481,10 +481,6 @@ fn what_is_not_built_yet() {
     // (where and what, line:column, what is named)
     let cases = [
         (neighbor("connect: passive"), "8:16", "`connect: passive`"),
-        (neighbor("password_file: /x"), "8:7", "`password_file`"),
-        (neighbor("credential: leaf1"), "8:7", "`credential`"),
-        (neighbor("ttl_security: 1"), "8:7", "`ttl_security`"),
-        (neighbor("multihop: 3"), "8:7", "`multihop`"),
         (neighbor("bfd: { interval: 300ms }"), "8:12", "`bfd`"),
         (neighbor("graceful_restart: true"), "8:25", "`graceful_restart: true`"),
         (neighbor("max_prefixes: 10"), "8:7", "`max_prefixes`"),
@@ -521,4 +517,43 @@ fn what_is_not_built_yet() {
         ),
         ("port: 53", "port: 53\n        scope: node", "17:16", "`scope` cannot be `node`", "`local` and `shared`"),
     ]);
+}
+
+#[test]
+fn distance_and_authentication() {
+    let with = |lines: &str| format!("asn: 65001\n      {lines}");
+    let cases = [
+        ("ttl_security: 0", "8:21", "`ttl_security` must be a number from 1 to 254, not `0`", "decimal"),
+        ("ttl_security: 255", "8:21", "`ttl_security` must be a number from 1 to 254", "decimal"),
+        ("multihop: 256", "8:17", "`multihop` must be a number from 1 to 255", "decimal"),
+        (
+            "ttl_security: 1\n      multihop: 3",
+            "9:7",
+            "`ttl_security` and `multihop` together",
+            "`ttl_security: 3` allows three hops",
+        ),
+        ("bind_device: a/b", "8:20", "`a/b` cannot be the name of an interface", "1 to 15"),
+        (
+            "password_file: /x\n      credential: leaf1",
+            "9:7",
+            "`password_file` and `credential` together",
+            "remove one",
+        ),
+        ("password_file: leaf1.password", "8:22", "is not an absolute path", "beginning with `/`"),
+        ("password_file: /none/leaf1", "8:22", "cannot read /none/leaf1: No such file", "the agent's user"),
+        ("credential: leaf1", "8:19", "the credential `leaf1` cannot be read", "`LoadCredential=leaf1:"),
+        ("credential: ../shadow", "8:19", "`../shadow` cannot be the name of a credential", "LoadCredential="),
+    ];
+    for (lines, at, message, hint) in cases {
+        errors(&[("asn: 65001", &with(lines), at, message, hint)]);
+    }
+}
+
+/// A password in the file is a mistake that must not be repeated in a message.
+#[test]
+fn a_password_in_the_file_is_not_shown() {
+    let text = SMALL.replace("asn: 65001", "asn: 65001\n      password: hunter2");
+    let error = read(&text).unwrap_err();
+    assert!(error.to_string().contains("unknown key `password`") && error.to_string().contains("`password_file`"));
+    assert!(!error.to_string().contains("hunter2"), "{error}");
 }

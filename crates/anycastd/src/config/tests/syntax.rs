@@ -65,15 +65,15 @@ fn a_tag_is_refused_and_the_rest_is_read() {
 #[test]
 fn a_file_that_cannot_be_read_says_why() {
     let home = tempfile::tempdir().unwrap();
-    let missing = load(&home.path().join("none.yaml")).unwrap_err().to_string();
+    let missing = load(&home.path().join("none.yaml"), false).unwrap_err().to_string();
     assert!(missing.starts_with("error: cannot read the configuration: No such file"), "{missing}");
     assert!(missing.contains("--config FILE"), "{missing}");
     assert!(missing.ends_with("/none.yaml"), "{missing}");
-    let directory = load(home.path()).unwrap_err().to_string();
+    let directory = load(home.path(), false).unwrap_err().to_string();
     assert!(directory.starts_with("error: the configuration is not a regular file"), "{directory}");
     let pipe = home.path().join("pipe");
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    assert!(load(&pipe).is_err(), "and does not wait for a writer");
+    assert!(load(&pipe, false).is_err(), "and does not wait for a writer");
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_file_on_disk_is_read() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("anycastd.yaml");
     std::fs::write(&path, SMALL).unwrap();
-    assert_eq!(load(&path).unwrap().settings.core.asn.get(), 65010);
+    assert_eq!(load(&path, false).unwrap().settings.core.asn.get(), 65010);
 }
 
 #[test]

@@ -2,7 +2,7 @@ use std::{io::Write as _, net::TcpListener, num::NonZeroU16};
 
 use anycast_bgp::{Asn, Attributes, Family, HoldTime, Offers, PeerAs, PeerConfig, RouterId, State};
 
-use anycast_core::config::DrainBy;
+use anycast_core::config::{DrainBy, Transport};
 
 use super::*;
 
@@ -14,7 +14,7 @@ fn driver() -> (Driver, TcpListener) {
         address: at.ip(),
         port: NonZeroU16::new(at.port()).unwrap(),
         peer_as: PeerAs::External,
-        source: None,
+        transport: Transport::default(),
         hold_time: HoldTime::DEFAULT,
         families: Family::ALL.into(),
         offers: Offers::default(),
@@ -40,7 +40,7 @@ fn driver() -> (Driver, TcpListener) {
     };
     let session = Session::new(config, Instant::now());
     let routes = watch::channel(Arc::default()).1;
-    let state = watch::channel(state_of(&session, None, Arc::default())).0;
+    let state = watch::channel(state_of(&session, &neighbor.transport, Arc::default())).0;
     let parts = Parts {
         id: PeerId::new("leaf").unwrap(),
         neighbor,
@@ -58,7 +58,7 @@ fn driver() -> (Driver, TcpListener) {
 /// Lets the driver dial a neighbor that says `last` and resets, before the runtime looks at the connection again: the write
 /// is the first to see it.
 async fn reset(driver: &mut Driver, neighbor: &TcpListener, last: &[u8]) {
-    let dialled = socket::dial(driver.parts.neighbor.clone()).await;
+    let dialled = socket::dial(driver.parts.neighbor.clone(), true).await;
     driver.handle_dialled(dialled, Instant::now());
     let (mut stream, _) = neighbor.accept().unwrap();
     stream.write_all(last).unwrap();
@@ -93,7 +93,7 @@ async fn a_keepalive_that_has_come_counts_though_we_are_late() {
     let open = message(1, &[4, 0xFD, 0xE9, 0, 3, 10, 0, 0, 1, 0]);
     let keepalive = message(4, &[]);
     let (mut driver, neighbor) = driver();
-    let dialled = socket::dial(driver.parts.neighbor.clone()).await;
+    let dialled = socket::dial(driver.parts.neighbor.clone(), true).await;
     driver.handle_dialled(dialled, Instant::now());
     let (mut stream, _) = neighbor.accept().unwrap();
     stream.write_all(&[open, keepalive.clone()].concat()).unwrap();

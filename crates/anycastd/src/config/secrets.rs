@@ -1,0 +1,195 @@
+//! Secrets: from a file or a systemd credential, never from the configuration itself.
+
+use std::{
+    fs::OpenOptions,
+    io::Read as _,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::Path,
+};
+
+use anycast_core::Secret;
+
+use super::{
+    diagnostic::{Report, quoted},
+    reader::Section,
+    settings::Host,
+    source::Span,
+    values::{path, text},
+};
+
+/// The longest key of TCP MD5 (`TCP_MD5SIG_MAXKEYLEN`).
+const LONGEST: usize = 80;
+/// Who may do more than this is refused: its group may read the file, nobody else may do anything with it.
+const FORBIDDEN: u32 = 0o027;
+
+/// `password_file` or `credential`, whichever is there. The inner `None`: neither.
+pub(super) fn password(section: &mut Section<'_>, host: &Host, report: &mut Report<'_>) -> Option<Option<Secret>> {
+    let (file, credential) = (section.has("password_file"), section.has("credential"));
+    if let (Some(_), Some(span)) = (file, credential) {
+        report.error(span, "`password_file` and `credential` together", "remove one of the two");
+        let _ = (section.take("password_file", report), section.take("credential", report));
+        return None;
+    }
+    if file.is_some() {
+        let node = section.take("password_file", report)?;
+        let path = path(node, "password_file", report)?;
+        return read(&path, FORBIDDEN, node.span, report).map(Some);
+    }
+    if credential.is_some() {
+        let node = section.take("credential", report)?;
+        let name = text(node, "credential", report)?;
+        return self::credential(name, node.span, host, report);
+    }
+    Some(None)
+}
+
+/// A file of systemd's credentials directory (systemd.exec(5), `LoadCredential=`).
+fn credential(name: &str, span: Span, host: &Host, report: &mut Report<'_>) -> Option<Option<Secret>> {
+    // systemd's own rule for the name: that of a file (systemd.exec(5)).
+    if name.is_empty() || name.len() > 255 || name.starts_with('.') || name.contains(['/', '\0', ':']) {
+        let message = format!("{} cannot be the name of a credential", quoted(name));
+        report.error(span, message, "write the name that the unit's `LoadCredential=NAME:/path` gives it");
+        return None;
+    }
+    let Some(directory) = &host.credentials else {
+        let message = format!("the credential {} cannot be read: systemd passes none here", quoted(name));
+        let hint = format!("add `LoadCredential={name}:/path/to/the/password` to the unit of anycastd");
+        if host.only_checks {
+            // Who checks the file by hand is not the unit.
+            report.warning(span, message, "the unit has it if it says `LoadCredential=`; it is read at the start");
+            return Some(None);
+        }
+        report.error(span, message, hint);
+        return None;
+    };
+    // Who may read it is systemd's business: it may have given the agent's user an ACL, which shows as rights of the group.
+    read(&directory.join(name), 0o007, span, report).map(Some)
+}
+
+/// The secret in a file, without the newline that editors end it with.
+fn read(path: &Path, forbidden: u32, span: Span, report: &mut Report<'_>) -> Option<Secret> {
+    match octets(path, forbidden) {
+        Ok(octets) => Some(Secret::new(octets)),
+        Err((message, hint)) => {
+            report.error(span, message, hint);
+            None
+        }
+    }
+}
+
+fn octets(path: &Path, forbidden: u32) -> Result<Vec<u8>, (String, String)> {
+    // From here on this process holds a secret: no core dump of it, and nobody but root looks into its memory.
+    let _ = nix::sys::prctl::set_dumpable(false);
+    let name = path.display();
+    let failed = |error: std::io::Error| {
+        (
+            format!("cannot read {name}: {error}"),
+            "write the password into that file, and let the agent's user read it".into(),
+        )
+    };
+    let irregular = || (format!("{name} is not a regular file"), "write the password into a file".to_owned());
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(irregular());
+    }
+    // What it is may change before it is open: hence the second look, at what is open.
+    let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(failed)?;
+    let about = file.metadata().map_err(failed)?;
+    if !about.is_file() {
+        return Err(irregular());
+    }
+    let mode = about.permissions().mode() & 0o7777;
+    if mode & forbidden != 0 {
+        let hint =
+            format!("`chmod {:o} {name}`, and change the password: others may have seen it", mode & !forbidden & 0o770);
+        return Err((format!("{name} can be read or changed by others (mode {mode:04o})"), hint));
+    }
+    // Room for all that is good and a little more, so that nothing is moved about in memory and left behind.
+    let mut octets = zeroize::Zeroizing::new(Vec::with_capacity(LONGEST + 16));
+    (&mut file).take(LONGEST as u64 + 3).read_to_end(&mut octets).map_err(failed)?;
+    let key = octets.strip_suffix(b"\n").unwrap_or(&octets);
+    let key = key.strip_suffix(b"\r").unwrap_or(key);
+    if key.is_empty() {
+        return Err((format!("{name} is empty"), "write the password into it, on one line".to_owned()));
+    }
+    if key.len() > LONGEST {
+        return Err((
+            format!("the password in {name} is longer than {LONGEST} octets"),
+            "choose a shorter one (RFC 2385)".into(),
+        ));
+    }
+    if key.iter().any(u8::is_ascii_control) {
+        let message = format!("the password in {name} holds a control character, or has more than one line");
+        return Err((message, "write it on one line, and nothing else".to_owned()));
+    }
+    Ok(key.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+
+    fn file(directory: &Path, content: &[u8], mode: u32) -> std::path::PathBuf {
+        let path = directory.join("password");
+        let _ = fs::remove_file(&path);
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_password_is_one_line_that_nobody_else_can_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let full = vec![b'x'; LONGEST];
+        let good: [(&[u8], u32, &[u8]); 6] = [
+            (b"hunter2\n", 0o600, b"hunter2"),
+            (b"hunter2", 0o400, b"hunter2"),
+            (b"hunter2\r\n", 0o640, b"hunter2"),
+            (b" two words \n", 0o600, b" two words "),
+            ("pässwörd\n".as_bytes(), 0o600, "pässwörd".as_bytes()),
+            (&full, 0o600, &full),
+        ];
+        for (content, mode, key) in good {
+            assert_eq!(octets(&file(directory.path(), content, mode), FORBIDDEN).unwrap(), key);
+        }
+        let long = vec![b'x'; LONGEST + 1];
+        let bad: [(&[u8], u32, &str); 9] = [
+            (b"hunter2\n", 0o644, "can be read or changed by others (mode 0644)"),
+            (b"hunter2\n", 0o604, "by others"),
+            (b"hunter2\n", 0o660, "by others"),
+            (b"hunter2\n", 0o602, "by others"),
+            (b"", 0o600, "is empty"),
+            (b"\n", 0o600, "is empty"),
+            (&long, 0o600, "longer than 80 octets"),
+            (b"one\ntwo\n", 0o600, "more than one line"),
+            (b"nul\0\n", 0o600, "control character"),
+        ];
+        for (content, mode, part) in bad {
+            let (message, hint) = octets(&file(directory.path(), content, mode), FORBIDDEN).unwrap_err();
+            assert!(message.contains(part), "{message}");
+            assert!(!message.contains("hunter2") && !hint.contains("hunter2"), "a message must not tell it");
+        }
+    }
+
+    #[test]
+    fn only_a_file_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let (message, _) = octets(&directory.path().join("none"), FORBIDDEN).unwrap_err();
+        assert!(message.contains("No such file"), "{message}");
+        assert!(octets(directory.path(), FORBIDDEN).unwrap_err().0.contains("not a regular file"));
+        assert!(octets(Path::new("/dev/zero"), FORBIDDEN).unwrap_err().0.contains("not a regular file"));
+        let target = file(directory.path(), b"hunter2\n", 0o600);
+        let link = directory.path().join("link");
+        symlink(target, &link).unwrap();
+        assert_eq!(octets(&link, FORBIDDEN).unwrap(), b"hunter2");
+    }
+
+    /// Whoever can read our memory can read the password.
+    #[test]
+    fn a_process_that_read_a_secret_dumps_no_core() {
+        let directory = tempfile::tempdir().unwrap();
+        octets(&file(directory.path(), b"hunter2\n", 0o600), FORBIDDEN).unwrap();
+        assert!(!nix::sys::prctl::get_dumpable().unwrap());
+    }
+}
