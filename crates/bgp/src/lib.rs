@@ -31,7 +31,7 @@ pub use fault::{DownReason, Fault};
 pub use framing::{HeaderError, MessageType};
 pub use notification::Notification;
 pub use open::{Negotiated, OpenError};
-pub use peer::{Offers, PeerAs, PeerConfig};
+pub use peer::{LinkLocal, Offers, PeerAs, PeerConfig};
 pub use refresh::RefreshError;
 pub use rib::{Advertised, Progress};
 pub use role::Role;

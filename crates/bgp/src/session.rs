@@ -127,6 +127,7 @@ pub struct Session {
     jitter: Jitter,
     backoff: Backoff,
     link: Option<Link>,
+    link_local: Option<Ipv6Addr>,
     framer: Framer,
     stream: Stream,
     /// Messages that go before all others: OPEN, the KEEPALIVE that confirms it, NOTIFICATION.
@@ -157,6 +158,7 @@ impl Session {
             jitter,
             backoff: Backoff::default(),
             link: None,
+            link_local: None,
             framer: Framer::default(),
             stream: Stream::default(),
             urgent: VecDeque::new(),
@@ -172,6 +174,12 @@ impl Session {
         };
         session.dial(now);
         session
+    }
+
+    /// The link-local address of the interface that the next connection runs over, where there is one; to be told before
+    /// [`Self::handle_connected`]. It matters where the next hop is to have one ([`LinkLocal`](crate::LinkLocal)).
+    pub const fn set_link_local(&mut self, address: Option<Ipv6Addr>) {
+        self.link_local = address;
     }
 
     /// The dial succeeded. `local` and `remote` are the ends of the connection. `local_ipv6` is an IPv6 address of the interface it runs
@@ -190,7 +198,7 @@ impl Session {
             return;
         }
         self.clear_connection();
-        self.link = Some(Link { local, remote, local_ipv6 });
+        self.link = Some(Link { local, remote, local_ipv6, link_local: self.link_local });
         self.urgent.push_back(Open::ours(&self.config).encode());
         self.timers.set(Timer::Handshake, now + self.handshake_time());
         self.enter(State::OpenSent, now);

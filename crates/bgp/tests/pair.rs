@@ -10,8 +10,8 @@ use std::{
 };
 
 use anycast_bgp::{
-    Action, Asn, Attributes, Community, Event, Family, HoldTime, LargeCommunity, LinkBandwidth, Offers, PeerAs,
-    PeerConfig, Prefix, Progress, RouterId, Routes, Session, State,
+    Action, Asn, Attributes, Community, Event, Family, HoldTime, LargeCommunity, LinkBandwidth, LinkLocal, Offers,
+    PeerAs, PeerConfig, Prefix, Progress, RouterId, Routes, Session, State,
 };
 use bytes::Bytes;
 use oracle::{Held, expected};
@@ -29,6 +29,7 @@ fn config(local_as: u32, id: u8, hold: u16, seed: u64) -> PeerConfig {
         role_strict: false,
         next_hop_ipv4: None,
         next_hop_ipv6: Some("2001:db8::99".parse().expect("an address")),
+        link_local: LinkLocal::default(),
         seed,
     }
 }

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use anycast_bgp::{Asn, Attributes, Family, HoldTime, Offers, PeerAs, Prefix, Role, RouterId};
+use anycast_bgp::{Asn, Attributes, Family, HoldTime, LinkLocal, Offers, PeerAs, Prefix, Role, RouterId};
 
 use crate::{
     name::{CheckName, PeerId, ServiceName},
@@ -80,6 +80,8 @@ pub struct Neighbor {
     pub next_hop_ipv4: Option<std::net::Ipv4Addr>,
     /// The next hop of IPv6 routes; `None`: the session's own address.
     pub next_hop_ipv6: Option<std::net::Ipv6Addr>,
+    /// Whether a link-local address goes with that one, or instead of it.
+    pub link_local: LinkLocal,
 }
 
 /// The TCP connection to a neighbor.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::IpAddr,
     num::NonZeroU16,
 };
 
@@ -14,13 +14,14 @@ use anycast_core::{
 
 use super::{
     attributes,
-    diagnostic::{Report, quoted},
+    diagnostic::Report,
     names::{Named, Names},
+    next_hop::{self, NextHops},
     reader::{Listed, Section, list, not_supported, set},
     settings::Host,
     source::Span,
     transport,
-    values::{address, asn, choice, family, hold_time, non_zero, text, truth},
+    values::{address, asn, choice, hold_time, non_zero, text, truth},
     yaml::Node,
 };
 
@@ -73,7 +74,7 @@ fn neighbor(mut section: Section<'_>, names: &mut Names, host: &Host, report: &m
     let transport = transport::read(&mut section, address.map(|(_, ip)| ip), host, report);
     let hold_time = section.or("hold_time", HoldTime::DEFAULT, report, hold_time);
     let families = section.has("families").map(|span| families(&mut section, span, report));
-    let (next_hop_ipv4, next_hop_ipv6, next_hops) = next_hops(&mut section, report);
+    let next_hops = next_hop::read(&mut section, report);
     let offers = offers(&mut section, report);
     let (role, role_strict) = role(&mut section, peer_as, report);
     let drain_by =
@@ -83,7 +84,11 @@ fn neighbor(mut section: Section<'_>, names: &mut Names, host: &Host, report: &m
     section.close(report);
 
     let source = transport.as_ref().and_then(|transport| transport.source);
-    let ours = source.map(|ip| ("the source address", ip)).into_iter().chain(next_hops).collect();
+    let ours = source
+        .map(|ip| ("the source address", ip))
+        .into_iter()
+        .chain(next_hops.into_iter().flat_map(NextHops::ours))
+        .collect();
     let neighbor = (|| {
         Some(Neighbor {
             address: address?.1,
@@ -97,8 +102,9 @@ fn neighbor(mut section: Section<'_>, names: &mut Names, host: &Host, report: &m
             role_strict: role_strict?,
             drain_by: drain_by?,
             attributes: attributes?,
-            next_hop_ipv4: next_hop_ipv4?,
-            next_hop_ipv6: next_hop_ipv6?,
+            next_hop_ipv4: next_hops?.ipv4,
+            next_hop_ipv6: next_hops?.ipv6,
+            link_local: next_hops?.link_local,
         })
     })();
     Draft { name, families, address, ours, neighbor }
@@ -213,39 +219,4 @@ fn role(
         );
     }
     (role, strict)
-}
-
-type NextHops = (Option<Option<Ipv4Addr>>, Option<Option<Ipv6Addr>>, Vec<(&'static str, IpAddr)>);
-
-fn next_hops(section: &mut Section<'_>, report: &mut Report<'_>) -> NextHops {
-    if section.has("next_hop").is_none() {
-        return (Some(None), Some(None), Vec::new());
-    }
-    let example = "`next_hop: { ipv4: 192.0.2.11, ipv6: \"2001:db8::11\" }`";
-    let Some(mut section) = section.inner("next_hop", example, report) else { return (None, None, Vec::new()) };
-    let mut ours = Vec::new();
-    let mut read = |key, wants_v4: bool, section: &mut Section<'_>, report: &mut Report<'_>| {
-        section.maybe(key, report, |node, report| {
-            let address = address(node, "next_hop", report)?;
-            if address.is_ipv4() != wants_v4 {
-                let message = format!("{} is an {} address", quoted(&address.to_string()), family(address));
-                report.error(node.span, message, format!("`next_hop.{key}` takes an address of the other family"));
-                return None;
-            }
-            ours.push(("the next hop", address));
-            Some(address)
-        })
-    };
-    let ipv4 = read("ipv4", true, &mut section, report);
-    let ipv6 = read("ipv6", false, &mut section, report);
-    section.close(report);
-    let ipv4 = ipv4.map(|address| match address {
-        Some(IpAddr::V4(address)) => Some(address),
-        Some(IpAddr::V6(_)) | None => None,
-    });
-    let ipv6 = ipv6.map(|address| match address {
-        Some(IpAddr::V6(address)) => Some(address),
-        Some(IpAddr::V4(_)) | None => None,
-    });
-    (ipv4, ipv6, ours)
 }

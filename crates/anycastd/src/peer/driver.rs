@@ -260,6 +260,7 @@ impl Driver {
             Ok((local, remote, stream)) => {
                 let ipv6 = socket::interface_ipv6(local.ip().to_canonical());
                 self.link = Link::Open(Connection { stream, unsent: Bytes::new(), unacked: 0, ask: None });
+                self.parts.session.set_link_local(socket::interface_link_local(local.ip().to_canonical()));
                 self.parts.session.handle_connected(local, remote, ipv6, now);
             }
             Err(error) => self.parts.session.handle_closed(Some(error.to_string()), now),

@@ -151,6 +151,7 @@ pub(crate) fn session_config(config: &Config, neighbor: &Neighbor, seed: u64) ->
         role_strict: neighbor.role_strict,
         next_hop_ipv4: neighbor.next_hop_ipv4,
         next_hop_ipv6: neighbor.next_hop_ipv6,
+        link_local: neighbor.link_local,
         seed,
     }
 }

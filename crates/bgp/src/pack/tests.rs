@@ -90,14 +90,24 @@ fn an_ipv6_route_has_mp_reach_first_and_no_next_hop() {
     assert!(update.announced_prefixes.is_empty() && update.withdrawn_prefixes.is_empty());
 }
 
+/// RFC 2545 §3: 16 octets for one address, whatever its kind, and 32 for both, the global one first.
 #[test]
-fn both_addresses_of_the_interface_are_a_next_hop_of_32_octets() {
-    let mut terms = external(65010, true);
-    let ip = |text: &str| text.parse().expect("an address");
-    terms.next_hop_ipv6 = Some(NextHop6::GlobalAndLinkLocal(ip("2001:db8::1"), ip("fe80::1")));
-    let message = announce(&Attributes::default(), &terms, &["2001:db8:5::/48"]);
-    assert_eq!(message[23..31], [0x80, 14, 44, 0, 2, 1, 32, 0x20]);
-    decode(&message, AsnLength::Bits32);
+fn the_octets_of_the_ipv6_next_hop() {
+    let ip = |text: &str| text.parse::<std::net::Ipv6Addr>().expect("an address");
+    let (global, link_local) = (ip("2001:db8::1"), ip("fe80::1"));
+    let table = [
+        (NextHop6::One(global), global.octets().to_vec()),
+        (NextHop6::One(link_local), link_local.octets().to_vec()),
+        (NextHop6::GlobalAndLinkLocal(global, link_local), [global.octets(), link_local.octets()].concat()),
+    ];
+    for (next_hop, octets) in table {
+        let terms = Terms { next_hop_ipv6: Some(next_hop), ..external(65010, true) };
+        let message = announce(&Attributes::default(), &terms, &["2001:db8:5::/48"]);
+        let length = u8::try_from(octets.len()).expect("short");
+        let expected = [&[0x80, 14, 12 + length, 0, 2, 1, length][..], &octets, &[0, 48]].concat();
+        assert_eq!(message[23..23 + expected.len()], expected, "{next_hop}");
+        decode(&message, AsnLength::Bits32);
+    }
 }
 
 #[test]

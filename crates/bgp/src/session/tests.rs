@@ -3,7 +3,7 @@ use std::{net::Ipv4Addr, sync::Arc};
 use super::*;
 use crate::{
     attributes::Attributes,
-    peer::{Offers, PeerAs},
+    peer::{LinkLocal, Offers, PeerAs},
     rib::Progress,
     types::{Asn, Family, HoldTime, RouterId},
 };
@@ -23,6 +23,7 @@ fn config(hold: u16) -> PeerConfig {
         role_strict: false,
         next_hop_ipv4: None,
         next_hop_ipv6: None,
+        link_local: LinkLocal::default(),
         seed: 42,
     }
 }

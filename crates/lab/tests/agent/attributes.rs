@@ -169,3 +169,47 @@ async fn a_neighbor_is_drained_by_a_longer_path_or_not_at_all() -> anyhow::Resul
     };
     story(told, Edge::new().await).await
 }
+
+/// RFC 2545 §3, over a session of global addresses: FRR prefers the link-local one where it is told of both.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ipv6_next_hop_has_the_form_that_is_chosen() -> anyhow::Result<()> {
+    let told = async |edge: &Edge| {
+        let shown = edge.run(&["ip", "-6", "-brief", "address", "show", "dev", "eth1", "scope", "link"]).await?;
+        let own = shown.split_whitespace().find_map(|word| word.strip_suffix("/64")).unwrap_or_default().to_owned();
+        let global = "2001:db8:1::2".to_owned();
+        let with = |next_hop: &str| {
+            let one = format!(r#"- {{ name: rtr, address: "2001:db8:1::1", asn: 65101, families: [ipv6]{next_hop} }}"#);
+            let other = "- { name: rtr-v4, address: 192.0.2.1, asn: 65101, families: [ipv4] }";
+            PLAIN.replace(NEIGHBOR, &format!("{one}\n    {other}"))
+        };
+        edge.configure(&with("")).await?;
+        edge.start().await?;
+        let table = [
+            ("", vec![global.clone()]),
+            (", next_hop: { ipv6_link_local: none }", vec![global.clone()]),
+            (", next_hop: { ipv6_link_local: auto }", vec![global.clone(), own.clone()]),
+            (", next_hop: { ipv6: none }", vec![own.clone()]),
+            (", next_hop: { ipv6: none, ipv6_link_local: fe80::77 }", vec!["fe80::77".to_owned()]),
+        ];
+        for (keys, expected) in table {
+            reload(edge, &with(keys)).await?;
+            edge.wait(&format!("the agent says so: {keys}"), async || {
+                let neighbor = edge.ask(&["neighbors", "rtr"]).await?;
+                Ok(neighbor[0]["session"]["next_hops"]["ipv6"] == expected.join(" "))
+            })
+            .await?;
+            let hops = |path: &Value| -> Vec<String> {
+                let hops = path["nexthops"].as_array().cloned().unwrap_or_default();
+                hops.iter().filter_map(|hop| hop["ip"].as_str().map(str::to_owned)).collect()
+            };
+            path_that(edge, V6, &format!("the router has {expected:?}"), |path| hops(path) == expected).await?;
+            let used = format!("via {} dev edge", expected.last().cloned().unwrap_or_default());
+            edge.wait(&format!("and in its kernel {used}"), async || {
+                Ok(edge.lab.run("rtr", &["ip", "-6", "route", "show", V6]).await?.contains(&used))
+            })
+            .await?;
+        }
+        Ok(())
+    };
+    story(told, Edge::new().await).await
+}

@@ -1,6 +1,6 @@
 //! Files that can be used.
 
-use anycast_bgp::{Attributes, Family, LinkBandwidth};
+use anycast_bgp::{Attributes, Family, LinkBandwidth, LinkLocal};
 use anycast_core::{
     CheckName, PeerId, ServiceName,
     config::{CheckConfig, HttpTarget, ProbeConfig, Require, Towards},
@@ -109,6 +109,30 @@ fn a_family_may_go_to_some_neighbors_only() {
     assert_eq!(service.neighbors["leaf1"], Towards::default());
     let attributes = Attributes { med: Some(7), ..Attributes::default() };
     assert_eq!(service.neighbors["leaf2"], Towards { families: [Family::Ipv6Unicast].into(), attributes });
+}
+
+#[test]
+fn the_ipv6_next_hop_has_four_forms() {
+    let hop = |keys: &str| {
+        let text = small_with("asn: 65001", &format!("asn: 65001\n      next_hop: {{ {keys} }}"));
+        let neighbor = settings(&text).core.neighbors["leaf1"].clone();
+        (neighbor.next_hop_ipv6.map(|address| address.to_string()), neighbor.link_local)
+    };
+    let ip = |text: &str| Some(text.parse().unwrap());
+    let global = || Some("2001:db8::9".to_owned());
+    let table = [
+        ("", None, LinkLocal::AsConnected),
+        ("ipv6: \"2001:db8::9\"", global(), LinkLocal::AsConnected),
+        ("ipv6_link_local: none", None, LinkLocal::Never),
+        ("ipv6_link_local: auto", None, LinkLocal::Beside(None)),
+        ("ipv6: \"2001:db8::9\", ipv6_link_local: fe80::7", global(), LinkLocal::Beside(ip("fe80::7"))),
+        ("ipv6: none", None, LinkLocal::Alone(None)),
+        ("ipv6: none, ipv6_link_local: auto", None, LinkLocal::Alone(None)),
+        ("ipv6: none, ipv6_link_local: fe80::7", None, LinkLocal::Alone(ip("fe80::7"))),
+    ];
+    for (keys, ipv6, link_local) in table {
+        assert_eq!(hop(keys), (ipv6, link_local), "{keys}");
+    }
 }
 
 #[test]

@@ -205,6 +205,21 @@ fn neighbors() {
             "`families` is without ipv4, but the neighbor is to carry 203.0.113.0/24",
             "add `ipv4`",
         ),
+        ("next_hop: { ipv6: fe80::1 }", "8:25", "fe80::1 is a link-local address", "`ipv6_link_local: fe80::1`"),
+        (
+            "next_hop: { ipv6_link_local: \"2001:db8::1\" }",
+            "8:36",
+            "2001:db8::1 is not a link-local address",
+            "begins with fe80",
+        ),
+        ("next_hop: { ipv6_link_local: 192.0.2.1 }", "8:36", "`192.0.2.1` is an IPv4 address", "other family"),
+        ("next_hop: { ipv6_link_local: own }", "8:36", "`own` is not an IP address", "192.0.2.1"),
+        (
+            "next_hop: { ipv6: none, ipv6_link_local: none }",
+            "8:7",
+            "neither a global nor a link-local next hop",
+            "leave one of the two out",
+        ),
         ("port: 70000", "8:13", "`port` must be a number from 1 to 65535", "decimal"),
     ];
     for (line, at, message, hint) in cases {

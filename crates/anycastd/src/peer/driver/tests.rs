@@ -1,6 +1,6 @@
 use std::{io::Write as _, net::TcpListener, num::NonZeroU16};
 
-use anycast_bgp::{Asn, Attributes, Family, HoldTime, Offers, PeerAs, PeerConfig, RouterId, State};
+use anycast_bgp::{Asn, Attributes, Family, HoldTime, LinkLocal, Offers, PeerAs, PeerConfig, RouterId, State};
 
 use anycast_core::config::{DrainBy, Transport};
 
@@ -24,6 +24,7 @@ fn driver() -> (Driver, TcpListener) {
         attributes: Attributes::default(),
         next_hop_ipv4: None,
         next_hop_ipv6: None,
+        link_local: LinkLocal::default(),
     };
     let config = PeerConfig {
         local_as: Asn::new(65010).unwrap(),
@@ -36,6 +37,7 @@ fn driver() -> (Driver, TcpListener) {
         role_strict: false,
         next_hop_ipv4: None,
         next_hop_ipv6: None,
+        link_local: LinkLocal::default(),
         seed: 0,
     };
     let session = Session::new(config, Instant::now());
