@@ -16,9 +16,11 @@ use crate::{
     counters::Counters,
     fault::{DownReason, Fault},
     framing::{Framer, HEADER_LEN, MessageType},
+    limits::Limits,
     notification::Notification,
     open::{Negotiated, Open},
     peer::PeerConfig,
+    received::{Census, Received},
     rib::{Advertised, Rib},
     terms::{Link, Terms, Unsendable},
     timers::{Backoff, Jitter, Timer, Timers},
@@ -135,6 +137,9 @@ pub struct Session {
     keepalive_due: bool,
     negotiated: Option<Negotiated>,
     rib: Rib,
+    limits: Limits,
+    /// While the session is Established and what it receives is limited.
+    census: Option<Census>,
     actions: VecDeque<Action>,
     events: VecDeque<Event>,
     counters: Counters,
@@ -165,6 +170,8 @@ impl Session {
             keepalive_due: false,
             negotiated: None,
             rib: Rib::default(),
+            limits: Limits::default(),
+            census: None,
             actions: VecDeque::new(),
             events: VecDeque::new(),
             counters: Counters::default(),
@@ -290,6 +297,19 @@ impl Session {
         self.rib.set_desired(desired, now);
     }
 
+    /// The limits from now on; the session stays as it is. Prefixes that the neighbor announced while it had no limit were not
+    /// counted.
+    pub fn set_limits(&mut self, limits: Limits, now: Instant) {
+        self.rib.set_cap(limits.max_announced, now);
+        self.limits = limits;
+        match (limits.max_prefixes, &mut self.census) {
+            (Some(limit), Some(census)) => census.set_limit(limit),
+            (Some(limit), None) if self.state == State::Established => self.census = Some(Census::new(limit)),
+            (Some(_), None) => {}
+            (None, census) => *census = None,
+        }
+    }
+
     /// Ends the session for ever: Cease, Administrative Shutdown, with `message` for the neighbor's operator (RFC 9003), of which
     /// at most 128 octets are sent. Announcements and withdraws that still wait are not sent any more.
     pub fn shutdown(&mut self, message: &str, now: Instant) {
@@ -386,6 +406,12 @@ impl Session {
     #[must_use]
     pub fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
         self.link.as_ref().map(|link| (link.local, link.remote))
+    }
+
+    /// What the neighbor has announced in this session, where that is limited.
+    #[must_use]
+    pub fn received(&self) -> Option<Received> {
+        self.census.as_ref().map(Census::report)
     }
 
     /// What was counted since [`Self::new`].

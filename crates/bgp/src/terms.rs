@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    num::NonZeroUsize,
 };
 
 use crate::{
@@ -24,6 +25,8 @@ pub enum Unsendable {
     NoNextHop(Family),
     /// One UPDATE, of so many octets at most, cannot hold the attributes and a prefix.
     TooLarge(Family, usize),
+    /// More is to be announced than so many prefixes, and it is not among the first.
+    TooMany(NonZeroUsize),
 }
 
 impl fmt::Display for Unsendable {
@@ -43,6 +46,13 @@ impl fmt::Display for Unsendable {
                 "no IPv6 next hop: the session's interface has no IPv6 address that could be it; give it one, or set \
                  `next_hop: { ipv6: … }` for this neighbor",
             ),
+            Self::TooMany(limit) => {
+                write!(
+                    f,
+                    "more than the {limit} prefixes of `max_announced` are to be announced to this neighbor, and this is not among \
+                     the first: mend what announces so many, or raise it"
+                )
+            }
             Self::TooLarge(_, limit) => {
                 write!(f, "its attributes do not fit a message of {limit} octets; announce it with fewer communities")
             }
