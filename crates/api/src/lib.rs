@@ -218,6 +218,9 @@ pub struct Neighbor {
     pub routes: usize,
     /// Prefixes it should hold and cannot be given, each with the reason.
     pub unsendable: BTreeMap<String, String>,
+    /// What it announces, where that is limited and the session is up.
+    #[serde(default)]
+    pub received: Option<Received>,
     /// Why the last session or attempt ended, in words.
     pub last_error: Option<String>,
     /// When.
@@ -246,6 +249,17 @@ pub struct Transport {
     pub min_ttl: Option<u8>,
     /// The interface or VRF that it is bound to.
     pub device: Option<String>,
+}
+
+/// What a neighbor has announced in its session, beside what it should not exceed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Received {
+    /// Different prefixes, withdrawn ones included; within about 2 % where they are more than 1024.
+    pub prefixes: u64,
+    /// `max_prefixes` of the configuration.
+    pub limit: u64,
+    /// There were more, at some time in this session.
+    pub exceeded: bool,
 }
 
 /// What a session agreed on.

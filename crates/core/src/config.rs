@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use anycast_bgp::{Asn, Attributes, Family, HoldTime, LinkLocal, Offers, PeerAs, Prefix, Role, RouterId};
+use anycast_bgp::{Asn, Attributes, Family, HoldTime, Limits, LinkLocal, Offers, PeerAs, Prefix, Role, RouterId};
 
 use crate::{
     name::{CheckName, PeerId, ServiceName},
@@ -82,6 +82,8 @@ pub struct Neighbor {
     pub next_hop_ipv6: Option<std::net::Ipv6Addr>,
     /// Whether a link-local address goes with that one, or instead of it.
     pub link_local: LinkLocal,
+    /// What it may hold from us, and what it should announce at most.
+    pub limits: Limits,
 }
 
 /// The TCP connection to a neighbor.

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, num::NonZeroU16, time::Duration};
 
-use anycast_bgp::{Asn, Attributes, Family, HoldTime, LinkLocal, Offers, PeerAs, Prefix, RouterId};
+use anycast_bgp::{Asn, Attributes, Family, HoldTime, Limits, LinkLocal, Offers, PeerAs, Prefix, RouterId};
 
 use crate::{
     config::{
@@ -36,6 +36,7 @@ pub(crate) fn config(neighbors: &[&str], services: Vec<(ServiceName, Service)>) 
         next_hop_ipv4: None,
         next_hop_ipv6: None,
         link_local: LinkLocal::default(),
+        limits: Limits::default(),
     };
     Config {
         node: Node { name: "test".into(), region: None, country: None },

@@ -89,10 +89,12 @@ impl Agent {
         for id in ids {
             let same = |peer: &Peer| {
                 config.neighbors.get(&id).is_some_and(|neighbor| {
-                    // How it is drained and what it is told is a matter of the decision: the session only hears of routes.
+                    // How it is drained and what it is told is a matter of the decision: the session only hears of routes, and
+                    // of limits as they change.
                     let as_before = Neighbor {
                         drain_by: peer.neighbor.drain_by,
                         attributes: peer.neighbor.attributes.clone(),
+                        limits: peer.neighbor.limits,
                         ..neighbor.clone()
                     };
                     as_before == peer.neighbor
@@ -110,7 +112,7 @@ impl Agent {
                 self.parting.extend(self.peers.remove_entry(&id));
             }
             if let (Some(peer), Some(neighbor)) = (self.peers.get_mut(&id), config.neighbors.get(&id)) {
-                peer.neighbor = neighbor.clone();
+                peer.reconfigure(neighbor);
             }
         }
         self.start_peers();

@@ -205,8 +205,19 @@ impl Agent {
 
     fn problems(&self) -> Vec<String> {
         let kernel = self.kernel.borrow();
-        self.problems.values().chain(&kernel.error).chain(&kernel.problems).cloned().collect()
+        let own = self.problems.values().chain(&kernel.error).chain(&kernel.problems).cloned();
+        own.chain(self.peers.iter().filter_map(|(id, peer)| announces_too_much(id, peer))).collect()
     }
+}
+
+/// The alarm of `max_prefixes`.
+fn announces_too_much(id: &PeerId, peer: &Peer) -> Option<String> {
+    let received = peer.state.borrow().received.filter(|received| received.exceeded)?;
+    let (prefixes, limit) = (received.prefixes, received.limit);
+    Some(format!(
+        "neighbor {id} announced {prefixes} different prefixes in its session, more than `max_prefixes: {limit}`; nothing is done with \
+         them, but it may leak routes to others: see what it is to send here"
+    ))
 }
 
 /// In one word, for the log.
@@ -301,6 +312,11 @@ fn neighbor(id: &PeerId, peer: &Peer) -> api::Neighbor {
         since_seconds: now.saturating_duration_since(state.since).as_secs_f64(),
         routes: held,
         unsendable: state.unsendable.iter().map(|(prefix, why)| (prefix.to_string(), why.clone())).collect(),
+        received: state.received.map(|received| api::Received {
+            prefixes: received.prefixes,
+            limit: received.limit.get(),
+            exceeded: received.exceeded,
+        }),
         last_error: state.last_error.as_ref().map(|(error, _)| error.clone()),
         last_error_at: state.last_error.as_ref().map(|(_, at)| wall(*at)),
         retry_seconds: state.retry_at.map(|at| at.saturating_duration_since(now).as_secs_f64()),

@@ -50,6 +50,7 @@ pub(super) fn check<'a>(parts: &Parts<'a>, report: &mut Report<'_>) -> Carried<'
     for neighbor in parts.neighbors.values() {
         let Some(carried) = neighbor.name.as_ref().and_then(|name| carried.get(name.text.as_str())) else { continue };
         next_hop(neighbor, carried, report);
+        parts.too_many(neighbor, report);
         if carried.is_empty() {
             parts.unused(neighbor, report);
         }
@@ -206,6 +207,27 @@ impl<'a> Parts<'a> {
                     "the service has no prefix of these families: add one, or remove the neighbor",
                 );
             }
+        }
+    }
+
+    /// The session would hold back what is too much; but that is for what nobody wrote.
+    fn too_many(&self, neighbor: &neighbors::Draft, report: &mut Report<'_>) {
+        let (Some((span, most)), Some(name)) = (neighbor.max_announced, &neighbor.name) else { return };
+        let carries = |family: Family| {
+            neighbor.families.as_ref().is_none_or(|families| families.values().any(|carried| *carried == family))
+        };
+        let given =
+            |service: &&services::Draft, family| self.neighbors_of(service, family).contains(name.text.as_str());
+        let of_service = |service: &'a services::Draft| {
+            let prefixes = service.prefixes.values().copied();
+            prefixes.filter(move |prefix| carries(prefix.family()) && given(&service, prefix.family()))
+        };
+        let prefixes: BTreeSet<Prefix> = self.services.values().flat_map(of_service).collect();
+        if prefixes.len() > most.get() {
+            let message =
+                format!("`max_announced: {most}`, but the services announce {} prefixes here", prefixes.len());
+            let hint = format!("write {} or more, or give the neighbor fewer services", prefixes.len());
+            report.error(span, message, hint);
         }
     }
 

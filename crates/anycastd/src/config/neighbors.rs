@@ -3,10 +3,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
-    num::NonZeroU16,
+    num::{NonZeroU16, NonZeroU64, NonZeroUsize},
 };
 
-use anycast_bgp::{Family, HoldTime, Offers, PeerAs, Role};
+use anycast_bgp::{Family, HoldTime, Limits, Offers, PeerAs, Role};
 use anycast_core::{
     PeerId,
     config::{DrainBy, Neighbor},
@@ -21,7 +21,7 @@ use super::{
     settings::Host,
     source::Span,
     transport,
-    values::{address, asn, choice, hold_time, non_zero, text, truth},
+    values::{address, asn, choice, hold_time, non_zero, number, text, truth},
     yaml::Node,
 };
 
@@ -30,8 +30,6 @@ const PORT: NonZeroU16 = NonZeroU16::new(179).expect("it is not zero");
 
 const DRAINS: [(&str, DrainBy); 3] =
     [("gshut", DrainBy::Gshut), ("prepend", DrainBy::Prepend), ("none", DrainBy::None)];
-
-const LATER: [&str; 1] = ["max_prefixes"];
 
 /// A neighbor as far as it could be read.
 #[derive(Debug)]
@@ -42,6 +40,7 @@ pub(super) struct Draft {
     pub(super) address: Option<(Span, IpAddr)>,
     /// The addresses of this node that its session uses, with words for what they are.
     pub(super) ours: Vec<(&'static str, IpAddr)>,
+    pub(super) max_announced: Option<(Span, NonZeroUsize)>,
     /// `None`: something about it is wrong. Its families are empty until they are known.
     pub(super) neighbor: Option<Neighbor>,
 }
@@ -80,6 +79,13 @@ fn neighbor(mut section: Section<'_>, names: &mut Names, host: &Host, report: &m
     let drain_by =
         section.or("drain_by", DrainBy::default(), report, |node, report| choice(node, "drain_by", &DRAINS, report));
     let attributes = attributes::changes(&mut section, report);
+    let max_announced = section.maybe("max_announced", report, |node, report| {
+        let number = number(node, "max_announced", 1..=u32::MAX, report)?;
+        Some((node.span, NonZeroUsize::new(usize::try_from(number).ok()?)?))
+    });
+    let max_prefixes = section.maybe("max_prefixes", report, |node, report| {
+        NonZeroU64::new(number(node, "max_prefixes", 1..=u32::MAX, report)?.into())
+    });
     later(&mut section, report);
     section.close(report);
 
@@ -105,18 +111,16 @@ fn neighbor(mut section: Section<'_>, names: &mut Names, host: &Host, report: &m
             next_hop_ipv4: next_hops?.ipv4,
             next_hop_ipv6: next_hops?.ipv6,
             link_local: next_hops?.link_local,
+            limits: Limits { max_announced: max_announced?.map(|(_, most)| most), max_prefixes: max_prefixes? },
         })
     })();
-    Draft { name, families, address, ours, neighbor }
+    Draft { name, families, address, ours, max_announced: max_announced.flatten(), neighbor }
 }
 
 /// Keys and values of the configuration that are not built yet.
 fn later(section: &mut Section<'_>, report: &mut Report<'_>) {
     section.only("connect", "active", &["passive"], report);
     section.only("bfd", "none", &[], report);
-    for key in LATER {
-        section.unsupported(key, report);
-    }
     if let Some(node) = section.take("graceful_restart", report)
         && truth(node, "graceful_restart", report) == Some(true)
     {

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anycast_bgp::{Action, Advertised, DownReason, Event, Prefix, Routes, Session};
+use anycast_bgp::{Action, Advertised, DownReason, Event, Limits, Prefix, Received, Routes, Session};
 use anycast_core::{
     PeerId,
     config::{Distance, Neighbor, Transport},
@@ -40,6 +40,7 @@ pub(super) struct Parts {
     pub(super) neighbor: Neighbor,
     pub(super) session: Session,
     pub(super) routes: watch::Receiver<Arc<Routes>>,
+    pub(super) limits: watch::Receiver<Limits>,
     pub(super) farewell: watch::Receiver<String>,
     pub(super) stop: CancellationToken,
     pub(super) state: watch::Sender<PeerState>,
@@ -81,6 +82,7 @@ enum Step {
     Ready(io::Result<tokio::io::Ready>),
     Timeout,
     Routes,
+    Limits,
     Stop,
 }
 
@@ -210,6 +212,7 @@ impl Driver {
             biased;
             () = self.parts.stop.cancelled(), if !self.stopping => Step::Stop,
             Ok(()) = self.parts.routes.changed() => Step::Routes,
+            Ok(()) = self.parts.limits.changed() => Step::Limits,
             () = timeout => Step::Timeout,
             step = transport => step,
         }
@@ -241,6 +244,10 @@ impl Driver {
             Step::Routes => {
                 self.taken = self.parts.routes.borrow_and_update().clone();
                 self.parts.session.set_routes((*self.taken).clone(), now);
+            }
+            Step::Limits => {
+                let limits = *self.parts.limits.borrow_and_update();
+                self.parts.session.set_limits(limits, now);
             }
             Step::Stop => {
                 self.stopping = true;
@@ -326,6 +333,14 @@ impl Driver {
         if advertised || moved {
             new.advertised = Arc::new(session.advertised().clone());
         }
+        let alarm = |state: &PeerState| state.received.filter(|received| received.exceeded);
+        if let (None, Some(received)) = (alarm(&old), alarm(&new)) {
+            let Received { prefixes, limit, .. } = received;
+            tracing::warn!(prefixes, %limit, "the neighbor announces more prefixes than `max_prefixes`; the session stays up");
+            let text = format!("announces {prefixes} prefixes, more than `max_prefixes: {limit}`");
+            self.parts.sink.report("neighbor", &self.parts.id, text);
+            moved = true;
+        }
         let taken = !Arc::ptr_eq(&old.routes, &new.routes);
         let matters = advertised || moved || taken || old.state != new.state || old.unsendable != new.unsendable;
         self.parts.state.send_replace(new);
@@ -358,6 +373,7 @@ fn state_with(
         local,
         negotiated: session.negotiated().cloned(),
         next_hops: session.next_hops(),
+        received: session.received(),
         counters: *session.counters(),
     }
 }

@@ -14,7 +14,9 @@ use std::{
     time::Instant,
 };
 
-use anycast_bgp::{Advertised, Counters, Family, Negotiated, PeerConfig, Prefix, Routes, Session, State};
+use anycast_bgp::{
+    Advertised, Counters, Family, Limits, Negotiated, PeerConfig, Prefix, Received, Routes, Session, State,
+};
 use anycast_core::{Config, PeerId, config::Neighbor};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -44,6 +46,8 @@ pub(crate) struct PeerState {
     pub(crate) negotiated: Option<Negotiated>,
     /// The next hop of each family, in words.
     pub(crate) next_hops: BTreeMap<Family, String>,
+    /// What it has announced in this session, where that is limited.
+    pub(crate) received: Option<Received>,
     /// Counts.
     pub(crate) counters: Counters,
 }
@@ -55,6 +59,7 @@ pub(crate) struct Peer {
     pub(crate) session: PeerConfig,
     pub(crate) state: watch::Receiver<PeerState>,
     routes: watch::Sender<Arc<Routes>>,
+    limits: watch::Sender<Limits>,
     /// Every prefix of the sets that were given and that the task has not shown to have taken yet.
     in_flight: BTreeSet<Prefix>,
     stop: CancellationToken,
@@ -66,8 +71,10 @@ impl Peer {
     /// Starts the task; it dials at once.
     pub(crate) fn start(config: &Config, id: &PeerId, neighbor: &Neighbor, seed: u64, wake: Wake, sink: Sink) -> Self {
         let session = session_config(config, neighbor, seed);
-        let core = Session::new(session.clone(), Instant::now());
+        let mut core = Session::new(session.clone(), Instant::now());
+        core.set_limits(neighbor.limits, Instant::now());
         let (routes, routes_seen) = watch::channel(Arc::new(Routes::new()));
+        let (limits, limits_seen) = watch::channel(neighbor.limits);
         let (farewell, farewell_seen) = watch::channel(String::new());
         let (state, state_seen) =
             watch::channel(driver::state_of(&core, &neighbor.transport, routes_seen.borrow().clone()));
@@ -77,6 +84,7 @@ impl Peer {
             neighbor: neighbor.clone(),
             session: core,
             routes: routes_seen,
+            limits: limits_seen,
             farewell: farewell_seen,
             stop: stop.clone(),
             state,
@@ -90,6 +98,7 @@ impl Peer {
             session,
             state: state_seen,
             routes,
+            limits,
             in_flight: BTreeSet::new(),
             stop,
             farewell,
@@ -104,6 +113,12 @@ impl Peer {
         }
         self.in_flight.extend(desired.keys().copied());
         self.routes.send_replace(Arc::new(desired.clone()));
+    }
+
+    /// What of a neighbor's settings changes under a session that stays up.
+    pub(crate) fn reconfigure(&mut self, neighbor: &Neighbor) {
+        self.limits.send_if_modified(|held| std::mem::replace(held, neighbor.limits) != neighbor.limits);
+        self.neighbor = neighbor.clone();
     }
 
     /// Every prefix an Established neighbor holds, or may hold: what it was told, and what the task may be telling it

@@ -205,6 +205,8 @@ fn neighbors() {
             "`families` is without ipv4, but the neighbor is to carry 203.0.113.0/24",
             "add `ipv4`",
         ),
+        ("max_announced: 0", "8:22", "`max_announced` must be a number from 1 to 4294967295", "decimal"),
+        ("max_prefixes: none", "8:21", "`max_prefixes` must be a number from 1 to 4294967295", "decimal"),
         ("next_hop: { ipv6: fe80::1 }", "8:25", "fe80::1 is a link-local address", "`ipv6_link_local: fe80::1`"),
         (
             "next_hop: { ipv6_link_local: \"2001:db8::1\" }",
@@ -498,7 +500,6 @@ fn what_is_not_built_yet() {
         (neighbor("connect: passive"), "8:16", "`connect: passive`"),
         (neighbor("bfd: { interval: 300ms }"), "8:12", "`bfd`"),
         (neighbor("graceful_restart: true"), "8:25", "`graceful_restart: true`"),
-        (neighbor("max_prefixes: 10"), "8:7", "`max_prefixes`"),
         (neighbor("prefix: 192.0.2.0/24"), "8:7", "`prefix`"),
         (neighbor("port: 179\n    - { name: leaf2, interface: eth1, asn: external }"), "9:22", "`interface`"),
         (service("watch: listener"), "13:12", "`watch: listener`"),

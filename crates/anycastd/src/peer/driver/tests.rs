@@ -1,6 +1,6 @@
 use std::{io::Write as _, net::TcpListener, num::NonZeroU16};
 
-use anycast_bgp::{Asn, Attributes, Family, HoldTime, LinkLocal, Offers, PeerAs, PeerConfig, RouterId, State};
+use anycast_bgp::{Asn, Attributes, Family, HoldTime, Limits, LinkLocal, Offers, PeerAs, PeerConfig, RouterId, State};
 
 use anycast_core::config::{DrainBy, Transport};
 
@@ -25,6 +25,7 @@ fn driver() -> (Driver, TcpListener) {
         next_hop_ipv4: None,
         next_hop_ipv6: None,
         link_local: LinkLocal::default(),
+        limits: Limits::default(),
     };
     let config = PeerConfig {
         local_as: Asn::new(65010).unwrap(),
@@ -48,6 +49,7 @@ fn driver() -> (Driver, TcpListener) {
         neighbor,
         session,
         routes,
+        limits: watch::channel(Limits::default()).1,
         farewell: watch::channel(String::new()).1,
         stop: CancellationToken::new(),
         state,
