@@ -213,3 +213,71 @@ async fn the_ipv6_next_hop_has_the_form_that_is_chosen() -> anyhow::Result<()> {
     };
     story(told, Edge::new().await).await
 }
+
+/// Announced, and some of it again and again: what counts is how many prefixes are different.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_neighbor_that_announces_too_much_is_an_alarm_and_keeps_its_session() -> anyhow::Result<()> {
+    let told = async |edge: &Edge| {
+        edge.configure(&neighbor_with("max_prefixes: 100")).await?;
+        edge.start().await?;
+        edge.announced(V4).await?;
+        // One more is our own, which the router tells us like all others.
+        originate(edge, "1 1 99").await?;
+        received(edge, 100).await?;
+        for _ in 0..3 {
+            edge.lab.run("rtr", &["vtysh", "-c", "clear bgp ipv4 unicast 192.0.2.2 soft out"]).await?;
+        }
+        edge.wait("they come again", async || {
+            let neighbor = edge.ask(&["neighbors", "rtr"]).await?;
+            Ok(neighbor[0]["counters"]["prefixes_received"].as_u64() >= Some(200))
+        })
+        .await?;
+        let status = edge.ask(&["status"]).await?;
+        assert_eq!(
+            (&status["healthy"], &status["neighbors"][0]["received"]["exceeded"]),
+            (&true.into(), &false.into())
+        );
+
+        originate(edge, "100 1 299").await?;
+        received(edge, 300).await?;
+        let status = edge.ask(&["status"]).await?;
+        let problems = status["problems"].to_string();
+        assert!(problems.contains("announced 300 different prefixes"), "{problems}");
+        assert_eq!(status["healthy"], false, "{status}");
+        let shown = edge.ctl(&["neighbors", "rtr"]).await?.output;
+        assert!(shown.contains("300 different prefixes in this session, more than max_prefixes 100"), "{shown}");
+        let metrics = edge.run(&["curl", "-s", "http://127.0.0.1:9273/metrics"]).await?;
+        assert!(metrics.contains(r#"anycastd_neighbor_received_prefixes{neighbor="rtr"} 300"#), "{metrics}");
+        assert!(metrics.contains(r#"anycastd_neighbor_max_prefixes_exceeded{neighbor="rtr"} 1"#), "{metrics}");
+        let events = edge.ctl(&["events"]).await?.output;
+        assert_eq!(events.matches("more than `max_prefixes: 100`").count(), 1, "once: {events}");
+        assert_eq!(edge.sessions().await?, 1, "it stays up");
+        assert!(edge.path(V4).await?.is_some());
+
+        // A higher limit ends the alarm, and not the session.
+        reload(edge, &neighbor_with("max_prefixes: 300, max_announced: 2")).await?;
+        let well = async || Ok(edge.ask(&["status"]).await?["problems"].as_array().is_some_and(Vec::is_empty));
+        edge.wait("the alarm is over", well).await?;
+        assert_eq!(edge.sessions().await?, 1);
+        Ok(())
+    };
+    story(told, Edge::new().await).await
+}
+
+/// Has the router announce 10.0.0.0/24 and so on, by the numbers that `seq` makes of these words.
+async fn originate(edge: &Edge, numbers: &str) -> anyhow::Result<()> {
+    let script = r#"{
+        printf 'configure terminal\nrouter bgp 65101\nno bgp network import-check\naddress-family ipv4 unicast\n'
+        echo 'neighbor 192.0.2.2 route-map ALL out'
+        for i in $(seq $0); do echo "network 10.$((i / 256)).$((i % 256)).0/24"; done
+    } | vtysh"#;
+    edge.lab.run("rtr", &["sh", "-c", script, numbers]).await.map(drop)
+}
+
+/// Waits until the agent has been told of so many.
+async fn received(edge: &Edge, prefixes: u64) -> anyhow::Result<()> {
+    edge.wait(&format!("{prefixes} prefixes came"), async || {
+        Ok(edge.ask(&["neighbors", "rtr"]).await?[0]["received"]["prefixes"] == prefixes)
+    })
+    .await
+}
