@@ -39,3 +39,8 @@ install: release
     systemd-sysusers
     test -e /etc/anycastd/anycastd.yaml || install -D -m 0640 -g anycastd deploy/examples/anycastd.yaml /etc/anycastd/anycastd.yaml
     systemctl daemon-reload
+
+# Try the other implementations, and write the page that shows what works with them (root)
+interop:
+    ANYCAST_INTEROP_TABLE="{{justfile_directory()}}/target/interop" cargo test --package anycast-lab --test interop
+    ANYCAST_INTEROP_TABLE="{{justfile_directory()}}/target/interop" cargo test --package anycast-lab --test interop -- --ignored

@@ -7,6 +7,7 @@
 //! | [`agent`], the decision loop | all that is known, the orders | runs to its end |
 //! | [`checker`], one per check | the check and its probe | a drop ends the probe |
 //! | [`peer`], one per neighbor | the session and its socket | a drop closes the connection |
+//! | [`listener`] | the sockets that neighbors connect to | a drop closes them |
 //! | [`kernel`] | the netlink sockets | a drop leaves the kernel as it is |
 //! | [`control`], [`http`] | the listeners | a drop closes them |
 //! | [`signals`], [`manager`] | nothing | at any await |
@@ -19,6 +20,7 @@ mod config;
 mod control;
 mod http;
 mod kernel;
+mod listener;
 mod logging;
 mod manager;
 mod metrics;
@@ -37,13 +39,17 @@ use std::{
 };
 
 use anyhow::Context as _;
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 
 use crate::{
-    agent::{OrderDesk, Parts},
+    agent::{Listening, OrderDesk, Parts},
     cli::{Arguments, Exit},
     config::Settings,
     control::{ControlSocket, Desk},
+    listener::{Deaf, ListenPlan, Listener, Refusals},
     metrics::Instruments,
     signal::{Sink, Wake},
     state::StateDirectory,
@@ -53,6 +59,8 @@ use crate::{
 const THREADS: usize = 4;
 /// Reports the decision loop may be behind with.
 const HAPPENINGS: usize = 4096;
+/// Connections of neighbors that the decision loop may be behind with.
+const ARRIVALS: usize = 64;
 /// How long a process with a fault may take to say so.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -142,7 +150,20 @@ async fn run(settings: Settings, file: PathBuf) -> anyhow::Result<()> {
     let (wake, desk) = (Wake::default(), OrderDesk::default());
     let (sink, happenings) = Sink::new(HAPPENINGS);
     let (plan, planned) = watch::channel(None);
+    // Asked before anything is bound: what is there was left by the process before this one.
+    let restarted = if settings.core.neighbors.values().any(|neighbor| neighbor.restart_time.is_some()) {
+        let left = kernel::left_behind(state.intents()).await;
+        let wanted: Vec<_> = settings.core.services.values().flat_map(|service| &service.addresses).collect();
+        !wanted.is_empty() && wanted.into_iter().all(|address| left.contains(address))
+    } else {
+        false
+    };
     let (kernel, netlink) = kernel::start(planned, state.intents(), sink.clone());
+    let (listen, listened) = watch::channel(ListenPlan::default());
+    let (deaf_told, deaf) = watch::channel(Deaf::new());
+    let (arrived, arrivals) = mpsc::channel(ARRIVALS);
+    let refusals = Arc::new(Refusals::default());
+    let listener = Listener::new(listened, arrived, deaf_told, Arc::clone(&refusals), wake.clone());
     let (agent, handle) = agent::new(Parts {
         settings,
         orders,
@@ -154,9 +175,12 @@ async fn run(settings: Settings, file: PathBuf) -> anyhow::Result<()> {
         happenings,
         instruments: instruments.clone(),
         desk: desk.clone(),
+        listening: Listening { plan: listen, deaf, arrivals, refusals },
+        restarted,
     });
     let mut tasks = JoinSet::new();
     tasks.spawn(control::serve(socket, Desk { agent: handle.clone(), orders: desk, operators }));
+    tasks.spawn(listener.run());
     tasks.spawn(manager::report(handle.clone(), kernel));
     tasks.spawn(signals.obey(file, handle.clone()));
     if let Some(address) = http {

@@ -84,6 +84,14 @@ fn draw_agent(drawing: &Drawing, status: &Status, dropped_events: u64) -> promet
     problems.with_label_values::<&str>(&[]).set(status.problems.len() as f64);
     let dropped = drawing.counter("anycastd_events_dropped_total", "Events that came too fast to be kept.", &[])?;
     dropped.with_label_values::<&str>(&[]).inc_by(dropped_events);
+    let refused = drawing.counter(
+        "anycastd_connections_refused_total",
+        "BGP connections that were closed before a word was said.",
+        &["reason"],
+    )?;
+    for (reason, count) in &status.connections_refused {
+        refused.with_label_values(&[reason]).inc_by(*count);
+    }
     let bound = drawing.gauge("anycastd_address_bound", "Whether the kernel answers for the address.", &["address"])?;
     let foreign =
         drawing.gauge("anycastd_address_foreign", "Whether somebody else put the address there.", &["address"])?;
@@ -154,7 +162,8 @@ fn draw_neighbors(drawing: &Drawing, status: &Status) -> prometheus::Result<()> 
         "Whether there were more than `max_prefixes` in this session.",
         &labels,
     )?;
-    for neighbor in &status.neighbors {
+    // A network has no session of its own; each of its routers has.
+    for neighbor in status.neighbors.iter().filter(|neighbor| neighbor.state != "Listen") {
         let name = neighbor.name.as_str();
         let count = |key: &str| neighbor.counters.get(key).copied().unwrap_or_default();
         established.with_label_values(&[name]).set(flag(neighbor.state == "Established"));

@@ -54,6 +54,9 @@ pub struct Status {
     pub services: Vec<Service>,
     /// By name.
     pub neighbors: Vec<Neighbor>,
+    /// Connections that were closed before a word, by reason, since the agent started.
+    #[serde(default)]
+    pub connections_refused: BTreeMap<String, u64>,
     /// By address.
     pub addresses: Vec<Address>,
 }
@@ -204,11 +207,14 @@ pub struct Neighbor {
     pub name: String,
     /// Its address.
     pub address: String,
+    /// It is a network whose routers connect to us, or one of them.
+    #[serde(default)]
+    pub dynamic: bool,
     /// Its TCP port.
     pub port: u16,
     /// Its AS number: shown in its OPEN, else configured; `external` or `internal` where neither says.
     pub asn: String,
-    /// The state by RFC 4271: Idle, Connect, Active, OpenSent, OpenConfirm, Established.
+    /// The state by RFC 4271: Idle, Connect, Active, OpenSent, OpenConfirm, Established; Listen for a network.
     pub state: String,
     /// Since when.
     pub since: Timestamp,
@@ -241,6 +247,9 @@ pub struct Neighbor {
 /// How the connection to a neighbor is made and protected.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transport {
+    /// The neighbor connects to us.
+    #[serde(default)]
+    pub passive: bool,
     /// `tcp-md5`, or `none`.
     pub authentication: String,
     /// The TTL, or hop limit, of what we send; `None`: the kernel's default.

@@ -83,6 +83,8 @@ pub enum DownReason {
     Received(Notification),
     /// We ended it.
     Fault(Fault),
+    /// The neighbor had been silent and dialled anew.
+    Replaced,
     /// [`crate::Session::shutdown`], with its text.
     Shutdown(String),
 }
@@ -96,6 +98,7 @@ impl fmt::Display for DownReason {
             Self::Closed(Some(words)) => write!(f, "the connection ended: {words}"),
             Self::Received(notification) => write!(f, "received NOTIFICATION {notification}"),
             Self::Fault(fault) => write!(f, "{fault}; sent NOTIFICATION {}", fault.notification()),
+            Self::Replaced => f.write_str("the neighbor, silent for a while, connected anew"),
             Self::Shutdown(text) if text.is_empty() => f.write_str("shut down"),
             Self::Shutdown(text) => write!(f, "shut down: {text}"),
         }

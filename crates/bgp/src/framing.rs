@@ -143,6 +143,12 @@ impl Framer {
         self.extended = true;
     }
 
+    /// The octets that wait for the rest of their message.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn buffered(&self) -> usize {
+        self.buffer.remaining()
+    }
+
     /// The next whole message; `None` while octets are missing. After an error the stream is of no more use.
     pub(crate) fn next(&mut self) -> Result<Option<Frame>, HeaderError> {
         let Some([marker @ .., high, low, code]) = self.buffer.first_chunk::<HEADER_LEN>() else { return Ok(None) };

@@ -9,6 +9,9 @@ mod encoding;
 mod extended;
 mod fault;
 mod framing;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod limits;
 mod notification;
 mod open;
@@ -32,14 +35,14 @@ pub use extended::{BadBitRate, BadExtendedCommunity, BitRate, ExtendedCommunity,
 pub use fault::{DownReason, Fault};
 pub use framing::{HeaderError, MessageType};
 pub use limits::Limits;
-pub use notification::Notification;
-pub use open::{Negotiated, OpenError};
-pub use peer::{LinkLocal, Offers, PeerAs, PeerConfig};
+pub use notification::{Farewell, Notification};
+pub use open::{Graceful, Negotiated, OpenError};
+pub use peer::{GracefulRestart, LinkLocal, Offers, PeerAs, PeerConfig};
 pub use received::Received;
 pub use refresh::RefreshError;
 pub use rib::{Advertised, Progress};
 pub use role::Role;
-pub use session::{Action, Event, Session, State};
+pub use session::{Action, Event, Incoming, Session, State};
 pub use terms::Unsendable;
 pub use types::{AS_TRANS, Asn, Family, HoldTime, HostBits, Prefix, RouterId};
 pub use update::UpdateError;

@@ -25,6 +25,48 @@ pub struct Notification {
     pub data: Bytes,
 }
 
+/// Why an operator's word ends a session (RFC 4486 §3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Farewell {
+    /// Administrative Shutdown, with a text for the neighbor's operator (RFC 9003), of which at most 128 octets are sent.
+    Shutdown(String),
+    /// Peer De-configured.
+    Deconfigured,
+    /// Other Configuration Change.
+    Reconfigured,
+    /// Nothing is said: the connection ends, and the neighbor keeps our routes for the restart time (RFC 4724).
+    Silence,
+}
+
+impl Farewell {
+    fn notification(&self) -> Option<Notification> {
+        match self {
+            Self::Shutdown(text) => Some(Notification::shutdown(text)),
+            Self::Deconfigured => Some(Notification::new(6, 3, &[])),
+            Self::Reconfigured => Some(Notification::new(6, 6, &[])),
+            Self::Silence => None,
+        }
+    }
+
+    /// What the neighbor is told. Where NOTIFICATIONs do not end a graceful restart, only a hard reset does (RFC 8538 §3.1); an
+    /// end that is meant must be one, or the routes would outlive it.
+    pub(crate) fn message(&self, hard: bool) -> Option<Bytes> {
+        let notification = self.notification()?;
+        let notification = if hard { notification.hardened() } else { notification };
+        Some(notification.encode())
+    }
+
+    /// In words.
+    pub(crate) fn words(&self) -> String {
+        match self {
+            Self::Shutdown(text) => text.clone(),
+            Self::Deconfigured => "removed from the configuration".to_owned(),
+            Self::Reconfigured => "its configuration changed".to_owned(),
+            Self::Silence => "closed without a word: the neighbor keeps the routes for its restart time".to_owned(),
+        }
+    }
+}
+
 impl Notification {
     pub(crate) fn new(code: u8, subcode: u8, data: &[u8]) -> Self {
         // The message must fit: only the complete message that an error quotes could make it too long.
@@ -38,6 +80,13 @@ impl Notification {
         let mut data = vec![u8::try_from(text.len()).unwrap_or(0)];
         data.extend_from_slice(text.as_bytes());
         Self::new(6, 2, &data)
+    }
+
+    /// As a hard reset (RFC 8538 §3.1): Cease/9 with code, subcode and data of this one.
+    fn hardened(&self) -> Self {
+        let mut data = vec![self.code, self.subcode];
+        data.extend_from_slice(&self.data);
+        Self::new(6, 9, &data)
     }
 
     /// `None` when the body is too short, which the framing has refused before.
@@ -110,6 +159,12 @@ impl Notification {
         }
     }
 
+    /// What a hard reset carries (RFC 8538 §3.1). One within another is not looked into.
+    fn hard_reset(&self) -> Option<Self> {
+        let inner = ((self.code, self.subcode) == (6, 9)).then(|| Self::parse(&self.data)).flatten()?;
+        ((inner.code, inner.subcode) != (6, 9)).then_some(inner)
+    }
+
     /// What the neighbor's operator wrote (RFC 9003 §2), safe to print: no octet of it is trusted.
     #[must_use]
     pub fn shutdown_text(&self) -> Option<String> {
@@ -127,6 +182,9 @@ impl fmt::Display for Notification {
             (Some(name), _) => write!(f, ", {name})")?,
             (None, 0) => f.write_str(")")?,
             (None, _) => f.write_str(", unknown subcode)")?,
+        }
+        if let Some(inner) = self.hard_reset() {
+            return write!(f, " with {inner}");
         }
         if let Some(text) = self.shutdown_text() {
             return write!(f, ": \"{text}\"");
@@ -192,6 +250,9 @@ mod tests {
             (6, 2, &[3, b'a', 0x1B, b'b'], "6/2 (Cease, Administrative Shutdown): \"a\\u{1b}b\""),
             (6, 4, &[2, 0xFF, b'x'], "6/4 (Cease, Administrative Reset): \"\u{FFFD}x\""),
             (6, 2, &[200, b'x'], "6/2 (Cease, Administrative Shutdown), data c878"),
+            (6, 9, &[6, 2, 1, b'x'], "6/9 (Cease, Hard Reset) with 6/2 (Cease, Administrative Shutdown): \"x\""),
+            (6, 9, &[6], "6/9 (Cease, Hard Reset), data 06"),
+            (6, 9, &[6, 9, 6, 9], "6/9 (Cease, Hard Reset), data 06090609"),
             (6, 2, &[0], "6/2 (Cease, Administrative Shutdown), data 00"),
         ];
         for (code, subcode, data, words) in table {

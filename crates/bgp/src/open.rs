@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::Ipv4Addr, time::Duration};
 use bytes::Bytes;
 
 use crate::{
-    capability::{Capability, Malformed},
+    capability::{Capability, Malformed, Restart},
     framing::MessageType,
     notification::Notification,
     peer::{PeerAs, PeerConfig},
@@ -126,13 +126,13 @@ pub(crate) struct Open {
 }
 
 impl Open {
-    pub(crate) fn ours(config: &PeerConfig) -> Self {
+    pub(crate) fn ours(config: &PeerConfig, restart: Restart) -> Self {
         Self {
             // RFC 6793 §9: a number that needs four octets stands in the capability, AS_TRANS here.
             my_as: u16::try_from(config.local_as.get()).unwrap_or(AS_TRANS),
             hold_time: config.hold_time,
             identifier: config.router_id,
-            capabilities: Capability::ours(config),
+            capabilities: Capability::ours(config, restart),
         }
     }
 
@@ -177,6 +177,14 @@ impl Open {
     fn four_octet_as(&self) -> Option<u32> {
         self.capabilities.iter().find_map(|capability| match capability {
             Capability::FourOctetAs(asn) => Some(*asn),
+            _ => None,
+        })
+    }
+
+    /// Whether it offers graceful restart, and then whether with NOTIFICATIONs (RFC 8538 §2).
+    fn graceful(&self) -> Option<bool> {
+        self.capabilities.iter().find_map(|capability| match capability {
+            Capability::GracefulRestart { notification, .. } => Some(*notification),
             _ => None,
         })
     }
@@ -235,6 +243,13 @@ fn parameters(field: &[u8]) -> Result<Vec<Capability>, OpenError> {
     Ok(capabilities)
 }
 
+/// Graceful restart as both ends offer it (RFC 4724).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Graceful {
+    /// Routes outlive a NOTIFICATION too, unless it is a hard reset (RFC 8538).
+    pub notification: bool,
+}
+
 /// What both OPENs together mean for the session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Negotiated {
@@ -260,6 +275,8 @@ pub struct Negotiated {
     pub extended_message: bool,
     /// Whether IPv4 routes may have an IPv6 next hop (RFC 8950).
     pub extended_next_hop: bool,
+    /// Whether routes outlive the connection; `None` where one of the two ends does not offer it.
+    pub graceful_restart: Option<Graceful>,
     /// What we are to the neighbor, if that is settled and it is of another AS (RFC 9234).
     pub role: Option<Role>,
     /// What we offered.
@@ -280,12 +297,16 @@ impl Negotiated {
             (self.extended_next_hop, "extended next hop"),
         ];
         let mut words: Vec<String> = named.iter().filter(|(on, _)| *on).map(|(_, name)| (*name).to_owned()).collect();
+        words.extend(self.graceful_restart.map(|graceful| match graceful.notification {
+            true => "graceful restart, notifications included".to_owned(),
+            false => "graceful restart".to_owned(),
+        }));
         words.extend(self.role.map(|role| format!("our role {role}")));
         words
     }
 
-    pub(crate) fn new(config: &PeerConfig, theirs: &Open) -> Result<Self, OpenError> {
-        let ours = Open::ours(config);
+    /// `ours` is the OPEN that was sent.
+    pub(crate) fn new(config: &PeerConfig, ours: &Open, theirs: &Open) -> Result<Self, OpenError> {
         let bad_as = || OpenError::BadPeerAs { found: theirs.asn(), expected: config.peer_as, ours: config.local_as };
         // RFC 7607 §2: AS 0 is a bad peer AS whatever is configured.
         let peer_as = Asn::new(theirs.asn()).ok_or_else(bad_as)?;
@@ -302,7 +323,7 @@ impl Negotiated {
             let multiprotocol = |capability: &Capability| matches!(capability, Capability::Multiprotocol { .. });
             let theirs = theirs.families_shown();
             return Err(OpenError::NoCommonFamily {
-                ours: ours.capabilities.into_iter().filter(multiprotocol).collect(),
+                ours: ours.capabilities.iter().filter(|one| multiprotocol(one)).cloned().collect(),
                 theirs,
             });
         }
@@ -326,8 +347,11 @@ impl Negotiated {
             enhanced_route_refresh: both(&Capability::EnhancedRouteRefresh),
             extended_message: both(&Capability::ExtendedMessage),
             extended_next_hop: both(&Capability::ExtendedNextHop { ipv4_over_ipv6: true }),
+            graceful_restart: theirs
+                .graceful()
+                .and_then(|theirs| Some(Graceful { notification: ours.graceful()? && theirs })),
             role,
-            offered: ours.capabilities,
+            offered: ours.capabilities.clone(),
             received: theirs.capabilities.clone(),
         })
     }

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     net::{Ipv4Addr, Ipv6Addr},
+    time::Duration,
 };
 
 use crate::{
@@ -62,6 +63,18 @@ pub enum LinkLocal {
     Alone(Option<Ipv6Addr>),
 }
 
+/// How a session goes on over the end of its connection (RFC 4724).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GracefulRestart {
+    /// How long the neighbor is to keep our routes while there is no session: up to 4095 s, in whole seconds.
+    pub restart_time: Duration,
+}
+
+impl GracefulRestart {
+    /// The longest restart time that its 12 bits can say (RFC 4724 §3).
+    pub const LONGEST: Duration = Duration::from_secs(4095);
+}
+
 /// What a session needs to know for its whole life.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerConfig {
@@ -81,6 +94,10 @@ pub struct PeerConfig {
     pub role: Option<Role>,
     /// Whether a neighbor that shows no role is refused (RFC 9234 §4.2, "strict mode").
     pub role_strict: bool,
+    /// The neighbor dials us; the session waits for it.
+    pub passive: bool,
+    /// Whether, and how, routes outlive the connection.
+    pub graceful_restart: Option<GracefulRestart>,
     /// The next hop of IPv4 routes; `None`: the session's own IPv4 address.
     pub next_hop_ipv4: Option<Ipv4Addr>,
     /// The next hop of IPv6 routes; `None`: the session's own IPv6 address (see [`crate::Session::handle_connected`]).

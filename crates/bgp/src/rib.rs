@@ -82,6 +82,8 @@ pub(crate) struct Rib {
     withdraws: BTreeSet<Prefix>,
     announces: BTreeMap<(Family, Arc<Attributes>), Batch>,
     end_of_rib: BTreeSet<Family>,
+    /// The desired set is not all there is to say yet: no End-of-RIB until it is.
+    incomplete: bool,
     /// Where the answer to a route refresh has yet to be marked as beginning, and as ended (RFC 7313 §4).
     begin_refresh: BTreeSet<Family>,
     end_refresh: BTreeSet<Family>,
@@ -106,6 +108,12 @@ impl Rib {
         self.terms.as_ref()
     }
 
+    /// The UPDATEs on their way.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn in_flight(&self) -> usize {
+        self.unwritten.len() + self.unacked.len()
+    }
+
     /// Whether [`Self::advertised`] changed since this was last asked.
     pub(crate) fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
@@ -128,7 +136,7 @@ impl Rib {
     pub(crate) fn down(&mut self) {
         let (desired, excess) = (std::mem::take(&mut self.desired), std::mem::take(&mut self.excess));
         let changed = self.changed || !self.view.is_empty() || !self.unsent.is_empty();
-        *self = Self { desired, excess, cap: self.cap, changed, ..Self::default() };
+        *self = Self { desired, excess, cap: self.cap, changed, incomplete: self.incomplete, ..Self::default() };
     }
 
     /// How many prefixes of the set may be announced: the first ones.
@@ -217,8 +225,17 @@ impl Rib {
         Some(message)
     }
 
+    /// Whether the desired set is all there is to say. A neighbor that keeps routes over a restart deletes at the End-of-RIB what
+    /// it was not told again (RFC 4724 §4.2): the routes of services whose checks have not run yet.
+    pub(crate) const fn set_complete(&mut self, complete: bool) {
+        self.incomplete = !complete;
+    }
+
     /// RFC 4724 §2: once the initial routes of the family are out.
     fn next_end_of_rib(&mut self) -> Option<Bytes> {
+        if self.incomplete && self.terms.as_ref().is_some_and(|terms| terms.graceful_restart) {
+            return None;
+        }
         let waits = |family: Family| self.announces.keys().any(|(other, _)| *other == family);
         let family = self.end_of_rib.iter().copied().find(|family| !waits(*family))?;
         self.end_of_rib.remove(&family);
@@ -335,7 +352,7 @@ impl Rib {
     fn hand_out(
         &mut self,
         message: &Bytes,
-        prefixes: Vec<Prefix>,
+        mut prefixes: Vec<Prefix>,
         attributes: Option<&Arc<Attributes>>,
         after: u64,
         now: Instant,
@@ -344,20 +361,28 @@ impl Rib {
         if let Some(first) = prefixes.first() {
             self.refreshed.remove(&first.family());
         }
+        // A repetition changes nothing of what the neighbor holds, and nobody waits for it: those who ask again and again pile up
+        // nothing.
+        prefixes.retain(|prefix| !self.repeats(*prefix, attributes));
         for prefix in &prefixes {
-            if let Some(sent) = self.sent.get_mut(prefix)
-                && sent.again
-                && let (Some(held), Some(attributes)) = (&sent.said.attributes, attributes)
-                && same(held, attributes)
-            {
-                // A repetition changes nothing of what the neighbor holds.
-                sent.again = false;
-                continue;
-            }
             let said = Advertised { attributes: attributes.cloned(), progress: Progress::Queued, since: now };
             self.sent.insert(*prefix, Sent { said, end, again: false });
         }
-        self.unwritten.push_back(InFlight { end, prefixes });
+        if !prefixes.is_empty() {
+            self.unwritten.push_back(InFlight { end, prefixes });
+        }
+    }
+
+    /// Whether this is what the neighbor asked for again and holds already; then it has it.
+    fn repeats(&mut self, prefix: Prefix, attributes: Option<&Arc<Attributes>>) -> bool {
+        let Some(sent) = self.sent.get_mut(&prefix).filter(|sent| sent.again) else { return false };
+        match (&sent.said.attributes, attributes) {
+            (Some(held), Some(attributes)) if same(held, attributes) => {
+                sent.again = false;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// The UPDATE came as far as `progress`: so did every prefix of which it is the last that was said.

@@ -13,11 +13,12 @@ use bytes::Bytes;
 
 use crate::{
     attributes::Routes,
+    capability::Restart,
     counters::Counters,
     fault::{DownReason, Fault},
     framing::{Framer, HEADER_LEN, MessageType},
     limits::Limits,
-    notification::Notification,
+    notification::Farewell,
     open::{Negotiated, Open},
     peer::PeerConfig,
     received::{Census, Received},
@@ -35,6 +36,8 @@ const DIAL_TIME: Duration = Duration::from_secs(10);
 const HANDSHAKE_TIME: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(240));
 /// A session that was Established for less has not earned a fresh start of the retry times.
 const STABLE: Duration = Duration::from_secs(10);
+/// How long a neighbor without keepalives may be silent before it may connect anew.
+const SILENCE: Duration = Duration::from_secs(30);
 /// RFC 9687 §4: the SendHoldTimer is at least 8 minutes, and at least twice the hold time.
 const SEND_HOLD_TIME: Duration = Duration::from_secs(480);
 
@@ -89,6 +92,17 @@ pub enum Event {
     Advertised,
 }
 
+/// What becomes of a connection that the neighbor made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Incoming {
+    /// It is taken: [`Session::handle_connected`] is next.
+    Take,
+    /// It is taken once the old connection, which has been silent, is closed as [`Session::poll_action`] asks.
+    Replace,
+    /// It is closed at once, without a word.
+    Refuse,
+}
+
 /// Octets given out, taken by the kernel, and acknowledged, all since the connection began.
 #[derive(Debug, Default)]
 struct Stream {
@@ -114,7 +128,9 @@ struct Stream {
 /// 5. Sleep until [`poll_timeout`](Self::poll_timeout) at the latest; when it has come, call
 ///    [`handle_timeout`](Self::handle_timeout). `None` is: nothing to wait for but the neighbor.
 ///
-/// [`new`](Self::new) has already asked for the first dial, so a driver starts at step 2. After
+/// [`new`](Self::new) has already asked for the first dial, so a driver starts at step 2. A passive session never asks; the driver
+/// asks it whether to take a connection ([`incoming`](Self::incoming)).
+/// After
 /// `shutdown` there is one last [`Action::Close`], and then nothing for ever.
 ///
 /// To learn what the neighbor's TCP has acknowledged, the driver asks its kernel while something of
@@ -143,6 +159,12 @@ pub struct Session {
     actions: VecDeque<Action>,
     events: VecDeque<Event>,
     counters: Counters,
+    /// The OPEN that was sent over this connection.
+    opened: Option<Open>,
+    /// When the neighbor last said anything over this connection; else when it began.
+    heard: Instant,
+    made: Instant,
+    restarted: bool,
     last_error: Option<(DownReason, Instant)>,
     /// Why the last session that was Established ended, until there is another.
     last_end: Option<(DownReason, Instant)>,
@@ -151,17 +173,18 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session that wants to dial at once.
+    /// A session that wants to dial at once or, where it is passive, waits for the neighbor.
     #[must_use]
     pub fn new(config: PeerConfig, now: Instant) -> Self {
         let jitter = Jitter::new(config.seed);
+        let backoff = if config.passive { Backoff::waiting() } else { Backoff::dialling() };
         let mut session = Self {
             config,
             state: State::Idle,
             state_since: now,
             timers: Timers::default(),
             jitter,
-            backoff: Backoff::default(),
+            backoff,
             link: None,
             link_local: None,
             framer: Framer::default(),
@@ -175,11 +198,19 @@ impl Session {
             actions: VecDeque::new(),
             events: VecDeque::new(),
             counters: Counters::default(),
+            opened: None,
+            heard: now,
+            made: now,
+            restarted: false,
             last_error: None,
             last_end: None,
             down_since: now,
         };
-        session.dial(now);
+        if session.config.passive {
+            session.enter(State::Active, now);
+        } else {
+            session.dial(now);
+        }
         session
     }
 
@@ -189,7 +220,41 @@ impl Session {
         self.link_local = address;
     }
 
-    /// The dial succeeded. `local` and `remote` are the ends of the connection. `local_ipv6` is an IPv6 address of the interface it runs
+    /// Whether a connection that the neighbor made is taken. A second one is not, while the first lives: nothing proves who made
+    /// it. But a router that failed over has forgotten the first, which then is silent (RFC 4271 §6.8 has no collision here, for
+    /// only one end dials).
+    pub fn incoming(&mut self, now: Instant) -> Incoming {
+        let verdict = match self.state {
+            State::Active if self.config.passive && self.timers.get(Timer::IdleHold).is_none() => Incoming::Take,
+            State::OpenSent | State::OpenConfirm | State::Established if self.config.passive => {
+                let silent = now.saturating_duration_since(self.heard);
+                if silent >= self.usual_silence() { Incoming::Replace } else { Incoming::Refuse }
+            }
+            _ => Incoming::Refuse,
+        };
+        match verdict {
+            Incoming::Take => {}
+            Incoming::Replace => {
+                self.go_down(DownReason::Replaced, now);
+                self.timers.stop(Timer::IdleHold);
+                self.backoff.reset();
+                self.actions.push_back(Action::Close);
+            }
+            Incoming::Refuse => self.counters.refused += 1,
+        }
+        verdict
+    }
+
+    /// How long a neighbor that lives may be silent: a third of the hold time (RFC 4271 §4.4).
+    fn usual_silence(&self) -> Duration {
+        let hold = match &self.negotiated {
+            Some(negotiated) => negotiated.hold_time,
+            None => self.config.hold_time,
+        };
+        hold.duration().map_or(SILENCE, |hold| hold / 3)
+    }
+
+    /// The dial succeeded, or a connection of the neighbor was taken. `local` and `remote` are the ends of the connection. `local_ipv6` is an IPv6 address of the interface it runs
     /// over, global or else link-local, if there is one: the IPv6 next hop of a session over IPv4, and the global one beside a
     /// link-local transport.
     pub fn handle_connected(
@@ -199,14 +264,18 @@ impl Session {
         local_ipv6: Option<Ipv6Addr>,
         now: Instant,
     ) {
-        if self.state != State::Connect {
+        let awaited = if self.config.passive { State::Active } else { State::Connect };
+        if self.state != awaited {
             // A dial that was given up came through all the same.
             self.actions.push_back(Action::Close);
             return;
         }
         self.clear_connection();
         self.link = Some(Link { local, remote, local_ipv6, link_local: self.link_local });
-        self.urgent.push_back(Open::ours(&self.config).encode());
+        let open = Open::ours(&self.config, self.restart(now));
+        self.urgent.push_back(open.encode());
+        self.opened = Some(open);
+        self.heard = now;
         self.timers.set(Timer::Handshake, now + self.handshake_time());
         self.enter(State::OpenSent, now);
     }
@@ -217,6 +286,7 @@ impl Session {
             return;
         }
         self.counters.bytes_received += bytes.len() as u64;
+        self.heard = now;
         self.framer.push(bytes);
         while self.connected() {
             match self.framer.next() {
@@ -310,22 +380,45 @@ impl Session {
         }
     }
 
-    /// Ends the session for ever: Cease, Administrative Shutdown, with `message` for the neighbor's operator (RFC 9003), of which
-    /// at most 128 octets are sent. Announcements and withdraws that still wait are not sent any more.
-    pub fn shutdown(&mut self, message: &str, now: Instant) {
+    /// Whether the set of [`Self::set_routes`] is all there is to say; it is, until said otherwise. A neighbor that keeps routes
+    /// over a restart gets no End-of-RIB before (RFC 4724 §4.1).
+    pub const fn set_complete(&mut self, complete: bool) {
+        self.rib.set_complete(complete);
+    }
+
+    /// This process took over from one that was up, and what that one announced still works here: the neighbor is told so until
+    /// the session has been up, or the restart time has passed (RFC 4724 §4.1).
+    pub const fn set_restarted(&mut self) {
+        self.restarted = true;
+    }
+
+    /// Something changed that promises success: an attempt that waits for its turn is made at once.
+    pub fn hurry(&mut self, now: Instant) {
+        if self.state == State::Active && !self.config.passive {
+            self.timers.stop(Timer::ConnectRetry);
+            self.backoff.reset();
+            self.dial(now);
+        }
+    }
+
+    /// Ends the session for ever. Announcements and withdraws that still wait are not sent any more. To a neighbor that would keep
+    /// our routes over a NOTIFICATION it is a hard reset (RFC 8538 §3.1).
+    pub fn shutdown(&mut self, farewell: &Farewell, now: Instant) {
         if self.state == State::Idle {
             return;
         }
         let (connected, live) = (self.connected(), self.state != State::Active);
+        let graceful = self.negotiated.as_ref().and_then(|negotiated| negotiated.graceful_restart);
+        let hard = graceful.is_some_and(|graceful| graceful.notification);
         if self.state == State::Established {
             self.down_since = now;
         }
         self.clear_connection();
         if connected {
-            self.urgent.push_back(Notification::shutdown(message).encode());
+            self.urgent.extend(farewell.message(hard));
         }
         if live {
-            self.note_down(DownReason::Shutdown(message.to_owned()), now);
+            self.note_down(DownReason::Shutdown(farewell.words()), now);
         }
         self.actions.clear();
         self.actions.push_back(Action::Close);
@@ -451,6 +544,13 @@ impl Session {
         self.timers.get(Timer::ConnectRetry)
     }
 
+    /// What is kept beside the routes: octets of a message that is not whole, what waits to be taken, UPDATEs on their way.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn kept(&self) -> (usize, usize, usize) {
+        let waiting = self.urgent.len() + self.actions.len() + self.events.len();
+        (self.framer.buffered(), waiting, self.rib.in_flight())
+    }
+
     /// What the session was made with.
     #[must_use]
     pub const fn config(&self) -> &PeerConfig {
@@ -496,6 +596,16 @@ impl Session {
     fn handshake_time(&self) -> Duration {
         let (least, most) = HANDSHAKE_TIME;
         self.config.hold_time.duration().map_or(most, |hold| hold.clamp(least, most))
+    }
+
+    /// What the OPEN says of the last restart: that there was one until the session has been up, or the restart time has passed.
+    /// What was announced over an earlier connection of this process still works, for nothing has stopped since.
+    fn restart(&self, now: Instant) -> Restart {
+        let Some(graceful) = self.config.graceful_restart else { return Restart::default() };
+        let first = self.counters.established == 0;
+        let fresh = now.saturating_duration_since(self.made) <= graceful.restart_time;
+        let restarted = self.restarted && first && fresh;
+        Restart { restarted, preserved: restarted || !first }
     }
 
     fn send_hold_time(&self) -> Duration {

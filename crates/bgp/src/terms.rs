@@ -130,6 +130,8 @@ pub(crate) struct Terms {
     pub(crate) only_to_customer: Option<Asn>,
     /// The answer to a route refresh is marked (RFC 7313).
     pub(crate) enhanced_route_refresh: bool,
+    /// The neighbor keeps our routes over a restart (RFC 4724).
+    pub(crate) graceful_restart: bool,
     pub(crate) offered: BTreeSet<Family>,
 }
 
@@ -146,6 +148,7 @@ impl Terms {
             max_len: if negotiated.extended_message { EXTENDED_MAX_LEN } else { MAX_LEN },
             only_to_customer: negotiated.role.filter(|role| role.marks_routes()).map(|_| config.local_as),
             enhanced_route_refresh: negotiated.enhanced_route_refresh,
+            graceful_restart: negotiated.graceful_restart.is_some(),
             offered: config.families.clone(),
         }
     }
@@ -221,7 +224,7 @@ fn next_hop_ipv6(config: &PeerConfig, link: &Link) -> Option<NextHop6> {
 pub(crate) mod tests {
     use super::*;
     use crate::{
-        capability::Capability,
+        capability::{Capability, Restart},
         open::Open,
         peer::{Offers, PeerAs},
         types::{HoldTime, RouterId},
@@ -241,6 +244,7 @@ pub(crate) mod tests {
             max_len: MAX_LEN,
             only_to_customer: None,
             enhanced_route_refresh: false,
+            graceful_restart: false,
             offered: Family::ALL.into(),
         }
     }
@@ -260,6 +264,8 @@ pub(crate) mod tests {
             offers: Offers::default(),
             role: None,
             role_strict: false,
+            passive: false,
+            graceful_restart: None,
             next_hop_ipv4: None,
             next_hop_ipv6: None,
             link_local: LinkLocal::default(),
@@ -283,10 +289,11 @@ pub(crate) mod tests {
             next_hop_ipv6: next_hop.1.map(|text| text.parse().expect("an address")),
             ..config()
         };
-        let mut open = Open::ours(&config);
+        let ours = Open::ours(&config, Restart::default());
+        let mut open = ours.clone();
         open.capabilities.retain(|capability| !matches!(capability, Capability::FourOctetAs(_)));
         open.my_as = 65001;
-        let negotiated = Negotiated::new(&config, &open).expect("good");
+        let negotiated = Negotiated::new(&config, &ours, &open).expect("good");
         let local = local.parse().expect("an address");
         let local_ipv6 = local_ipv6.map(|text| text.parse().expect("an address"));
         Terms::new(&config, &negotiated, &Link { local, remote: local, local_ipv6, link_local: None })

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 pub(crate) enum Timer {
     /// ConnectRetryTimer: when to dial again.
     ConnectRetry,
+    /// IdleHoldTimer: how long a neighbor that dials us must stay away after it failed.
+    IdleHold,
     /// How long a dial may take.
     Dial,
     /// How long the neighbor may take from our OPEN to Established: the "large value" of RFC 4271 §8.2.2, which is not lifted in
@@ -21,8 +23,8 @@ pub(crate) enum Timer {
 }
 
 impl Timer {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::ConnectRetry, Self::Dial, Self::Handshake, Self::Hold, Self::Keepalive, Self::SendHold];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::ConnectRetry, Self::IdleHold, Self::Dial, Self::Handshake, Self::Hold, Self::Keepalive, Self::SendHold];
 }
 
 #[derive(Debug, Default)]
@@ -89,18 +91,27 @@ impl Jitter {
     }
 }
 
-/// The time between one dial's end and the next: 1 s, doubled each time up to 30 s, less the jitter.
-#[derive(Debug, Default)]
+/// The time between one attempt's end and the next: doubled each time, less the jitter.
+#[derive(Debug)]
 pub(crate) struct Backoff {
+    first: Duration,
+    last: Duration,
     failures: u32,
 }
 
 impl Backoff {
-    const FIRST: Duration = Duration::from_secs(1);
-    const LAST: Duration = Duration::from_secs(30);
+    /// For a neighbor that we dial: 1 s to 30 s.
+    pub(crate) const fn dialling() -> Self {
+        Self { first: Duration::from_secs(1), last: Duration::from_secs(30), failures: 0 }
+    }
+
+    /// For one that dials us: it has its own patience, and who mends a mistake should not wait for ours.
+    pub(crate) const fn waiting() -> Self {
+        Self { first: Duration::from_millis(250), last: Duration::from_secs(4), failures: 0 }
+    }
 
     pub(crate) fn next(&mut self) -> Duration {
-        let delay = Self::FIRST.saturating_mul(1 << self.failures.min(5)).min(Self::LAST);
+        let delay = self.first.saturating_mul(1 << self.failures.min(5)).min(self.last);
         self.failures = self.failures.saturating_add(1);
         delay
     }
@@ -116,11 +127,14 @@ mod tests {
 
     #[test]
     fn the_wait_doubles_up_to_thirty_seconds() {
-        let mut backoff = Backoff::default();
+        let mut backoff = Backoff::dialling();
         let seconds: Vec<u64> = (0..8).map(|_| backoff.next().as_secs()).collect();
         assert_eq!(seconds, [1, 2, 4, 8, 16, 30, 30, 30]);
         backoff.reset();
         assert_eq!(backoff.next().as_secs(), 1);
+        let mut backoff = Backoff::waiting();
+        let millis: Vec<u128> = (0..6).map(|_| backoff.next().as_millis()).collect();
+        assert_eq!(millis, [250, 500, 1000, 2000, 4000, 4000]);
     }
 
     #[test]

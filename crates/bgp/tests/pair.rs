@@ -27,6 +27,8 @@ fn config(local_as: u32, id: u8, hold: u16, seed: u64) -> PeerConfig {
         offers: Offers::default(),
         role: None,
         role_strict: false,
+        passive: false,
+        graceful_restart: None,
         next_hop_ipv4: None,
         next_hop_ipv6: Some("2001:db8::99".parse().expect("an address")),
         link_local: LinkLocal::default(),

@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     net::{IpAddr, SocketAddr},
     num::{NonZeroU8, NonZeroU16, NonZeroUsize},
     ops::RangeInclusive,
@@ -13,6 +14,7 @@ use std::{
 };
 
 use anycast_bgp::{Asn, Attributes, Family, HoldTime, Limits, LinkLocal, Offers, PeerAs, Prefix, Role, RouterId};
+use ipnet::IpNet;
 
 use crate::{
     name::{CheckName, PeerId, ServiceName},
@@ -28,6 +30,10 @@ pub struct Config {
     pub asn: Asn,
     /// Our BGP Identifier.
     pub router_id: RouterId,
+    /// Where neighbors that dial us find us; empty where none does.
+    pub listen: BTreeSet<SocketAddr>,
+    /// Whether the routes stay with the neighbors when the agent ends.
+    pub on_exit: OnExit,
     /// The upstream routers.
     pub neighbors: BTreeMap<PeerId, Neighbor>,
     /// What is served here.
@@ -54,9 +60,11 @@ pub struct Node {
 /// An upstream router.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Neighbor {
-    /// Where it listens.
-    pub address: IpAddr,
-    /// TCP port, 179 by default.
+    /// Which router it is.
+    pub endpoint: Endpoint,
+    /// Who makes the connection.
+    pub connect: Connect,
+    /// The TCP port where it listens, 179 by default.
     pub port: NonZeroU16,
     /// The AS number it must show.
     pub peer_as: PeerAs,
@@ -72,6 +80,8 @@ pub struct Neighbor {
     pub role: Option<Role>,
     /// Whether it is refused when it shows no role.
     pub role_strict: bool,
+    /// How long it is to keep our routes while there is no session (RFC 4724); `None`: not at all.
+    pub restart_time: Option<Duration>,
     /// How it is told that a service is leaving.
     pub drain_by: DrainBy,
     /// What is changed of the attributes of every route for it, on top of what the service says for its state.
@@ -84,6 +94,72 @@ pub struct Neighbor {
     pub link_local: LinkLocal,
     /// What it may hold from us, and what it should announce at most.
     pub limits: Limits,
+}
+
+/// Which router a neighbor is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// The one at this address.
+    Address(IpAddr),
+    /// The one at the other end of this interface, by its link-local address (unnumbered).
+    Interface(String),
+    /// Any that connects from this network, and at most so many at a time.
+    Network(IpNet, NonZeroU16),
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Interface(name) => name.fmt(f),
+            Self::Network(network, _) => network.fmt(f),
+        }
+    }
+}
+
+impl Endpoint {
+    /// The addresses that it may connect from, where they are known.
+    #[must_use]
+    pub fn network(&self) -> Option<IpNet> {
+        match self {
+            Self::Address(address) => Some(IpNet::from(*address)),
+            Self::Network(network, _) => Some(*network),
+            Self::Interface(_) => None,
+        }
+    }
+}
+
+/// Who makes the connection; exactly one end does, so that there is no collision (RFC 4271 §6.8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Connect {
+    /// We do.
+    #[default]
+    Active,
+    /// The neighbor does.
+    Passive,
+}
+
+/// What becomes of routes and addresses when the agent ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnExit {
+    /// They go.
+    #[default]
+    Withdraw,
+    /// The neighbors keep the routes for the restart time, and the addresses stay.
+    Keep,
+}
+
+/// The neighbor that connects from this address: one that is named before one of a network, the smaller network before the
+/// larger.
+#[must_use]
+pub fn neighbor_from(neighbors: &BTreeMap<PeerId, Neighbor>, address: IpAddr) -> Option<(&PeerId, &Neighbor)> {
+    let length = |neighbor: &Neighbor| {
+        let network = neighbor.endpoint.network().filter(|network| network.contains(&address))?;
+        // A network of a single address comes after the address itself.
+        Some((network.prefix_len(), matches!(neighbor.endpoint, Endpoint::Address(_))))
+    };
+    let found = neighbors.iter().filter_map(|(id, neighbor)| Some((length(neighbor)?, id, neighbor)));
+    found.max_by_key(|(length, ..)| *length).map(|(_, id, neighbor)| (id, neighbor))
 }
 
 /// The TCP connection to a neighbor.
@@ -366,6 +442,22 @@ impl ProbeConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_closest_neighbor_is_meant() {
+        let mut config = crate::testing::config(&["a", "b", "c"], vec![]);
+        let limit = NonZeroU16::new(9).unwrap();
+        let mut put = |name: &str, endpoint| config.neighbors.get_mut(name).unwrap().endpoint = endpoint;
+        put("a", Endpoint::Network("192.0.2.0/24".parse().unwrap(), limit));
+        put("b", Endpoint::Network("192.0.2.7/32".parse().unwrap(), limit));
+        put("c", Endpoint::Address("192.0.2.8".parse().unwrap()));
+        let from = |text: &str| neighbor_from(&config.neighbors, text.parse().unwrap()).map(|(id, _)| id.as_str());
+        assert_eq!(from("192.0.2.1"), Some("a"));
+        assert_eq!(from("192.0.2.7"), Some("b"));
+        assert_eq!(from("192.0.2.8"), Some("c"));
+        assert_eq!(from("192.0.3.1"), None);
+        assert_eq!(from("2001:db8::1"), None);
+    }
 
     /// GTSM must send 255: speakers that sent 1 with it could be heard by nobody.
     #[test]

@@ -48,6 +48,14 @@ name! {
     /// A neighbor, by the name its operator gave it.
     PeerId
 }
+impl PeerId {
+    /// One of the routers that the neighbor `self`, a network, stands for. No operator can give such a name.
+    #[must_use]
+    pub fn at(&self, address: std::net::IpAddr) -> Self {
+        Self(format!("{self}@{address}").into())
+    }
+}
+
 name! {
     /// A service.
     ServiceName
@@ -60,6 +68,13 @@ name! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_router_of_a_network_has_a_name_that_nobody_can_give() {
+        let one = PeerId::new("leafs").unwrap().at("192.0.2.7".parse().unwrap());
+        assert_eq!(one.as_str(), "leafs@192.0.2.7");
+        assert!(PeerId::new(one.as_str()).is_err());
+    }
 
     #[test]
     fn names_are_short_and_plain() {

@@ -6,8 +6,8 @@ use anycast_bgp::{Asn, Attributes, Family, HoldTime, Limits, LinkLocal, Offers, 
 
 use crate::{
     config::{
-        Anchor, CheckConfig, CheckTiming, Config, DrainBy, DrainTimes, ExecProbe, Neighbor, Node, ProbeConfig, Require,
-        Service, Towards, Transport, Unbind,
+        Anchor, CheckConfig, CheckTiming, Config, Connect, DrainBy, DrainTimes, Endpoint, ExecProbe, Neighbor, Node,
+        OnExit, ProbeConfig, Require, Service, Towards, Transport, Unbind,
     },
     name::{CheckName, PeerId, ServiceName},
 };
@@ -22,7 +22,8 @@ pub(crate) fn prefix(text: &str) -> Prefix {
 
 pub(crate) fn config(neighbors: &[&str], services: Vec<(ServiceName, Service)>) -> Config {
     let neighbor = Neighbor {
-        address: ip("192.0.2.1"),
+        endpoint: Endpoint::Address(ip("192.0.2.1")),
+        connect: Connect::Active,
         port: NonZeroU16::new(179).unwrap(),
         peer_as: PeerAs::External,
         transport: Transport::default(),
@@ -31,6 +32,7 @@ pub(crate) fn config(neighbors: &[&str], services: Vec<(ServiceName, Service)>) 
         offers: Offers::default(),
         role: None,
         role_strict: false,
+        restart_time: None,
         drain_by: DrainBy::default(),
         attributes: Attributes::default(),
         next_hop_ipv4: None,
@@ -42,6 +44,8 @@ pub(crate) fn config(neighbors: &[&str], services: Vec<(ServiceName, Service)>) 
         node: Node { name: "test".into(), region: None, country: None },
         asn: Asn::new(65010).unwrap(),
         router_id: RouterId::new([192, 0, 2, 2].into()).unwrap(),
+        listen: [].into(),
+        on_exit: OnExit::Withdraw,
         neighbors: neighbors.iter().map(|name| (PeerId::new(name).unwrap(), neighbor.clone())).collect(),
         services: services.into_iter().collect(),
         interface: "lo".into(),

@@ -23,7 +23,7 @@ use crate::{
 /// # Errors
 /// When a step cannot be run.
 pub async fn run(filter: Option<&str>) -> anyhow::Result<Exit> {
-    setup::ensure().await?;
+    setup::ensure(setup::Purpose::Test).await?;
     let nextest = has_nextest().await;
     let mut taken = Vec::new();
     for arguments in steps(filter, nextest) {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{demo, exit, programs::BIN_DIR, tools::Tool};
+use crate::{bench::Bench, demo, exit, programs::BIN_DIR, tools::Tool};
 
 /// Runs a topology of routers, edge nodes and clients on this machine, and shows on it how anycast fails over.
 #[derive(Debug, Parser)]
@@ -86,6 +86,12 @@ pub enum Verb {
         /// How to show it.
         #[command(flatten)]
         options: demo::Options,
+    },
+    /// Measure, and print the figures
+    Bench {
+        /// What.
+        #[command(subcommand)]
+        bench: Bench,
     },
     /// Run everything that is checked: formatting, lints and tests, those with real routers included
     Test {

@@ -1,12 +1,16 @@
 //! What the end-to-end tests stand on: a small lab of their own, and words to say what they wait for.
 
-use std::{path::Path, process::Stdio, sync::Arc, time::Duration};
+pub mod wire;
+
+use std::{net::SocketAddr, path::Path, process::Stdio, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
 use nix::sys::signal::Signal;
 use serde_json::Value;
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     io::AsyncWriteExt as _,
+    net::TcpListener,
     sync::OnceCell,
     time::{Instant, sleep, timeout},
 };
@@ -23,12 +27,21 @@ use crate::{
 pub const AMPLE: Duration = Duration::from_secs(30);
 /// Between two looks at what is waited for.
 const POLL: Duration = Duration::from_millis(100);
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 128;
 
 /// What all tests of a process run.
 static PROGRAMS: OnceCell<Programs> = OnceCell::const_new();
 
-/// Freshly built, unless the environment names others.
-async fn programs() -> anyhow::Result<Programs> {
+/// What the tests run: freshly built, unless the environment names others.
+///
+/// # Errors
+/// When they cannot be built, or one is missing.
+pub async fn programs() -> anyhow::Result<&'static Programs> {
+    PROGRAMS.get_or_try_init(find_or_build).await
+}
+
+async fn find_or_build() -> anyhow::Result<Programs> {
     match std::env::var_os(BIN_DIR) {
         Some(directory) => Programs::of(Path::new(&directory)),
         None => Programs::build(false).await,
@@ -48,17 +61,48 @@ impl Lab {
     /// When the machine lacks something, or a node does not come up.
     pub async fn up(topology: &Path) -> anyhow::Result<Self> {
         setup::root()?;
-        let missing = setup::missing();
+        let missing = setup::missing(setup::Purpose::Test);
         ensure!(missing.is_empty(), "missing on this machine: {}; `cargo lab test` installs it", missing.join(", "));
-        let programs = PROGRAMS.get_or_try_init(programs).await?;
-        let runner = Namespaces::up(Topology::read(topology)?, programs).await?;
-        Ok(Self { runner: Arc::new(runner) })
+        let runner = Namespaces::up(Topology::read(topology)?, programs().await?).await?;
+        Ok(Self::of(runner))
+    }
+
+    /// One that is up already.
+    #[must_use]
+    pub fn of(runner: Namespaces) -> Self {
+        Self { runner: Arc::new(runner) }
     }
 
     /// The runner itself.
     #[must_use]
     pub fn runner(&self) -> &dyn Runner {
         &*self.runner
+    }
+
+    /// Does something in the network of a node, from here; see [`Namespaces::within`].
+    ///
+    /// # Errors
+    /// When the node cannot be entered, and whatever goes wrong there.
+    pub fn within<T: Send>(&self, node: &str, work: impl FnOnce() -> anyhow::Result<T> + Send) -> anyhow::Result<T> {
+        self.runner.within(node, work)
+    }
+
+    /// Listens in the network of a node, from here. With a `window` of octets (RFC 9293 §3.8.6) the kernel takes about as much
+    /// of what nobody reads.
+    ///
+    /// # Errors
+    /// When the address is not there, or taken.
+    pub fn listen(&self, node: &str, at: SocketAddr, window: Option<usize>) -> anyhow::Result<TcpListener> {
+        let listener = self.within(node, || {
+            let socket = Socket::new(Domain::for_address(at), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+            socket.set_reuse_address(true)?;
+            // Before there is a connection: from then on the window is agreed on.
+            window.map_or(Ok(()), |window| socket.set_recv_buffer_size(window))?;
+            socket.bind(&at.into()).with_context(|| format!("{node}: cannot listen at {at}"))?;
+            socket.listen(BACKLOG)?;
+            Ok(socket)
+        })?;
+        Ok(TcpListener::from_std(listener.into())?)
     }
 
     /// Runs a command in a node and gives its output.
@@ -130,7 +174,9 @@ impl Lab {
         }
         let name = signal.as_str().trim_start_matches("SIG");
         for pid in pids {
-            self.run(node, &["sh", "-c", r#"kill -s "$0" "$1""#, name, &pid.to_string()]).await?;
+            // One may have ended with the one before it.
+            let script = r#"kill -s "$0" "$1" || test ! -e "/proc/$1""#;
+            self.run(node, &["sh", "-c", script, name, &pid.to_string()]).await?;
         }
         Ok(())
     }

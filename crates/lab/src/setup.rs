@@ -31,8 +31,17 @@ struct Need {
     package: &'static str,
 }
 
+/// What is to be done with the lab.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To bring it up.
+    Run,
+    /// To run every test in it: beside other routers, and read by tshark.
+    Test,
+}
+
 /// The lab's needs, besides what every Linux machine has.
-const NEEDS: [Need; 6] = [
+const RUN: [Need; 6] = [
     Need { program: "ip", package: "iproute2" },
     Need { program: "nft", package: "nftables" },
     Need { program: "bash", package: "bash" },
@@ -40,6 +49,19 @@ const NEEDS: [Need; 6] = [
     Need { program: "zebra", package: "frr" },
     Need { program: "bgpd", package: "frr" },
 ];
+
+/// What the tests need besides. OpenBGPD's daemon is called as FRR's is, so it is known by its other program.
+const TEST: [Need; 5] = [
+    Need { program: "bird", package: "bird2" },
+    Need { program: "bgpctl", package: "openbgpd" },
+    Need { program: "gobgpd", package: "gobgpd" },
+    Need { program: "exabgp", package: "exabgp" },
+    Need { program: "tshark", package: "tshark" },
+];
+
+/// The packages that bring a service, and what it is called.
+const SERVICES: [(&str, &str); 5] =
+    [("frr", "frr"), ("bird2", "bird"), ("openbgpd", "openbgpd"), ("gobgpd", "gobgpd"), ("exabgp", "exabgp")];
 
 /// Says no to everybody but root.
 ///
@@ -58,8 +80,8 @@ pub fn root() -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When something is missing and cannot be installed.
-pub async fn ensure() -> anyhow::Result<()> {
-    let missing = missing();
+pub async fn ensure(purpose: Purpose) -> anyhow::Result<()> {
+    let missing = missing(purpose);
     if missing.is_empty() {
         return Ok(());
     }
@@ -69,18 +91,19 @@ pub async fn ensure() -> anyhow::Result<()> {
         return Err(Complaint::unavailable(message));
     };
     eprintln!("anycast-lab: installing {list} with apt-get; no service of them is started");
-    let enabled_by_us = Path::new("/run/systemd/system").is_dir() && missing.contains(&"frr");
     let _policy = Policy::forbid()?;
     if install(&apt, &missing).await.is_err() {
         // The lists of a fresh machine are empty or old.
         apt_get(&apt, &["update"]).await?;
         install(&apt, &missing).await?;
     }
-    if enabled_by_us {
+    if Path::new("/run/systemd/system").is_dir() {
         // Nobody asked for routing daemons at the next boot.
-        let _ = Command::new("systemctl").args(["disable", "--quiet", "frr"]).status().await;
+        for (_, service) in SERVICES.iter().filter(|(package, _)| missing.contains(package)) {
+            let _ = Command::new("systemctl").args(["disable", "--quiet", service]).status().await;
+        }
     }
-    let still = self::missing();
+    let still = self::missing(purpose);
     if still.is_empty() {
         return Ok(());
     }
@@ -89,15 +112,19 @@ pub async fn ensure() -> anyhow::Result<()> {
 
 /// The packages whose programs are not there.
 #[must_use]
-pub fn missing() -> Vec<&'static str> {
-    let mut packages: Vec<_> =
-        NEEDS.iter().filter(|need| find(need.program).is_none()).map(|need| need.package).collect();
+pub fn missing(purpose: Purpose) -> Vec<&'static str> {
+    let beside: &[Need] = match purpose {
+        Purpose::Run => &[],
+        Purpose::Test => &TEST,
+    };
+    let needs = RUN.iter().chain(beside);
+    let mut packages: Vec<_> = needs.filter(|need| find(need.program).is_none()).map(|need| need.package).collect();
     packages.dedup();
     packages
 }
 
 /// Where a program is. Root's PATH may lack what only root runs.
-fn find(program: &str) -> Option<PathBuf> {
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let usual = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin", frr::DAEMONS];
     let places = std::env::split_paths(&path).chain(usual.into_iter().map(PathBuf::from));

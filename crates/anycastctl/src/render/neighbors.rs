@@ -60,7 +60,12 @@ fn is_established(neighbor: &Neighbor) -> bool {
 }
 
 fn state(neighbor: &Neighbor) -> Line {
-    Line::styled(if is_established(neighbor) { Style::Good } else { Style::Bad }, &neighbor.state)
+    let style = match neighbor.state.as_str() {
+        "Established" => Style::Good,
+        "Listen" => Style::Plain,
+        _ => Style::Bad,
+    };
+    Line::styled(style, &neighbor.state)
 }
 
 /// Why there is no session and what follows from it. One that is up has no error to show but an alarm; the detail tells of the
@@ -76,6 +81,9 @@ fn last_error(neighbor: &Neighbor) -> Line {
         return nothing();
     }
     let retry = neighbor.retry_seconds.map(|seconds| format!("retry in {}", when::soon(seconds)));
+    if neighbor.last_error.is_none() && neighbor.transport.passive && neighbor.state == "Active" {
+        return Line::plain("waits for the neighbor to connect");
+    }
     let Some(error) = &neighbor.last_error else {
         return retry.map_or_else(nothing, |retry| Line::plain(&retry));
     };
@@ -84,8 +92,9 @@ fn last_error(neighbor: &Neighbor) -> Line {
 }
 
 fn detail(neighbor: &Neighbor, view: View) -> Vec<Line> {
-    let mut head = Line::styled(Style::Bold, &neighbor.name)
-        .and(&format!("  {} port {}  AS {}  ", neighbor.address, neighbor.port, neighbor.asn));
+    let port = if neighbor.transport.passive { String::new() } else { format!(" port {}", neighbor.port) };
+    let mut head =
+        Line::styled(Style::Bold, &neighbor.name).and(&format!("  {}{port}  AS {}  ", neighbor.address, neighbor.asn));
     head.append(&state(neighbor));
     head = head.and(&format!(" for {}", when::clock(neighbor.since_seconds)));
 
@@ -146,8 +155,9 @@ fn transport(transport: &Transport) -> String {
         (Some(ttl), None) => Some(format!("TTL {ttl}")),
         (None, None) => None,
     };
+    let passive = transport.passive.then(|| "the neighbor connects".to_owned());
     let device = transport.device.as_ref().map(|device| format!("bound to {device}"));
-    [Some(authentication), ttl, device].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    [passive, Some(authentication), ttl, device].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 fn announced(received: &Received) -> String {

@@ -6,7 +6,7 @@ use anycast_api::{Explanation, Link, LinkState, PrefixExplanation, Timestamp};
 use anycast_bgp::{Prefix, Progress, State};
 use anycast_core::{
     Health, PeerId, ServiceName,
-    config::{Combine, DrainBy, Neighbor, Require, Service, Towards, Unbind},
+    config::{Combine, DrainBy, Endpoint, Neighbor, Require, Service, Towards, Unbind},
     decide::Verdict,
     drain::Phase,
 };
@@ -63,13 +63,12 @@ impl Agent {
         chain.push(self.decision_link(prefix, verdict));
         let first = verdict.services.keys().next().and_then(|name| self.settings.core.services.get(name));
         let audience = first.into_iter().flat_map(|service| self.settings.core.audience(service, prefix.family()));
-        let links: Vec<Link> = audience
-            .filter_map(|(id, neighbor, towards)| {
-                let mut link = neighbor_link(id, self.peers.get(id)?, prefix, verdict);
-                link.text.extend(verdict.announced.as_ref().and_then(|_| changed(neighbor, towards)));
-                Some(link)
-            })
-            .collect();
+        let links = audience.flat_map(|(of, neighbor, towards)| {
+            let changed = verdict.announced.as_ref().and_then(|_| changed(neighbor, towards)).unwrap_or_default();
+            let links = self.neighbor_links(of, prefix, verdict).into_iter();
+            links.map(move |link| Link { text: link.text + &changed, ..link })
+        });
+        let links: Vec<Link> = links.collect();
         let summary = summary(prefix, verdict, &links);
         chain.extend(links);
         Some(PrefixExplanation { prefix: prefix.to_string(), announced: verdict.announced.is_some(), summary, chain })
@@ -170,6 +169,23 @@ impl Agent {
             "mend the interface or the capability, or stop whoever deletes it; it is tried again by itself".to_owned()
         });
         Link { kind: "address".to_owned(), name: address.to_string(), ok, text, since, hint }
+    }
+
+    /// A link for each session of a neighbor; a network without any is a link that is broken.
+    fn neighbor_links(&self, of: &PeerId, prefix: Prefix, verdict: &Verdict) -> Vec<Link> {
+        let links: Vec<Link> =
+            self.sessions_of(of).map(|(id, peer)| neighbor_link(id, peer, prefix, verdict)).collect();
+        match self.settings.core.neighbors.get(of) {
+            Some(Neighbor { endpoint: Endpoint::Network(network, _), .. }) if links.is_empty() => vec![Link {
+                kind: "neighbor".to_owned(),
+                name: of.to_string(),
+                ok: LinkState::Broken,
+                text: format!("no router of {network} has connected"),
+                since: None,
+                hint: Some("they dial us: is this node configured as their neighbor?".to_owned()),
+            }],
+            _ => links,
+        }
     }
 
     fn decision_link(&self, prefix: Prefix, verdict: &Verdict) -> Link {

@@ -5,6 +5,7 @@
 //! bounded queues ([`Handle`]) and run between two decisions; nothing in this task waits for a disk or a peer.
 
 mod clock;
+mod dynamic;
 mod explain;
 mod orders;
 mod reload;
@@ -20,10 +21,11 @@ use std::{
 };
 
 use anycast_api as api;
+use anycast_bgp::Farewell;
 use anycast_core::{
     Desired, Drain, Health, PeerId, ServiceName, View,
     config::ProbeConfig,
-    decide::{CheckView, awaits_withdraw},
+    decide::{Blocker, CheckView, Contribution, awaits_withdraw},
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -35,6 +37,7 @@ use crate::{
     checker::Checker,
     config::{Settings, ShutdownMode},
     kernel::{AddressPlan, AddressState, KernelState},
+    listener::{Arrival, Deaf, ListenPlan, Refusals},
     metrics::Instruments,
     peer::Peer,
     signal::{Happening, Sink, Wake},
@@ -116,6 +119,17 @@ pub(crate) struct Parts {
     pub(crate) happenings: mpsc::Receiver<Happening>,
     pub(crate) instruments: Instruments,
     pub(crate) desk: OrderDesk,
+    pub(crate) listening: Listening,
+    /// The process before this one left its addresses: what it announced goes on working.
+    pub(crate) restarted: bool,
+}
+
+/// The loop's end of the listener.
+pub(crate) struct Listening {
+    pub(crate) plan: watch::Sender<ListenPlan>,
+    pub(crate) deaf: watch::Receiver<Deaf>,
+    pub(crate) arrivals: mpsc::Receiver<Arrival>,
+    pub(crate) refusals: Arc<Refusals>,
 }
 
 /// Everything known of the node.
@@ -124,6 +138,13 @@ pub(crate) struct Agent {
     peers: BTreeMap<PeerId, Peer>,
     /// Neighbors that are no longer configured, until their session has ended.
     parting: Vec<(PeerId, Peer)>,
+    listen: watch::Sender<ListenPlan>,
+    deaf: watch::Receiver<Deaf>,
+    refusals: Arc<Refusals>,
+    /// The first sessions of this process take over from those of another.
+    restarted: bool,
+    /// Until when the neighbors wait for the rest of the routes; `None`: they have them all.
+    complete_by: Option<Instant>,
     checkers: BTreeMap<ServiceName, BTreeMap<anycast_core::CheckName, Checker>>,
     carried: BTreeMap<ServiceName, Health>,
     drains: BTreeMap<ServiceName, Drain>,
@@ -156,6 +177,7 @@ struct Queues {
     orders: mpsc::Receiver<Request>,
     questions: mpsc::Receiver<Request>,
     happenings: mpsc::Receiver<Happening>,
+    arrivals: mpsc::Receiver<Arrival>,
 }
 
 /// Builds the loop and the handle to ask it.
@@ -163,11 +185,17 @@ pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
     let (orders, ordered) = mpsc::channel(64);
     let (questions, asked) = mpsc::channel(256);
     let handle = Handle { orders, questions };
-    let queues = Queues { orders: ordered, questions: asked, happenings: parts.happenings };
+    let Listening { plan: listen, deaf, arrivals, refusals } = parts.listening;
+    let queues = Queues { orders: ordered, questions: asked, happenings: parts.happenings, arrivals };
     let mut agent = Agent {
         settings: parts.settings,
         peers: BTreeMap::new(),
         parting: Vec::new(),
+        listen,
+        deaf,
+        refusals,
+        restarted: parts.restarted,
+        complete_by: None,
         checkers: BTreeMap::new(),
         carried: BTreeMap::new(),
         drains: BTreeMap::new(),
@@ -221,6 +249,10 @@ impl Agent {
                     order(&mut self);
                     true
                 }
+                Some(arrival) = queues.arrivals.recv() => {
+                    self.arrived(arrival);
+                    true
+                }
                 Some(happening) = queues.happenings.recv() => {
                     self.ring.push(happening);
                     false
@@ -256,7 +288,9 @@ impl Agent {
             }
         }
         self.parting.retain(|(_, peer)| !peer.is_finished());
+        self.forget_gone(Instant::now());
         self.start_peers();
+        self.settle_complete(Instant::now());
         self.advance_stop(Instant::now());
         self.answer_waiters();
     }
@@ -265,7 +299,8 @@ impl Agent {
         let drains = self.drains.values().filter_map(Drain::poll_timeout);
         // The end of a peer's task wakes nobody: look again soon.
         let parted = (!self.parting.is_empty()).then(|| Instant::now() + SOON);
-        drains.chain(self.next_expiry()).chain(self.stop_timeout()).chain(parted).min()
+        let others = [self.next_expiry(), self.stop_timeout(), parted, self.next_forgotten(), self.complete_by];
+        drains.chain(others.into_iter().flatten()).min()
     }
 
     /// What is known of the world now.
@@ -293,8 +328,9 @@ impl Agent {
     fn held(&mut self) -> BTreeMap<PeerId, BTreeSet<anycast_bgp::Prefix>> {
         let mut held: BTreeMap<PeerId, BTreeSet<_>> = BTreeMap::new();
         let parting = self.parting.iter_mut().map(|(id, peer)| (&*id, peer));
-        for (id, peer) in self.peers.iter_mut().chain(parting) {
-            held.entry(id.clone()).or_default().extend(peer.held());
+        for (_, peer) in self.peers.iter_mut().chain(parting) {
+            let of = peer.of.clone();
+            held.entry(of).or_default().extend(peer.held());
         }
         held
     }
@@ -312,10 +348,24 @@ impl Agent {
         moved
     }
 
+    /// Tells the neighbors once the routes are all there is to say: every service is decided, or has had its time.
+    fn settle_complete(&mut self, now: Instant) {
+        let Some(by) = self.complete_by else { return };
+        let open = |contribution: &Contribution| {
+            matches!(contribution, Contribution::Blocked(Blocker::Unknown | Blocker::NotBound(_)))
+        };
+        let undecided = self.desired.prefixes.values().any(|verdict| verdict.services.values().any(open));
+        if undecided && now < by {
+            return;
+        }
+        self.complete_by = None;
+        self.peers.values().for_each(|peer| peer.set_complete(true));
+    }
+
     /// Hands the sets on.
     fn adopt(&mut self, desired: Desired, view: &View) {
-        for (id, peer) in &mut self.peers {
-            if let Some(routes) = desired.routes.get(id) {
+        for peer in self.peers.values_mut() {
+            if let Some(routes) = desired.routes.get(&peer.of) {
                 peer.set_routes(routes);
             }
         }

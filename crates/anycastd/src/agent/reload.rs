@@ -3,19 +3,21 @@
 use std::{
     collections::BTreeMap,
     hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
     time::Instant,
 };
 
 use anycast_core::{
     Drain, Health, PeerId, ServiceName,
-    config::{Neighbor, Service},
+    config::{Endpoint, Neighbor, Service, neighbor_from},
 };
 
-use super::Agent;
+use super::{Agent, Farewell};
 use crate::{
     checker::Checker,
     config::Settings,
-    peer::{self, Peer},
+    listener::ListenPlan,
+    peer::{self, Peer, Start},
 };
 
 impl Agent {
@@ -25,7 +27,11 @@ impl Agent {
         for (name, order) in self.orders.clone() {
             self.resume(&name, &order);
         }
+        let waits = self.settings.core.neighbors.values().filter_map(|neighbor| neighbor.restart_time);
+        self.complete_by = waits.min().map(|time| Instant::now() + time);
         self.settle(&BTreeMap::new());
+        // What comes later is a change of this process, not its start.
+        self.restarted = false;
         self.sink.report(
             "agent",
             &self.settings.core.node.name,
@@ -84,38 +90,33 @@ impl Agent {
     }
 
     fn settle_peers(&mut self) {
-        let config = self.settings.core.clone();
-        let ids: Vec<PeerId> = self.peers.keys().cloned().collect();
-        for id in ids {
-            let same = |peer: &Peer| {
-                config.neighbors.get(&id).is_some_and(|neighbor| {
-                    // How it is drained and what it is told is a matter of the decision: the session only hears of routes, and
-                    // of limits as they change.
-                    let as_before = Neighbor {
-                        drain_by: peer.neighbor.drain_by,
-                        attributes: peer.neighbor.attributes.clone(),
-                        limits: peer.neighbor.limits,
-                        ..neighbor.clone()
-                    };
-                    as_before == peer.neighbor
-                        && peer::session_config(&config, neighbor, seed(&id, neighbor)) == peer.session
-                })
+        let neighbors = self.settings.core.neighbors.clone();
+        for id in self.peers.keys().cloned().collect::<Vec<_>>() {
+            let Some(peer) = self.peers.get(&id) else { continue };
+            let Some(neighbor) = as_configured(&neighbors, peer) else {
+                tracing::info!(neighbor = %id, "closing the session: removed from the configuration");
+                self.part_with(&id, Farewell::Deconfigured);
+                continue;
             };
-            if let Some(peer) = self.peers.get(&id).filter(|peer| !same(peer)) {
-                let why = if config.neighbors.contains_key(&id) {
-                    "its configuration changed"
-                } else {
-                    "removed from the configuration"
-                };
-                tracing::info!(neighbor = %id, "closing the session: {why}");
-                peer.stop(why);
-                self.parting.extend(self.peers.remove_entry(&id));
-            }
-            if let (Some(peer), Some(neighbor)) = (self.peers.get_mut(&id), config.neighbors.get(&id)) {
+            // How it is drained and what it is told is a matter of the decision: the session only hears of routes, and of limits
+            // as they change.
+            let as_before = Neighbor {
+                drain_by: peer.neighbor.drain_by,
+                attributes: peer.neighbor.attributes.clone(),
+                limits: peer.neighbor.limits,
+                ..neighbor.clone()
+            };
+            let session = peer::session_config(&self.settings.core, &neighbor, seed(&id));
+            if as_before != peer.neighbor || session != peer.session {
+                tracing::info!(neighbor = %id, "closing the session: its configuration changed");
+                self.part_with(&id, Farewell::Reconfigured);
+            } else if let Some(peer) = self.peers.get_mut(&id) {
                 peer.reconfigure(neighbor);
             }
         }
         self.start_peers();
+        self.listen
+            .send_replace(ListenPlan { listen: self.settings.core.listen.clone(), neighbors: Arc::new(neighbors) });
     }
 
     /// Starts the neighbors that have no task yet. One whose former session is still being closed waits for that: the router
@@ -124,18 +125,25 @@ impl Agent {
         if self.is_stopping() {
             return;
         }
-        let config = &self.settings.core;
-        for (id, neighbor) in &config.neighbors {
-            let closing = self.parting.iter().any(|(_, peer)| peer.neighbor.address == neighbor.address);
-            if !closing && !self.peers.contains_key(id) {
-                let mut peer =
-                    Peer::start(config, id, neighbor, seed(id, neighbor), self.wake.clone(), self.sink.clone());
-                if let Some(routes) = self.desired.routes.get(id) {
-                    peer.set_routes(routes);
-                }
-                self.peers.insert(id.clone(), peer);
-            }
+        let missing = |(id, neighbor): &(&PeerId, &Neighbor)| {
+            let closing = self.parting.iter().any(|(_, peer)| peer.neighbor.endpoint == neighbor.endpoint);
+            let single = !matches!(neighbor.endpoint, Endpoint::Network(..));
+            single && !closing && !self.peers.contains_key(*id)
+        };
+        let missing = self.settings.core.neighbors.iter().filter(missing);
+        for (id, neighbor) in missing.map(|(id, neighbor)| (id.clone(), neighbor.clone())).collect::<Vec<_>>() {
+            self.start_peer(&id, &id, &neighbor);
         }
+    }
+
+    pub(super) fn start_peer(&mut self, id: &PeerId, of: &PeerId, neighbor: &Neighbor) {
+        let start =
+            Start { id, of, neighbor, seed: seed(id), restarted: self.restarted, complete: self.complete_by.is_none() };
+        let mut peer = Peer::start(&self.settings.core, start, self.wake.clone(), self.sink.clone());
+        if let Some(routes) = self.desired.routes.get(of) {
+            peer.set_routes(routes);
+        }
+        self.peers.insert(id.clone(), peer);
     }
 
     fn settle_services(&mut self, before: &BTreeMap<ServiceName, Health>) {
@@ -177,10 +185,21 @@ impl Agent {
     }
 }
 
+/// What the configuration says of the router that a session is with; `None`: nothing, or of another neighbor.
+fn as_configured(neighbors: &BTreeMap<PeerId, Neighbor>, peer: &Peer) -> Option<Neighbor> {
+    let neighbor = neighbors.get(&peer.of)?;
+    let (Endpoint::Network(..), Endpoint::Address(address)) = (&neighbor.endpoint, &peer.neighbor.endpoint) else {
+        return Some(neighbor.clone());
+    };
+    // A neighbor that is named, or a smaller network, may have come between.
+    let (closest, _) = neighbor_from(neighbors, *address)?;
+    (*closest == peer.of).then(|| Neighbor { endpoint: Endpoint::Address(*address), ..neighbor.clone() })
+}
+
 /// The jitter of two neighbors must differ, and that of one must not change with a reload.
-fn seed(id: &PeerId, neighbor: &Neighbor) -> u64 {
+fn seed(id: &PeerId) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (id, neighbor.address, std::process::id()).hash(&mut hasher);
+    (id, std::process::id()).hash(&mut hasher);
     hasher.finish()
 }
 

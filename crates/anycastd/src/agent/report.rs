@@ -9,7 +9,7 @@ use anycast_api::{self as api, Progress, ServiceState, Timestamp};
 use anycast_bgp::{Advertised, Asn, Attributes, PeerAs, Prefix, State};
 use anycast_core::{
     CheckName, Drain, Health, PeerId, ServiceName,
-    config::{Combine, Service},
+    config::{Combine, Connect, Neighbor, Service},
     decide::{Blocker, Contribution, Verdict},
     drain::Phase,
 };
@@ -26,7 +26,7 @@ impl Agent {
     pub(crate) fn status(&self) -> api::Status {
         let core = &self.settings.core;
         let services: Vec<_> = core.services.iter().map(|(name, service)| self.service(name, service)).collect();
-        let neighbors: Vec<_> = self.peers.iter().map(|(id, peer)| neighbor(id, peer)).collect();
+        let neighbors: Vec<_> = self.neighbors(None).unwrap_or_default();
         let addresses = self.addresses();
         let problems = self.problems();
         let healthy = problems.is_empty()
@@ -34,7 +34,11 @@ impl Agent {
             && services.iter().all(|service| {
                 service.state == ServiceState::Up && service.prefixes.iter().all(|prefix| prefix.announced)
             })
-            && neighbors.iter().all(|neighbor| neighbor.state == "Established" && neighbor.unsendable.is_empty())
+            && neighbors.iter().all(|neighbor| {
+                // The routers of a network come and go as they like.
+                let there = neighbor.state == "Established" || neighbor.dynamic;
+                there && neighbor.unsendable.is_empty()
+            })
             && addresses.iter().all(|address| address.bound);
         api::Status {
             node: core.node.name.clone(),
@@ -48,6 +52,12 @@ impl Agent {
             stopping: self.is_stopping(),
             healthy,
             problems,
+            connections_refused: self
+                .refusals
+                .counts()
+                .into_iter()
+                .map(|(reason, count)| (reason.to_owned(), count))
+                .collect(),
             services,
             neighbors,
             addresses,
@@ -56,7 +66,17 @@ impl Agent {
 
     /// The neighbors, or the one that is named.
     pub(crate) fn neighbors(&self, name: Option<&str>) -> Result<Vec<api::Neighbor>, Refusal> {
-        Ok(self.chosen_peers(name)?.into_iter().map(|(id, peer)| neighbor(id, peer)).collect())
+        let networks = self.networks().filter(|of| name.is_none_or(|name| name == of.as_str()));
+        let networks: Vec<api::Neighbor> = networks.filter_map(|of| self.network(of)).collect();
+        let peers = match self.chosen_peers(name) {
+            Ok(peers) => peers,
+            Err(_) if !networks.is_empty() => Vec::new(),
+            Err(refusal) => return Err(refusal),
+        };
+        let mut all: Vec<api::Neighbor> =
+            peers.into_iter().map(|(id, peer)| neighbor(id, peer)).chain(networks).collect();
+        all.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(all)
     }
 
     /// What the neighbors hold, or the one that is named.
@@ -67,9 +87,15 @@ impl Agent {
 
     fn chosen_peers(&self, name: Option<&str>) -> Result<Vec<(&PeerId, &Peer)>, Refusal> {
         let Some(name) = name else { return Ok(self.peers.iter().collect()) };
-        let known = || self.peers.keys().map(ToString::to_string).collect();
-        let found = self.peers.get_key_value(name);
-        found.map(|found| vec![found]).ok_or_else(|| Refusal::NoSuchNeighbor { name: name.to_owned(), known: known() })
+        let known = || self.peers.keys().chain(self.networks()).map(ToString::to_string).collect();
+        // By its own name, or by that of the network it is a router of.
+        let found: Vec<_> =
+            self.peers.iter().filter(|(id, peer)| id.as_str() == name || peer.of.as_str() == name).collect();
+        let network = self.networks().any(|of| of.as_str() == name);
+        if found.is_empty() && !network {
+            return Err(Refusal::NoSuchNeighbor { name: name.to_owned(), known: known() });
+        }
+        Ok(found)
     }
 
     /// In one word.
@@ -120,8 +146,8 @@ impl Agent {
     /// How many of the neighbors that are to carry a prefix have been told of it.
     fn told(&self, prefix: Prefix) -> (usize, usize) {
         let wanting = self.desired.routes.iter().filter(|(_, routes)| routes.contains_key(&prefix));
-        let holds = |id: &PeerId| {
-            self.peers.get(id).is_some_and(|peer| {
+        let holds = |of: &PeerId| {
+            self.sessions_of(of).any(|(_, peer)| {
                 let state = peer.state.borrow();
                 state
                     .advertised
@@ -205,8 +231,39 @@ impl Agent {
 
     fn problems(&self) -> Vec<String> {
         let kernel = self.kernel.borrow();
+        let deaf = self.deaf.borrow();
+        let deaf = deaf.iter().map(|(place, why)| format!("cannot listen on {place}: {why}"));
         let own = self.problems.values().chain(&kernel.error).chain(&kernel.problems).cloned();
-        own.chain(self.peers.iter().filter_map(|(id, peer)| announces_too_much(id, peer))).collect()
+        let loud = self.peers.iter().filter_map(|(id, peer)| announces_too_much(id, peer));
+        own.chain(deaf).chain(loud).collect()
+    }
+}
+
+impl Agent {
+    /// A network whose routers connect to us, as the row above theirs.
+    fn network(&self, of: &PeerId) -> Option<api::Neighbor> {
+        let neighbor = self.settings.core.neighbors.get(of)?;
+        let sessions = self.sessions_of(of).filter(|(_, peer)| peer.state.borrow().state == State::Established).count();
+        Some(api::Neighbor {
+            name: of.to_string(),
+            address: neighbor.endpoint.to_string(),
+            dynamic: true,
+            port: 0,
+            asn: peer_as(neighbor.peer_as),
+            state: "Listen".to_owned(),
+            since: self.started.1.into(),
+            since_seconds: self.started.0.elapsed().as_secs_f64(),
+            routes: 0,
+            unsendable: BTreeMap::new(),
+            received: None,
+            last_error: None,
+            last_error_at: None,
+            retry_seconds: None,
+            local_address: None,
+            transport: transport(neighbor, true),
+            session: None,
+            counters: [("sessions".to_owned(), sessions as u64)].into(),
+        })
     }
 }
 
@@ -297,16 +354,15 @@ fn neighbor(id: &PeerId, peer: &Peer) -> api::Neighbor {
     let state = peer.state.borrow();
     let now = Instant::now();
     let held = state.advertised.values().filter(|entry| entry.attributes.is_some()).count();
-    let configured = match peer.neighbor.peer_as {
-        PeerAs::Exactly(asn) => asn.to_string(),
-        PeerAs::External => "external".to_owned(),
-        PeerAs::Internal => "internal".to_owned(),
-    };
     api::Neighbor {
         name: id.to_string(),
-        address: peer.neighbor.address.to_string(),
+        address: peer.neighbor.endpoint.to_string(),
+        dynamic: *id != peer.of,
         port: peer.neighbor.port.get(),
-        asn: state.negotiated.as_ref().map_or(configured, |session| session.peer_as.to_string()),
+        asn: state
+            .negotiated
+            .as_ref()
+            .map_or_else(|| peer_as(peer.neighbor.peer_as), |session| session.peer_as.to_string()),
         state: state_name(state.state).to_owned(),
         since: wall(state.since),
         since_seconds: now.saturating_duration_since(state.since).as_secs_f64(),
@@ -321,17 +377,26 @@ fn neighbor(id: &PeerId, peer: &Peer) -> api::Neighbor {
         last_error_at: state.last_error.as_ref().map(|(_, at)| wall(*at)),
         retry_seconds: state.retry_at.map(|at| at.saturating_duration_since(now).as_secs_f64()),
         local_address: state.local.map(|local| local.to_string()),
-        transport: transport(peer),
+        transport: transport(&peer.neighbor, peer.session.is_external()),
         session: session(&state),
         counters: counters(&state),
     }
 }
 
-fn transport(peer: &Peer) -> api::Transport {
-    let transport = &peer.neighbor.transport;
+fn peer_as(peer_as: PeerAs) -> String {
+    match peer_as {
+        PeerAs::Exactly(asn) => asn.to_string(),
+        PeerAs::External => "external".to_owned(),
+        PeerAs::Internal => "internal".to_owned(),
+    }
+}
+
+fn transport(neighbor: &Neighbor, external: bool) -> api::Transport {
+    let transport = &neighbor.transport;
     api::Transport {
+        passive: neighbor.connect == Connect::Passive,
         authentication: if transport.md5.is_some() { "tcp-md5" } else { "none" }.to_owned(),
-        ttl: transport.distance.ttl(peer.session.is_external()),
+        ttl: transport.distance.ttl(external),
         min_ttl: transport.distance.min_ttl(),
         device: transport.device.clone(),
     }
@@ -357,6 +422,7 @@ fn counters(state: &PeerState) -> BTreeMap<String, u64> {
         ("bytes_sent", counters.bytes_sent),
         ("bytes_received", counters.bytes_received),
         ("established", counters.established),
+        ("connections_refused", counters.refused),
         ("prefixes_received", counters.prefixes_announced),
         ("withdrawals_received", counters.prefixes_withdrawn),
         ("treated_as_withdraw", counters.treated_as_withdraw),

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use anycast_core::{
-    config::DrainTimes,
+    config::{DrainTimes, OnExit},
     drain::{Mode, Phase},
 };
 
-use super::Agent;
-use crate::{config::ShutdownMode, peer::Peer};
+use super::{Agent, Farewell};
+use crate::{config::ShutdownMode, listener::ListenPlan, peer::Peer};
 
 /// A fast end stays within 2 s: what the neighbors have not acknowledged by then, the Cease tells them.
 const FAST_WITHDRAW: Duration = Duration::from_millis(700);
@@ -35,6 +35,8 @@ pub(super) struct Stop {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 enum Stage {
+    /// Routes and addresses stay where they are; only the connections end.
+    Leaving,
     Withdrawing,
     Ceasing,
     Lingering,
@@ -52,6 +54,20 @@ impl Agent {
         tracing::info!(?mode, "stopping: {why}");
         self.sink.report("agent", &self.settings.core.node.name, format!("stopping: {why}"));
         let now = Instant::now();
+        self.listen.send_replace(ListenPlan::default());
+        if self.settings.core.on_exit == OnExit::Keep {
+            tracing::info!("the neighbors keep the routes for their restart time, and the addresses stay");
+            self.peers.values().for_each(|peer| peer.stop(Farewell::Silence));
+            let stop = Stop {
+                mode: ShutdownMode::Fast,
+                stage: Stage::Leaving,
+                lingers: false,
+                began: now,
+                deadline: now + CEASE,
+            };
+            self.stop = Some(stop);
+            return;
+        }
         let mut longest = Duration::ZERO;
         for (name, drain) in &mut self.drains {
             let times = self.settings.core.services.get(name).map(|service| service.drain);
@@ -85,7 +101,11 @@ impl Agent {
         let stop = self.stop?;
         // The ends of the peers' tasks wake nobody: look again soon.
         let soon = Instant::now() + super::SOON;
-        Some(if stop.stage == Stage::Ceasing { stop.deadline.min(soon) } else { stop.deadline })
+        Some(if matches!(stop.stage, Stage::Leaving | Stage::Ceasing) {
+            stop.deadline.min(soon)
+        } else {
+            stop.deadline
+        })
     }
 
     /// Goes on to the next stage when this one is done, or has had its time.
@@ -93,7 +113,7 @@ impl Agent {
         let Some(stop) = self.stop else { return };
         let done = match stop.stage {
             Stage::Withdrawing => self.all_withdrawn(stop.mode),
-            Stage::Ceasing => {
+            Stage::Leaving | Stage::Ceasing => {
                 self.peers.values().chain(self.parting.iter().map(|(_, peer)| peer)).all(Peer::is_finished)
             }
             Stage::Lingering => !stop.lingers,
@@ -108,7 +128,8 @@ impl Agent {
         }
         let (stage, patience) = match stop.stage {
             Stage::Withdrawing => {
-                self.peers.values().for_each(|peer| peer.stop("anycastd is shutting down"));
+                let farewell = Farewell::Shutdown("anycastd is shutting down".to_owned());
+                self.peers.values().for_each(|peer| peer.stop(farewell.clone()));
                 (Stage::Ceasing, CEASE)
             }
             Stage::Ceasing => (Stage::Lingering, LINGER),
@@ -118,7 +139,7 @@ impl Agent {
                 }
                 ShutdownMode::Drain => (Stage::Unbinding, FAST),
             },
-            Stage::Unbinding | Stage::Over => (Stage::Over, Duration::ZERO),
+            Stage::Leaving | Stage::Unbinding | Stage::Over => (Stage::Over, Duration::ZERO),
         };
         self.stop = Some(Stop { stage, deadline: now + patience, ..stop });
         if stage == Stage::Unbinding {

@@ -24,6 +24,13 @@ fn idle(home: &std::path::Path) -> (impl Future<Output = ()> + Send + use<>, Han
         happenings,
         instruments: Instruments::new().unwrap(),
         desk: OrderDesk::default(),
+        listening: Listening {
+            plan: watch::channel(ListenPlan::default()).0,
+            deaf: watch::channel(Deaf::new()).1,
+            arrivals: mpsc::channel(1).1,
+            refusals: Arc::default(),
+        },
+        restarted: false,
     })
 }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anycast_bgp::{Family, Prefix};
-use anycast_core::config::Combine;
+use anycast_core::config::{Combine, Endpoint};
 use ipnet::IpNet;
 
 use super::{
@@ -236,7 +236,10 @@ impl<'a> Parts<'a> {
         let mut fixed = BTreeMap::new();
         for neighbor in self.neighbors.values() {
             let name = neighbor.name.as_ref().map_or("?", |name| name.text.as_str());
-            let theirs = neighbor.address.map(|(_, address)| ("the address", address));
+            let theirs = match &neighbor.endpoint {
+                Some((_, Endpoint::Address(address))) => Some(("the address", *address)),
+                Some((_, Endpoint::Interface(_) | Endpoint::Network(..))) | None => None,
+            };
             for (what, address) in theirs.into_iter().chain(neighbor.ours.iter().copied()) {
                 fixed.entry(address).or_insert_with(|| format!("{what} of neighbor {}", quoted(name)));
             }
@@ -308,7 +311,11 @@ fn targets(service: &services::Draft, report: &mut Report<'_>) {
 
 /// A session over IPv6 has no IPv4 address of its own. The other way round the interface may have one.
 fn next_hop(neighbor: &neighbors::Draft, carried: &BTreeMap<Family, Prefix>, report: &mut Report<'_>) {
-    let Some((span, IpAddr::V6(_))) = neighbor.address else { return };
+    let Some((span, endpoint)) = &neighbor.endpoint else { return };
+    let over_ipv4 = endpoint.network().is_some_and(|network| network.addr().is_ipv4());
+    if over_ipv4 {
+        return;
+    }
     let Some(prefix) = carried.get(&Family::Ipv4Unicast) else { return };
     let offered = |families: &Listed<Family>| families.values().any(|family| *family == Family::Ipv4Unicast);
     let missing = neighbor.neighbor.as_ref().is_some_and(|settings| settings.next_hop_ipv4.is_none());
@@ -316,7 +323,7 @@ fn next_hop(neighbor: &neighbors::Draft, carried: &BTreeMap<Family, Prefix>, rep
     if missing && !agreed && neighbor.families.as_ref().is_none_or(offered) {
         let message = format!("a session over IPv6 has no next hop for {prefix}");
         report.error(
-            span,
+            *span,
             message,
             "write `next_hop: { ipv4: … }` with an address of this node, `capabilities: { extended_next_hop: true }` where the \
              router can do that (RFC 8950), or `families: [ipv6]`",

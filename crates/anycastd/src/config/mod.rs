@@ -6,6 +6,8 @@ mod across;
 mod attributes;
 mod checks;
 mod diagnostic;
+mod endpoint;
+mod graceful;
 mod http;
 mod load;
 mod names;

@@ -3,30 +3,28 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
-    num::{NonZeroU16, NonZeroU64, NonZeroUsize},
+    num::{NonZeroU64, NonZeroUsize},
 };
 
 use anycast_bgp::{Family, HoldTime, Limits, Offers, PeerAs, Role};
 use anycast_core::{
     PeerId,
-    config::{DrainBy, Neighbor},
+    config::{DrainBy, Endpoint, Neighbor},
 };
 
 use super::{
     attributes,
     diagnostic::Report,
+    endpoint, graceful,
     names::{Named, Names},
     next_hop::{self, NextHops},
-    reader::{Listed, Section, list, not_supported, set},
+    reader::{Listed, Section, list, set},
     settings::Host,
     source::Span,
     transport,
-    values::{address, asn, choice, hold_time, non_zero, number, text, truth},
+    values::{address, asn, choice, hold_time, number, text, truth},
     yaml::Node,
 };
-
-/// RFC 4271 §4: the port of BGP.
-const PORT: NonZeroU16 = NonZeroU16::new(179).expect("it is not zero");
 
 const DRAINS: [(&str, DrainBy); 3] =
     [("gshut", DrainBy::Gshut), ("prepend", DrainBy::Prepend), ("none", DrainBy::None)];
@@ -37,7 +35,9 @@ pub(super) struct Draft {
     pub(super) name: Option<Named<PeerId>>,
     /// `None`: left out. What is left out follows from the services.
     pub(super) families: Option<Listed<Family>>,
-    pub(super) address: Option<(Span, IpAddr)>,
+    pub(super) endpoint: Option<(Span, Endpoint)>,
+    /// Where graceful restart is written, if it is.
+    pub(super) restart_at: Option<Span>,
     /// The addresses of this node that its session uses, with words for what they are.
     pub(super) ours: Vec<(&'static str, IpAddr)>,
     pub(super) max_announced: Option<(Span, NonZeroUsize)>,
@@ -47,15 +47,20 @@ pub(super) struct Draft {
 
 pub(super) fn read(node: &Node, host: &Host, report: &mut Report<'_>) -> Listed<Draft> {
     let mut names = Names::default();
-    let mut addresses = BTreeMap::new();
+    let mut endpoints: BTreeMap<String, Span> = BTreeMap::new();
     let drafts = list(node, "neighbors", "{ name: leaf1, address: 192.0.2.1, asn: 65001 }", report, |node, report| {
         let section = Section::open(node, "a neighbor", "`name: leaf1` and the keys below it", report)?;
         let draft = neighbor(section, &mut names, host, report);
-        if let Some((span, address)) = draft.address
-            && let Some(first) = addresses.insert(address, span)
+        if let Some((span, endpoint)) = &draft.endpoint
+            && let Some(first) = endpoints.insert(endpoint.to_string(), *span)
         {
-            let message = format!("another neighbor has the address {address}, on line {}", report.line(first));
-            report.error(span, message, "one session per address: remove one of the two");
+            let what = match endpoint {
+                Endpoint::Address(_) => "address",
+                Endpoint::Interface(_) => "interface",
+                Endpoint::Network(..) => "prefix",
+            };
+            let message = format!("another neighbor has the {what} {endpoint}, on line {}", report.line(first));
+            report.error(*span, message, format!("one session per {what}: remove one of the two"));
         }
         Some(draft)
     });
@@ -65,16 +70,16 @@ pub(super) fn read(node: &Node, host: &Host, report: &mut Report<'_>) -> Listed<
 
 fn neighbor(mut section: Section<'_>, names: &mut Names, host: &Host, report: &mut Report<'_>) -> Draft {
     let name = names.take(&mut section, "neighbor", PeerId::new, report);
-    let address = peer_address(&mut section, report);
+    let endpoint = endpoint::endpoint(&mut section, report);
     let peer_as = section
         .require("asn", "write its AS number, or `external` or `internal`", report)
         .and_then(|node| peer_as(node, report));
-    let port = section.or("port", PORT, report, |node, report| non_zero(node, "port", report));
-    let transport = transport::read(&mut section, address.map(|(_, ip)| ip), host, report);
+    let connect = endpoint::connect(&mut section, endpoint.as_ref().map(|(_, endpoint)| endpoint), report);
+    let transport = transport::read(&mut section, endpoint.as_ref().map(|(_, endpoint)| endpoint), host, report);
     let hold_time = section.or("hold_time", HoldTime::DEFAULT, report, hold_time);
     let families = section.has("families").map(|span| families(&mut section, span, report));
     let next_hops = next_hop::read(&mut section, report);
-    let offers = offers(&mut section, report);
+    let offers = offers(&mut section, endpoint.as_ref().map(|(_, endpoint)| endpoint), report);
     let (role, role_strict) = role(&mut section, peer_as, report);
     let drain_by =
         section.or("drain_by", DrainBy::default(), report, |node, report| choice(node, "drain_by", &DRAINS, report));
@@ -86,6 +91,8 @@ fn neighbor(mut section: Section<'_>, names: &mut Names, host: &Host, report: &m
     let max_prefixes = section.maybe("max_prefixes", report, |node, report| {
         NonZeroU64::new(number(node, "max_prefixes", 1..=u32::MAX, report)?.into())
     });
+    let restart_at = section.has("graceful_restart");
+    let restart_time = graceful::read(&mut section, report);
     later(&mut section, report);
     section.close(report);
 
@@ -97,8 +104,9 @@ fn neighbor(mut section: Section<'_>, names: &mut Names, host: &Host, report: &m
         .collect();
     let neighbor = (|| {
         Some(Neighbor {
-            address: address?.1,
-            port: port?,
+            endpoint: endpoint.clone()?.1,
+            connect: connect?.0,
+            port: connect?.1,
             peer_as: peer_as?,
             transport: transport?,
             hold_time: hold_time?,
@@ -106,6 +114,7 @@ fn neighbor(mut section: Section<'_>, names: &mut Names, host: &Host, report: &m
             offers: offers?,
             role: role?,
             role_strict: role_strict?,
+            restart_time: restart_time?,
             drain_by: drain_by?,
             attributes: attributes?,
             next_hop_ipv4: next_hops?.ipv4,
@@ -114,42 +123,12 @@ fn neighbor(mut section: Section<'_>, names: &mut Names, host: &Host, report: &m
             limits: Limits { max_announced: max_announced?.map(|(_, most)| most), max_prefixes: max_prefixes? },
         })
     })();
-    Draft { name, families, address, ours, max_announced: max_announced.flatten(), neighbor }
+    Draft { name, families, endpoint, restart_at, ours, max_announced: max_announced.flatten(), neighbor }
 }
 
 /// Keys and values of the configuration that are not built yet.
 fn later(section: &mut Section<'_>, report: &mut Report<'_>) {
-    section.only("connect", "active", &["passive"], report);
     section.only("bfd", "none", &[], report);
-    if let Some(node) = section.take("graceful_restart", report)
-        && truth(node, "graceful_restart", report) == Some(true)
-    {
-        not_supported(node.span, "`graceful_restart: true`", "leave it out, or write `false`", report);
-    }
-}
-
-fn peer_address(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<(Span, IpAddr)> {
-    let others = ["interface", "prefix"].map(|key| {
-        section.unsupported(key, report);
-        section.has(key).is_some()
-    });
-    if section.has("address").is_none() && others.contains(&true) {
-        return None;
-    }
-    let node = section.require("address", "write the router's address: `address: 192.0.2.1`", report)?;
-    let link_local = |span, report: &mut Report<'_>| {
-        not_supported(span, "a link-local neighbor", "use an address of the router that is not link-local", report);
-    };
-    if text(node, "address", report)?.contains('%') {
-        link_local(node.span, report);
-        return None;
-    }
-    let address = address(node, "address", report)?;
-    if matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local()) {
-        link_local(node.span, report);
-        return None;
-    }
-    Some((node.span, address))
 }
 
 fn peer_as(node: &Node, report: &mut Report<'_>) -> Option<PeerAs> {
@@ -173,8 +152,10 @@ pub(super) fn families(section: &mut Section<'_>, span: Span, report: &mut Repor
 }
 
 /// The capabilities that can be left out, or taken in.
-fn offers(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<Offers> {
-    let default = Offers::default();
+fn offers(section: &mut Section<'_>, endpoint: Option<&Endpoint>, report: &mut Report<'_>) -> Option<Offers> {
+    // A link-local session has no IPv4 address to name.
+    let unnumbered = matches!(endpoint, Some(Endpoint::Interface(_)));
+    let default = Offers { extended_next_hop: unnumbered, ..Offers::default() };
     if section.has("capabilities").is_none() {
         return Some(default);
     }

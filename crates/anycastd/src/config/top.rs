@@ -1,17 +1,20 @@
 //! The top of the file: its sections, read one by one, checked together and put together.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
+};
 
 use anycast_bgp::{Asn, Family, Prefix, RouterId};
 use anycast_core::{
     Config, PeerId, ServiceName,
-    config::{Anchor, Combine, Neighbor, Service, Towards},
+    config::{Anchor, Combine, Neighbor, OnExit, Service, Towards},
 };
 
 use super::{
     Settings, ShutdownMode, across,
     diagnostic::Report,
-    neighbors,
+    endpoint, graceful, neighbors,
     reader::{Listed, Section, wrong_type},
     services,
     settings::{self, Host},
@@ -40,7 +43,10 @@ pub(super) fn read(root: &Node, host: &Host, report: &mut Report<'_>) -> Option<
     let control = settings::control(&mut top, report);
     let http = settings::http(&mut top, report);
     let log = settings::log(&mut top, report);
-    top.only("on_exit", "withdraw", &["keep"], report);
+    let exit_at = top.has("on_exit");
+    let on_exit = top.or("on_exit", OnExit::Withdraw, report, |node, report| {
+        choice(node, "on_exit", &[("withdraw", OnExit::Withdraw), ("keep", OnExit::Keep)], report)
+    });
     top.unsupported("stale_after", report);
     top.unsupported("policy", report);
     top.close(report);
@@ -49,6 +55,8 @@ pub(super) fn read(root: &Node, host: &Host, report: &mut Report<'_>) -> Option<
     let written_id = bgp.router_id.flatten().map(|id| IpAddr::V4(id.get()));
     let parts = across::Parts::new(&bgp.neighbors, &services, rules.as_deref().unwrap_or_default(), written_id);
     let carried = across::check(&parts, report);
+    endpoint::shadowed(&bgp.neighbors, report);
+    graceful::check(&bgp.neighbors, exit_at.zip(on_exit), report);
     let router_id = match bgp.router_id? {
         Some(id) => Some(id),
         None => default_router_id(bgp.span, host, &services, report),
@@ -57,6 +65,8 @@ pub(super) fn read(root: &Node, host: &Host, report: &mut Report<'_>) -> Option<
         node: node?,
         asn: bgp.asn?,
         router_id: router_id?,
+        listen: bgp.listen?,
+        on_exit: on_exit?,
         neighbors: assemble_neighbors(&bgp.neighbors, &carried)?,
         services: assemble_services(&services, &bgp.neighbors)?,
         interface: interface?,
@@ -79,6 +89,7 @@ struct Bgp {
     asn: Option<Asn>,
     /// The inner `None`: left out.
     router_id: Option<Option<RouterId>>,
+    listen: Option<BTreeSet<SocketAddr>>,
     neighbors: Listed<neighbors::Draft>,
 }
 
@@ -87,7 +98,7 @@ fn bgp(top: &mut Section<'_>, host: &Host, report: &mut Report<'_>) -> Bgp {
     let span = top.has("bgp").unwrap_or(top.span);
     let there = top.require("bgp", &format!("write {EXAMPLE}"), report).is_some();
     let Some(mut section) = there.then(|| top.inner("bgp", EXAMPLE, report)).flatten() else {
-        return Bgp { span, asn: None, router_id: None, neighbors: Listed::broken(span) };
+        return Bgp { span, asn: None, router_id: None, listen: None, neighbors: Listed::broken(span) };
     };
     let asn = section
         .require("asn", "write the AS number of this node, such as `asn: 65010`", report)
@@ -100,12 +111,13 @@ fn bgp(top: &mut Section<'_>, host: &Host, report: &mut Report<'_>) -> Bgp {
             None => Listed::broken(span),
         },
     };
+    let listen = endpoint::listen(&mut section, &neighbors, report);
     if neighbors.whole && neighbors.items.is_empty() {
         let hint = "add the upstream routers as `neighbors`";
         report.warning(neighbors.span, "no neighbors: nothing is announced to anybody", hint);
     }
     section.close(report);
-    Bgp { span, asn, router_id, neighbors }
+    Bgp { span, asn, router_id, listen, neighbors }
 }
 
 fn services(top: &mut Section<'_>, report: &mut Report<'_>) -> Listed<services::Draft> {

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, num::NonZeroU8};
 
-use anycast_core::config::{Distance, Transport};
+use anycast_core::config::{Distance, Endpoint, Transport};
 
 use super::{
     diagnostic::Report,
@@ -16,10 +16,15 @@ use super::{
 /// The keys `source`, `bind_device`, `ttl_security`, `multihop`, `password_file` and `credential` of a neighbor at `peer`.
 pub(super) fn read(
     section: &mut Section<'_>,
-    peer: Option<IpAddr>,
+    endpoint: Option<&Endpoint>,
     host: &Host,
     report: &mut Report<'_>,
 ) -> Option<Transport> {
+    let peer = match endpoint {
+        Some(Endpoint::Address(address)) => Some(*address),
+        Some(Endpoint::Network(network, _)) => Some(network.addr()),
+        Some(Endpoint::Interface(_)) | None => None,
+    };
     let source = section.maybe("source", report, |node, report| source(node, peer, report));
     let device = section.maybe("bind_device", report, |node, report| settings::interface(node, "bind_device", report));
     let distance = distance(section, report);

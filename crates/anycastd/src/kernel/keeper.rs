@@ -1,6 +1,12 @@
 //! The task that lists, does what is to be done, and shows what is known.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::Instant,
+};
 
 use anycast_core::{
     Reconciler,
@@ -44,6 +50,18 @@ impl Sockets {
         let events = Events::open(options.receive_buffer).map_err(Fault::Open)?;
         Ok(Self { netlink: Netlink::open(options.tags)?, events })
     }
+}
+
+/// The addresses of ours that are bound, before there is a plan.
+pub(super) async fn left_behind(intents: PathBuf) -> Result<BTreeSet<IpAddr>, Fault> {
+    let (_, plan) = watch::channel(None);
+    let (state, _) = watch::channel(Arc::default());
+    let (sink, _) = Sink::new(1);
+    let mut keeper = Keeper::new(plan, intents, sink, state, Options::default());
+    keeper.intents.load().await;
+    let raw = keeper.sockets()?.netlink.list().await?;
+    let ours = keeper.judge(raw).addresses.into_iter().filter(|listed| listed.owner == Owner::Ours && listed.usable);
+    Ok(ours.map(|listed| listed.address).collect())
 }
 
 /// What ended a wait.

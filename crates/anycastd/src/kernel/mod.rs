@@ -11,7 +11,13 @@ mod netlink;
 mod show;
 mod words;
 
-use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, sync::Arc, time::SystemTime};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::SystemTime,
+};
 
 pub(crate) use anycast_core::reconcile::{AddressPlan, Owner};
 use tokio::{sync::watch, task::JoinHandle};
@@ -93,6 +99,14 @@ pub(crate) fn start(
     sink: Sink,
 ) -> (watch::Receiver<Arc<KernelState>>, JoinHandle<()>) {
     start_with(plan, intents, sink, Options::default())
+}
+
+/// The addresses of ours that are bound now. None where the kernel does not say.
+pub(crate) async fn left_behind(intents: PathBuf) -> BTreeSet<IpAddr> {
+    keeper::left_behind(intents).await.unwrap_or_else(|fault| {
+        tracing::warn!("cannot see what the last process left: netlink: {fault}");
+        BTreeSet::new()
+    })
 }
 
 fn start_with(

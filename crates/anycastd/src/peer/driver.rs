@@ -10,14 +10,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anycast_bgp::{Action, Advertised, DownReason, Event, Limits, Prefix, Received, Routes, Session};
+use anycast_bgp::{
+    Action, Advertised, DownReason, Event, Farewell, Incoming, Limits, Prefix, Received, Routes, Session,
+};
 use anycast_core::{
     PeerId,
-    config::{Distance, Neighbor, Transport},
+    config::{Distance, Endpoint, Neighbor, Transport},
 };
 use bytes::{Buf, Bytes};
 use socket2::SockRef;
-use tokio::{io::Interest, net::TcpStream, sync::watch};
+use tokio::{
+    io::Interest,
+    net::TcpStream,
+    sync::{mpsc, watch},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -41,7 +47,9 @@ pub(super) struct Parts {
     pub(super) session: Session,
     pub(super) routes: watch::Receiver<Arc<Routes>>,
     pub(super) limits: watch::Receiver<Limits>,
-    pub(super) farewell: watch::Receiver<String>,
+    pub(super) farewell: watch::Receiver<Farewell>,
+    pub(super) complete: watch::Receiver<bool>,
+    pub(super) arrivals: mpsc::Receiver<TcpStream>,
     pub(super) stop: CancellationToken,
     pub(super) state: watch::Sender<PeerState>,
     pub(super) wake: Wake,
@@ -73,6 +81,8 @@ pub(super) struct Driver {
     buffer: Vec<u8>,
     /// The set of routes the session has.
     taken: Arc<Routes>,
+    /// A connection that the neighbor made and the session takes once the old one is closed.
+    arrived: Option<TcpStream>,
     stopping: bool,
 }
 
@@ -83,19 +93,22 @@ enum Step {
     Timeout,
     Routes,
     Limits,
+    Complete,
+    Arrived(TcpStream),
     Stop,
 }
 
 impl Driver {
     pub(super) fn new(parts: Parts) -> Self {
         let taken = parts.routes.borrow().clone();
-        Self { parts, link: Link::None, buffer: vec![0; READ_SIZE], taken, stopping: false }
+        Self { parts, link: Link::None, buffer: vec![0; READ_SIZE], taken, arrived: None, stopping: false }
     }
 
     /// Runs until told to stop. Cancel safe in the sense that a drop closes the connection.
     pub(super) async fn run(mut self) {
         loop {
             self.act().await;
+            self.take_arrived();
             self.write();
             self.publish();
             if self.stopping && matches!(self.link, Link::None) {
@@ -115,7 +128,14 @@ impl Driver {
                 Action::Connect => {
                     tracing::debug!("dialling");
                     let external = self.parts.session.config().is_external();
-                    self.link = Link::Dialling(Box::pin(socket::dial(self.parts.neighbor.clone(), external)));
+                    let dial = match &self.parts.neighbor.endpoint {
+                        Endpoint::Address(address) => {
+                            let remote = SocketAddr::new(*address, self.parts.neighbor.port.get());
+                            socket::dial(remote, self.parts.neighbor.clone(), external)
+                        }
+                        Endpoint::Interface(_) | Endpoint::Network(..) => continue,
+                    };
+                    self.link = Link::Dialling(Box::pin(dial));
                 }
                 Action::Close => self.close().await,
             }
@@ -213,6 +233,8 @@ impl Driver {
             () = self.parts.stop.cancelled(), if !self.stopping => Step::Stop,
             Ok(()) = self.parts.routes.changed() => Step::Routes,
             Ok(()) = self.parts.limits.changed() => Step::Limits,
+            Ok(()) = self.parts.complete.changed() => Step::Complete,
+            Some(stream) = self.parts.arrivals.recv(), if !self.stopping => Step::Arrived(stream),
             () = timeout => Step::Timeout,
             step = transport => step,
         }
@@ -249,6 +271,14 @@ impl Driver {
                 let limits = *self.parts.limits.borrow_and_update();
                 self.parts.session.set_limits(limits, now);
             }
+            Step::Complete => {
+                let complete = *self.parts.complete.borrow_and_update();
+                self.parts.session.set_complete(complete);
+            }
+            Step::Arrived(stream) => match self.parts.session.incoming(now) {
+                Incoming::Take | Incoming::Replace => self.arrived = Some(stream),
+                Incoming::Refuse => tracing::debug!("a connection of the neighbor was refused"),
+            },
             Step::Stop => {
                 self.stopping = true;
                 let farewell = self.parts.farewell.borrow().clone();
@@ -264,13 +294,31 @@ impl Driver {
         self.link = Link::None;
         let open = result.and_then(|stream| Ok((stream.local_addr()?, stream.peer_addr()?, stream)));
         match open {
-            Ok((local, remote, stream)) => {
-                let ipv6 = socket::interface_ipv6(local.ip().to_canonical());
-                self.link = Link::Open(Connection { stream, unsent: Bytes::new(), unacked: 0, ask: None });
-                self.parts.session.set_link_local(socket::interface_link_local(local.ip().to_canonical()));
-                self.parts.session.handle_connected(local, remote, ipv6, now);
-            }
+            Ok((local, remote, stream)) => self.begin(local, remote, stream, now),
             Err(error) => self.parts.session.handle_closed(Some(error.to_string()), now),
+        }
+    }
+
+    fn begin(&mut self, local: SocketAddr, remote: SocketAddr, stream: TcpStream, now: Instant) {
+        let ip = local.ip().to_canonical();
+        self.link = Link::Open(Connection { stream, unsent: Bytes::new(), unacked: 0, ask: None });
+        self.parts.session.set_link_local(socket::interface_link_local(ip));
+        self.parts.session.handle_connected(local, remote, socket::interface_ipv6(ip), now);
+    }
+
+    /// The connection that the neighbor made begins; not without what protects it.
+    fn take_arrived(&mut self) {
+        let Some(stream) = self.arrived.take() else { return };
+        let now = Instant::now();
+        let ready = || {
+            let (local, remote) = (stream.local_addr()?, stream.peer_addr()?);
+            let external = self.parts.session.config().is_external();
+            socket::equip(&SockRef::from(&stream), remote.ip(), &self.parts.neighbor, external)?;
+            Ok::<_, DialError>((local, remote))
+        };
+        match ready() {
+            Ok((local, remote)) => self.begin(local, remote, stream, now),
+            Err(error) => tracing::warn!("a connection of the neighbor was closed: {error}"),
         }
     }
 
@@ -396,7 +444,7 @@ fn guess(error: &DownReason, session: &Session, transport: &Transport) -> &'stat
         DownReason::DialTimeout(_) => true,
         DownReason::Dial(words) => words.contains("timed out"),
         DownReason::Closed(_) => false,
-        DownReason::Fault(_) | DownReason::Received(_) | DownReason::Shutdown(_) => return "",
+        DownReason::Fault(_) | DownReason::Received(_) | DownReason::Replaced | DownReason::Shutdown(_) => return "",
     };
     match transport.distance {
         // The kernel of an end whose key differs drops what it gets, and says nothing.

@@ -4,7 +4,7 @@
 //! a Cease. Dropping it at any await closes the connection; no state is lost that the session does not own.
 
 mod driver;
-mod options;
+pub(crate) mod options;
 mod socket;
 
 use std::{
@@ -15,10 +15,17 @@ use std::{
 };
 
 use anycast_bgp::{
-    Advertised, Counters, Family, Limits, Negotiated, PeerConfig, Prefix, Received, Routes, Session, State,
+    Advertised, Counters, Family, Farewell, GracefulRestart, Limits, Negotiated, PeerConfig, Prefix, Received, Routes,
+    Session, State,
 };
-use anycast_core::{Config, PeerId, config::Neighbor};
-use tokio::sync::watch;
+use anycast_core::{
+    Config, PeerId,
+    config::{Connect, Neighbor},
+};
+use tokio::{
+    net::TcpStream,
+    sync::{mpsc, watch},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::signal::{Sink, Wake};
@@ -52,30 +59,58 @@ pub(crate) struct PeerState {
     pub(crate) counters: Counters,
 }
 
+/// Connections of one neighbor that may wait for its task.
+const ARRIVALS: usize = 2;
+
+/// What a task begins with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Start<'a> {
+    pub(crate) id: &'a PeerId,
+    /// The configured neighbor it belongs to.
+    pub(crate) of: &'a PeerId,
+    pub(crate) neighbor: &'a Neighbor,
+    pub(crate) seed: u64,
+    /// What the process before this one announced still works.
+    pub(crate) restarted: bool,
+    /// The routes are all there is to say.
+    pub(crate) complete: bool,
+}
+
 /// The handle of a running task.
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) neighbor: Neighbor,
     pub(crate) session: PeerConfig,
+    /// The configured neighbor it belongs to: itself, or the network that it is a router of.
+    pub(crate) of: PeerId,
     pub(crate) state: watch::Receiver<PeerState>,
     routes: watch::Sender<Arc<Routes>>,
     limits: watch::Sender<Limits>,
     /// Every prefix of the sets that were given and that the task has not shown to have taken yet.
     in_flight: BTreeSet<Prefix>,
     stop: CancellationToken,
-    farewell: watch::Sender<String>,
+    farewell: watch::Sender<Farewell>,
+    complete: watch::Sender<bool>,
+    arrivals: mpsc::Sender<TcpStream>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Peer {
-    /// Starts the task; it dials at once.
-    pub(crate) fn start(config: &Config, id: &PeerId, neighbor: &Neighbor, seed: u64, wake: Wake, sink: Sink) -> Self {
+    /// Starts the task; it dials at once, or waits for the neighbor.
+    pub(crate) fn start(config: &Config, start: Start<'_>, wake: Wake, sink: Sink) -> Self {
+        let Start { id, of, neighbor, seed, restarted, complete } = start;
         let session = session_config(config, neighbor, seed);
         let mut core = Session::new(session.clone(), Instant::now());
         core.set_limits(neighbor.limits, Instant::now());
+        if restarted {
+            core.set_restarted();
+        }
+        core.set_complete(complete);
+        let (complete, complete_seen) = watch::channel(complete);
+        let (arrivals, arrived) = mpsc::channel(ARRIVALS);
         let (routes, routes_seen) = watch::channel(Arc::new(Routes::new()));
         let (limits, limits_seen) = watch::channel(neighbor.limits);
-        let (farewell, farewell_seen) = watch::channel(String::new());
+        let (farewell, farewell_seen) = watch::channel(Farewell::Shutdown(String::new()));
         let (state, state_seen) =
             watch::channel(driver::state_of(&core, &neighbor.transport, routes_seen.borrow().clone()));
         let stop = CancellationToken::new();
@@ -86,22 +121,27 @@ impl Peer {
             routes: routes_seen,
             limits: limits_seen,
             farewell: farewell_seen,
+            complete: complete_seen,
+            arrivals: arrived,
             stop: stop.clone(),
             state,
             wake,
             sink,
         });
-        let span = tracing::info_span!("neighbor", name = %id, address = %neighbor.address);
+        let span = tracing::info_span!("neighbor", name = %id, address = %neighbor.endpoint);
         let task = tokio::spawn(tracing::Instrument::instrument(driver.run(), span));
         Self {
             neighbor: neighbor.clone(),
             session,
+            of: of.clone(),
             state: state_seen,
             routes,
             limits,
             in_flight: BTreeSet::new(),
             stop,
             farewell,
+            complete,
+            arrivals,
             task,
         }
     }
@@ -135,9 +175,21 @@ impl Peer {
         state.advertised.keys().chain(&self.in_flight).chain(working_towards).copied().collect()
     }
 
-    /// Ends the session with Cease/2 and this text (RFC 9003), then the task.
-    pub(crate) fn stop(&self, farewell: &str) {
-        self.farewell.send_replace(farewell.to_owned());
+    /// Whether its routes are all there is to say (RFC 4724: End-of-RIB).
+    pub(crate) fn set_complete(&self, complete: bool) {
+        self.complete.send_if_modified(|held| std::mem::replace(held, complete) != complete);
+    }
+
+    /// A connection that the neighbor made. One that comes while the task is busy with others is closed.
+    pub(crate) fn offer(&self, stream: TcpStream) {
+        if self.arrivals.try_send(stream).is_err() {
+            tracing::debug!("a connection came while others waited; closed");
+        }
+    }
+
+    /// Ends the session like that, then the task.
+    pub(crate) fn stop(&self, farewell: Farewell) {
+        self.farewell.send_replace(farewell);
         self.stop.cancel();
     }
 
@@ -164,6 +216,8 @@ pub(crate) fn session_config(config: &Config, neighbor: &Neighbor, seed: u64) ->
         offers: neighbor.offers,
         role: neighbor.role,
         role_strict: neighbor.role_strict,
+        passive: neighbor.connect == Connect::Passive,
+        graceful_restart: neighbor.restart_time.map(|restart_time| GracefulRestart { restart_time }),
         next_hop_ipv4: neighbor.next_hop_ipv4,
         next_hop_ipv6: neighbor.next_hop_ipv6,
         link_local: neighbor.link_local,

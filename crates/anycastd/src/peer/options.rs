@@ -55,7 +55,7 @@ impl Address {
 ///
 /// # Errors
 /// What the kernel says: `ENOPROTOOPT` where it has no TCP MD5, `ENOENT` where there was no key to take away.
-pub(super) fn set_md5(socket: &impl AsFd, peer: IpNet, key: Option<&[u8]>) -> io::Result<()> {
+pub(crate) fn set_md5(socket: &impl AsFd, peer: IpNet, key: Option<&[u8]>) -> io::Result<()> {
     let whole = peer.prefix_len() == peer.max_prefix_len();
     let key = key.unwrap_or_default();
     if key.len() > MAX_KEY {
@@ -80,7 +80,7 @@ pub(super) fn set_md5(socket: &impl AsFd, peer: IpNet, key: Option<&[u8]>) -> io
 ///
 /// # Errors
 /// What the kernel says.
-pub(super) fn set_min_ttl(socket: &impl AsFd, ipv4: bool, least: u8) -> io::Result<()> {
+pub(crate) fn set_min_ttl(socket: &impl AsFd, ipv4: bool, least: u8) -> io::Result<()> {
     let (level, option) =
         if ipv4 { (libc::IPPROTO_IP, libc::IP_MINTTL) } else { (libc::IPPROTO_IPV6, libc::IPV6_MINHOPCOUNT) };
     set_option(socket, level, option, &libc::c_int::from(least))

@@ -48,8 +48,7 @@ impl fmt::Display for DialError {
 ///
 /// # Errors
 /// What the kernel says. Options that protect the connection fail closed.
-pub(crate) async fn dial(neighbor: Neighbor, external: bool) -> Result<TcpStream, DialError> {
-    let remote = SocketAddr::new(neighbor.address, neighbor.port.get());
+pub(crate) async fn dial(remote: SocketAddr, neighbor: Neighbor, external: bool) -> Result<TcpStream, DialError> {
     let socket = Socket::new(Domain::for_address(remote), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     equip(&socket, remote.ip(), &neighbor, external)?;
     if let Some(device) = &neighbor.transport.device {

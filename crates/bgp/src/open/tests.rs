@@ -23,6 +23,8 @@ fn config(local_as: u32, peer_as: PeerAs, families: &[Family]) -> PeerConfig {
         offers: Offers::default(),
         role: None,
         role_strict: false,
+        passive: false,
+        graceful_restart: None,
         next_hop_ipv4: None,
         next_hop_ipv6: None,
         link_local: LinkLocal::default(),
@@ -38,7 +40,8 @@ fn body(parameters: &[u8]) -> Vec<u8> {
 }
 
 fn judge(config: &PeerConfig, body: &[u8]) -> Result<Negotiated, Notification> {
-    Open::parse(body).and_then(|open| Negotiated::new(config, &open)).map_err(|error| error.notification())
+    let ours = Open::ours(config, Restart::default());
+    Open::parse(body).and_then(|open| Negotiated::new(config, &ours, &open)).map_err(|error| error.notification())
 }
 
 const MP_IPV4: [u8; 6] = [1, 4, 0, 1, 0, 1];
@@ -140,7 +143,7 @@ fn what_is_negotiated_is_what_both_can() {
 #[test]
 fn our_open_is_read_back_by_us_and_by_the_oracle() {
     for (number, field) in [(65010, 65010), (4_200_000_001, AS_TRANS)] {
-        let ours = Open::ours(&config(number, PeerAs::External, &Family::ALL));
+        let ours = Open::ours(&config(number, PeerAs::External, &Family::ALL), Restart::default());
         let bytes = ours.encode();
         assert_eq!(Open::parse(&bytes[19..]), Ok(ours.clone()));
         assert_eq!((ours.my_as, ours.asn()), (field, number));
@@ -216,4 +219,54 @@ fn what_is_in_force_needs_both_ends() {
         in_force(&all, &body(&[17, 2, 15, 6, 1, 0, 70, 1, 0, 5, 5, 0, 1, 0, 1, 0, 9, 0])),
         (false, false, false)
     );
+}
+
+/// RFC 4724 §3, RFC 8538 §2.
+#[test]
+fn graceful_restart_is_offered_and_read_bit_by_bit() {
+    use crate::peer::GracefulRestart;
+
+    let graceful = |seconds| GracefulRestart { restart_time: Duration::from_secs(seconds) };
+    let mut config = config(65010, PeerAs::External, &Family::ALL);
+    assert!(
+        !Open::ours(&config, Restart::default()).encode().windows(2).any(|pair| pair == [64, 10]),
+        "off by default"
+    );
+    config.graceful_restart = Some(graceful(120));
+    let octets = |restarted, preserved| {
+        let open = Open::ours(&config, Restart { restarted, preserved }).encode();
+        let at = open.windows(2).position(|pair| pair == [64, 10]).expect("the capability");
+        open[at + 2..at + 12].to_vec()
+    };
+    assert_eq!(octets(false, false), [0x40, 120, 0, 1, 1, 0, 0, 2, 1, 0]);
+    assert_eq!(octets(true, true), [0xC0, 120, 0, 1, 1, 0x80, 0, 2, 1, 0x80]);
+    config.graceful_restart = Some(graceful(5000));
+    assert_eq!(
+        Open::ours(&config, Restart::default()).capabilities.iter().find_map(|one| match one {
+            Capability::GracefulRestart { restart_time, .. } => Some(*restart_time),
+            _ => None,
+        }),
+        Some(4095),
+        "twelve bits"
+    );
+
+    let theirs = |value: &[u8]| {
+        let mut parameters = vec![u8::try_from(value.len()).expect("short") + 4, 2];
+        parameters.extend([
+            u8::try_from(value.len()).expect("short") + 2,
+            64,
+            u8::try_from(value.len()).expect("short"),
+        ]);
+        parameters.extend(value);
+        judge(&config, &body(&parameters)).expect("good")
+    };
+    assert_eq!(theirs(&[0x40, 120]).graceful_restart, Some(Graceful { notification: true }), "a helper, no families");
+    assert_eq!(theirs(&[0x80, 120, 0, 1, 1, 0x80]).graceful_restart, Some(Graceful { notification: false }));
+    assert_eq!(
+        theirs(&[0x80, 120, 0]).graceful_restart,
+        None,
+        "a length that cannot be is no reason to end the session"
+    );
+    config.graceful_restart = None;
+    assert_eq!(judge(&config, &body(&[6, 2, 4, 64, 2, 0x40, 120])).expect("good").graceful_restart, None, "we do not");
 }

@@ -185,6 +185,18 @@ fn a_refresh_repeats_the_family_without_a_trace_in_the_table() {
     assert!(!bench.rib.take_changed());
 }
 
+/// The driver asks for acknowledgements while the table waits for one; what it does not wait for must not wait either.
+#[test]
+fn a_neighbor_that_asks_again_and_again_piles_up_nothing() {
+    let mut bench = Bench::settled(&[(A, 1), (B, 2)]);
+    for _ in 0..100 {
+        bench.rib.refresh(Family::Ipv4Unicast);
+        assert_eq!(bench.drain(), 2);
+        bench.rib.handle_written(bench.at, bench.now);
+    }
+    assert_eq!(bench.rib.in_flight(), 0);
+}
+
 #[test]
 fn a_refresh_during_the_answer_to_another_repeats_what_was_out() {
     let mut bench = Bench::settled(&[(A, 1), (B, 2)]);

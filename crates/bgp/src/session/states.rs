@@ -35,7 +35,8 @@ impl Session {
     fn open_sent(&mut self, frame: &Frame, now: Instant) {
         match frame.kind {
             MessageType::Open => {
-                match Open::parse(frame.body()).and_then(|open| Negotiated::new(&self.config, &open)) {
+                let Some(ours) = &self.opened else { return };
+                match Open::parse(frame.body()).and_then(|open| Negotiated::new(&self.config, ours, &open)) {
                     Ok(negotiated) => {
                         // RFC 8654 §4: what we may receive follows from what we offered.
                         if self.config.offers.extended_message {
@@ -113,6 +114,7 @@ impl Session {
     pub(super) fn handle_timer(&mut self, timer: Timer, now: Instant) {
         match timer {
             Timer::ConnectRetry => self.dial(now),
+            Timer::IdleHold => {}
             Timer::Dial => {
                 self.actions.push_back(Action::Close);
                 self.go_down(DownReason::DialTimeout(DIAL_TIME), now);
@@ -155,7 +157,7 @@ impl Session {
         self.actions.push_back(Action::Close);
     }
 
-    /// From any state with a connection, or a dial, to Active: the next attempt follows by itself.
+    /// From any state with a connection, or a dial, to Active: the next attempt follows by itself, or is the neighbor's.
     pub(super) fn go_down(&mut self, reason: DownReason, now: Instant) {
         let lasted = now.saturating_duration_since(self.state_since);
         if self.state == State::Established {
@@ -168,7 +170,8 @@ impl Session {
         self.clear_connection();
         self.note_down(reason, now);
         let wait = self.jitter.apply(self.backoff.next());
-        self.timers.set(Timer::ConnectRetry, now + wait);
+        let timer = if self.config.passive { Timer::IdleHold } else { Timer::ConnectRetry };
+        self.timers.set(timer, now + wait);
         self.enter(State::Active, now);
     }
 
@@ -185,6 +188,7 @@ impl Session {
         self.urgent.clear();
         self.keepalive_due = false;
         self.negotiated = None;
+        self.opened = None;
         self.link = None;
         self.rib.down();
         self.census = None;

@@ -1,8 +1,13 @@
+mod graceful;
+mod waiting;
+
 use std::{net::Ipv4Addr, sync::Arc};
 
 use super::*;
 use crate::{
     attributes::Attributes,
+    capability::Capability,
+    notification::Notification,
     peer::{LinkLocal, Offers, PeerAs},
     rib::Progress,
     types::{Asn, Family, HoldTime, RouterId},
@@ -21,6 +26,8 @@ fn config(hold: u16) -> PeerConfig {
         offers: Offers::default(),
         role: None,
         role_strict: false,
+        passive: false,
+        graceful_restart: None,
         next_hop_ipv4: None,
         next_hop_ipv6: None,
         link_local: LinkLocal::default(),
@@ -36,11 +43,14 @@ fn plain_open(hold: u16) -> Bytes {
 
 /// The same with both families, route refresh and four-octet AS numbers.
 fn full_open(hold: u16) -> Bytes {
-    let open = Open::ours(&PeerConfig {
-        local_as: Asn::new(65001).expect("not 0"),
-        router_id: RouterId::new(Ipv4Addr::new(10, 0, 0, 2)).expect("not 0"),
-        ..config(hold)
-    });
+    let open = Open::ours(
+        &PeerConfig {
+            local_as: Asn::new(65001).expect("not 0"),
+            router_id: RouterId::new(Ipv4Addr::new(10, 0, 0, 2)).expect("not 0"),
+            ..config(hold)
+        },
+        Restart::default(),
+    );
     open.encode()
 }
 
@@ -471,7 +481,7 @@ fn a_shutdown_says_why_and_is_for_ever() {
     for state in [State::OpenSent, State::OpenConfirm, State::Established] {
         let mut bench = Bench::at(state);
         bench.session.set_routes(route(PREFIX), bench.now);
-        bench.session.shutdown("bye", bench.now);
+        bench.session.shutdown(&Farewell::Shutdown("bye".to_owned()), bench.now);
         assert_eq!((bench.session.state(), bench.session.poll_action()), (State::Idle, Some(Action::Close)));
         let messages = bench.write_all();
         assert_eq!(messages.len(), 1);
@@ -479,10 +489,10 @@ fn a_shutdown_says_why_and_is_for_ever() {
     }
     for state in [State::Connect, State::Active] {
         let mut bench = Bench::at(state);
-        bench.session.shutdown("bye", bench.now);
+        bench.session.shutdown(&Farewell::Shutdown("bye".to_owned()), bench.now);
         assert_eq!(bench.session.poll_action(), Some(Action::Close));
         assert!(bench.write_all().is_empty());
-        bench.session.shutdown("again", bench.now);
+        bench.session.shutdown(&Farewell::Shutdown("again".to_owned()), bench.now);
         bench.session.handle_closed(None, bench.now);
         bench.pass(3600 * SECOND);
         assert_eq!(

@@ -204,6 +204,9 @@ pub struct Message {
     pub to: SocketAddr,
     /// Its type, as the RFC writes it.
     pub kind: String,
+    /// How long it is, header included.
+    #[serde(default)]
+    pub octets: usize,
     /// The prefixes it announces, in CIDR notation.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub announced: Vec<String>,

@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use crate::{
-    check,
+    bench, check,
     cli::{Binaries, Globals, Verb, Which},
     demo,
     exit::{Complaint, Exit},
@@ -52,6 +52,7 @@ async fn uninterrupted(globals: Globals, verb: Verb) -> anyhow::Result<Exit> {
         Verb::Down => updown::down(&Lab::named(&globals)?).await,
         Verb::Status => status::run(&*Lab::named(&globals)?.find()?).await,
         Verb::Demo { binaries, options } => demo(Lab::named(&globals)?, &binaries, options).await,
+        Verb::Bench { bench } => bench::run(bench).await.map(|()| Exit::Done),
         Verb::Test { filter } => check::run(filter.as_deref()).await,
         Verb::Exec { .. } | Verb::Tool { .. } | Verb::Init => unreachable!("done elsewhere"),
     }
@@ -163,7 +164,7 @@ async fn demo(lab: Lab, binaries: &Binaries, options: demo::Options) -> anyhow::
     if lab.which == Which::Containerlab {
         return Err(lab.not_up());
     }
-    setup::ensure().await?;
+    setup::ensure(setup::Purpose::Run).await?;
     let programs = programs(binaries).await?;
     let runner = Arc::new(Namespaces::up(lab.topology, &programs).await?);
     demo::run(runner, options).await.map(|()| Exit::Done)

@@ -33,7 +33,7 @@ pub(super) async fn up(lab: Lab, binaries: &Binaries) -> anyhow::Result<Exit> {
         Containers::up(&lab.topology, &lab.name)?;
         return settled(&lab, frr::settle(&*lab.find()?, SETTLE).await, begun);
     }
-    setup::ensure().await?;
+    setup::ensure(setup::Purpose::Run).await?;
     let programs = programs(binaries).await?;
     let built = Instant::now();
     let file = lab.topology.file.clone();

@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use anycast_lab::{
-    harness::{AMPLE, Lab},
+    harness::{AMPLE, Lab, wire::Wire},
     runner::{self, Said},
 };
 use nix::sys::signal::Signal;
@@ -46,13 +46,15 @@ log: { format: text, level: debug }
 /// The lab of one test.
 pub(crate) struct Edge {
     pub(crate) lab: Lab,
+    wire: Wire,
 }
 
 impl Edge {
     /// Brings it up, with a healthy service and no agent yet.
     pub(crate) async fn new() -> anyhow::Result<Self> {
         let topology = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/topologies/small.clab.yml");
-        let edge = Self { lab: Lab::up(&topology).await? };
+        let lab = Lab::up(&topology).await?;
+        let edge = Self { wire: Wire::watch(&lab, "edge").await?, lab };
         edge.health("0").await?;
         Ok(edge)
     }
@@ -167,7 +169,7 @@ impl Edge {
     }
 }
 
-/// Tells the agent's log when the test fails.
+/// Tells the agent's log when the test fails; when it does not, tshark must find no fault with what was sent.
 pub(crate) async fn story(
     told: impl AsyncFnOnce(&Edge) -> anyhow::Result<()>,
     edge: anyhow::Result<Edge>,
@@ -179,7 +181,8 @@ pub(crate) async fn story(
         let log = edge.run(&["tail", "-n", "60", LOG]).await;
         eprintln!("the agent's log:\n{}", log.unwrap_or_else(|error| error.to_string()));
     }
-    outcome
+    outcome?;
+    edge.wire.judge(&edge.lab).await.map(drop)
 }
 
 /// Has the router take these lines into its BGP configuration.

@@ -6,6 +6,7 @@ mod capabilities;
 mod edge;
 mod kernel;
 mod maintenance;
+mod passive;
 mod reload;
 mod routes;
 mod stop;

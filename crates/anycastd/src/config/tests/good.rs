@@ -310,3 +310,43 @@ fn distances() {
     assert_eq!(distance("multihop: 3"), Distance::Multihop(hops(3)));
     assert_eq!(distance("ttl_security: 1"), Distance::Secured(hops(1)));
 }
+
+#[test]
+fn neighbors_that_connect_to_us() {
+    use anycast_core::config::{Connect, Endpoint};
+
+    let core = |from: &str, to: &str| settings(&small_with(from, to)).core;
+    let listen = |config: &anycast_core::Config| config.listen.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let plain = core("asn: 65001", "asn: 65001");
+    assert_eq!(listen(&plain), [""; 0], "who only dials listens nowhere");
+    let passive = core("asn: 65001", "asn: 65001\n      connect: passive");
+    assert_eq!(listen(&passive), ["0.0.0.0:179"]);
+    assert_eq!(passive.neighbors.values().next().unwrap().connect, Connect::Passive);
+    let network = core("address: 192.0.2.1", "prefix: 192.0.2.0/24\n      max_sessions: 5");
+    let neighbor = network.neighbors.values().next().unwrap();
+    assert_eq!(neighbor.connect, Connect::Passive, "a network cannot be dialled");
+    assert!(
+        matches!(&neighbor.endpoint, Endpoint::Network(net, max) if net.to_string() == "192.0.2.0/24" && max.get() == 5)
+    );
+    let text = small_with("asn: 65001", "asn: 65001\n      connect: passive")
+        .replace("  neighbors:\n    - name", "  listen: [\"192.0.2.11:1179\"]\n  neighbors:\n    - name");
+    assert_eq!(listen(&settings(&text).core), ["192.0.2.11:1179"]);
+    let unnumbered = core("address: 192.0.2.1", "interface: eth1");
+    let neighbor = unnumbered.neighbors.values().next().unwrap();
+    assert_eq!((neighbor.connect, &neighbor.endpoint), (Connect::Active, &Endpoint::Interface("eth1".to_owned())));
+    assert!(neighbor.offers.extended_next_hop, "a link-local session has no IPv4 address to name");
+}
+
+#[test]
+fn graceful_restart_is_off_unless_asked_for() {
+    use std::time::Duration;
+
+    let time = |line: &str| {
+        let text = small_with("asn: 65001", &format!("asn: 65001\n      {line}"));
+        settings(&text).core.neighbors.into_values().next().unwrap().restart_time
+    };
+    assert_eq!(time("port: 179"), None);
+    assert_eq!(time("graceful_restart: false"), None);
+    assert_eq!(time("graceful_restart: true"), Some(Duration::from_secs(120)));
+    assert_eq!(time("graceful_restart: { restart_time: 10s }"), Some(Duration::from_secs(10)));
+}

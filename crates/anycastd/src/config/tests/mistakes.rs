@@ -234,13 +234,19 @@ fn neighbors() {
         ("address: 192.0.2.1", "address: 255.255.255.255", "6:16", "is the broadcast address", "one machine"),
         ("address: 192.0.2.1", "address: \"::\"", "6:16", ":: is the unspecified address", "itself"),
         ("address: 192.0.2.1", "address: ::ffff:192.0.2.1", "6:16", "an IPv4 address in IPv6 form", "as IPv4"),
-        ("address: 192.0.2.1", "address: fe80::1", "6:16", "a link-local neighbor is not supported", "not link-local"),
+        (
+            "address: 192.0.2.1",
+            "address: fe80::1",
+            "6:16",
+            "a link-local address is not supported",
+            "`interface: eth1`",
+        ),
         (
             "address: 192.0.2.1",
             "address: fe80::1%eth0",
             "6:16",
-            "a link-local neighbor is not supported",
-            "not link-local",
+            "a link-local address is not supported",
+            "`interface: eth1`",
         ),
         (
             "address: 192.0.2.1",
@@ -497,11 +503,12 @@ fn what_is_not_built_yet() {
     let top = |line: &str| ("bgp:", format!("{line}\nbgp:"));
     // (where and what, line:column, what is named)
     let cases = [
-        (neighbor("connect: passive"), "8:16", "`connect: passive`"),
         (neighbor("bfd: { interval: 300ms }"), "8:12", "`bfd`"),
-        (neighbor("graceful_restart: true"), "8:25", "`graceful_restart: true`"),
-        (neighbor("prefix: 192.0.2.0/24"), "8:7", "`prefix`"),
-        (neighbor("port: 179\n    - { name: leaf2, interface: eth1, asn: external }"), "9:22", "`interface`"),
+        (
+            neighbor("port: 179\n    - { name: leaf2, interface: eth1, asn: external, connect: passive }"),
+            "9:54",
+            "`connect: passive` with `interface`",
+        ),
         (service("watch: listener"), "13:12", "`watch: listener`"),
         (service("restart_grace: 1s"), "13:20", "`restart_grace`"),
         (service("on_down: keep"), "13:14", "`on_down: keep`"),
@@ -510,7 +517,6 @@ fn what_is_not_built_yet() {
         (service("disable_file: /run/x"), "13:5", "`disable_file`"),
         (check("scope: shared"), "17:16", "`scope: shared`"),
         (top("policy: { regions: {} }"), "1:1", "`policy`"),
-        (top("on_exit: keep"), "1:10", "`on_exit: keep`"),
         (top("stale_after: 10s"), "1:1", "`stale_after`"),
     ];
     for ((from, to), at, what) in &cases {
@@ -572,4 +578,104 @@ fn a_password_in_the_file_is_not_shown() {
     let error = read(&text).unwrap_err();
     assert!(error.to_string().contains("unknown key `password`") && error.to_string().contains("`password_file`"));
     assert!(!error.to_string().contains("hunter2"), "{error}");
+}
+
+#[test]
+fn who_connects_and_from_where() {
+    let with = |lines: &str| format!("asn: 65001\n      {lines}");
+    let cases = [
+        ("connect: pasive", "8:16", "`connect` cannot be `pasive`", "did you mean `passive`?"),
+        ("connect: passive\n      port: 179", "9:7", "`port` is where we dial", "`bgp: { listen:"),
+        ("max_sessions: 5", "8:7", "`max_sessions` without `prefix`", "a single router"),
+        ("interface: eth1", "8:7", "more than one of `address`, `interface` and `prefix`", "keep the one"),
+        ("prefix: 192.0.2.0/24", "8:7", "more than one of `address`, `interface` and `prefix`", "keep the one"),
+    ];
+    for (lines, at, message, hint) in cases {
+        errors(&[("asn: 65001", &with(lines), at, message, hint)]);
+    }
+    let network = |value: &str| format!("prefix: {value}");
+    let cases = [
+        ("192.0.2.1/24", "6:15", "192.0.2.1/24 has host bits set", "the network is 192.0.2.0/24"),
+        ("192.0.2.1", "6:15", "`192.0.2.1` is not a prefix", "192.0.2.0/24"),
+        ("0.0.0.0/0", "6:15", "every router of the world", "your own routers"),
+    ];
+    for (value, at, message, hint) in cases {
+        errors(&[("address: 192.0.2.1", &network(value), at, message, hint)]);
+    }
+    let network = |rest: &str| format!("prefix: 192.0.2.0/24\n      {rest}");
+    errors(&[
+        (
+            "address: 192.0.2.1",
+            &network("connect: active"),
+            "7:7",
+            "a network cannot be dialled",
+            "the routers of a `prefix` connect to us",
+        ),
+        ("address: 192.0.2.1", &network("max_sessions: 0"), "7:21", "from 1 to 65535, not `0`", "decimal"),
+        ("address: 192.0.2.1", &network("source: \"2001:db8::1\""), "7:15", "`source` is an IPv6 address", "IPv4"),
+        (
+            "  neighbors:\n    - name: leaf1\n      address: 192.0.2.1",
+            "  listen: [\"[::]:179\"]\n  neighbors:\n    - name: leaf1\n      prefix: 192.0.2.0/24",
+            "7:15",
+            "nothing listens where this neighbor connects: `listen` has no IPv4 address",
+            "add \"0.0.0.0:179\"",
+        ),
+        ("  neighbors:", "  listen: [179]\n  neighbors:", "4:12", "`179` is not an address with a port", "0.0.0.0:179"),
+    ]);
+}
+
+/// The kernel takes the key of the closest network that has one.
+#[test]
+fn a_neighbor_without_a_password_within_a_network_that_has_one_could_not_connect() {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("leafs");
+    fs::write(&file, "hunter2\n").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o400)).unwrap();
+    let text = SMALL.replace(
+        "      asn: 65001\n",
+        &format!(
+            "      asn: 65001\n      connect: passive\n    - {{ name: leafs, prefix: 192.0.2.0/24, asn: external, \
+             password_file: {} }}\n",
+            file.display()
+        ),
+    );
+    let found = findings(&text.replace("neighbors: [leaf1]", "neighbors: [leaf1, leafs]"));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].message.contains("lies in the network of neighbor `leafs`, which has one"), "{found:#?}");
+    assert_eq!(place(&found[0]), "6:16");
+}
+
+#[test]
+fn routes_that_outlive_the_connection() {
+    let with = |lines: &str| format!("asn: 65001\n      {lines}");
+    errors(&[
+        (
+            "asn: 65001",
+            &with("graceful_restart: maybe"),
+            "8:25",
+            "`graceful_restart` must be true or false, not `maybe`",
+            "`true`",
+        ),
+        (
+            "asn: 65001",
+            &with("graceful_restart: { restart_time: 5000s }"),
+            "8:41",
+            "`restart_time` of `5000s` is out of range",
+            "from 1s to 1h8m15s",
+        ),
+        ("asn: 65001", &with("graceful_restart: { restart_time: 1500ms }"), "8:41", "no whole number", "seconds"),
+        (
+            "services:",
+            "on_exit: keep\nservices:",
+            "8:1",
+            "`on_exit: keep`, but neighbor `leaf1` would drop the routes",
+            "`graceful_restart: true` on every neighbor",
+        ),
+        ("services:", "on_exit: stay\nservices:", "8:10", "`on_exit` cannot be `stay`", "`withdraw` and `keep`"),
+    ]);
+    let found = findings(&small_with("asn: 65001", &with("graceful_restart: true")));
+    assert_eq!((found.len(), found[0].severity), (1, Severity::Warning));
+    assert!(found[0].message.contains("attracts traffic for up to 1m30s + 2m more"), "{found:#?}");
 }

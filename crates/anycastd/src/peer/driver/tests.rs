@@ -2,7 +2,7 @@ use std::{io::Write as _, net::TcpListener, num::NonZeroU16};
 
 use anycast_bgp::{Asn, Attributes, Family, HoldTime, Limits, LinkLocal, Offers, PeerAs, PeerConfig, RouterId, State};
 
-use anycast_core::config::{DrainBy, Transport};
+use anycast_core::config::{Connect, DrainBy, Transport};
 
 use super::*;
 
@@ -11,7 +11,8 @@ fn driver() -> (Driver, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = listener.local_addr().unwrap();
     let neighbor = Neighbor {
-        address: at.ip(),
+        endpoint: Endpoint::Address(at.ip()),
+        connect: Connect::Active,
         port: NonZeroU16::new(at.port()).unwrap(),
         peer_as: PeerAs::External,
         transport: Transport::default(),
@@ -20,6 +21,7 @@ fn driver() -> (Driver, TcpListener) {
         offers: Offers::default(),
         role: None,
         role_strict: false,
+        restart_time: None,
         drain_by: DrainBy::default(),
         attributes: Attributes::default(),
         next_hop_ipv4: None,
@@ -36,6 +38,8 @@ fn driver() -> (Driver, TcpListener) {
         offers: Offers::default(),
         role: None,
         role_strict: false,
+        passive: false,
+        graceful_restart: None,
         next_hop_ipv4: None,
         next_hop_ipv6: None,
         link_local: LinkLocal::default(),
@@ -50,7 +54,9 @@ fn driver() -> (Driver, TcpListener) {
         session,
         routes,
         limits: watch::channel(Limits::default()).1,
-        farewell: watch::channel(String::new()).1,
+        farewell: watch::channel(Farewell::Deconfigured).1,
+        complete: watch::channel(true).1,
+        arrivals: mpsc::channel(1).1,
         stop: CancellationToken::new(),
         state,
         wake: Wake::default(),
@@ -62,7 +68,7 @@ fn driver() -> (Driver, TcpListener) {
 /// Lets the driver dial a neighbor that says `last` and resets, before the runtime looks at the connection again: the write
 /// is the first to see it.
 async fn reset(driver: &mut Driver, neighbor: &TcpListener, last: &[u8]) {
-    let dialled = socket::dial(driver.parts.neighbor.clone(), true).await;
+    let dialled = socket::dial(neighbor.local_addr().unwrap(), driver.parts.neighbor.clone(), true).await;
     driver.handle_dialled(dialled, Instant::now());
     let (mut stream, _) = neighbor.accept().unwrap();
     stream.write_all(last).unwrap();
@@ -97,7 +103,7 @@ async fn a_keepalive_that_has_come_counts_though_we_are_late() {
     let open = message(1, &[4, 0xFD, 0xE9, 0, 3, 10, 0, 0, 1, 0]);
     let keepalive = message(4, &[]);
     let (mut driver, neighbor) = driver();
-    let dialled = socket::dial(driver.parts.neighbor.clone(), true).await;
+    let dialled = socket::dial(neighbor.local_addr().unwrap(), driver.parts.neighbor.clone(), true).await;
     driver.handle_dialled(dialled, Instant::now());
     let (mut stream, _) = neighbor.accept().unwrap();
     stream.write_all(&[open, keepalive.clone()].concat()).unwrap();
@@ -110,4 +116,47 @@ async fn a_keepalive_that_has_come_counts_though_we_are_late() {
     tokio::time::sleep_until((hold + Duration::from_millis(1)).into()).await;
     driver.handle(Step::Timeout);
     assert_eq!(driver.parts.session.state(), State::Established, "{:?}", driver.parts.session.last_error());
+}
+
+/// What ten thousand dials would take days for is done on the session's clock, with connections of the kernel's.
+#[tokio::test]
+async fn ten_thousand_connections_leave_nothing_behind_and_never_come_in_haste() {
+    const CYCLES: u64 = 10_000;
+    let (mut driver, neighbor) = driver();
+    let (start, before) = (Instant::now(), burden());
+    let mut now = start;
+    let mut gaps = Vec::new();
+    for _ in 0..CYCLES {
+        assert_eq!(driver.parts.session.poll_action(), Some(Action::Connect));
+        let dialled = socket::dial(driver.parts.neighbor.clone()).await;
+        driver.handle_dialled(dialled, now);
+        driver.write();
+        drop(neighbor.accept().unwrap());
+        while let Link::Open(connection) = &driver.link {
+            connection.stream.readable().await.unwrap();
+            driver.read(now);
+        }
+        driver.publish();
+        let retry = driver.parts.session.next_dial().expect("it dials again");
+        gaps.push(retry - now);
+        now = retry;
+        driver.parts.session.handle_timeout(now);
+    }
+    assert_eq!(driver.parts.session.counters().sent.open, CYCLES);
+    // RFC 4271 §10: up to a quarter less than 1, 2, 4, 8, 16 and then 30 s.
+    for (gap, most) in gaps.iter().zip([1, 2, 4, 8, 16].into_iter().chain(std::iter::repeat(30))) {
+        assert!((most * 750..=most * 1000).contains(&gap.as_millis()), "{gap:?} where {most} s are the most");
+    }
+    let after = burden();
+    // Other tests of the process have some open; ten thousand would be seen.
+    assert!(after.0 < before.0 + 200, "{before:?} descriptors and octets, then {after:?}");
+    assert!(after.1 < before.1 + (8 << 20), "{before:?} descriptors and octets, then {after:?}");
+}
+
+/// Descriptors and resident octets of this process.
+fn burden() -> (usize, u64) {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let kibibytes: u64 = resident.trim().trim_end_matches(" kB").parse().unwrap();
+    (std::fs::read_dir("/proc/self/fd").unwrap().count(), kibibytes * 1024)
 }

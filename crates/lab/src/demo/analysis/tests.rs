@@ -113,6 +113,7 @@ fn message(ms: u64, from: &str, kind: &str) -> Message {
         from: from.parse().unwrap(),
         to: to.parse().unwrap(),
         kind: kind.to_owned(),
+        octets: 0,
         announced: Vec::new(),
         withdrawn: Vec::new(),
         communities: Vec::new(),

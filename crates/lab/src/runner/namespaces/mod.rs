@@ -100,6 +100,15 @@ impl Namespaces {
         self.nodes.values_mut().map(Node::kill).fold(Ok(()), anyhow::Result::and)
     }
 
+    /// Does something in the network of a node, on a thread of its own. What is opened there stays there: a socket keeps the
+    /// network it was made in, whoever uses it.
+    ///
+    /// # Errors
+    /// When the node cannot be entered, and whatever goes wrong there.
+    pub fn within<T: Send>(&self, node: &str, work: impl FnOnce() -> anyhow::Result<T> + Send) -> anyhow::Result<T> {
+        self.node(node)?.within(work)
+    }
+
     fn node(&self, name: &str) -> anyhow::Result<&Node> {
         self.nodes.get(name).ok_or_else(|| anyhow!("there is no node {name}"))
     }

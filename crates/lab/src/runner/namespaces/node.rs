@@ -209,6 +209,14 @@ impl Node {
         })
     }
 
+    /// Does something in its network. What is opened there stays there: a socket keeps the network it was made in.
+    pub(super) fn within<T: Send>(&self, work: impl FnOnce() -> anyhow::Result<T> + Send) -> anyhow::Result<T> {
+        apart(|| {
+            setns(&self.first, CloneFlags::CLONE_NEWNET).with_context(|| format!("cannot enter {}", self.name))?;
+            work()
+        })
+    }
+
     /// Kills all that is in it.
     pub(super) fn kill(&mut self) -> anyhow::Result<()> {
         kill(&self.first).with_context(|| format!("cannot end {}", self.name))?;

@@ -29,6 +29,7 @@ pub(super) fn decode(at: Nanos, from: SocketAddr, to: SocketAddr, bytes: &Bytes)
         from,
         to,
         kind: kind.to_owned(),
+        octets: bytes.len(),
         announced: empty.clone(),
         withdrawn: empty.clone(),
         communities: empty,

@@ -1,0 +1,119 @@
+//! Neighbors that connect to us: connections find their session, and the routers of a network get one each.
+
+use std::time::{Duration, Instant};
+
+use anycast_bgp::State;
+use anycast_core::{
+    PeerId,
+    config::{Endpoint, Neighbor, neighbor_from},
+};
+
+use super::{Agent, Farewell};
+use crate::{listener::Arrival, peer::Peer};
+
+/// How long a router of a network is shown after its session ended: as long as somebody may ask what became of it.
+const REMEMBERED: Duration = Duration::from_secs(600);
+
+impl Agent {
+    /// Hands a connection to the session that waits for it.
+    pub(super) fn arrived(&mut self, arrival: Arrival) {
+        if self.is_stopping() {
+            return;
+        }
+        let Some((id, neighbor)) = neighbor_from(&self.settings.core.neighbors, arrival.from) else { return };
+        let (of, neighbor) = (id.clone(), one_of(neighbor, &arrival));
+        let id = if matches!(
+            self.settings.core.neighbors.get(&of),
+            Some(Neighbor { endpoint: Endpoint::Network(..), .. })
+        ) {
+            of.at(arrival.from)
+        } else {
+            of.clone()
+        };
+        // A session that is still being ended has the address; the router will come again.
+        let parting = self.parting.iter().any(|(_, peer)| peer.neighbor.endpoint == neighbor.endpoint);
+        if parting || (!self.peers.contains_key(&id) && !self.make_room(&of)) {
+            return;
+        }
+        if !self.peers.contains_key(&id) {
+            tracing::info!(neighbor = %id, "a router of the network connects");
+            self.sink.report("neighbor", &id, "connects");
+            self.start_peer(&id, &of, &neighbor);
+        }
+        if let Some(peer) = self.peers.get(&id) {
+            peer.offer(arrival.stream);
+        }
+    }
+
+    /// Whether the network may have one session more. One that is only remembered makes room.
+    fn make_room(&mut self, of: &PeerId) -> bool {
+        let Some(Neighbor { endpoint: Endpoint::Network(_, limit), .. }) = self.settings.core.neighbors.get(of) else {
+            return false;
+        };
+        let limit = usize::from(limit.get());
+        let sessions = self.peers.values().filter(|peer| peer.of == *of).count();
+        if sessions < limit {
+            return true;
+        }
+        let longest_gone = self.gone(of).min_by_key(|(_, since)| *since).map(|(id, _)| id.clone());
+        let Some(longest_gone) = longest_gone else {
+            let problem = format!("neighbor {of} has {sessions} sessions; another router was refused (`max_sessions`)");
+            tracing::warn!("{problem}");
+            self.sink.report("neighbor", of, problem);
+            return false;
+        };
+        self.part_with(&longest_gone, Farewell::Deconfigured);
+        true
+    }
+
+    /// The routers of a network whose session has ended, and when.
+    fn gone(&self, of: &PeerId) -> impl Iterator<Item = (&PeerId, Instant)> {
+        let gone = self.peers.iter().filter(move |(id, peer)| peer.of == *of && **id != peer.of);
+        gone.filter_map(|(id, peer)| {
+            let state = peer.state.borrow();
+            (state.state == State::Active).then_some((id, state.since))
+        })
+    }
+
+    /// Routers of a network that ended their session long ago are forgotten.
+    pub(super) fn forget_gone(&mut self, now: Instant) {
+        let over = |since: Instant| now.saturating_duration_since(since) >= REMEMBERED;
+        let networks: Vec<PeerId> = self.networks().cloned().collect();
+        let gone: Vec<PeerId> = networks
+            .iter()
+            .flat_map(|of| self.gone(of))
+            .filter(|(_, since)| over(*since))
+            .map(|(id, _)| id.clone())
+            .collect();
+        gone.iter().for_each(|id| self.part_with(id, Farewell::Deconfigured));
+    }
+
+    /// When the next one is.
+    pub(super) fn next_forgotten(&self) -> Option<Instant> {
+        self.networks().flat_map(|of| self.gone(of)).map(|(_, since)| since + REMEMBERED).min()
+    }
+
+    /// The neighbors that are networks.
+    pub(super) fn networks(&self) -> impl Iterator<Item = &PeerId> {
+        let network = |neighbor: &Neighbor| matches!(neighbor.endpoint, Endpoint::Network(..));
+        self.settings.core.neighbors.iter().filter(move |(_, neighbor)| network(neighbor)).map(|(id, _)| id)
+    }
+
+    /// The sessions of a configured neighbor: one, or one for each router of a network.
+    pub(super) fn sessions_of(&self, of: &PeerId) -> impl Iterator<Item = (&PeerId, &Peer)> {
+        self.peers.iter().filter(move |(_, peer)| peer.of == *of)
+    }
+
+    /// Ends a session and its task.
+    pub(super) fn part_with(&mut self, id: &PeerId, farewell: Farewell) {
+        if let Some((id, peer)) = self.peers.remove_entry(id) {
+            peer.stop(farewell);
+            self.parting.push((id, peer));
+        }
+    }
+}
+
+/// The neighbor as one router: a network has many.
+fn one_of(neighbor: &Neighbor, arrival: &Arrival) -> Neighbor {
+    Neighbor { endpoint: Endpoint::Address(arrival.from), ..neighbor.clone() }
+}

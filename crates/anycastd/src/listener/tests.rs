@@ -1,0 +1,197 @@
+use std::num::{NonZeroU8, NonZeroU16};
+
+use anycast_bgp::{Family, HoldTime, Offers, PeerAs};
+use anycast_core::config::{Distance, DrainBy, Endpoint, Transport};
+
+use super::*;
+
+/// Tests wait this long for what must come, and never in vain.
+const AMPLE: Duration = Duration::from_secs(20);
+
+fn neighbor(endpoint: &str, connect: Connect, md5: Option<&str>) -> Neighbor {
+    let endpoint = match endpoint.parse::<IpAddr>() {
+        Ok(address) => Endpoint::Address(address),
+        Err(_) => Endpoint::Network(endpoint.parse().unwrap(), NonZeroU16::new(10).unwrap()),
+    };
+    Neighbor {
+        endpoint,
+        connect,
+        port: NonZeroU16::new(179).unwrap(),
+        peer_as: PeerAs::External,
+        transport: Transport { md5: md5.map(|key| Secret::new(key.into())), ..Transport::default() },
+        hold_time: HoldTime::DEFAULT,
+        families: Family::ALL.into(),
+        offers: Offers::default(),
+        role: None,
+        role_strict: false,
+        restart_time: None,
+        drain_by: DrainBy::default(),
+        next_hop_ipv4: None,
+        next_hop_ipv6: None,
+        link_local: LinkLocal::default(),
+        limits: Limits::default(),
+    }
+}
+
+fn plan(listen: &[SocketAddr], neighbors: Vec<(&str, Neighbor)>) -> ListenPlan {
+    let named = neighbors.into_iter().map(|(name, neighbor)| (PeerId::new(name).unwrap(), neighbor));
+    ListenPlan { listen: listen.iter().copied().collect(), neighbors: Arc::new(named.collect()) }
+}
+
+/// An address of the loopback at which nobody listens.
+fn free() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+struct Running {
+    plan: watch::Sender<ListenPlan>,
+    arrivals: mpsc::Receiver<Arrival>,
+    deaf: watch::Receiver<Deaf>,
+    refusals: Arc<Refusals>,
+    _task: AbortOnDropHandle<()>,
+}
+
+fn run(first: ListenPlan) -> Running {
+    let (plan, planned) = watch::channel(first);
+    let (arrived, arrivals) = mpsc::channel(1);
+    let (told, deaf) = watch::channel(Deaf::new());
+    let refusals = Arc::new(Refusals::default());
+    let listener = Listener::new(planned, arrived, told, Arc::clone(&refusals), Wake::default());
+    Running { plan, arrivals, deaf, refusals, _task: AbortOnDropHandle::new(tokio::spawn(listener.run())) }
+}
+
+/// Connects once somebody listens there.
+async fn connect(to: SocketAddr) -> TcpStream {
+    let trying = async {
+        loop {
+            if let Ok(stream) = TcpStream::connect(to).await {
+                return stream;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(AMPLE, trying).await.expect("somebody listens")
+}
+
+/// The other end closed the connection without a word.
+async fn is_closed(mut stream: TcpStream) {
+    use tokio::io::AsyncReadExt as _;
+    let read = tokio::time::timeout(AMPLE, stream.read(&mut [0; 16])).await.expect("it is closed");
+    assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+}
+
+fn count(running: &Running, reason: &str) -> u64 {
+    running.refusals.counts().into_iter().find(|(word, _)| *word == reason).unwrap().1
+}
+
+#[tokio::test]
+async fn who_waits_is_handed_its_connection_and_others_are_closed() {
+    let at = free();
+    let neighbors = |connect| vec![("leaf", neighbor("127.0.0.1", connect, None))];
+    let mut running = run(plan(&[at], neighbors(Connect::Passive)));
+    let ours = connect(at).await;
+    let arrival = tokio::time::timeout(AMPLE, running.arrivals.recv()).await.unwrap().unwrap();
+    assert_eq!(arrival.from, ours.local_addr().unwrap().ip());
+
+    // It is dialled from now on: with another that still waits, there is still a socket.
+    let mut both = neighbors(Connect::Active);
+    both.push(("other", neighbor("127.9.9.9", Connect::Passive, None)));
+    running.plan.send_replace(plan(&[at], both));
+    is_closed(connect(at).await).await;
+    assert_eq!(count(&running, "dialled_by_us"), 1);
+
+    running.plan.send_replace(plan(&[at], vec![("other", neighbor("127.9.9.9", Connect::Passive, None))]));
+    is_closed(connect(at).await).await;
+    assert_eq!(count(&running, "stranger"), 1);
+
+    // Nobody waits: nothing listens.
+    running.plan.send_replace(plan(&[at], neighbors(Connect::Active)));
+    let refused = async {
+        while TcpStream::connect(at).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(AMPLE, refused).await.expect("the socket is closed");
+}
+
+#[tokio::test]
+async fn a_flood_is_closed_and_not_kept() {
+    let at = free();
+    let running = run(plan(&[at], vec![("leaf", neighbor("127.0.0.0/8", Connect::Passive, None))]));
+    let _taken = connect(at).await;
+    // Nobody takes the first from the queue, which has one place.
+    for _ in 0..50 {
+        is_closed(connect(at).await).await;
+    }
+    assert_eq!(count(&running, "busy"), 50);
+}
+
+#[tokio::test]
+async fn a_place_that_is_taken_is_told_and_tried_again() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = taken.local_addr().unwrap();
+    let mut running = run(plan(&[at], vec![("leaf", neighbor("127.0.0.1", Connect::Passive, None))]));
+    let told = tokio::time::timeout(AMPLE, running.deaf.wait_for(|deaf| !deaf.is_empty())).await.unwrap().unwrap();
+    assert!(told[&at.to_string()].contains("another BGP daemon"), "{:?}", *told);
+    drop(told);
+    drop(taken);
+    let _ours = connect(at).await;
+    tokio::time::timeout(AMPLE, running.arrivals.recv()).await.unwrap().unwrap();
+    tokio::time::timeout(AMPLE, running.deaf.wait_for(Deaf::is_empty)).await.unwrap().unwrap();
+}
+
+/// A key that was taken away must not go on being asked for, nor one of a smaller network before that of a larger.
+#[tokio::test]
+async fn keys_come_and_go_with_the_plan() {
+    let at = free();
+    let with = |key| plan(&[at], vec![("leaf", neighbor("127.0.0.1", Connect::Passive, key))]);
+    let mut running = run(with(None));
+    drop(connect(at).await);
+    running.arrivals.recv().await.unwrap();
+
+    running.plan.send_replace(with(Some("hunter2")));
+    let asked_for = async {
+        loop {
+            match tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(at)).await {
+                // The key is not there yet.
+                Ok(stream) => {
+                    drop(stream);
+                    running.arrivals.recv().await;
+                }
+                // A SYN without a signature gets no answer.
+                Err(_) => return,
+            }
+        }
+    };
+    tokio::time::timeout(AMPLE, asked_for).await.expect("a key is asked for");
+
+    let whole = neighbor("127.0.0.0/8", Connect::Passive, Some("other"));
+    running.plan.send_replace(plan(&[at], vec![("leafs", whole)]));
+    let dial = |key: &'static str| async move {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), Some(Protocol::TCP)).unwrap();
+        options::set_md5(&socket, at.ip().into(), Some(key.as_bytes())).unwrap();
+        tokio::net::TcpSocket::from_std_stream(socket.into()).connect(at).await
+    };
+    tokio::time::timeout(AMPLE, dial("other")).await.expect("the key of the network counts").unwrap();
+}
+
+#[test]
+fn a_socket_is_guarded_for_all_who_come_to_it() {
+    let at: SocketAddr = "0.0.0.0:179".parse().unwrap();
+    let secured = |hops: u8| Neighbor {
+        transport: Transport { distance: Distance::Secured(NonZeroU8::new(hops).unwrap()), ..Transport::default() },
+        ..neighbor("192.0.2.1", Connect::Passive, None)
+    };
+    let least = |neighbors| plan(&[at], neighbors).places().remove(&(None, at)).unwrap().min_ttl;
+    assert_eq!(least(vec![("a", secured(1)), ("b", secured(3))]), Some(253), "as far as the farthest may be");
+    assert_eq!(least(vec![("a", secured(1)), ("b", neighbor("192.0.2.2", Connect::Passive, None))]), None);
+
+    // A neighbor that is bound to a device has a socket of its own there.
+    let mut bound = neighbor("192.0.2.3", Connect::Passive, None);
+    bound.transport.device = Some("vrf-blue".to_owned());
+    let plan = plan(&[at], vec![("a", neighbor("192.0.2.2", Connect::Passive, None)), ("b", bound)]);
+    assert_eq!(plan.places().into_keys().collect::<Vec<_>>(), [(None, at), (Some("vrf-blue".to_owned()), at)]);
+    let from = "192.0.2.3".parse().unwrap();
+    assert_eq!(plan.admit(from, None), Err(Refusal::Elsewhere));
+    assert_eq!(plan.admit(from, Some("vrf-blue")), Ok(()));
+}

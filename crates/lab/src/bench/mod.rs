@@ -1,0 +1,101 @@
+//! Figures: measured and printed, never asserted.
+//!
+//! Everything runs in a small lab of its own: one node with the speaker that is measured ([`subject`]), one node where scripted
+//! neighbors stand and packets are captured ([`stand`]). Times are those of the kernel, from the packets at the neighbor.
+
+mod codec;
+mod report;
+mod speaker;
+mod stand;
+mod subject;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+pub use self::report::{Figure, Outcome, Report, Row, Section};
+use self::stand::Stand;
+use crate::{
+    programs::{BIN_DIR, Programs},
+    setup,
+};
+
+/// What can be measured.
+#[derive(Debug, Subcommand)]
+pub enum Bench {
+    /// The BGP speaker: starting, withdrawing, a full table, memory, coding; beside ExaBGP and GoBGP where they are installed
+    Speaker(Options),
+}
+
+/// How it is measured.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Options {
+    /// Small sizes, to see that it works: the figures mean nothing
+    #[arg(long)]
+    pub quick: bool,
+    /// Give the full table to the others as well: ExaBGP takes a gigabyte and minutes for it
+    #[arg(long)]
+    pub with_others: bool,
+    /// Print JSON instead of tables
+    #[arg(long)]
+    pub json: bool,
+    /// Take anycastd, anycastctl and anycast-lab from here instead of building them for release
+    #[arg(long, env = BIN_DIR, hide_env = true, value_name = "DIR")]
+    pub bin_dir: Option<PathBuf>,
+}
+
+/// How much of everything.
+#[derive(Debug, Clone, Copy)]
+struct Sizes {
+    /// Prefixes to withdraw at once.
+    prefixes: u32,
+    /// Routes of a full table.
+    routes: u32,
+    /// Starts.
+    starts: usize,
+    /// Numbers of neighbors.
+    neighbors: &'static [u8],
+    /// Messages to encode, and to decode.
+    messages: u32,
+}
+
+const FULL: Sizes = Sizes { prefixes: 1000, routes: 1_000_000, starts: 20, neighbors: &[1, 8, 64], messages: 20_000 };
+const QUICK: Sizes = Sizes { prefixes: 20, routes: 20_000, starts: 2, neighbors: &[1, 8], messages: 50 };
+
+/// Measures and prints.
+///
+/// # Errors
+/// When the lab does not come up, or the agent does not do what is measured. That another speaker does not is a row.
+pub async fn run(bench: Bench) -> anyhow::Result<()> {
+    setup::ensure().await?;
+    let Bench::Speaker(options) = bench;
+    let programs = match &options.bin_dir {
+        Some(directory) => Programs::of(directory)?,
+        None => Programs::build(true).await?,
+    };
+    let report = speaker(&options, &programs).await?;
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print!("{report}");
+    }
+    Ok(())
+}
+
+/// Measures the BGP speaker.
+///
+/// # Errors
+/// As [`run`].
+pub async fn speaker(options: &Options, programs: &Programs) -> anyhow::Result<Report> {
+    let sizes = if options.quick { QUICK } else { FULL };
+    let stand = Stand::set(programs).await?;
+    let mut sections = vec![
+        speaker::start(&stand, sizes.starts).await?,
+        speaker::withdraw(&stand, sizes.prefixes).await?,
+        speaker::table(&stand, sizes.routes, options.with_others).await?,
+        speaker::neighbors(&stand, sizes.neighbors).await?,
+    ];
+    // Alone on the machine: the lab rests meanwhile.
+    sections.push(tokio::task::spawn_blocking(move || codec::measure(sizes.messages)).await??);
+    Ok(Report::new(options.quick, sections))
+}
