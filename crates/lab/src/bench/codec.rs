@@ -157,6 +157,8 @@ fn config() -> anyhow::Result<PeerConfig> {
         offers: Offers { enhanced_route_refresh: false, ..Offers::default() },
         role: None,
         role_strict: false,
+        passive: false,
+        graceful_restart: None,
         next_hop_ipv4: None,
         next_hop_ipv6: None,
         seed: 0,

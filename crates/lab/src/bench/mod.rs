@@ -67,7 +67,7 @@ const QUICK: Sizes = Sizes { prefixes: 20, routes: 20_000, starts: 2, neighbors:
 /// # Errors
 /// When the lab does not come up, or the agent does not do what is measured. That another speaker does not is a row.
 pub async fn run(bench: Bench) -> anyhow::Result<()> {
-    setup::ensure().await?;
+    setup::ensure(setup::Purpose::Test).await?;
     let Bench::Speaker(options) = bench;
     let programs = match &options.bin_dir {
         Some(directory) => Programs::of(directory)?,

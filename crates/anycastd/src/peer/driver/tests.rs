@@ -128,7 +128,7 @@ async fn ten_thousand_connections_leave_nothing_behind_and_never_come_in_haste()
     let mut gaps = Vec::new();
     for _ in 0..CYCLES {
         assert_eq!(driver.parts.session.poll_action(), Some(Action::Connect));
-        let dialled = socket::dial(driver.parts.neighbor.clone()).await;
+        let dialled = socket::dial(neighbor.local_addr().unwrap(), driver.parts.neighbor.clone(), true).await;
         driver.handle_dialled(dialled, now);
         driver.write();
         drop(neighbor.accept().unwrap());
