@@ -22,7 +22,7 @@ use super::{
     settings::Host,
     source::Span,
     transport,
-    values::{address, asn, choice, hold_time, number, text, truth},
+    values::{asn, choice, hold_time, number, text, truth},
     yaml::Node,
 };
 

@@ -156,9 +156,9 @@ impl Peer {
     }
 
     /// What of a neighbor's settings changes under a session that stays up.
-    pub(crate) fn reconfigure(&mut self, neighbor: &Neighbor) {
+    pub(crate) fn reconfigure(&mut self, neighbor: Neighbor) {
         self.limits.send_if_modified(|held| std::mem::replace(held, neighbor.limits) != neighbor.limits);
-        self.neighbor = neighbor.clone();
+        self.neighbor = neighbor;
     }
 
     /// Every prefix an Established neighbor holds, or may hold: what it was told, and what the task may be telling it
