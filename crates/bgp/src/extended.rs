@@ -190,6 +190,8 @@ impl FromStr for BitRate {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn octets(text: &str) -> [u8; 8] {
@@ -273,6 +275,28 @@ mod tests {
         }
         let odd = ExtendedCommunity([0, 4, 0, 1, 0x7F, 0xC0, 0, 0]).to_string();
         assert_eq!(odd, "link-bandwidth:1:NaNbps", "whatever somebody wrote in octets can be shown");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_shown_can_be_written(octets: [u8; 8], known in 0u8..8) {
+            // Half of them of the kinds that have names.
+            let kinds = [[0x00, 2], [0x00, 3], [0x01, 2], [0x02, 3]];
+            let octets = match kinds.get(usize::from(known)) {
+                Some([kind, sub]) => [*kind, *sub, octets[2], octets[3], octets[4], octets[5], octets[6], octets[7]],
+                None => octets,
+            };
+            let shown = ExtendedCommunity(octets).to_string();
+            prop_assert!(shown.starts_with("link-bandwidth") || shown.parse() == Ok(ExtendedCommunity(octets)), "{}", shown);
+        }
+
+        #[test]
+        fn no_text_panics(text in "[a-z0-9:.x]{0,20}", rate in "[0-9.]{0,20}[kMGT]?bps") {
+            let _ = text.parse::<ExtendedCommunity>();
+            if let Ok(rate) = rate.parse::<BitRate>() {
+                prop_assert!(rate.octets_per_second().is_finite() && rate.octets_per_second() > 0.0);
+            }
+        }
     }
 
     #[test]

@@ -389,6 +389,12 @@ impl Driver {
             self.parts.sink.report("neighbor", &self.parts.id, text);
             moved = true;
         }
+        if let (true, Some((prefix, why))) = (old.unsendable.is_empty(), new.unsendable.first_key_value()) {
+            let count = new.unsendable.len();
+            tracing::warn!(%prefix, count, "the neighbor cannot be told of it: {why}");
+            let others = if count > 1 { format!(" and {} others", count - 1) } else { String::new() };
+            self.parts.sink.report("neighbor", &self.parts.id, format!("cannot be told of {prefix}{others}: {why}"));
+        }
         let taken = !Arc::ptr_eq(&old.routes, &new.routes);
         let matters = advertised || moved || taken || old.state != new.state || old.unsendable != new.unsendable;
         self.parts.state.send_replace(new);

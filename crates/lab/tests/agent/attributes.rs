@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::edge::{Edge, PLAIN, V4, V6, has_community, story};
+use crate::edge::{Edge, PLAIN, V4, V6, has_community, router, story};
 
 const NEIGHBOR: &str = "- { name: rtr, address: 192.0.2.1, asn: 65101, hold_time: 9s }";
 /// A session for each family, both with `rtr`.
@@ -209,6 +209,23 @@ async fn the_ipv6_next_hop_has_the_form_that_is_chosen() -> anyhow::Result<()> {
             })
             .await?;
         }
+        Ok(())
+    };
+    story(told, Edge::new().await).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_neighbor_cannot_be_told_is_said_loudly() -> anyhow::Result<()> {
+    let told = async |edge: &Edge| {
+        router(edge, &["address-family ipv6 unicast", "no neighbor 192.0.2.2 activate"]).await?;
+        edge.configure(PLAIN).await?;
+        edge.start().await?;
+        edge.announced(V4).await?;
+        let events = edge.ctl(&["events"]).await?.output;
+        assert!(events.contains("cannot be told of 2001:db8:53::/48: the neighbor did not offer ipv6"), "{events}");
+        let status = edge.ask(&["status"]).await?;
+        assert_eq!(status["healthy"], false, "{status}");
+        assert!(link(edge, V6).await?.contains("activate that family"), "{status}");
         Ok(())
     };
     story(told, Edge::new().await).await

@@ -1,15 +1,15 @@
 //! Files that can be used.
 
-use anycast_bgp::{Attributes, Family, LinkBandwidth, LinkLocal};
+use anycast_bgp::Family;
 use anycast_core::{
     CheckName, PeerId, ServiceName,
-    config::{CheckConfig, HttpTarget, ProbeConfig, Require, Towards},
+    config::{CheckConfig, HttpTarget, ProbeConfig, Require},
 };
 
 use super::*;
 use crate::config::Settings;
 
-fn settings(text: &str) -> Settings {
+pub(super) fn settings(text: &str) -> Settings {
     match read(text) {
         Ok(loaded) => loaded.settings,
         Err(error) => panic!("{error}"),
@@ -97,57 +97,6 @@ fn families_follow_from_the_prefixes() {
 }
 
 #[test]
-fn a_family_may_go_to_some_neighbors_only() {
-    let text = small_with("services:", "    - { name: leaf2, address: 192.0.2.2, asn: 65001 }\nservices:")
-        .replace("[203.0.113.53/32]", "[203.0.113.53/32, 2001:db8::1]")
-        .replace("[203.0.113.0/24]", "[203.0.113.0/24, 2001:db8::/48]")
-        .replace("[leaf1]", "[leaf1, { name: leaf2, families: [ipv6], attributes: { med: 7 } }]");
-    let core = settings(&text).core;
-    let leaf2 = &core.neighbors["leaf2"];
-    assert_eq!(leaf2.families, [Family::Ipv6Unicast].into(), "that is what it is to carry");
-    let service = &core.services["dns"];
-    assert_eq!(service.neighbors["leaf1"], Towards::default());
-    let attributes = Attributes { med: Some(7), ..Attributes::default() };
-    assert_eq!(service.neighbors["leaf2"], Towards { families: [Family::Ipv6Unicast].into(), attributes });
-}
-
-#[test]
-fn the_ipv6_next_hop_has_four_forms() {
-    let hop = |keys: &str| {
-        let text = small_with("asn: 65001", &format!("asn: 65001\n      next_hop: {{ {keys} }}"));
-        let neighbor = settings(&text).core.neighbors["leaf1"].clone();
-        (neighbor.next_hop_ipv6.map(|address| address.to_string()), neighbor.link_local)
-    };
-    let ip = |text: &str| Some(text.parse().unwrap());
-    let global = || Some("2001:db8::9".to_owned());
-    let table = [
-        ("", None, LinkLocal::AsConnected),
-        ("ipv6: \"2001:db8::9\"", global(), LinkLocal::AsConnected),
-        ("ipv6_link_local: none", None, LinkLocal::Never),
-        ("ipv6_link_local: auto", None, LinkLocal::Beside(None)),
-        ("ipv6: \"2001:db8::9\", ipv6_link_local: fe80::7", global(), LinkLocal::Beside(ip("fe80::7"))),
-        ("ipv6: none", None, LinkLocal::Alone(None)),
-        ("ipv6: none, ipv6_link_local: auto", None, LinkLocal::Alone(None)),
-        ("ipv6: none, ipv6_link_local: fe80::7", None, LinkLocal::Alone(ip("fe80::7"))),
-    ];
-    for (keys, ipv6, link_local) in table {
-        assert_eq!(hop(keys), (ipv6, link_local), "{keys}");
-    }
-}
-
-#[test]
-fn a_bandwidth_is_transitive_unless_it_says_otherwise() {
-    let bandwidth = |value: &str| {
-        let text = small_with("    checks:\n", &format!("    up: {{ link_bandwidth: {value} }}\n    checks:\n"));
-        settings(&text).core.services["dns"].up.link_bandwidth.unwrap()
-    };
-    let rate = "10Gbps".parse().unwrap();
-    assert_eq!(bandwidth("10Gbps"), LinkBandwidth { rate, transitive: true });
-    assert_eq!(bandwidth("{ rate: 10000Mbps }"), LinkBandwidth { rate, transitive: true });
-    assert_eq!(bandwidth("{ rate: 0.01Tbps, transitive: false }"), LinkBandwidth { rate, transitive: false });
-}
-
-#[test]
 fn times_follow_the_interval() {
     let times = |keys: &str| {
         let timing = checks(&small_with("port: 53\n", &format!("port: 53\n{keys}")))[0].1.timing;
@@ -158,24 +107,6 @@ fn times_follow_the_interval() {
     assert_eq!(times("        interval: 500ms\n"), [500, 100, 500]);
     assert_eq!(times("        interval: 10ms\n"), [10, 10, 10]);
     assert_eq!(times("        interval: 1s\n        fast_interval: 1s\n        timeout: 2s\n"), [1000, 1000, 2000]);
-}
-
-#[test]
-fn degraded_is_less_preferred_than_up_on_any_session() {
-    let attributes = |keys: &str| {
-        let text = small_with("    checks:\n", &format!("{keys}    checks:\n"));
-        let service = settings(&text).core.services.remove(&ServiceName::new("dns").unwrap()).unwrap();
-        (service.up, service.degraded)
-    };
-    let (up, degraded) = attributes("");
-    assert_eq!(up, Attributes::default());
-    assert_eq!((degraded.as_path_prepend, degraded.local_pref), (3, Some(50)));
-    let (up, degraded) =
-        attributes("    up: { med: 5, local_pref: 300, as_path_prepend: 31, communities: [no-export] }\n");
-    assert_eq!((degraded.as_path_prepend, degraded.local_pref), (32, Some(150)));
-    assert_eq!((degraded.med, degraded.communities), (up.med, up.communities));
-    let (_, degraded) = attributes("    up: { med: 5 }\n    degraded: { med: 6 }\n");
-    assert_eq!(degraded, Attributes { med: Some(6), ..Attributes::default() }, "as written, nothing taken over");
 }
 
 #[test]

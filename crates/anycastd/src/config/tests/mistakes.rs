@@ -414,58 +414,6 @@ fn requirements() {
 }
 
 #[test]
-fn attributes() {
-    let cases = [
-        ("up: { med: -1 }", "13:16", "`med` must be a number from 0 to 4294967295, not `-1`", "decimal"),
-        (
-            "up: { as_path_prepend: 33 }",
-            "13:28",
-            "`as_path_prepend` must be a number from 0 to 32, not `33`",
-            "decimal",
-        ),
-        ("up: { communities: [\"65536:1\"] }", "13:25", "`65536:1` is not a community", "`65010:100`"),
-        ("up: { communities: [no-exprot] }", "13:25", "`no-exprot` is not a community", "`no-export`"),
-        ("up: { communities: [\"1:1\", \"1:1\"] }", "13:32", "twice in `communities`", "remove"),
-        ("up: { large_communities: [\"1:1\"] }", "13:31", "`1:1` is not a large community", "`65010:1:2`"),
-        ("up: { extended_communities: [\"rt:1\"] }", "13:34", "`rt:1` is not an extended community", "`rt:65010:100`"),
-        ("up: { extended_communities: [\"rt:65536:65536\"] }", "13:34", "does not fit eight octets", "0 to 65535"),
-        (
-            "up: { extended_communities: [\"rt:1:1\", \"rt:1:1\"] }",
-            "13:44",
-            "twice in `extended_communities`",
-            "remove",
-        ),
-        ("up: { link_bandwidth: 10 }", "13:27", "`10` is not a rate", "`10Gbps`"),
-        ("up: { link_bandwidth: { rate: 10GB } }", "13:35", "`10GB` is not a rate", "`10Gbps`"),
-        ("up: { link_bandwidth: {} }", "13:27", "missing key `rate`", "`rate: 10Gbps`"),
-        ("up: { link_bandwidth: { rate: 1bps, transitiv: true } }", "13:41", "unknown key `transitiv`", "`transitive`"),
-        ("up: { link_bandwidth: { rate: 1bps, transitive: no } }", "13:53", "must be true or false", "`true`"),
-        ("degraded: { preference: 1 }", "13:17", "unknown key `preference`", "`local_pref`"),
-        ("degraded: 3", "13:15", "`degraded` must be a mapping", "`degraded: {"),
-    ];
-    for (line, at, message, hint) in cases {
-        errors(&[("[leaf1]", &format!("[leaf1]\n    {line}"), at, message, hint)]);
-    }
-}
-
-#[test]
-fn attributes_for_a_neighbor() {
-    let with = |line: &str| format!("asn: 65001\n      {line}");
-    errors(&[
-        ("asn: 65001", &with("attributes: { med: x }"), "8:26", "`med` must be a number", "decimal"),
-        ("asn: 65001", &with("attributes: [1]"), "8:19", "`attributes` must be a mapping", "`attributes: {"),
-        ("[leaf1]", "[{ name: leaf1, attributes: { mde: 1 } }]", "12:46", "unknown key `mde`", "did you mean `med`?"),
-        ("[leaf1]", "[{ name: leaf1, families: [ipv5] }]", "12:43", "`families` cannot be `ipv5`", "did you mean"),
-        ("[leaf1]", "[{ name: leaf1, families: [] }]", "12:42", "`families` is empty", "leave it out"),
-        ("[leaf1]", "[{ name: leaf1, med: 1 }]", "12:32", "unknown key `med`", "`attributes`"),
-        ("[leaf1]", "[{ families: [ipv4] }]", "12:17", "missing key `name`", "`name: leaf1`"),
-        ("[leaf1]", "[leaf1, { name: leaf1 }]", "12:32", "twice in `neighbors`; it is first on line 12", "remove"),
-        ("[leaf1]", "[leaf1, { name: leaf7 }]", "12:32", "unknown neighbor `leaf7`", "did you mean `leaf1`?"),
-        ("[leaf1]", "[[leaf1]]", "12:17", "`neighbors` must be a text, not a list", "single word"),
-    ]);
-}
-
-#[test]
 fn the_agent_itself() {
     let long = format!("control: {{ socket: /{} }}", "x".repeat(107));
     let cases = [

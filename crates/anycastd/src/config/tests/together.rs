@@ -28,52 +28,6 @@ fn neighbors_of_services() {
 }
 
 #[test]
-fn families_of_a_service_at_a_neighbor() {
-    let cases = [(
-        "[leaf1]",
-        "[{ name: leaf1, families: [ipv6] }]",
-        "12:16",
-        "no neighbor of the service is given 203.0.113.0/24",
-        "add `ipv4`",
-    )];
-    errors(&cases);
-    let two = SMALL.replace(
-        "asn: 65001\n",
-        "asn: 65001\n    - { name: leaf2, address: 192.0.2.2, asn: 65002, families: [ipv4] }\n",
-    );
-    let found = findings(&two.replace("[leaf1]", "[leaf1, { name: leaf2, families: [ipv4, ipv6] }]"));
-    let [only] = &found[..] else { panic!("{found:#?}") };
-    assert_eq!((place(only).as_str(), only.message.as_str()), ("13:39", "neighbor `leaf2` does not carry ipv6"));
-    assert_eq!(only.hint, "remove it here, or add it to its `families` on line 8");
-}
-
-/// A prefix of two services is one prefix, and one of a family that the neighbor is not given is none.
-#[test]
-fn no_more_is_configured_than_may_be_announced() {
-    let of = |most: usize, neighbors: &str| {
-        let text = SMALL
-            .replace("asn: 65001\n", &format!("asn: 65001\n      max_announced: {most}\n"))
-            .replace("[203.0.113.53/32]", "[203.0.113.53/32, 198.51.100.1, 2001:db8::1]")
-            .replace("[203.0.113.0/24]", "[203.0.113.0/24, 198.51.100.0/24, 2001:db8::/48]")
-            .replace("[leaf1]", neighbors);
-        let other = "  - { name: leaf2, address: 192.0.2.2, asn: 65002 }\nservices:";
-        let text = text.replace("services:", &format!("  {other}"));
-        let again = "  - name: doh\n    addresses: [203.0.113.53]\n    prefixes: [203.0.113.0/24]\n    neighbors: [leaf1, leaf2]\n    \
-                     checks: [{ name: accepts, type: tcp, port: 443 }]\n";
-        let found = findings(&format!("{text}{again}"));
-        found.iter().map(|found| format!("{} {}; {}", place(found), found.message, found.hint)).collect::<Vec<_>>()
-    };
-    assert_eq!(of(3, "[leaf1, leaf2]"), [""; 0]);
-    assert_eq!(
-        of(2, "[leaf1, leaf2]"),
-        [
-            "8:22 `max_announced: 2`, but the services announce 3 prefixes here; write 3 or more, or give the neighbor fewer services"
-        ]
-    );
-    assert_eq!(of(2, "[{ name: leaf1, families: [ipv4] }, leaf2]"), [""; 0]);
-}
-
-#[test]
 fn an_anycast_address_belongs_to_no_machine() {
     let cases = [
         ("address: 192.0.2.1", "address: 203.0.113.53", "the address of neighbor `leaf1`"),
@@ -209,6 +163,10 @@ fn a_mistake_is_not_followed_by_others_that_it_causes() {
         // A broken service may be the one that uses the neighbor.
         ("[leaf1]", "[leaf1]\n    up: x"),
         ("[leaf1]", "leaf1"),
+        ("[leaf1]", "[{ name: leaf1, attributes: x }]"),
+        ("[leaf1]", "[{ name: leaf1, families: x }]"),
+        ("asn: 65001", "asn: 65001\n      attributes: x"),
+        ("asn: 65001", "asn: 65001\n      next_hop: { ipv6: x }"),
         ("  - name: dns", "  - name: d ns"),
     ];
     for (from, to) in cases {
