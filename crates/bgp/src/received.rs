@@ -85,13 +85,13 @@ impl Census {
         }
         let size = REGISTERS as f64;
         let raw = 0.7213 / (1.0 + 1.079 / size) * size * size / self.sum;
-        let estimate = if raw <= 2.5 * size { self.from_empty().unwrap_or(raw) } else { raw };
+        let estimate = if raw <= 2.5 * size { self.by_empty_registers().unwrap_or(raw) } else { raw };
         (estimate.round() as u64).max(FEW as u64)
     }
 
     /// Flajolet et al. 2007, §4: where many registers are empty, their number tells more. Looked at only then: it takes a walk
     /// over all of them.
-    fn from_empty(&self) -> Option<f64> {
+    fn by_empty_registers(&self) -> Option<f64> {
         let empty = self.registers.iter().filter(|register| **register == 0).count();
         let size = REGISTERS as f64;
         (empty > 0).then(|| size * (size / empty as f64).ln())

@@ -10,4 +10,5 @@ mod passive;
 mod reload;
 mod routes;
 mod stop;
+mod unnumbered;
 mod web;
