@@ -4,6 +4,7 @@
 
 mod attributes;
 mod capability;
+mod capture;
 mod counters;
 mod encoding;
 mod extended;
@@ -17,6 +18,7 @@ mod notification;
 mod open;
 mod pack;
 mod peer;
+mod quarantine;
 mod received;
 mod refresh;
 mod rib;
@@ -38,6 +40,7 @@ pub use limits::Limits;
 pub use notification::{Farewell, Notification};
 pub use open::{Graceful, Negotiated, OpenError};
 pub use peer::{GracefulRestart, LinkLocal, Offers, PeerAs, PeerConfig};
+pub use quarantine::{QuarantineEvent, Quarantined};
 pub use received::Received;
 pub use refresh::RefreshError;
 pub use rib::{Advertised, Progress};

@@ -11,6 +11,7 @@ use crate::{
     framing::{EXTENDED_MAX_LEN, MAX_LEN},
     open::Negotiated,
     peer::{LinkLocal, PeerConfig},
+    quarantine::Quarantined,
     types::{Asn, Family},
 };
 
@@ -23,6 +24,8 @@ pub enum Unsendable {
     FamilyNotAccepted(Family),
     /// No address of ours could be the next hop.
     NoNextHop(Family),
+    /// The neighbor ends the session when it is told of it, or may.
+    Quarantined(Quarantined),
     /// One UPDATE, of so many octets at most, cannot hold the attributes and a prefix.
     TooLarge(Family, usize),
     /// More is to be announced than so many prefixes, and it is not among the first.
@@ -53,6 +56,7 @@ impl fmt::Display for Unsendable {
                      the first: mend what announces so many, or raise it"
                 )
             }
+            Self::Quarantined(why) => why.fmt(f),
             Self::TooLarge(_, limit) => {
                 write!(f, "its attributes do not fit a message of {limit} octets; announce it with fewer communities")
             }

@@ -7,11 +7,12 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use anycast_bgp::{
-    Action, Advertised, DownReason, Event, Farewell, Incoming, Limits, Prefix, Received, Routes, Session,
+    Action, Advertised, DownReason, Event, Farewell, Incoming, Limits, Prefix, QuarantineEvent, Received, Routes,
+    Session,
 };
 use anycast_core::{
     PeerId,
@@ -27,7 +28,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    PeerState,
+    Ask, PeerState,
     socket::{self, DialError},
     unnumbered::Router,
 };
@@ -48,6 +49,7 @@ pub(super) struct Parts {
     pub(super) session: Session,
     pub(super) routes: watch::Receiver<Arc<Routes>>,
     pub(super) limits: watch::Receiver<Limits>,
+    pub(super) asks: mpsc::Receiver<Ask>,
     pub(super) farewell: watch::Receiver<Farewell>,
     pub(super) complete: watch::Receiver<bool>,
     pub(super) arrivals: mpsc::Receiver<TcpStream>,
@@ -96,6 +98,7 @@ enum Step {
     Timeout,
     Routes,
     Limits,
+    Asked(Ask),
     Complete,
     Router,
     Arrived(TcpStream),
@@ -240,6 +243,7 @@ impl Driver {
             () = self.parts.stop.cancelled(), if !self.stopping => Step::Stop,
             Ok(()) = self.parts.routes.changed() => Step::Routes,
             Ok(()) = self.parts.limits.changed() => Step::Limits,
+            Some(ask) = self.parts.asks.recv() => Step::Asked(ask),
             Ok(()) = self.parts.complete.changed() => Step::Complete,
             Ok(()) = changed(&mut self.parts.router) => Step::Router,
             Some(stream) = self.parts.arrivals.recv(), if !self.stopping => Step::Arrived(stream),
@@ -278,6 +282,13 @@ impl Driver {
             Step::Limits => {
                 let limits = *self.parts.limits.borrow_and_update();
                 self.parts.session.set_limits(limits, now);
+            }
+            Step::Asked(Ask::Release(prefixes)) => {
+                self.parts.session.release(|prefix| prefixes.contains(prefix), now);
+            }
+            Step::Asked(Ask::Capture(reply)) => {
+                // Whoever asked may have gone.
+                let _ = reply.send(self.parts.session.capture(now, SystemTime::now()));
             }
             Step::Complete => {
                 let complete = *self.parts.complete.borrow_and_update();
@@ -377,6 +388,13 @@ impl Driver {
                     self.parts.sink.report("neighbor", &self.parts.id, format!("down: {reason}"));
                 }
                 Event::Advertised => advertised = true,
+                Event::Quarantine(event) => {
+                    match &event {
+                        QuarantineEvent::Searching(..) | QuarantineEvent::Held(..) => tracing::warn!("{event}"),
+                        QuarantineEvent::Released(_) | QuarantineEvent::Cleared => tracing::info!("{event}"),
+                    }
+                    self.parts.sink.report("neighbor", &self.parts.id, event.to_string());
+                }
             }
         }
         let old = self.parts.state.borrow().clone();
@@ -393,14 +411,25 @@ impl Driver {
             self.parts.sink.report("neighbor", &self.parts.id, text);
             moved = true;
         }
-        if let (true, Some((prefix, why))) = (old.unsendable.is_empty(), new.unsendable.first_key_value()) {
-            let count = new.unsendable.len();
+        // What is in quarantine has said so itself.
+        let untold = |state: &PeerState| -> Vec<Prefix> {
+            let told = |prefix: &&Prefix| !state.quarantined.contains_key(prefix);
+            state.unsendable.keys().filter(told).copied().collect()
+        };
+        let all = untold(&new);
+        if let (true, Some(prefix)) = (untold(&old).is_empty(), all.first()) {
+            let (count, why) = (all.len(), new.unsendable.get(prefix).cloned().unwrap_or_default());
             tracing::warn!(%prefix, count, "the neighbor cannot be told of it: {why}");
             let others = if count > 1 { format!(" and {} others", count - 1) } else { String::new() };
             self.parts.sink.report("neighbor", &self.parts.id, format!("cannot be told of {prefix}{others}: {why}"));
         }
         let taken = !Arc::ptr_eq(&old.routes, &new.routes);
-        let matters = advertised || moved || taken || old.state != new.state || old.unsendable != new.unsendable;
+        let matters = advertised
+            || moved
+            || taken
+            || old.state != new.state
+            || old.unsendable != new.unsendable
+            || old.quarantined != new.quarantined;
         self.parts.state.send_replace(new);
         if matters {
             self.parts.wake.wake();
@@ -433,6 +462,7 @@ fn state_with(
         routes,
         advertised,
         unsendable: session.unsent().iter().map(|(prefix, why)| (*prefix, why.to_string())).collect(),
+        quarantined: session.quarantined(),
         last_error: last_error(session, neighbor),
         retry_at: session.next_dial(),
         ends: session.ends(),

@@ -16,8 +16,8 @@ use std::{
 };
 
 use anycast_bgp::{
-    Advertised, Counters, Family, Farewell, GracefulRestart, Limits, Negotiated, PeerConfig, Prefix, Received, Routes,
-    Session, State,
+    Advertised, Counters, Family, Farewell, GracefulRestart, Limits, Negotiated, PeerConfig, Prefix, Quarantined,
+    Received, Routes, Session, State,
 };
 use anycast_core::{
     Config, PeerId,
@@ -25,7 +25,7 @@ use anycast_core::{
 };
 use tokio::{
     net::TcpStream,
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
@@ -47,6 +47,8 @@ pub(crate) struct PeerState {
     pub(crate) unsendable: BTreeMap<Prefix, String>,
     /// Why the last session or attempt ended.
     pub(crate) last_error: Option<(String, Instant)>,
+    /// What of it is held back for the sake of the session.
+    pub(crate) quarantined: BTreeMap<Prefix, Quarantined>,
     /// When it is dialled again.
     pub(crate) retry_at: Option<Instant>,
     /// Both ends of the connection, ours first.
@@ -60,6 +62,18 @@ pub(crate) struct PeerState {
     /// Counts.
     pub(crate) counters: Counters,
 }
+
+/// What the task is asked for besides its state.
+#[derive(Debug)]
+pub(crate) enum Ask {
+    /// The recent messages, as an MRT file.
+    Capture(oneshot::Sender<Vec<u8>>),
+    /// These prefixes are to be told again, if they are in quarantine.
+    Release(BTreeSet<Prefix>),
+}
+
+/// The questions that may wait for the task; whoever has more waits itself.
+const ASKS: usize = 4;
 
 /// Connections of one neighbor that may wait for its task.
 const ARRIVALS: usize = 2;
@@ -88,6 +102,7 @@ pub(crate) struct Peer {
     pub(crate) state: watch::Receiver<PeerState>,
     routes: watch::Sender<Arc<Routes>>,
     limits: watch::Sender<Limits>,
+    asks: mpsc::Sender<Ask>,
     /// Every prefix of the sets that were given and that the task has not shown to have taken yet.
     in_flight: BTreeSet<Prefix>,
     stop: CancellationToken,
@@ -114,6 +129,7 @@ impl Peer {
         let (arrivals, arrived) = mpsc::channel(ARRIVALS);
         let (routes, routes_seen) = watch::channel(Arc::new(Routes::new()));
         let (limits, limits_seen) = watch::channel(neighbor.limits);
+        let (asks, asked) = mpsc::channel(ASKS);
         let (farewell, farewell_seen) = watch::channel(Farewell::Shutdown(String::new()));
         let (state, state_seen) = watch::channel(driver::state_of(&core, neighbor, routes_seen.borrow().clone()));
         let (router, finding) = match &neighbor.endpoint {
@@ -133,6 +149,7 @@ impl Peer {
             session: core,
             routes: routes_seen,
             limits: limits_seen,
+            asks: asked,
             farewell: farewell_seen,
             complete: complete_seen,
             arrivals: arrived,
@@ -151,6 +168,7 @@ impl Peer {
             state: state_seen,
             routes,
             limits,
+            asks,
             in_flight: BTreeSet::new(),
             stop,
             farewell,
@@ -188,6 +206,19 @@ impl Peer {
         }
         let working_towards = state.routes.keys().filter(|_| !self.in_flight.is_empty());
         state.advertised.keys().chain(&self.in_flight).chain(working_towards).copied().collect()
+    }
+
+    /// These prefixes are to be told again, if they are in quarantine.
+    pub(crate) fn release(&self, prefixes: BTreeSet<Prefix>) {
+        // The queue is longer than all that those who read may put into it at a time.
+        if self.asks.try_send(Ask::Release(prefixes)).is_err() {
+            tracing::warn!("a neighbor's task does not take an order; what is in quarantine stays there");
+        }
+    }
+
+    /// Where the task is asked.
+    pub(crate) fn asks(&self) -> mpsc::Sender<Ask> {
+        self.asks.clone()
     }
 
     /// Whether its routes are all there is to say (RFC 4724: End-of-RIB).

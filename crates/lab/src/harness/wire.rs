@@ -19,6 +19,9 @@ const BELOW: [&str; 3] = ["TCP", "IPv4", "IPv6"];
 pub struct Wire {
     capture: Process,
     node: String,
+    /// Held, so that it goes after the capture: a node's first process cannot end while a child of ours in it is not reaped,
+    /// and whoever drops the lab waits for that.
+    lab: Lab,
 }
 
 /// The BGP messages that a node has sent.
@@ -43,23 +46,23 @@ impl Wire {
         let capture = lab.runner().spawn(node, &argv, streams)?;
         // The file is made after the socket.
         lab.wait("packets are captured", async || Ok(lab.run(node, &["test", "-e", PCAP]).await.ok())).await?;
-        Ok(Self { capture, node: node.to_owned() })
+        Ok(Self { capture, node: node.to_owned(), lab: lab.clone() })
     }
 
     /// Ends the capture, and has tshark read what the node itself has sent.
     ///
     /// # Errors
     /// When tshark warns of a message, or cannot read the packets.
-    pub async fn judge(mut self, lab: &Lab) -> anyhow::Result<Sent> {
+    pub async fn judge(mut self) -> anyhow::Result<Sent> {
         self.capture.signal(Signal::SIGTERM)?;
         timeout(AMPLE, self.capture.wait()).await.context("the capture does not end")??;
-        let own = own(&lab.run(&self.node, &["ip", "-brief", "address"]).await?);
+        let own = own(&self.lab.run(&self.node, &["ip", "-brief", "address"]).await?);
         let filter = format!("bgp and ({own})");
         let expert = format!("expert,warn,{filter}");
         let fields = ["-T", "fields", "-e", "bgp.type", "-e", "bgp.length"];
         let mut argv = vec!["tshark", "-n", "-r", PCAP, "-z", &expert, "-Y", &filter];
         argv.extend(fields);
-        read(&lab.run(&self.node, &argv).await?)
+        read(&self.lab.run(&self.node, &argv).await?)
     }
 }
 

@@ -45,8 +45,9 @@ log: { format: text, level: debug }
 
 /// The lab of one test.
 pub(crate) struct Edge {
-    pub(crate) lab: Lab,
+    /// Before the lab, which cannot end while its capture runs.
     wire: Wire,
+    pub(crate) lab: Lab,
 }
 
 impl Edge {
@@ -182,7 +183,7 @@ pub(crate) async fn story(
         eprintln!("the agent's log:\n{}", log.unwrap_or_else(|error| error.to_string()));
     }
     outcome?;
-    edge.wire.judge(&edge.lab).await.map(drop)
+    edge.wire.judge().await.map(drop)
 }
 
 /// Has the router take these lines into its BGP configuration.

@@ -3,7 +3,9 @@
 mod attributes;
 mod auth;
 mod capabilities;
+mod capture;
 mod edge;
+mod graceful;
 mod kernel;
 mod maintenance;
 mod passive;

@@ -26,9 +26,15 @@ impl Peer for Bird {
     }
 
     async fn configure(lab: &Lab, options: &Options) -> anyhow::Result<()> {
+        let (local, neighbor) = match options.unnumbered {
+            // It has no neighbors by interface, but advertises itself to one whose address it knows.
+            true => (String::new(), link_local(lab).await? + "%eth1"),
+            false => (options.peer().to_owned() + " ", options.agent().to_owned()),
+        };
+        let advertise = if options.unnumbered { ADVERTISE } else { "" };
         let mut lines = vec![
-            format!("local {} as {PEER_AS}", options.peer()),
-            format!("neighbor {} as {AGENT_AS}", options.agent()),
+            format!("local {local}as {PEER_AS}"),
+            format!("neighbor {neighbor} as {AGENT_AS}"),
             format!("hold time {}", options.hold_time),
             "connect delay time 1; connect retry time 1; error wait time 1, 2".to_owned(),
             "enable extended messages on".to_owned(),
@@ -46,7 +52,7 @@ impl Peer for Bird {
         let next_hop = if options.extended_next_hop { "extended next hop on; " } else { "" };
         let text = format!(
             "router id 192.0.2.1;\nlog \"/var/log/peer.log\" all;\ndebug protocols {{ states, events }};\n\
-             protocol device {{}}\nprotocol bgp edge {{\n  {};\n  \
+             protocol device {{}}\n{advertise}protocol bgp edge {{\n  {};\n  \
              ipv4 {{ import all; export none; {next_hop}}};\n  ipv6 {{ import all; export none; }};\n}}\n",
             lines.join(";\n  ")
         );
@@ -78,6 +84,21 @@ impl Peer for Bird {
     async fn refresh(lab: &Lab, _options: &Options) -> anyhow::Result<()> {
         ask(lab, "reload in edge").await.map(drop)
     }
+
+    async fn farewell(lab: &Lab, _options: &Options) -> anyhow::Result<String> {
+        Ok(ask(lab, "show protocols all edge").await? + &lab.run("peer", &["cat", "/var/log/peer.log"]).await?)
+    }
+}
+
+/// No router for anybody's traffic: a lifetime of 0, and no prefixes.
+const ADVERTISE: &str =
+    "protocol radv { interface \"eth1\" { min ra interval 3; max ra interval 4; default lifetime 0; }; }\n";
+
+/// The agent's address on the link.
+async fn link_local(lab: &Lab) -> anyhow::Result<String> {
+    let said = lab.run("edge", &["ip", "-6", "-brief", "address", "show", "dev", "eth1", "scope", "link"]).await?;
+    let address = said.split_whitespace().find_map(|word| Some(word.split_once('/')?.0.to_owned()));
+    address.with_context(|| format!("eth1 has no link-local address: {said}"))
 }
 
 async fn ask(lab: &Lab, command: &str) -> anyhow::Result<String> {

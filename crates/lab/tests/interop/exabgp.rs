@@ -27,8 +27,11 @@ impl Peer for ExaBgp {
     const PROCESS: &'static str = "exabgp";
     const CANNOT: &'static [(Feature, &'static str)] = &[
         (Feature::Gtsm, "it looks at no TTL of a connection that it has accepted"),
+        (Feature::GracefulRestart, "it has no table in which to keep routes"),
+        (Feature::Farewell, "it fails over the text, and says that the message was malformed"),
         (Feature::Role, "it does not know the capability"),
         (Feature::OnlyToCustomer, "it does not know the attribute"),
+        (Feature::Unnumbered, "it knows no interfaces"),
     ];
 
     async fn version(lab: &Lab) -> anyhow::Result<String> {
@@ -87,6 +90,10 @@ impl Peer for ExaBgp {
 
     async fn refresh(lab: &Lab, _options: &Options) -> anyhow::Result<()> {
         lab.run("peer", &["sh", "-c", r#"echo "announce route-refresh ipv4 unicast" >"$0""#, ORDERS]).await.map(drop)
+    }
+
+    async fn farewell(lab: &Lab, _options: &Options) -> anyhow::Result<String> {
+        lab.run("peer", &["cat", EVENTS]).await
     }
 }
 

@@ -33,11 +33,16 @@ pub(crate) enum Feature {
     Md5,
     WrongMd5,
     Gtsm,
+    PeerDials,
+    PeerDialsProtected,
+    GracefulRestart,
+    Farewell,
+    Unnumbered,
 }
 
 impl Feature {
     /// All of them, with the words that the table has for them.
-    pub(crate) const ALL: [(Self, &'static str); 23] = [
+    pub(crate) const ALL: [(Self, &'static str); 28] = [
         (Self::BothFamilies, "IPv4 and IPv6 routes over one session"),
         (Self::Ipv6Session, "the same over an IPv6 session"),
         (Self::FourOctetAs, "four-octet AS numbers (RFC 6793)"),
@@ -61,6 +66,14 @@ impl Feature {
         (Self::Md5, "TCP MD5 (RFC 2385)"),
         (Self::WrongMd5, "a wrong password is not heard"),
         (Self::Gtsm, "GTSM (RFC 5082), asked for by the peer"),
+        (Self::PeerDials, "the peer dials, and the agent waits"),
+        (Self::PeerDialsProtected, "the same over IPv6 with TCP MD5 and GTSM"),
+        (
+            Self::GracefulRestart,
+            "graceful restart: routes kept while the agent restarts, gone at its end (RFC 4724, RFC 8538)",
+        ),
+        (Self::Farewell, "why the agent ended, shown by the peer (RFC 9003)"),
+        (Self::Unnumbered, "unnumbered: each finds the other on the link, by router advertisements"),
     ];
 
     /// Writes down that it was seen to work, where that is asked for.

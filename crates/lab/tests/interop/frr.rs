@@ -38,13 +38,14 @@ impl Peer for Frr {
 
     async fn configure(lab: &Lab, options: &Options) -> anyhow::Result<()> {
         let hold = options.hold_time;
+        let interface = if options.unnumbered { "interface v6only " } else { "" };
         let mut lines = vec![
-            format!("remote-as {AGENT_AS}"),
+            format!("{interface}remote-as {AGENT_AS}"),
             format!("timers {} {hold}", hold / 3),
             "timers connect 1".to_owned(),
             "advertisement-interval 0".to_owned(),
         ];
-        if !options.dials {
+        if !options.dials && !options.unnumbered {
             lines.push("passive".to_owned());
         }
         if options.extended_next_hop {
@@ -73,12 +74,12 @@ impl Peer for Frr {
 
     async fn start(lab: &Lab) -> anyhow::Result<()> {
         lab.run("peer", &["sh", "-c", START]).await?;
-        // Until a second after it has read its configuration it turns everybody away.
+        // Until a second after it has read its configuration it turns everybody away. Whom it has to find on a link first, it
+        // leaves idle until then.
         lab.wait("FRR lets neighbors in", async || {
             let neighbors = lab.show("peer", "show bgp neighbors json").await?;
-            let mut states =
-                neighbors.as_object().into_iter().flatten().filter_map(|(_, one)| one["bgpState"].as_str());
-            Ok(states.any(|state| state != "Idle").then_some(()))
+            let mut neighbors = neighbors.as_object().into_iter().flatten();
+            Ok(neighbors.any(|(name, one)| one["bgpState"] != "Idle" || name == "eth1").then_some(()))
         })
         .await
     }
@@ -103,6 +104,10 @@ impl Peer for Frr {
         let clear = format!("clear bgp ipv4 unicast {} soft in", options.agent());
         lab.run("peer", &["vtysh", "-c", &clear]).await.map(drop)
     }
+
+    async fn farewell(lab: &Lab, options: &Options) -> anyhow::Result<String> {
+        lab.show("peer", &format!("show bgp neighbors {} json", options.agent())).await.map(|answer| answer.to_string())
+    }
 }
 
 fn route(path_of: &Value) -> Route {
@@ -111,8 +116,9 @@ fn route(path_of: &Value) -> Route {
         let list = path_of[key]["list"].as_array().into_iter().flatten();
         list.filter_map(Value::as_str).map(community).collect()
     };
-    // The second of an IPv6 next hop is link-local.
-    let next_hop = path_of["nexthops"].as_array().into_iter().flatten().find(|hop| hop["scope"] != "link-local");
+    // The second of an IPv6 next hop is link-local, if it is not the only one.
+    let mut hops = path_of["nexthops"].as_array().into_iter().flatten();
+    let next_hop = hops.clone().find(|hop| hop["scope"] != "link-local").or_else(|| hops.next());
     Route {
         next_hop: next_hop.and_then(|hop| hop["ip"].as_str()).unwrap_or_default().to_owned(),
         as_path: path(path_of["aspath"]["string"].as_str().unwrap_or_default()),

@@ -27,6 +27,7 @@ impl Peer for GoBgp {
         (Feature::ExtendedMessage, "it does not know the capability"),
         (Feature::Role, "it does not know the capability"),
         (Feature::OnlyToCustomer, "it does not know the attribute"),
+        (Feature::Unnumbered, "it sends no router advertisements: another program would have to"),
     ];
 
     async fn version(lab: &Lab) -> anyhow::Result<String> {
@@ -104,6 +105,10 @@ impl Peer for GoBgp {
 
     async fn refresh(lab: &Lab, options: &Options) -> anyhow::Result<()> {
         lab.run("peer", &["gobgp", "neighbor", options.agent(), "softresetin"]).await.map(drop)
+    }
+
+    async fn farewell(lab: &Lab, _options: &Options) -> anyhow::Result<String> {
+        lab.run("peer", &["cat", "/var/log/peer.log"]).await
     }
 }
 

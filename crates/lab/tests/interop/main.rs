@@ -16,3 +16,4 @@ mod openbgpd;
 mod page;
 mod pair;
 mod peer;
+mod wire;

@@ -25,6 +25,7 @@ impl Peer for OpenBgpd {
         (Feature::ExtendedNextHop, "it does not know the capability; `next_hop.ipv4` helps"),
         (Feature::Md5, "on Linux its listener never gets the key, and takes connections without one"),
         (Feature::WrongMd5, "the same"),
+        (Feature::Unnumbered, "it sends no router advertisements, and knows no IPv6 next hop for IPv4"),
     ];
 
     async fn version(lab: &Lab) -> anyhow::Result<String> {
@@ -85,6 +86,10 @@ impl Peer for OpenBgpd {
     async fn refresh(lab: &Lab, options: &Options) -> anyhow::Result<()> {
         let argv = ["bgpctl", "-s", "/run/bgpd.sock", "neighbor", options.agent(), "refresh"];
         lab.run("peer", &argv).await.map(drop)
+    }
+
+    async fn farewell(lab: &Lab, options: &Options) -> anyhow::Result<String> {
+        ask(lab, &["show", "neighbor", options.agent()]).await.map(|answer| answer.to_string())
     }
 }
 

@@ -33,6 +33,8 @@ const OPEN: u8 = 1;
 pub(crate) struct Agent {
     /// More keys of its neighbor.
     pub(crate) neighbor: &'static str,
+    /// The password in its file.
+    pub(crate) password: &'static str,
     /// More prefixes of its service.
     pub(crate) prefixes: Vec<String>,
 }
@@ -56,10 +58,16 @@ pub(crate) async fn story<P: Peer>(
     let pair = Pair { lab, options, peer: PhantomData::<P> };
     let wire = Wire::watch(&pair.lab, "edge").await?;
     let whole = async {
-        pair.start_peer().await?;
-        pair.password("not this one").await?;
+        pair.password(agent.password).await?;
         pair.configure(&agent).await?;
-        pair.start_agent().await?;
+        // Who is dialled first is there first: some take their time to try again.
+        if options.dials {
+            pair.start_agent().await?;
+            pair.start_peer().await?;
+        } else {
+            pair.start_peer().await?;
+            pair.start_agent().await?;
+        }
         told(&pair).await
     };
     let outcome = tokio::time::timeout(STORY, whole).await.context("the story takes too long").flatten();
@@ -71,7 +79,7 @@ pub(crate) async fn story<P: Peer>(
     }
     outcome?;
     note(&format!("{}.version", P::NAME), &P::version(&pair.lab).await?)?;
-    let sent = wire.judge(&pair.lab).await?;
+    let sent = wire.judge().await?;
     ensure!(sent.messages.contains_key(&OPEN), "the wire was not watched: {sent:?}");
     Ok(sent)
 }
@@ -84,15 +92,24 @@ impl<P: Peer> Pair<P> {
         if self.options.dials {
             return Ok(());
         }
+        self.listens("peer").await
+    }
+
+    /// Waits until somebody listens to BGP.
+    async fn listens(&self, node: &str) -> anyhow::Result<()> {
         // The columns of /proc/net/tcp: port 179 in hexadecimal, and the state LISTEN.
         let listens = ["grep", "-qE", "^ *[0-9]+: [0-9A-F]+:00B3 [0-9A-F]+:0000 0A", "/proc/net/tcp", "/proc/net/tcp6"];
-        self.lab.wait("the peer listens", async || Ok(self.lab.run("peer", &listens).await.ok())).await.map(drop)
+        let there = async || Ok(self.lab.run(node, &listens).await.ok());
+        self.lab.wait(&format!("{node} listens"), there).await.map(drop)
     }
 
     /// Writes the agent's configuration.
     pub(crate) async fn configure(&self, agent: &Agent) -> anyhow::Result<()> {
         let Options { hold_time, extended_next_hop, .. } = self.options;
-        let address = self.options.peer();
+        let endpoint = match self.options {
+            Options { unnumbered: true, .. } => "interface: eth1".to_owned(),
+            _ => format!("address: \"{}\"", self.options.peer()),
+        };
         // Without RFC 8950, IPv4 routes over an IPv6 session need an address to go to.
         let next_hop = if self.options.ipv6 && !extended_next_hop { ", next_hop: { ipv4: 192.0.2.2 }" } else { "" };
         let also: String = agent.prefixes.iter().map(|prefix| format!(", {prefix}")).collect();
@@ -102,7 +119,7 @@ bgp:
   asn: {AGENT_AS}
   router_id: 192.0.2.2
   neighbors:
-    - {{ name: rtr, address: "{address}", asn: {PEER_AS}, hold_time: {hold_time}s,
+    - {{ name: rtr, {endpoint}, asn: {PEER_AS}, hold_time: {hold_time}s,
         capabilities: {{ extended_next_hop: {extended_next_hop} }}{next_hop}{more} }}
 services:
   - name: web
@@ -124,7 +141,11 @@ log: {{ format: text, level: debug }}
 
     /// Starts the agent.
     pub(crate) async fn start_agent(&self) -> anyhow::Result<()> {
-        self.lab.start("edge", &["anycastd", "--config", CONFIG], LOG).await
+        self.lab.start("edge", &["anycastd", "--config", CONFIG], LOG).await?;
+        if self.options.dials {
+            return self.listens("edge").await;
+        }
+        Ok(())
     }
 
     /// Has the agent read its configuration again.

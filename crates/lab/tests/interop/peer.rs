@@ -13,6 +13,8 @@ pub(crate) const PEER_AS: u32 = 65101;
 /// How a session is set up at both of its ends.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Options {
+    /// Each end finds the other on the link between them, by router advertisements.
+    pub(crate) unnumbered: bool,
     /// The session runs over IPv6.
     pub(crate) ipv6: bool,
     /// Seconds; 0: no keepalives. A peer that cannot propose 0 agrees to it.
@@ -34,6 +36,7 @@ pub(crate) struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            unnumbered: false,
             ipv6: false,
             hold_time: 9,
             dials: false,
@@ -47,9 +50,13 @@ impl Default for Options {
 }
 
 impl Options {
-    /// The agent's end of the session.
+    /// The agent's end of the session; unnumbered, the interface that leads there.
     pub(crate) fn agent(&self) -> &'static str {
-        if self.ipv6 { "2001:db8:1::2" } else { "192.0.2.2" }
+        match (self.unnumbered, self.ipv6) {
+            (true, _) => "eth1",
+            (false, true) => "2001:db8:1::2",
+            (false, false) => "192.0.2.2",
+        }
     }
 
     /// The peer's end.
@@ -124,6 +131,9 @@ pub(crate) trait Peer {
 
     /// Has it ask for all IPv4 routes again.
     async fn refresh(lab: &Lab, options: &Options) -> anyhow::Result<()>;
+
+    /// All that it says of how the last session ended.
+    async fn farewell(lab: &Lab, options: &Options) -> anyhow::Result<String>;
 
     /// Why it cannot do it, if it cannot.
     fn cannot(feature: Feature) -> Option<&'static str> {

@@ -37,9 +37,17 @@ macro_rules! stories {
             a_killed_agent_loses_its_routes_at_once,
             both_ends_sign_with_one_password_or_do_not_hear_each_other,
             what_comes_from_farther_away_is_not_heard,
+            a_peer_may_dial,
+            a_peer_that_dials_signs_and_is_near,
+            a_restarting_agent_keeps_its_routes,
+            an_agent_that_ends_says_so,
+            a_link_is_enough,
         }
     };
 }
+
+/// What both ends sign with.
+const PASSWORD: &str = "mekmitasdigoat";
 
 /// The attributes of the service while it is up.
 fn is_plain(route: &Route) -> bool {
@@ -267,9 +275,10 @@ pub(crate) async fn a_killed_agent_loses_its_routes_at_once<P: Peer>() -> anyhow
 }
 
 pub(crate) async fn both_ends_sign_with_one_password_or_do_not_hear_each_other<P: Peer>() -> anyhow::Result<Sent> {
-    let options = Options { md5: Some("mekmitasdigoat"), hold_time: 3, ..Options::default() };
+    let options = Options { md5: Some(PASSWORD), hold_time: 3, ..Options::default() };
     let unsigned = Agent::default();
-    let signed = Agent { neighbor: ", password_file: /etc/anycastd/rtr.password", ..Agent::default() };
+    let neighbor = ", password_file: /etc/anycastd/rtr.password";
+    let signed = Agent { neighbor, password: "not this one", ..Agent::default() };
     let able = P::cannot(Feature::Md5).is_none();
     story::<P>(options, if able { &signed } else { &unsigned }.clone(), async |pair: &Pair<P>| {
         if !able {
@@ -278,7 +287,7 @@ pub(crate) async fn both_ends_sign_with_one_password_or_do_not_hear_each_other<P
         let unheard = |neighbor: &Value| neighbor["last_error"].as_str().is_some_and(|error| error.contains("MD5"));
         pair.wait("the wrong one is not heard", unheard).await?;
         ensure!(P::route(&pair.lab, V4).await?.is_none(), "nothing is announced to it");
-        pair.password("mekmitasdigoat").await?;
+        pair.password(PASSWORD).await?;
         pair.reload().await?;
         pair.has_both().await?;
         let neighbor = pair.neighbor().await?;
@@ -309,6 +318,97 @@ pub(crate) async fn what_comes_from_farther_away_is_not_heard<P: Peer>() -> anyh
         pair.wait("it is not heard", failed).await?;
         pair.has_none().await?;
         pair.proven(&[Feature::Gtsm])
+    })
+    .await
+}
+
+pub(crate) async fn a_peer_may_dial<P: Peer>() -> anyhow::Result<Sent> {
+    let options = Options { dials: true, ..Options::default() };
+    let agent = Agent { neighbor: ", connect: passive", ..Agent::default() };
+    story::<P>(options, agent, async |pair: &Pair<P>| {
+        let [v4, v6] = pair.has_both().await?;
+        ensure!(is_plain(&v4) && is_plain(&v6), "{v4:?} {v6:?}");
+        pair.order(&["withdraw", "--now"]).await?;
+        pair.has_none().await?;
+        pair.proven(&[Feature::PeerDials])
+    })
+    .await
+}
+
+/// The keys are on the listener, and so is GTSM.
+pub(crate) async fn a_peer_that_dials_signs_and_is_near<P: Peer>() -> anyhow::Result<Sent> {
+    let options = Options { dials: true, ipv6: true, md5: Some(PASSWORD), gtsm: true, ..Options::default() };
+    let neighbor = ", connect: passive, password_file: /etc/anycastd/rtr.password, ttl_security: 1";
+    let agent = Agent { neighbor, password: PASSWORD, ..Agent::default() };
+    story::<P>(options, agent, async |pair: &Pair<P>| {
+        pair.has_both().await?;
+        let transport = pair.neighbor().await?["transport"].clone();
+        ensure!(transport["authentication"] == "tcp-md5" && transport["min_ttl"] == 255, "{transport}");
+        pair.proven(&[Feature::PeerDialsProtected])
+    })
+    .await
+}
+
+pub(crate) async fn a_restarting_agent_keeps_its_routes<P: Peer>() -> anyhow::Result<Sent> {
+    let options = Options { graceful_restart: true, ..Options::default() };
+    let agent = Agent { neighbor: ", graceful_restart: true", ..Agent::default() };
+    story::<P>(options, agent, async |pair: &Pair<P>| {
+        pair.has_both().await?;
+        let heard = pair.session().await?.heard.contains(&Capability::GracefulRestart);
+        if P::cannot(Feature::GracefulRestart).is_some() {
+            return Ok(());
+        }
+        ensure!(heard, "the capability is not heard");
+        pair.lab.kill("edge", "anycastd", Signal::SIGKILL).await?;
+        let over = async || Ok(P::session(&pair.lab, &pair.options).await?.is_none().then_some(()));
+        pair.lab.wait("the session is over", over).await?;
+        for prefix in [V4, V6] {
+            ensure!(P::route(&pair.lab, prefix).await?.is_some(), "{prefix} is not kept");
+        }
+        pair.start_agent().await?;
+        pair.session().await?;
+        let [v4, v6] = pair.has_both().await?;
+        ensure!(is_plain(&v4) && is_plain(&v6), "{v4:?} {v6:?}");
+
+        // RFC 8538: who does not come back takes its routes along.
+        pair.lab.kill("edge", "anycastd", Signal::SIGTERM).await?;
+        pair.has_none().await?;
+        pair.proven(&[Feature::GracefulRestart])
+    })
+    .await
+}
+
+pub(crate) async fn an_agent_that_ends_says_so<P: Peer>() -> anyhow::Result<Sent> {
+    story::<P>(Options::default(), Agent::default(), async |pair: &Pair<P>| {
+        pair.has_both().await?;
+        pair.lab.kill("edge", "anycastd", Signal::SIGTERM).await?;
+        pair.has_none().await?;
+        let gone = async || Ok(pair.lab.pids("edge", "anycastd").await?.is_empty().then_some(()));
+        pair.lab.wait("it has ended", gone).await?;
+        let over = async || Ok(P::session(&pair.lab, &pair.options).await?.is_none().then_some(()));
+        pair.lab.wait("the session is over", over).await?;
+        let said = P::farewell(&pair.lab, &pair.options).await?;
+        pair.settle(Feature::Farewell, said.contains("anycastd is shutting down")).await
+    })
+    .await
+}
+
+/// RFC 8950 and link-local addresses: nothing is configured but the interface.
+pub(crate) async fn a_link_is_enough<P: Peer>() -> anyhow::Result<Sent> {
+    if P::cannot(Feature::Unnumbered).is_some() {
+        return Ok(Sent::default());
+    }
+    let options = Options { unnumbered: true, extended_next_hop: true, ..Options::default() };
+    story::<P>(options, Agent::default(), async |pair: &Pair<P>| {
+        let [v4, v6] = pair.has_both().await?;
+        ensure!(is_plain(&v4) && is_plain(&v6), "{v4:?} {v6:?}");
+        ensure!(v4.next_hop.contains(':'), "{v4:?}");
+        let neighbor = pair.neighbor().await?;
+        let at = neighbor["remote_address"].as_str().unwrap_or_default();
+        ensure!(at.starts_with("[fe80:"), "{neighbor}");
+        pair.order(&["withdraw", "--now"]).await?;
+        pair.has_none().await?;
+        pair.proven(&[Feature::Unnumbered])
     })
     .await
 }
