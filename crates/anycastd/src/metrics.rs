@@ -157,6 +157,16 @@ fn draw_neighbors(drawing: &Drawing, status: &Status) -> prometheus::Result<()> 
         "Received UPDATEs that were malformed (RFC 7606).",
         &labels,
     )?;
+    let received = drawing.gauge(
+        "anycastd_neighbor_received_prefixes",
+        "Different prefixes the neighbor announced in this session, where they are limited.",
+        &labels,
+    )?;
+    let exceeded = drawing.gauge(
+        "anycastd_neighbor_max_prefixes_exceeded",
+        "Whether there were more than `max_prefixes` in this session.",
+        &labels,
+    )?;
     // A network has no session of its own; each of its routers has.
     for neighbor in status.neighbors.iter().filter(|neighbor| neighbor.state != "Listen") {
         let name = neighbor.name.as_str();
@@ -165,6 +175,10 @@ fn draw_neighbors(drawing: &Drawing, status: &Status) -> prometheus::Result<()> 
         routes.with_label_values(&[name]).set(neighbor.routes as f64);
         unsendable.with_label_values(&[name]).set(neighbor.unsendable.len() as f64);
         quarantined.with_label_values(&[name]).set(neighbor.quarantined.len() as f64);
+        if let Some(counted) = neighbor.received {
+            received.with_label_values(&[name]).set(counted.prefixes as f64);
+            exceeded.with_label_values(&[name]).set(flag(counted.exceeded));
+        }
         sessions.with_label_values(&[name]).inc_by(count("established"));
         broken.with_label_values(&[name]).inc_by(count("treated_as_withdraw"));
         for direction in ["sent", "received"] {

@@ -228,6 +228,9 @@ pub struct Neighbor {
     /// Those of them that are held back because the neighbor ends the session when it is told of them, or may.
     #[serde(default)]
     pub quarantined: BTreeMap<String, Quarantine>,
+    /// What it announces, where that is limited and the session is up.
+    #[serde(default)]
+    pub received: Option<Received>,
     /// Why the last session or attempt ended, in words.
     pub last_error: Option<String>,
     /// When.
@@ -262,6 +265,17 @@ pub struct Transport {
     pub min_ttl: Option<u8>,
     /// The interface or VRF that it is bound to.
     pub device: Option<String>,
+}
+
+/// What a neighbor has announced in its session, beside what it should not exceed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Received {
+    /// Different prefixes, withdrawn ones included; within about 2 % where they are more than 1024.
+    pub prefixes: u64,
+    /// `max_prefixes` of the configuration.
+    pub limit: u64,
+    /// There were more, at some time in this session.
+    pub exceeded: bool,
 }
 
 /// What a session agreed on.
@@ -330,6 +344,9 @@ pub struct Route {
     pub as_path: Vec<u32>,
     /// COMMUNITIES, well-known ones by name.
     pub communities: Vec<String>,
+    /// EXTENDED_COMMUNITIES, the link's bandwidth among them.
+    #[serde(default)]
+    pub extended_communities: Vec<String>,
     /// LARGE_COMMUNITY.
     pub large_communities: Vec<String>,
 }

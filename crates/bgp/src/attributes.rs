@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, collections::BTreeSet, fmt, str::FromStr, sync::Arc};
 
-use crate::types::Prefix;
+use crate::{
+    extended::{ExtendedCommunity, LinkBandwidth},
+    types::{Asn, Prefix},
+};
 
 /// The routes a neighbor should hold from us: always the whole set.
 pub type Routes = BTreeMap<Prefix, Arc<Attributes>>;
@@ -19,8 +22,33 @@ pub struct Attributes {
     pub as_path_prepend: u8,
     /// COMMUNITIES (RFC 1997).
     pub communities: BTreeSet<Community>,
+    /// EXTENDED_COMMUNITIES (RFC 4360), without the link's bandwidth.
+    pub extended_communities: BTreeSet<ExtendedCommunity>,
     /// LARGE_COMMUNITY (RFC 8092).
     pub large_communities: BTreeSet<LargeCommunity>,
+    /// The bandwidth of the link (RFC 10005), an extended community that names our AS; `None` leaves it out.
+    pub link_bandwidth: Option<LinkBandwidth>,
+}
+
+impl Attributes {
+    /// Makes `change` on top: what is one value is replaced where it has one, prepends are added up to [`MAX_PREPEND`], and so
+    /// are communities of every kind.
+    pub fn change(&mut self, change: &Self) {
+        self.med = change.med.or(self.med);
+        self.local_pref = change.local_pref.or(self.local_pref);
+        self.as_path_prepend = self.as_path_prepend.saturating_add(change.as_path_prepend).min(MAX_PREPEND);
+        self.communities.extend(&change.communities);
+        self.extended_communities.extend(&change.extended_communities);
+        self.large_communities.extend(&change.large_communities);
+        self.link_bandwidth = change.link_bandwidth.or(self.link_bandwidth);
+    }
+
+    /// The value of EXTENDED_COMMUNITIES as `asn` sends it.
+    #[must_use]
+    pub fn extended(&self, asn: Asn) -> BTreeSet<ExtendedCommunity> {
+        let bandwidth = self.link_bandwidth.map(|bandwidth| ExtendedCommunity::link_bandwidth(bandwidth, asn));
+        self.extended_communities.iter().copied().chain(bandwidth).collect()
+    }
 }
 
 /// The most [`Attributes::as_path_prepend`] may be: routers refuse or warn at long paths.
@@ -113,6 +141,47 @@ impl FromStr for LargeCommunity {
 }
 
 /// Digits only: no sign, no space.
-fn decimal<N: FromStr>(text: &str) -> Option<N> {
+pub(crate) fn decimal<N: FromStr>(text: &str) -> Option<N> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_replaces_single_values_and_adds_the_others() {
+        let community = |text: &str| text.parse::<Community>().expect(text);
+        let bandwidth = |text: &str| Some(LinkBandwidth { rate: text.parse().expect(text), transitive: true });
+        let base = Attributes {
+            med: Some(1),
+            local_pref: Some(200),
+            as_path_prepend: 30,
+            communities: [community("65010:1")].into(),
+            link_bandwidth: bandwidth("10Gbps"),
+            ..Attributes::default()
+        };
+        let mut same = base.clone();
+        same.change(&Attributes::default());
+        assert_eq!(same, base, "nothing is a change of nothing");
+        let change = Attributes {
+            med: Some(0),
+            local_pref: None,
+            as_path_prepend: 5,
+            communities: [community("65010:1"), community("65010:2")].into(),
+            extended_communities: ["rt:65010:1".parse().expect("one")].into(),
+            large_communities: ["65010:1:2".parse().expect("one")].into(),
+            link_bandwidth: bandwidth("1Gbps"),
+        };
+        let mut changed = base;
+        changed.change(&change);
+        let expected = Attributes {
+            med: Some(0),
+            local_pref: Some(200),
+            as_path_prepend: MAX_PREPEND,
+            link_bandwidth: change.link_bandwidth,
+            ..change
+        };
+        assert_eq!(changed, expected);
+    }
 }

@@ -4,8 +4,8 @@
 
 use bgpkit_parser::models::{
     Afi, AsPath, AsPathSegment, Asn as WireAsn, AsnLength, AttrFlags, Attribute, AttributeValue,
-    Community as WireCommunity, LargeCommunity as WireLargeCommunity, NetworkPrefix, NextHopAddress, Nlri, Origin,
-    Safi,
+    Community as WireCommunity, ExtendedCommunity as WireExtendedCommunity, LargeCommunity as WireLargeCommunity,
+    NetworkPrefix, NextHopAddress, Nlri, Origin, Safi,
 };
 use bytes::Bytes;
 
@@ -57,6 +57,12 @@ fn values(attributes: &Attributes, terms: &Terms, family: Family) -> Vec<Attribu
             WireCommunity::Custom(WireAsn::new_16bit(u16::from_be_bytes([a, b])), u16::from_be_bytes([c, d]))
         };
         values.push(AttributeValue::Communities(attributes.communities.iter().map(|c| community(c.0)).collect()));
+    }
+    let extended = attributes.extended(terms.local_as);
+    if !extended.is_empty() {
+        // As they are: the codec's own kinds would take ours apart and put them together again.
+        let raw = extended.iter().map(|community| WireExtendedCommunity::Raw(community.0));
+        values.push(AttributeValue::ExtendedCommunities(raw.collect()));
     }
     if hidden {
         values.push(AttributeValue::As4Path(as_path(&path)));

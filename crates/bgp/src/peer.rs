@@ -58,6 +58,20 @@ impl Default for Offers {
     }
 }
 
+/// Whether a link-local address of ours is part of the IPv6 next hop (RFC 2545 §3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LinkLocal {
+    /// Beside the global address where the session runs over link-local addresses; alone where there is no global one.
+    #[default]
+    AsConnected,
+    /// Never: the global address alone.
+    Never,
+    /// Beside the global address: this one, or that of the interface.
+    Beside(Option<Ipv6Addr>),
+    /// Alone: this one, or that of the interface.
+    Alone(Option<Ipv6Addr>),
+}
+
 /// How a session goes on over the end of its connection (RFC 4724).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GracefulRestart {
@@ -97,6 +111,8 @@ pub struct PeerConfig {
     pub next_hop_ipv4: Option<Ipv4Addr>,
     /// The next hop of IPv6 routes; `None`: the session's own IPv6 address (see [`crate::Session::handle_connected`]).
     pub next_hop_ipv6: Option<Ipv6Addr>,
+    /// Whether a link-local address goes with it, or instead of it.
+    pub link_local: LinkLocal,
     /// Seed of the jitter (RFC 4271 §10).
     pub seed: u64,
 }

@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque, btree_map::Entry},
+    num::NonZeroUsize,
     sync::Arc,
     time::Instant,
 };
@@ -71,6 +72,10 @@ struct InFlight {
 #[derive(Debug, Default)]
 pub(crate) struct Rib {
     desired: Routes,
+    /// How many prefixes the neighbor may hold.
+    cap: Option<NonZeroUsize>,
+    /// The desired routes beyond the cap, the last in order: they are not among `desired`.
+    excess: Routes,
     /// What of it is not to be told.
     held: BTreeMap<Prefix, Quarantined>,
     /// `None` while there is no session: then nothing is sent, queued or refused.
@@ -128,21 +133,40 @@ impl Rib {
             self.retarget(*prefix, Some(attributes), now);
         }
         self.desired = desired;
+        self.refuse_excess();
     }
 
     /// The session is gone, and with it all that the neighbor held (RFC 4271 §8.2.2).
     pub(crate) fn down(&mut self) {
-        let desired = std::mem::take(&mut self.desired);
+        let (desired, excess) = (std::mem::take(&mut self.desired), std::mem::take(&mut self.excess));
         let changed = self.changed || !self.view.is_empty() || !self.unsent.is_empty();
         let held = std::mem::take(&mut self.held);
-        *self = Self { desired, held, changed, incomplete: self.incomplete, ..Self::default() };
+        *self = Self { desired, excess, cap: self.cap, held, changed, incomplete: self.incomplete, ..Self::default() };
+    }
+
+    /// How many prefixes of the set may be announced: the first ones.
+    pub(crate) fn set_cap(&mut self, cap: Option<NonZeroUsize>, now: Instant) {
+        if self.cap != cap {
+            self.cap = cap;
+            let mut all = self.desired.clone();
+            all.extend(std::mem::take(&mut self.excess));
+            self.set_desired(all, now);
+        }
     }
 
     /// The whole set. What did not change costs one comparison of pointers.
-    pub(crate) fn set_desired(&mut self, desired: Routes, now: Instant) {
+    pub(crate) fn set_desired(&mut self, mut desired: Routes, now: Instant) {
+        let first_beyond = self.cap.and_then(|cap| desired.keys().nth(cap.get()).copied());
+        let excess = first_beyond.map(|first| desired.split_off(&first)).unwrap_or_default();
+        let no_longer = std::mem::replace(&mut self.excess, excess);
         let old = std::mem::replace(&mut self.desired, desired);
         if self.terms.is_none() {
             return;
+        }
+        for prefix in no_longer.into_keys() {
+            if !self.excess.contains_key(&prefix) {
+                self.refuse(prefix, None);
+            }
         }
         let new = std::mem::take(&mut self.desired);
         for prefix in old.keys().filter(|prefix| !new.contains_key(prefix)) {
@@ -157,6 +181,7 @@ impl Rib {
             }
         }
         self.desired = new;
+        self.refuse_excess();
     }
 
     /// What is desired.
@@ -176,6 +201,7 @@ impl Rib {
             let attributes = self.desired.get(&prefix).cloned();
             self.retarget(prefix, attributes.as_ref(), now);
         }
+        self.refuse_excess();
     }
 
     /// The routes that were told over this connection and not taken back: whole, so that the neighbor may have read them. Those
@@ -331,6 +357,13 @@ impl Rib {
             (None, None) => said.cloned(),
         };
         self.show(prefix, entry);
+    }
+
+    fn refuse_excess(&mut self) {
+        let Some(cap) = self.cap.filter(|_| self.terms.is_some()) else { return };
+        for prefix in self.excess.keys().copied().collect::<Vec<_>>() {
+            self.refuse(prefix, Some(Unsendable::TooMany(cap)));
+        }
     }
 
     fn refuse(&mut self, prefix: Prefix, refusal: Option<Unsendable>) {

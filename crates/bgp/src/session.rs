@@ -18,10 +18,12 @@ use crate::{
     counters::Counters,
     fault::{DownReason, Fault},
     framing::{Framer, HEADER_LEN, MessageType},
+    limits::Limits,
     notification::Farewell,
     open::{Negotiated, Open},
     peer::PeerConfig,
     quarantine::{Quarantine, QuarantineEvent, Quarantined, Route},
+    received::{Census, Received},
     rib::{Advertised, Rib},
     terms::{Link, Terms, Unsendable},
     timers::{Backoff, Jitter, Timer, Timers},
@@ -147,6 +149,7 @@ pub struct Session {
     jitter: Jitter,
     backoff: Backoff,
     link: Option<Link>,
+    link_local: Option<Ipv6Addr>,
     framer: Framer,
     stream: Stream,
     /// Messages that go before all others: OPEN, the KEEPALIVE that confirms it, NOTIFICATION.
@@ -154,6 +157,9 @@ pub struct Session {
     keepalive_due: bool,
     negotiated: Option<Negotiated>,
     rib: Rib,
+    limits: Limits,
+    /// While the session is Established and what it receives is limited.
+    census: Option<Census>,
     actions: VecDeque<Action>,
     events: VecDeque<Event>,
     counters: Counters,
@@ -186,12 +192,15 @@ impl Session {
             jitter,
             backoff,
             link: None,
+            link_local: None,
             framer: Framer::default(),
             stream: Stream::default(),
             urgent: VecDeque::new(),
             keepalive_due: false,
             negotiated: None,
             rib: Rib::default(),
+            limits: Limits::default(),
+            census: None,
             actions: VecDeque::new(),
             events: VecDeque::new(),
             counters: Counters::default(),
@@ -211,6 +220,12 @@ impl Session {
             session.dial(now);
         }
         session
+    }
+
+    /// The link-local address of the interface that the next connection runs over, where there is one; to be told before
+    /// [`Self::handle_connected`]. It matters where the next hop is to have one ([`LinkLocal`](crate::LinkLocal)).
+    pub const fn set_link_local(&mut self, address: Option<Ipv6Addr>) {
+        self.link_local = address;
     }
 
     /// Whether a connection that the neighbor made is taken. A second one is not, while the first lives: nothing proves who made
@@ -264,7 +279,7 @@ impl Session {
             return;
         }
         self.clear_connection();
-        let link = Link { local, remote, local_ipv6 };
+        let link = Link { local, remote, local_ipv6, link_local: self.link_local };
         self.capture.handle_connected(&link, self.config.local_as, self.config.peer_as.number(self.config.local_as));
         self.link = Some(link);
         let open = Open::ours(&self.config, self.restart(now));
@@ -366,6 +381,19 @@ impl Session {
         self.rib.set_held(self.quarantine.held_back(&desired), now);
         self.rib.set_desired(desired, now);
         self.settle_quarantine(now);
+    }
+
+    /// The limits from now on; the session stays as it is. Prefixes that the neighbor announced while it had no limit were not
+    /// counted.
+    pub fn set_limits(&mut self, limits: Limits, now: Instant) {
+        self.rib.set_cap(limits.max_announced, now);
+        self.limits = limits;
+        match (limits.max_prefixes, &mut self.census) {
+            (Some(limit), Some(census)) => census.set_limit(limit),
+            (Some(limit), None) if self.state == State::Established => self.census = Some(Census::new(limit)),
+            (Some(_), None) => {}
+            (None, census) => *census = None,
+        }
     }
 
     /// Whether the set of [`Self::set_routes`] is all there is to say; it is, until said otherwise. A neighbor that keeps routes
@@ -504,6 +532,12 @@ impl Session {
     #[must_use]
     pub fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
         self.link.as_ref().map(|link| (link.local, link.remote))
+    }
+
+    /// What the neighbor has announced in this session, where that is limited.
+    #[must_use]
+    pub fn received(&self) -> Option<Received> {
+        self.census.as_ref().map(Census::report)
     }
 
     /// What was counted since [`Self::new`].

@@ -4,12 +4,13 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    num::NonZeroUsize,
 };
 
 use crate::{
     framing::{EXTENDED_MAX_LEN, MAX_LEN},
     open::Negotiated,
-    peer::PeerConfig,
+    peer::{LinkLocal, PeerConfig},
     quarantine::Quarantined,
     types::{Asn, Family},
 };
@@ -27,6 +28,8 @@ pub enum Unsendable {
     Quarantined(Quarantined),
     /// One UPDATE, of so many octets at most, cannot hold the attributes and a prefix.
     TooLarge(Family, usize),
+    /// More is to be announced than so many prefixes, and it is not among the first.
+    TooMany(NonZeroUsize),
 }
 
 impl fmt::Display for Unsendable {
@@ -43,9 +46,16 @@ impl fmt::Display for Unsendable {
                  IPv6 next hops with it (`capabilities: { extended_next_hop: true }`, RFC 8950)",
             ),
             Self::NoNextHop(Family::Ipv6Unicast) => f.write_str(
-                "no IPv6 next hop: the session runs over IPv4 and its interface has no IPv6 address; give it one, or set \
+                "no IPv6 next hop: the session's interface has no IPv6 address that could be it; give it one, or set \
                  `next_hop: { ipv6: … }` for this neighbor",
             ),
+            Self::TooMany(limit) => {
+                write!(
+                    f,
+                    "more than the {limit} prefixes of `max_announced` are to be announced to this neighbor, and this is not among \
+                     the first: mend what announces so many, or raise it"
+                )
+            }
             Self::Quarantined(why) => why.fmt(f),
             Self::TooLarge(_, limit) => {
                 write!(f, "its attributes do not fit a message of {limit} octets; announce it with fewer communities")
@@ -61,6 +71,8 @@ pub(crate) struct Link {
     pub(crate) remote: SocketAddr,
     /// An IPv6 address of the interface the session runs over.
     pub(crate) local_ipv6: Option<Ipv6Addr>,
+    /// The link-local address of that interface.
+    pub(crate) link_local: Option<Ipv6Addr>,
 }
 
 /// The next hop of IPv6 routes (RFC 2545 §3).
@@ -186,21 +198,29 @@ fn next_hop_ipv4(config: &PeerConfig, link: &Link) -> Option<Ipv4Addr> {
 fn next_hop_ipv6(config: &PeerConfig, link: &Link) -> Option<NextHop6> {
     let usable =
         |address: &Ipv6Addr| !address.is_unspecified() && !address.is_multicast() && address.to_ipv4_mapped().is_none();
-    if let Some(configured) = config.next_hop_ipv6 {
-        return usable(&configured).then_some(NextHop6::One(configured));
-    }
     let own = match link.local.ip().to_canonical() {
         IpAddr::V4(_) => None,
-        IpAddr::V6(address) => Some(address).filter(usable),
+        IpAddr::V6(address) => Some(address),
     };
-    let interface = link.local_ipv6.filter(usable);
-    match (own, interface) {
+    let known = [own, link.local_ipv6, link.link_local].map(|address| address.filter(usable));
+    let of_kind = |local: bool| known.into_iter().flatten().find(|address| address.is_unicast_link_local() == local);
+    // What is configured is taken as it is, or nothing is announced: never another address in its place.
+    let global = match config.next_hop_ipv6 {
+        Some(configured) => Some(Some(configured).filter(usable)?),
+        None => of_kind(false),
+    };
+    let beside = match config.link_local {
+        LinkLocal::Never => return global.map(NextHop6::One),
+        LinkLocal::Alone(chosen) => return chosen.or_else(|| of_kind(true)).filter(usable).map(NextHop6::One),
+        LinkLocal::Beside(chosen) => chosen.or_else(|| of_kind(true)).filter(usable),
         // RFC 2545 §3: the link-local address comes with a global one, where there is one.
-        (Some(own), Some(global)) if own.is_unicast_link_local() && !global.is_unicast_link_local() => {
-            Some(NextHop6::GlobalAndLinkLocal(global, own))
-        }
-        (Some(address), _) | (None, Some(address)) => Some(NextHop6::One(address)),
-        (None, None) => None,
+        LinkLocal::AsConnected if config.next_hop_ipv6.is_some() => None,
+        LinkLocal::AsConnected => own.filter(|own| usable(own) && own.is_unicast_link_local()),
+    };
+    match (global, beside) {
+        (Some(global), Some(link_local)) => Some(NextHop6::GlobalAndLinkLocal(global, link_local)),
+        (Some(address), None) | (None, Some(address)) => Some(NextHop6::One(address)),
+        (None, None) => of_kind(true).map(NextHop6::One),
     }
 }
 
@@ -238,6 +258,25 @@ pub(crate) mod tests {
         Terms { external: false, ..external(local_as, true) }
     }
 
+    fn config() -> PeerConfig {
+        PeerConfig {
+            local_as: Asn::new(65010).expect("not 0"),
+            router_id: RouterId::new(Ipv4Addr::new(10, 0, 0, 1)).expect("not 0"),
+            peer_as: PeerAs::External,
+            hold_time: HoldTime::DEFAULT,
+            families: Family::ALL.into(),
+            offers: Offers::default(),
+            role: None,
+            role_strict: false,
+            passive: false,
+            graceful_restart: None,
+            next_hop_ipv4: None,
+            next_hop_ipv6: None,
+            link_local: LinkLocal::default(),
+            seed: 0,
+        }
+    }
+
     fn terms(local: &str, local_ipv6: Option<&str>, next_hop: (Option<&str>, Option<&str>)) -> Terms {
         agreed(local, local_ipv6, next_hop, false)
     }
@@ -249,19 +288,10 @@ pub(crate) mod tests {
         extended_next_hop: bool,
     ) -> Terms {
         let config = PeerConfig {
-            local_as: Asn::new(65010).expect("not 0"),
-            router_id: RouterId::new(Ipv4Addr::new(10, 0, 0, 1)).expect("not 0"),
-            peer_as: PeerAs::External,
-            hold_time: HoldTime::DEFAULT,
-            families: Family::ALL.into(),
             offers: Offers { extended_next_hop, ..Offers::default() },
-            role: None,
-            role_strict: false,
-            passive: false,
-            graceful_restart: None,
             next_hop_ipv4: next_hop.0.map(|text| text.parse().expect("an address")),
             next_hop_ipv6: next_hop.1.map(|text| text.parse().expect("an address")),
-            seed: 0,
+            ..config()
         };
         let ours = Open::ours(&config, Restart::default());
         let mut open = ours.clone();
@@ -270,7 +300,7 @@ pub(crate) mod tests {
         let negotiated = Negotiated::new(&config, &ours, &open).expect("good");
         let local = local.parse().expect("an address");
         let local_ipv6 = local_ipv6.map(|text| text.parse().expect("an address"));
-        Terms::new(&config, &negotiated, &Link { local, remote: local, local_ipv6 })
+        Terms::new(&config, &negotiated, &Link { local, remote: local, local_ipv6, link_local: None })
     }
 
     #[test]
@@ -298,6 +328,52 @@ pub(crate) mod tests {
         assert_eq!(hop("[2001:db8::1]:179", None, false), None);
         assert_eq!(hop("[2001:db8::1]:179", Some("192.0.2.9"), true).as_deref(), Some("192.0.2.9"));
         assert_eq!(hop("192.0.2.1:179", None, true).as_deref(), Some("192.0.2.1"));
+    }
+
+    /// RFC 2545 §3: one address of 16 octets or both of 32, as it is chosen; and never an address that was not chosen.
+    #[test]
+    fn the_ipv6_next_hop_has_the_form_that_is_chosen() {
+        let ip = |text: &str| text.parse::<Ipv6Addr>().expect("an address");
+        let hop = |local: &str, interface: [Option<&str>; 2], configured: Option<&str>, form| {
+            let config = PeerConfig { next_hop_ipv6: configured.map(ip), link_local: form, ..config() };
+            let local = local.parse().expect("an address");
+            let [local_ipv6, link_local] = interface.map(|text| text.map(ip));
+            next_hop_ipv6(&config, &Link { local, remote: local, local_ipv6, link_local }).map(|hop| hop.to_string())
+        };
+        const V4: &str = "192.0.2.1:179";
+        const GLOBAL: &str = "[2001:db8::1]:179";
+        const LOCAL: &str = "[fe80::1]:179";
+        let own = [Some("2001:db8::1"), Some("fe80::1")];
+        let (never, beside, alone) = (LinkLocal::Never, LinkLocal::Beside(None), LinkLocal::Alone(None));
+        let (beside_7, alone_7) = (LinkLocal::Beside(Some(ip("fe80::7"))), LinkLocal::Alone(Some(ip("fe80::7"))));
+        let usual = LinkLocal::AsConnected;
+        let table = [
+            (V4, own, None, usual, Some("2001:db8::1")),
+            (GLOBAL, own, None, usual, Some("2001:db8::1")),
+            (LOCAL, own, None, usual, Some("2001:db8::1 fe80::1")),
+            (LOCAL, [None, Some("fe80::1")], None, usual, Some("fe80::1")),
+            (V4, [None, Some("fe80::1")], None, usual, Some("fe80::1")),
+            (LOCAL, own, None, never, Some("2001:db8::1")),
+            (LOCAL, [None, Some("fe80::1")], None, never, None),
+            (V4, [Some("fe80::1"), Some("fe80::1")], None, never, None),
+            (V4, own, None, beside, Some("2001:db8::1 fe80::1")),
+            (GLOBAL, own, None, beside, Some("2001:db8::1 fe80::1")),
+            (GLOBAL, own, Some("2001:db8::9"), beside, Some("2001:db8::9 fe80::1")),
+            (GLOBAL, own, None, beside_7, Some("2001:db8::1 fe80::7")),
+            (GLOBAL, [None, None], None, beside, Some("2001:db8::1")),
+            (V4, [None, None], None, beside_7, Some("fe80::7")),
+            (GLOBAL, own, None, alone, Some("fe80::1")),
+            (LOCAL, own, Some("2001:db8::9"), alone, Some("fe80::1")),
+            (V4, [None, None], None, alone_7, Some("fe80::7")),
+            (GLOBAL, [None, None], None, alone, None),
+            (GLOBAL, own, Some("::"), beside, None),
+            (GLOBAL, own, None, LinkLocal::Beside(Some(ip("ff02::1"))), Some("2001:db8::1")),
+            (GLOBAL, own, None, LinkLocal::Alone(Some(ip("::"))), None),
+        ];
+        for (local, interface, configured, form, expected) in table {
+            let found = hop(local, interface, configured, form);
+            assert_eq!(found.as_deref(), expected, "{local} {interface:?} {configured:?} {form:?}");
+        }
     }
 
     #[test]

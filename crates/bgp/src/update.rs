@@ -4,11 +4,13 @@
 //! left of the strictness is where RFC 7606 still demands that the session ends.
 
 mod attribute;
+mod prefixes;
 
 use std::collections::BTreeSet;
 
 use crate::{notification::Notification, open::Negotiated, types::Family, wire::Reader};
 use attribute::{MP_REACH_NLRI, MP_UNREACH_NLRI, Raw, Verdict};
+pub(crate) use prefixes::{Key, each_announced};
 
 /// An UPDATE that ends the session: UPDATE Message Error (RFC 4271 §6.3), where RFC 7606 leaves no milder way.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -11,8 +11,8 @@ use std::{
 };
 
 use anycast_bgp::{
-    Action, Attributes, Community, DownReason, Event, Fault, Incoming, LargeCommunity, Prefix, Progress, Routes,
-    Session, State,
+    Action, Attributes, Community, DownReason, Event, Fault, Incoming, LargeCommunity, LinkBandwidth, Prefix, Progress,
+    Routes, Session, State,
 };
 use bytes::Bytes;
 use oracle::{Held, expected};
@@ -295,6 +295,10 @@ fn attributes() -> Vec<Arc<Attributes>> {
         Attributes {
             communities: communities(&(0..100).collect::<Vec<_>>()),
             large_communities: [LargeCommunity { global: 65010, local1: 1, local2: u32::MAX }].into(),
+            extended_communities: ["rt:65010:1", "soo:192.0.2.1:2", "0x8001020304050607"]
+                .map(|text| text.parse().expect("an extended community"))
+                .into(),
+            link_bandwidth: Some(LinkBandwidth { rate: "10Gbps".parse().expect("a rate"), transitive: true }),
             ..Attributes::default()
         },
     ]

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use anycast_bgp::{Asn, Attributes, Family, HoldTime, Offers, PeerAs, Prefix, Role, RouterId};
+use anycast_bgp::{Asn, Attributes, Family, HoldTime, Limits, LinkLocal, Offers, PeerAs, Prefix, Role, RouterId};
 use ipnet::IpNet;
 
 use crate::{
@@ -84,10 +84,16 @@ pub struct Neighbor {
     pub restart_time: Option<Duration>,
     /// How it is told that a service is leaving.
     pub drain_by: DrainBy,
+    /// What is changed of the attributes of every route for it, on top of what the service says for its state.
+    pub attributes: Attributes,
     /// The next hop of IPv4 routes; `None`: the session's own address.
     pub next_hop_ipv4: Option<std::net::Ipv4Addr>,
     /// The next hop of IPv6 routes; `None`: the session's own address.
     pub next_hop_ipv6: Option<std::net::Ipv6Addr>,
+    /// Whether a link-local address goes with that one, or instead of it.
+    pub link_local: LinkLocal,
+    /// What it may hold from us, and what it should announce at most.
+    pub limits: Limits,
 }
 
 /// Which router a neighbor is.
@@ -234,8 +240,8 @@ pub struct Service {
     pub addresses: BTreeSet<IpAddr>,
     /// What is announced; every address lies in one of them.
     pub prefixes: BTreeSet<Prefix>,
-    /// To whom it is announced.
-    pub neighbors: BTreeSet<PeerId>,
+    /// To whom it is announced, and how.
+    pub neighbors: BTreeMap<PeerId, Towards>,
     /// Never empty.
     pub checks: BTreeMap<CheckName, CheckConfig>,
     /// How many checks must pass.
@@ -248,6 +254,21 @@ pub struct Service {
     pub drain: DrainTimes,
     /// Whether a drained service keeps its addresses.
     pub unbind: Unbind,
+}
+
+/// How a service is announced to one neighbor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Towards {
+    /// Of which families its prefixes go there; never empty.
+    pub families: BTreeSet<Family>,
+    /// What is changed of the attributes for it, on top of what is changed for that neighbor anyway.
+    pub attributes: Attributes,
+}
+
+impl Default for Towards {
+    fn default() -> Self {
+        Self { families: Family::ALL.into(), attributes: Attributes::default() }
+    }
 }
 
 /// How a neighbor is asked to prefer other ways before a planned withdraw.
@@ -405,6 +426,20 @@ pub struct TlsOptions {
 pub struct ExecProbe {
     /// The program and its arguments; never empty.
     pub command: Vec<String>,
+}
+
+impl Config {
+    /// The neighbors that a service's prefixes of `family` go to, with how it is announced there. A router may have a session for
+    /// each family: each carries its own.
+    pub fn audience<'a>(
+        &'a self,
+        service: &'a Service,
+        family: Family,
+    ) -> impl Iterator<Item = (&'a PeerId, &'a Neighbor, &'a Towards)> {
+        let chosen = service.neighbors.iter().filter(move |(_, towards)| towards.families.contains(&family));
+        let known = chosen.filter_map(|(peer, towards)| Some((peer, self.neighbors.get(peer)?, towards)));
+        known.filter(move |(_, neighbor, _)| neighbor.families.contains(&family))
+    }
 }
 
 impl ProbeConfig {

@@ -1,12 +1,14 @@
 //! The one place where it is decided what is announced and what is bound.
 
+mod routes;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     sync::Arc,
 };
 
-use anycast_bgp::{Attributes, Community, MAX_PREPEND, Prefix, Routes};
+use anycast_bgp::{Attributes, Prefix, Routes};
 use ipnet::IpNet;
 
 use crate::{
@@ -64,37 +66,26 @@ pub struct Verdict {
     pub combine: Combine,
     /// What each of its services contributes.
     pub services: BTreeMap<ServiceName, Contribution>,
-    /// The attributes it is announced with; `None`: it is not. To neighbors that are drained otherwise than by GRACEFUL_SHUTDOWN
-    /// see [`Verdict::towards`].
+    /// The attributes it is announced with; `None`: it is not. What a neighbor is told may differ: [`Desired::routes`] says how.
     pub announced: Option<Arc<Attributes>>,
-    /// What `announced` would be if nothing were leaving; `None`: nothing is.
-    staying: Option<Arc<Attributes>>,
+    /// Whose attributes these are, and in which state.
+    speaker: Option<Speaker>,
 }
-
-/// How often our AS number is prepended for a neighbor that is drained that way, beside what the service asks for.
-const DRAIN_PREPEND: u8 = 3;
 
 impl Verdict {
     /// Whether it is announced for the last time before a planned withdraw.
     #[must_use]
-    pub const fn leaving(&self) -> bool {
-        self.staying.is_some()
+    pub fn leaving(&self) -> bool {
+        self.speaker.as_ref().is_some_and(|speaker| speaker.leaving)
     }
+}
 
-    /// The attributes it is announced with to a neighbor that is drained like that.
-    #[must_use]
-    pub fn towards(&self, drain_by: DrainBy) -> Option<Arc<Attributes>> {
-        match (&self.staying, drain_by) {
-            (None, _) | (Some(_), DrainBy::Gshut) => self.announced.clone(),
-            (Some(staying), DrainBy::None) => Some(Arc::clone(staying)),
-            (Some(staying), DrainBy::Prepend) => {
-                let mut attributes = (**staying).clone();
-                attributes.as_path_prepend = attributes.as_path_prepend.saturating_add(DRAIN_PREPEND).min(MAX_PREPEND);
-                attributes.local_pref = Some(0);
-                Some(Arc::new(attributes))
-            }
-        }
-    }
+/// The service that speaks for a prefix.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Speaker {
+    service: ServiceName,
+    degraded: bool,
+    leaving: bool,
 }
 
 /// What one service contributes to one prefix.
@@ -139,7 +130,7 @@ pub fn decide(config: &Config, view: &View) -> Desired {
     Desired {
         addresses: addresses(config, view),
         anchors: anchors(config, view),
-        routes: routes(config, &prefixes),
+        routes: routes::towards_each(config, &prefixes),
         services,
         prefixes,
     }
@@ -206,16 +197,22 @@ fn judge(
         Combine::All => services.iter().max_by_key(|(_, contribution)| *contribution),
         Combine::Any => services.iter().min_by_key(|(_, contribution)| *contribution),
     };
-    let announced = decisive.and_then(|(name, contribution)| {
-        let service = config.services.get(name)?;
+    let speaker = decisive.and_then(|(name, contribution)| {
         let quality = match combine {
             Combine::Any => contribution.clone(),
             Combine::All => worst(services.values())?,
         };
-        Some((attributes(service, &quality)?, staying(service, &quality)))
+        match quality {
+            Contribution::Serves { leaving, degraded } => Some(Speaker { service: name.clone(), degraded, leaving }),
+            Contribution::Blocked(_) => None,
+        }
     });
-    let (announced, staying) = announced.map_or((None, None), |(announced, staying)| (Some(announced), staying));
-    Verdict { combine, services, announced: announced.map(Arc::new), staying: staying.map(Arc::new) }
+    let announced = speaker.as_ref().and_then(|speaker| {
+        let service = config.services.get(&speaker.service)?;
+        let way = if speaker.leaving { DrainBy::Gshut } else { DrainBy::None };
+        Some(Arc::new(routes::attributes(service, speaker.degraded, &[], way)))
+    });
+    Verdict { combine, services, announced, speaker }
 }
 
 /// All of them together: as degraded as any of them, as leaving as any of them, blocked if one is.
@@ -252,57 +249,6 @@ fn contribution(service: &Service, health: Health, view: &View, name: &ServiceNa
             degraded: health == Health::Degraded || phase == Phase::Degraded,
         },
     }
-}
-
-fn attributes(service: &Service, contribution: &Contribution) -> Option<Attributes> {
-    let Contribution::Serves { leaving, degraded } = *contribution else { return None };
-    let mut attributes = if degraded { service.degraded.clone() } else { service.up.clone() };
-    if leaving {
-        attributes.communities.insert(Community::GRACEFUL_SHUTDOWN);
-        // Routers lower the preference by themselves on eBGP only (RFC 8326 §4.3); on iBGP we say it.
-        attributes.local_pref = Some(0);
-    }
-    Some(attributes)
-}
-
-/// The attributes without what says that it is leaving; `None` where nothing does.
-fn staying(service: &Service, contribution: &Contribution) -> Option<Attributes> {
-    match *contribution {
-        Contribution::Serves { leaving: true, degraded } => {
-            attributes(service, &Contribution::Serves { leaving: false, degraded })
-        }
-        Contribution::Serves { leaving: false, .. } | Contribution::Blocked(_) => None,
-    }
-}
-
-fn routes(config: &Config, prefixes: &BTreeMap<Prefix, Verdict>) -> BTreeMap<PeerId, Routes> {
-    let mut routes: BTreeMap<PeerId, Routes> =
-        config.neighbors.keys().map(|peer| (peer.clone(), Routes::new())).collect();
-    for (prefix, verdict) in prefixes {
-        if verdict.announced.is_none() {
-            continue;
-        }
-        // Once for each way, so that the prefixes of one set of attributes go on sharing it.
-        let ways = [DrainBy::Gshut, DrainBy::Prepend, DrainBy::None].map(|way| verdict.towards(way));
-        // Services that share a prefix share their neighbors: the configuration reader sees to it.
-        let peers = verdict.services.keys().next().and_then(|name| config.services.get(name));
-        // A router may have a session for each family: each carries its own.
-        let carries = |peer: &&PeerId| {
-            config.neighbors.get(*peer).is_some_and(|neighbor| neighbor.families.contains(&prefix.family()))
-        };
-        for peer in peers.into_iter().flat_map(|service| &service.neighbors).filter(carries) {
-            let way = config.neighbors.get(peer).map(|neighbor| neighbor.drain_by).unwrap_or_default();
-            let attributes = match (&ways, way) {
-                ([attributes, _, _], DrainBy::Gshut)
-                | ([_, attributes, _], DrainBy::Prepend)
-                | ([_, _, attributes], DrainBy::None) => attributes,
-            };
-            if let (Some(routes), Some(attributes)) = (routes.get_mut(peer), attributes) {
-                routes.insert(*prefix, attributes.clone());
-            }
-        }
-    }
-    routes
 }
 
 /// An address stays bound while its service is configured, and longer while a neighbor may still send to it.

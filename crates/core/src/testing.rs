@@ -2,12 +2,12 @@
 
 use std::{net::IpAddr, num::NonZeroU16, time::Duration};
 
-use anycast_bgp::{Asn, Attributes, Family, HoldTime, Offers, PeerAs, Prefix, RouterId};
+use anycast_bgp::{Asn, Attributes, Family, HoldTime, Limits, LinkLocal, Offers, PeerAs, Prefix, RouterId};
 
 use crate::{
     config::{
         Anchor, CheckConfig, CheckTiming, Config, Connect, DrainBy, DrainTimes, Endpoint, ExecProbe, Neighbor, Node,
-        OnExit, ProbeConfig, Require, Service, Transport, Unbind,
+        OnExit, ProbeConfig, Require, Service, Towards, Transport, Unbind,
     },
     name::{CheckName, PeerId, ServiceName},
 };
@@ -34,8 +34,11 @@ pub(crate) fn config(neighbors: &[&str], services: Vec<(ServiceName, Service)>) 
         role_strict: false,
         restart_time: None,
         drain_by: DrainBy::default(),
+        attributes: Attributes::default(),
         next_hop_ipv4: None,
         next_hop_ipv6: None,
+        link_local: LinkLocal::default(),
+        limits: Limits::default(),
     };
     Config {
         node: Node { name: "test".into(), region: None, country: None },
@@ -67,7 +70,7 @@ pub(crate) fn service(name: &str, addresses: &[&str], prefixes: &[&str], neighbo
     let service = Service {
         addresses: addresses.iter().map(|text| ip(text)).collect(),
         prefixes: prefixes.iter().map(|text| prefix(text)).collect(),
-        neighbors: neighbors.iter().map(|name| PeerId::new(name).unwrap()).collect(),
+        neighbors: neighbors.iter().map(|name| (PeerId::new(name).unwrap(), Towards::default())).collect(),
         checks: [(CheckName::new("check").unwrap(), check)].into(),
         require: Require::All,
         up: Attributes::default(),

@@ -1,6 +1,6 @@
 //! Neighbors in a table, and one by one in detail.
 
-use anycast_api::{Neighbor, Quarantine, Session, Transport};
+use anycast_api::{Neighbor, Quarantine, Received, Session, Transport};
 
 use super::{
     Page, View,
@@ -68,8 +68,15 @@ fn state(neighbor: &Neighbor) -> Line {
     Line::styled(style, &neighbor.state)
 }
 
-/// Why there is no session and what follows from it. One that is up has no error to show; the detail tells of the last.
+/// Why there is no session and what follows from it. One that is up has no error to show but an alarm; the detail tells of the
+/// last.
 fn last_error(neighbor: &Neighbor) -> Line {
+    if let Some(received) = neighbor.received.filter(|received| received.exceeded) {
+        return Line::styled(
+            Style::Warn,
+            &format!("announces {} > max_prefixes {}", received.prefixes, received.limit),
+        );
+    }
     if is_established(neighbor) {
         return nothing();
     }
@@ -113,6 +120,7 @@ fn detail(neighbor: &Neighbor, view: View) -> Vec<Line> {
         }
     }
     row("routes", vec![neighbor.routes.to_string()]);
+    row("announces", neighbor.received.iter().map(announced).collect());
     row("cannot be given", neighbor.unsendable.iter().map(|(prefix, why)| format!("{prefix}: {why}")).collect());
     row("quarantine", neighbor.quarantined.iter().map(|(prefix, held)| quarantine(prefix, held, view)).collect());
     row(
@@ -153,6 +161,12 @@ fn transport(transport: &Transport) -> String {
     let passive = transport.passive.then(|| "the neighbor connects".to_owned());
     let device = transport.device.as_ref().map(|device| format!("bound to {device}"));
     [passive, Some(authentication), ttl, device].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+fn announced(received: &Received) -> String {
+    let Received { prefixes, limit, exceeded } = received;
+    let judged = if *exceeded { "more than" } else { "of at most" };
+    format!("{prefixes} different prefixes in this session, {judged} max_prefixes {limit}")
 }
 
 /// How long a route is held back.
@@ -216,6 +230,24 @@ mod tests {
           quarantine       203.0.113.0/24 for another 00:30:00; `anycastctl announce --force` ends it
           last error       connect: refused (2026-11-23 14:29:58Z, 00:00:02 ago)
           next attempt     in 3 s
+        "#);
+    }
+
+    #[test]
+    fn one_that_announces_too_much() {
+        let mut list = node(json!({})).neighbors;
+        list.truncate(1);
+        list[0].received = Some(Received { prefixes: 99, limit: 100, exceeded: false });
+        let details = |list: &[Neighbor]| {
+            let text = details(list, view()).paint(false);
+            text.lines().find(|line| line.contains("announces")).unwrap_or_default().trim().to_owned()
+        };
+        assert_eq!(details(&list), "announces      99 different prefixes in this session, of at most max_prefixes 100");
+        list[0].received = Some(Received { prefixes: 300, limit: 100, exceeded: true });
+        assert_eq!(details(&list), "announces      300 different prefixes in this session, more than max_prefixes 100");
+        assert_snapshot!(page(&list, view()).paint(false), @r#"
+        NEIGHBOR  ADDRESS    AS     STATE        SINCE     ROUTES  LAST ERROR
+        leaf1     192.0.2.1  65001  Established  3d 04:12  3       announces 300 > max_prefixes 100
         "#);
     }
 

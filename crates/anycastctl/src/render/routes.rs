@@ -63,7 +63,8 @@ fn table(routes: &[Route], view: View) -> Vec<Line> {
         ];
         cells.extend(med.then(|| number(route.med).into()));
         cells.extend(local_pref.then(|| number(route.local_pref).into()));
-        cells.push(flow(route.communities.iter().chain(&route.large_communities).cloned()));
+        let communities = [&route.communities, &route.extended_communities, &route.large_communities];
+        cells.push(flow(communities.into_iter().flatten().cloned()));
         table.row(cells);
     }
     table.lay_out(view.width)
@@ -112,6 +113,7 @@ mod tests {
         long["as_path"] = json!([4_200_000_001_u32, 4_200_000_001_u32, 4_200_000_001_u32]);
         long["med"] = 50.into();
         long["communities"] = json!(["graceful-shutdown", "65010:1", "65010:100"]);
+        long["extended_communities"] = json!(["rt:65010:100", "link-bandwidth:65010:10Gbps"]);
         long["large_communities"] = json!(["4200000001:4294967295:4294967295"]);
         let list: Vec<NeighborRoutes> = read(json!([
             {"neighbor": "leaf1", "established": true, "routes": [
@@ -125,7 +127,10 @@ mod tests {
           203.0.113.0/24     acked            00:02:10  192.0.2.2        65010        –    –
           2001:db8:aaaa:bbb  sent             00:02:10  2001:db8:ffff:f  4200000001   50   graceful-shutdown
           b::/64                                        fff:ffff:ffff:f  4200000001        65010:1 65010:100
-                                                        fff:ffff         4200000001        4200000001:429496
+                                                        fff:ffff         4200000001        rt:65010:100
+                                                                                           link-bandwidth:65
+                                                                                           010:10Gbps
+                                                                                           4200000001:429496
                                                                                            7295:4294967295
 
         leaf2  not Established: it holds nothing from us

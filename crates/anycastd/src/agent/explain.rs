@@ -6,7 +6,7 @@ use anycast_api::{Explanation, Link, LinkState, PrefixExplanation, Timestamp};
 use anycast_bgp::{Prefix, Progress, State};
 use anycast_core::{
     Health, PeerId, ServiceName,
-    config::{Combine, DrainBy, Endpoint, Neighbor, Require, Service, Unbind},
+    config::{Combine, DrainBy, Endpoint, Neighbor, Require, Service, Towards, Unbind},
     decide::Verdict,
     drain::Phase,
 };
@@ -62,12 +62,13 @@ impl Agent {
         }
         chain.push(self.decision_link(prefix, verdict));
         let first = verdict.services.keys().next().and_then(|name| self.settings.core.services.get(name));
-        let carries = |id: &&PeerId| {
-            let neighbor = self.settings.core.neighbors.get(*id);
-            neighbor.is_some_and(|neighbor| neighbor.families.contains(&prefix.family()))
-        };
-        let peers = first.into_iter().flat_map(|service| &service.neighbors).filter(carries);
-        let links: Vec<Link> = peers.flat_map(|of| self.neighbor_links(of, prefix, verdict)).collect();
+        let audience = first.into_iter().flat_map(|service| self.settings.core.audience(service, prefix.family()));
+        let links = audience.flat_map(|(of, neighbor, towards)| {
+            let changed = verdict.announced.as_ref().and_then(|_| changed(neighbor, towards)).unwrap_or_default();
+            let links = self.neighbor_links(of, prefix, verdict).into_iter();
+            links.map(move |link| Link { text: link.text + &changed, ..link })
+        });
+        let links: Vec<Link> = links.collect();
         let summary = summary(prefix, verdict, &links);
         chain.extend(links);
         Some(PrefixExplanation { prefix: prefix.to_string(), announced: verdict.announced.is_some(), summary, chain })
@@ -258,6 +259,23 @@ fn neighbor_link(id: &PeerId, peer: &Peer, prefix: Prefix, verdict: &Verdict) ->
         DrainBy::None => ", and not told that it is leaving (`drain_by: none`)",
     };
     link(ok, format!("Established, {what} {far}{leaving}"), Some(wall(entry.since)), hint)
+}
+
+/// What the neighbor is told otherwise than the others.
+fn changed(neighbor: &Neighbor, towards: &Towards) -> Option<String> {
+    let mut change = neighbor.attributes.clone();
+    change.change(&towards.attributes);
+    let single = [
+        change.med.map(|med| format!("med {med}")),
+        change.local_pref.map(|preference| format!("local_pref {preference}")),
+        (change.as_path_prepend > 0).then(|| format!("{} prepended more", change.as_path_prepend)),
+        change.link_bandwidth.map(|bandwidth| format!("link_bandwidth {}", bandwidth.rate)),
+    ];
+    let communities = change.communities.iter().map(ToString::to_string);
+    let extended = change.extended_communities.iter().map(ToString::to_string);
+    let large = change.large_communities.iter().map(ToString::to_string);
+    let words: Vec<String> = single.into_iter().flatten().chain(communities).chain(extended).chain(large).collect();
+    (!words.is_empty()).then(|| format!("; changed for it: {}", words.join(", ")))
 }
 
 fn summary(prefix: Prefix, verdict: &Verdict, links: &[Link]) -> String {

@@ -98,14 +98,20 @@ impl Agent {
                 self.part_with(&id, Farewell::Deconfigured);
                 continue;
             };
-            // How it is drained is a matter of the decision: the session knows nothing of it.
-            let as_before = Neighbor { drain_by: peer.neighbor.drain_by, ..neighbor.clone() };
+            // How it is drained and what it is told is a matter of the decision: the session only hears of routes, and of limits
+            // as they change.
+            let as_before = Neighbor {
+                drain_by: peer.neighbor.drain_by,
+                attributes: peer.neighbor.attributes.clone(),
+                limits: peer.neighbor.limits,
+                ..neighbor.clone()
+            };
             let session = peer::session_config(&self.settings.core, &neighbor, seed(&id));
             if as_before != peer.neighbor || session != peer.session {
                 tracing::info!(neighbor = %id, "closing the session: its configuration changed");
                 self.part_with(&id, Farewell::Reconfigured);
             } else if let Some(peer) = self.peers.get_mut(&id) {
-                peer.neighbor = neighbor;
+                peer.reconfigure(neighbor);
             }
         }
         self.start_peers();

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anycast_api::{self as api, Progress, ServiceState, Timestamp};
-use anycast_bgp::{Advertised, Attributes, PeerAs, Prefix, Quarantined, State};
+use anycast_bgp::{Advertised, Asn, Attributes, PeerAs, Prefix, Quarantined, State};
 use anycast_core::{
     CheckName, Drain, Health, PeerId, ServiceName,
     config::{Combine, Connect, Neighbor, Service},
@@ -82,7 +82,7 @@ impl Agent {
 
     /// What the neighbors hold, or the one that is named.
     pub(crate) fn routes(&self, name: Option<&str>) -> Result<Vec<api::NeighborRoutes>, Refusal> {
-        let asn = self.settings.core.asn.get();
+        let asn = self.settings.core.asn;
         Ok(self.chosen_peers(name)?.into_iter().map(|(id, peer)| neighbor_routes(id, peer, asn)).collect())
     }
 
@@ -242,7 +242,9 @@ impl Agent {
         let kernel = self.kernel.borrow();
         let deaf = self.deaf.borrow();
         let deaf = deaf.iter().map(|(place, why)| format!("cannot listen on {place}: {why}"));
-        self.problems.values().chain(&kernel.error).chain(&kernel.problems).cloned().chain(deaf).collect()
+        let own = self.problems.values().chain(&kernel.error).chain(&kernel.problems).cloned();
+        let loud = self.peers.iter().filter_map(|(id, peer)| announces_too_much(id, peer));
+        own.chain(deaf).chain(loud).collect()
     }
 }
 
@@ -262,6 +264,7 @@ impl Agent {
             since_seconds: self.started.0.elapsed().as_secs_f64(),
             routes: 0,
             unsendable: BTreeMap::new(),
+            received: None,
             quarantined: BTreeMap::new(),
             last_error: None,
             last_error_at: None,
@@ -273,6 +276,16 @@ impl Agent {
             counters: [("sessions".to_owned(), sessions as u64)].into(),
         })
     }
+}
+
+/// The alarm of `max_prefixes`.
+fn announces_too_much(id: &PeerId, peer: &Peer) -> Option<String> {
+    let received = peer.state.borrow().received.filter(|received| received.exceeded)?;
+    let (prefixes, limit) = (received.prefixes, received.limit);
+    Some(format!(
+        "neighbor {id} announced {prefixes} different prefixes in its session, more than `max_prefixes: {limit}`; nothing is done with \
+         them, but it may leak routes to others: see what it is to send here"
+    ))
 }
 
 /// In one word, for the log.
@@ -367,6 +380,11 @@ fn neighbor(id: &PeerId, peer: &Peer) -> api::Neighbor {
         routes: held,
         unsendable: unsendable(&state),
         quarantined: quarantined(&state),
+        received: state.received.map(|received| api::Received {
+            prefixes: received.prefixes,
+            limit: received.limit.get(),
+            exceeded: received.exceeded,
+        }),
         last_error: state.last_error.as_ref().map(|(error, _)| error.clone()),
         last_error_at: state.last_error.as_ref().map(|(_, at)| wall(*at)),
         retry_seconds: state.retry_at.map(|at| at.saturating_duration_since(now).as_secs_f64()),
@@ -443,7 +461,7 @@ fn counters(state: &PeerState) -> BTreeMap<String, u64> {
     table
 }
 
-fn neighbor_routes(id: &PeerId, peer: &Peer, asn: u32) -> api::NeighborRoutes {
+fn neighbor_routes(id: &PeerId, peer: &Peer, asn: Asn) -> api::NeighborRoutes {
     let state = peer.state.borrow();
     api::NeighborRoutes {
         neighbor: id.to_string(),
@@ -466,10 +484,11 @@ fn quarantined(state: &PeerState) -> BTreeMap<String, api::Quarantine> {
     state.quarantined.iter().map(told).collect()
 }
 
-fn route(prefix: Prefix, entry: &Advertised, state: &PeerState, asn: u32) -> api::Route {
+fn route(prefix: Prefix, entry: &Advertised, state: &PeerState, asn: Asn) -> api::Route {
     let attributes = entry.attributes.as_deref();
     let external = state.negotiated.as_ref().is_some_and(|session| session.external);
-    let path = attributes.filter(|_| external).map(|attributes| vec![asn; usize::from(attributes.as_path_prepend) + 1]);
+    let path =
+        attributes.filter(|_| external).map(|attributes| vec![asn.get(); usize::from(attributes.as_path_prepend) + 1]);
     api::Route {
         prefix: prefix.to_string(),
         withdrawn: attributes.is_none(),
@@ -481,6 +500,9 @@ fn route(prefix: Prefix, entry: &Advertised, state: &PeerState, asn: u32) -> api
         as_path: path.unwrap_or_default(),
         communities: attributes
             .map(|attributes| attributes.communities.iter().map(ToString::to_string).collect())
+            .unwrap_or_default(),
+        extended_communities: attributes
+            .map(|attributes| attributes.extended(asn).iter().map(ToString::to_string).collect())
             .unwrap_or_default(),
         large_communities: attributes
             .map(|attributes| attributes.large_communities.iter().map(ToString::to_string).collect())

@@ -50,6 +50,7 @@ pub(super) fn check<'a>(parts: &Parts<'a>, report: &mut Report<'_>) -> Carried<'
     for neighbor in parts.neighbors.values() {
         let Some(carried) = neighbor.name.as_ref().and_then(|name| carried.get(name.text.as_str())) else { continue };
         next_hop(neighbor, carried, report);
+        parts.too_many(neighbor, report);
         if carried.is_empty() {
             parts.unused(neighbor, report);
         }
@@ -68,21 +69,22 @@ impl<'a> Parts<'a> {
         Self { neighbors, services, rules, router_id, names }
     }
 
-    /// The neighbors of a service by name; those that do not exist are left out.
-    fn neighbors_of(&self, service: &'a services::Draft) -> BTreeSet<&'a str> {
+    /// The neighbors that a service's prefixes of a family go to, by name; those that do not exist are left out.
+    fn neighbors_of(&self, service: &'a services::Draft, family: Family) -> BTreeSet<&'a str> {
         let names = &self.names;
-        match &service.neighbors {
-            None => names.clone(),
-            Some(listed) => listed.values().map(String::as_str).filter(|name| names.contains(name)).collect(),
-        }
+        let Some(listed) = &service.neighbors else { return names.clone() };
+        let takes = listed.values().filter(|chosen| chosen.takes(family));
+        takes.map(|chosen| chosen.name.as_str()).filter(|name| names.contains(name)).collect()
     }
 
     fn carried(&self) -> Carried<'a> {
         let mut carried: Carried<'a> = self.names.iter().map(|name| (*name, BTreeMap::new())).collect();
         for service in self.services.values() {
             let examples: BTreeMap<_, _> = service.prefixes.values().map(|prefix| (prefix.family(), *prefix)).collect();
-            for name in self.neighbors_of(service) {
-                carried.entry(name).or_default().extend(examples.clone());
+            for (family, example) in examples {
+                for name in self.neighbors_of(service, family) {
+                    carried.entry(name).or_default().insert(family, example);
+                }
             }
         }
         carried
@@ -94,7 +96,8 @@ impl<'a> Parts<'a> {
             return;
         }
         let listed = self.services.values().filter_map(|service| service.neighbors.as_ref());
-        for (span, name) in listed.flat_map(|listed| &listed.items).filter(|(_, name)| !names.contains(name.as_str())) {
+        let chosen = listed.flat_map(Listed::values);
+        for services::Chosen { span, name, .. } in chosen.filter(|chosen| !names.contains(chosen.name.as_str())) {
             let hint = match nearest(name, names.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None if names.is_empty() => "there is none: add it to `bgp.neighbors`".to_owned(),
@@ -112,7 +115,8 @@ impl<'a> Parts<'a> {
             let certain = |draft: &services::Draft| draft.neighbors.as_ref().is_none_or(|listed| listed.whole);
             let other = |(span, prefix): &(Span, Prefix)| {
                 let first = *first_of.get(prefix)?;
-                let differ = self.neighbors_of(first) != self.neighbors_of(service);
+                let family = prefix.family();
+                let differ = self.neighbors_of(first, family) != self.neighbors_of(service, family);
                 (differ && certain(first) && certain(service)).then_some((*span, *prefix, first))
             };
             if let Some((span, prefix, first)) = service.prefixes.items.iter().find_map(other) {
@@ -146,12 +150,14 @@ impl<'a> Parts<'a> {
     /// A router may have a session for each family; but each prefix needs one that carries it.
     fn families(&self, report: &mut Report<'_>) {
         for service in self.services.values() {
-            let names = self.neighbors_of(service);
-            let named =
-                |draft: &&neighbors::Draft| draft.name.as_ref().is_some_and(|name| names.contains(name.text.as_str()));
-            let drafts: Vec<_> = self.neighbors.values().filter(named).collect();
+            self.families_of(service, report);
             for prefix in service.prefixes.values() {
                 let family = prefix.family();
+                let names = self.neighbors_of(service, family);
+                let named = |draft: &&neighbors::Draft| {
+                    draft.name.as_ref().is_some_and(|name| names.contains(name.text.as_str()))
+                };
+                let drafts: Vec<_> = self.neighbors.values().filter(named).collect();
                 let without = |draft: &&neighbors::Draft| {
                     let families = draft.families.as_ref().filter(|families| families.whole)?;
                     (!families.values().any(|offered| *offered == family)).then_some(families.span)
@@ -163,6 +169,65 @@ impl<'a> Parts<'a> {
                     report.error(*first, message, hint);
                 }
             }
+        }
+    }
+
+    /// What a service gives a neighbor must be something that the neighbor carries, and each prefix must be given to somebody.
+    fn families_of(&self, service: &services::Draft, report: &mut Report<'_>) {
+        let Some(listed) = &service.neighbors else { return };
+        for chosen in listed.values() {
+            let (Some(span), Some(towards)) = (chosen.families, &chosen.towards) else { continue };
+            let named = |draft: &&neighbors::Draft| draft.name.as_ref().is_some_and(|name| name.text == chosen.name);
+            let Some(offered) = self.neighbors.values().find(named).and_then(|draft| draft.families.as_ref()) else {
+                continue;
+            };
+            let missing = towards.families.iter().find(|family| !offered.values().any(|offered| offered == *family));
+            if let Some(family) = missing.filter(|_| offered.whole) {
+                let message = format!("neighbor {} does not carry {family}", quoted(&chosen.name));
+                let hint = format!("remove it here, or add it to its `families` on line {}", report.line(offered.span));
+                report.error(span, message, hint);
+            }
+        }
+        if !listed.whole || !service.prefixes.whole {
+            return;
+        }
+        let given = |prefix: &&Prefix| listed.values().any(|chosen| chosen.takes(prefix.family()));
+        if let Some(prefix) = service.prefixes.values().find(|prefix| !given(prefix)) {
+            let hint = format!("add `{}` to the `families` of one of them", prefix.family());
+            report.error(listed.span, format!("no neighbor of the service is given {prefix}"), hint);
+            return;
+        }
+        for chosen in listed.values() {
+            let idle = !service.prefixes.values().any(|prefix| chosen.takes(prefix.family()));
+            if let Some(span) = chosen.families.filter(|_| idle) {
+                let message = format!("neighbor {} is given nothing of this service", quoted(&chosen.name));
+                report.warning(
+                    span,
+                    message,
+                    "the service has no prefix of these families: add one, or remove the neighbor",
+                );
+            }
+        }
+    }
+
+    /// The session would hold back what is too much; but that is for what nobody wrote.
+    fn too_many(&self, neighbor: &neighbors::Draft, report: &mut Report<'_>) {
+        let (Some((span, most)), Some(name)) = (neighbor.max_announced, &neighbor.name) else { return };
+        let carries = |family: Family| {
+            neighbor.families.as_ref().is_none_or(|families| families.values().any(|carried| *carried == family))
+        };
+        let given =
+            |service: &&services::Draft, family| self.neighbors_of(service, family).contains(name.text.as_str());
+        let of_service = |service: &'a services::Draft| {
+            let prefixes = service.prefixes.values().copied();
+            prefixes.filter(move |prefix| carries(prefix.family()) && given(&service, prefix.family()))
+        };
+        let prefixes: BTreeSet<Prefix> = self.services.values().flat_map(of_service).collect();
+        if prefixes.len() > most.get() {
+            let message =
+                format!("`max_announced: {most}`, but the services announce {} prefixes here", prefixes.len());
+            let hint = format!("write {} or more, or give the neighbor fewer services", prefixes.len());
+            report.error(span, message, hint);
         }
     }
 
@@ -190,7 +255,12 @@ impl<'a> Parts<'a> {
         let certain = |service: &services::Draft| {
             service.prefixes.whole && service.neighbors.as_ref().is_none_or(|listed| listed.whole)
         };
-        let known = self.services.whole && self.services.values().all(certain);
+        // One that a service names and gives nothing is reported there.
+        let named = |service: &services::Draft| {
+            let listed = service.neighbors.iter().flat_map(Listed::values);
+            listed.into_iter().any(|chosen| neighbor.name.as_ref().is_some_and(|name| name.text == chosen.name))
+        };
+        let known = self.services.whole && self.services.values().all(|service| certain(service) && !named(service));
         // That there is no service at all is said elsewhere, once; a broken neighbor is to be mended first.
         let unused = known && neighbor.neighbor.is_some() && !self.services.items.is_empty();
         if let Some(name) = neighbor.name.as_ref().filter(|_| unused) {

@@ -12,6 +12,7 @@ mod http;
 mod load;
 mod names;
 mod neighbors;
+mod next_hop;
 mod reader;
 mod secrets;
 mod services;

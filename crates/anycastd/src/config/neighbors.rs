@@ -2,31 +2,32 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::IpAddr,
+    num::{NonZeroU64, NonZeroUsize},
 };
 
-use anycast_bgp::{Family, HoldTime, Offers, PeerAs, Role};
+use anycast_bgp::{Family, HoldTime, Limits, Offers, PeerAs, Role};
 use anycast_core::{
     PeerId,
     config::{DrainBy, Endpoint, Neighbor},
 };
 
 use super::{
-    diagnostic::{Report, quoted},
+    attributes,
+    diagnostic::Report,
     endpoint, graceful,
     names::{Named, Names},
+    next_hop::{self, NextHops},
     reader::{Listed, Section, list, set},
     settings::Host,
     source::Span,
     transport,
-    values::{address, asn, choice, family, hold_time, text, truth},
+    values::{asn, choice, hold_time, number, text, truth},
     yaml::Node,
 };
 
 const DRAINS: [(&str, DrainBy); 3] =
     [("gshut", DrainBy::Gshut), ("prepend", DrainBy::Prepend), ("none", DrainBy::None)];
-
-const LATER: [&str; 1] = ["max_prefixes"];
 
 /// A neighbor as far as it could be read.
 #[derive(Debug)]
@@ -39,6 +40,7 @@ pub(super) struct Draft {
     pub(super) restart_at: Option<Span>,
     /// The addresses of this node that its session uses, with words for what they are.
     pub(super) ours: Vec<(&'static str, IpAddr)>,
+    pub(super) max_announced: Option<(Span, NonZeroUsize)>,
     /// `None`: something about it is wrong. Its families are empty until they are known.
     pub(super) neighbor: Option<Neighbor>,
 }
@@ -76,18 +78,30 @@ fn neighbor(mut section: Section<'_>, names: &mut Names, host: &Host, report: &m
     let transport = transport::read(&mut section, endpoint.as_ref().map(|(_, endpoint)| endpoint), host, report);
     let hold_time = section.or("hold_time", HoldTime::DEFAULT, report, hold_time);
     let families = section.has("families").map(|span| families(&mut section, span, report));
-    let (next_hop_ipv4, next_hop_ipv6, next_hops) = next_hops(&mut section, report);
+    let next_hops = next_hop::read(&mut section, report);
     let offers = offers(&mut section, endpoint.as_ref().map(|(_, endpoint)| endpoint), report);
     let (role, role_strict) = role(&mut section, peer_as, report);
     let drain_by =
         section.or("drain_by", DrainBy::default(), report, |node, report| choice(node, "drain_by", &DRAINS, report));
+    let attributes = attributes::changes(&mut section, report);
+    let max_announced = section.maybe("max_announced", report, |node, report| {
+        let number = number(node, "max_announced", 1..=u32::MAX, report)?;
+        Some((node.span, NonZeroUsize::new(usize::try_from(number).ok()?)?))
+    });
+    let max_prefixes = section.maybe("max_prefixes", report, |node, report| {
+        NonZeroU64::new(number(node, "max_prefixes", 1..=u32::MAX, report)?.into())
+    });
     let restart_at = section.has("graceful_restart");
     let restart_time = graceful::read(&mut section, report);
     later(&mut section, report);
     section.close(report);
 
     let source = transport.as_ref().and_then(|transport| transport.source);
-    let ours = source.map(|ip| ("the source address", ip)).into_iter().chain(next_hops).collect();
+    let ours = source
+        .map(|ip| ("the source address", ip))
+        .into_iter()
+        .chain(next_hops.into_iter().flat_map(NextHops::ours))
+        .collect();
     let neighbor = (|| {
         Some(Neighbor {
             endpoint: endpoint.clone()?.1,
@@ -102,19 +116,19 @@ fn neighbor(mut section: Section<'_>, names: &mut Names, host: &Host, report: &m
             role_strict: role_strict?,
             restart_time: restart_time?,
             drain_by: drain_by?,
-            next_hop_ipv4: next_hop_ipv4?,
-            next_hop_ipv6: next_hop_ipv6?,
+            attributes: attributes?,
+            next_hop_ipv4: next_hops?.ipv4,
+            next_hop_ipv6: next_hops?.ipv6,
+            link_local: next_hops?.link_local,
+            limits: Limits { max_announced: max_announced?.map(|(_, most)| most), max_prefixes: max_prefixes? },
         })
     })();
-    Draft { name, families, endpoint, restart_at, ours, neighbor }
+    Draft { name, families, endpoint, restart_at, ours, max_announced: max_announced.flatten(), neighbor }
 }
 
 /// Keys and values of the configuration that are not built yet.
 fn later(section: &mut Section<'_>, report: &mut Report<'_>) {
     section.only("bfd", "none", &[], report);
-    for key in LATER {
-        section.unsupported(key, report);
-    }
 }
 
 fn peer_as(node: &Node, report: &mut Report<'_>) -> Option<PeerAs> {
@@ -125,7 +139,7 @@ fn peer_as(node: &Node, report: &mut Report<'_>) -> Option<PeerAs> {
     }
 }
 
-fn families(section: &mut Section<'_>, span: Span, report: &mut Report<'_>) -> Listed<Family> {
+pub(super) fn families(section: &mut Section<'_>, span: Span, report: &mut Report<'_>) -> Listed<Family> {
     const CHOICES: [(&str, Family); 2] = [("ipv4", Family::Ipv4Unicast), ("ipv6", Family::Ipv6Unicast)];
     let Some(node) = section.take("families", report) else { return Listed::broken(span) };
     let mut families =
@@ -190,39 +204,4 @@ fn role(
         );
     }
     (role, strict)
-}
-
-type NextHops = (Option<Option<Ipv4Addr>>, Option<Option<Ipv6Addr>>, Vec<(&'static str, IpAddr)>);
-
-fn next_hops(section: &mut Section<'_>, report: &mut Report<'_>) -> NextHops {
-    if section.has("next_hop").is_none() {
-        return (Some(None), Some(None), Vec::new());
-    }
-    let example = "`next_hop: { ipv4: 192.0.2.11, ipv6: \"2001:db8::11\" }`";
-    let Some(mut section) = section.inner("next_hop", example, report) else { return (None, None, Vec::new()) };
-    let mut ours = Vec::new();
-    let mut read = |key, wants_v4: bool, section: &mut Section<'_>, report: &mut Report<'_>| {
-        section.maybe(key, report, |node, report| {
-            let address = address(node, "next_hop", report)?;
-            if address.is_ipv4() != wants_v4 {
-                let message = format!("{} is an {} address", quoted(&address.to_string()), family(address));
-                report.error(node.span, message, format!("`next_hop.{key}` takes an address of the other family"));
-                return None;
-            }
-            ours.push(("the next hop", address));
-            Some(address)
-        })
-    };
-    let ipv4 = read("ipv4", true, &mut section, report);
-    let ipv6 = read("ipv6", false, &mut section, report);
-    section.close(report);
-    let ipv4 = ipv4.map(|address| match address {
-        Some(IpAddr::V4(address)) => Some(address),
-        Some(IpAddr::V6(_)) | None => None,
-    });
-    let ipv6 = ipv6.map(|address| match address {
-        Some(IpAddr::V6(address)) => Some(address),
-        Some(IpAddr::V4(_)) | None => None,
-    });
-    (ipv4, ipv6, ours)
 }

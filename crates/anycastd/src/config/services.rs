@@ -1,11 +1,11 @@
 //! `services`: what is served here.
 
-use std::{net::IpAddr, num::NonZeroUsize, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, num::NonZeroUsize, time::Duration};
 
-use anycast_bgp::{Attributes, Prefix};
+use anycast_bgp::{Attributes, Family, Prefix};
 use anycast_core::{
     ServiceName,
-    config::{DrainTimes, Require, Unbind},
+    config::{DrainTimes, Require, Towards, Unbind},
 };
 
 use super::{
@@ -13,7 +13,9 @@ use super::{
     checks::{self, Checks},
     diagnostic::{Report, quoted},
     names::{Named, Names},
+    neighbors,
     reader::{Listed, Section, list, not_supported, set},
+    source::Span,
     values::{LONGEST, choice, duration, host_address, prefix, text},
     yaml::{Kind, Node},
 };
@@ -27,14 +29,32 @@ pub(super) struct Draft {
     pub(super) name: Option<Named<ServiceName>>,
     pub(super) addresses: Listed<IpAddr>,
     pub(super) prefixes: Listed<Prefix>,
-    /// Their names; `None`: left out, all of them.
-    pub(super) neighbors: Option<Listed<String>>,
+    /// `None`: left out, all of them.
+    pub(super) neighbors: Option<Listed<Chosen>>,
     pub(super) checks: Checks,
     pub(super) require: Option<Require>,
     /// While it is up, and while it is degraded.
     pub(super) attributes: Option<(Attributes, Attributes)>,
     pub(super) drain: Option<DrainTimes>,
     pub(super) unbind: Option<Unbind>,
+}
+
+/// A neighbor that a service names.
+#[derive(Debug, Clone)]
+pub(super) struct Chosen {
+    pub(super) span: Span,
+    pub(super) name: String,
+    /// Where its families are written; `None`: left out, all of them.
+    pub(super) families: Option<Span>,
+    /// `None`: something about it is wrong.
+    pub(super) towards: Option<Towards>,
+}
+
+impl Chosen {
+    /// Whether it is to carry prefixes of that family. It may be, while what it is to carry cannot be read.
+    pub(super) fn takes(&self, family: Family) -> bool {
+        self.towards.as_ref().is_none_or(|towards| towards.families.contains(&family))
+    }
 }
 
 pub(super) fn read(node: &Node, report: &mut Report<'_>) -> Listed<Draft> {
@@ -49,7 +69,7 @@ fn service(mut section: Section<'_>, names: &mut Names, report: &mut Report<'_>)
     let name = names.take(&mut section, "service", ServiceName::new, report);
     let addresses = addresses(&mut section, report);
     let prefixes = prefixes(&mut section, &addresses, report);
-    let neighbors = neighbors(&mut section, report);
+    let neighbors = chosen_neighbors(&mut section, report);
     let known: Option<Vec<IpAddr>> = addresses.whole.then(|| addresses.values().copied().collect());
     let checks = checks::read(&mut section, known.as_deref(), report);
     let require = require(&mut section, checks.count, report);
@@ -110,17 +130,48 @@ fn prefixes(section: &mut Section<'_>, addresses: &Listed<IpAddr>, report: &mut 
     prefixes
 }
 
-fn neighbors(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<Listed<String>> {
+fn chosen_neighbors(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<Listed<Chosen>> {
     let span = section.has("neighbors")?;
     let Some(node) = section.take("neighbors", report) else { return Some(Listed::broken(span)) };
-    let mut names = set(node, "neighbors", "leaf1, leaf2", report, |node, report| {
-        text(node, "neighbors", report).map(str::to_owned)
+    let mut seen = BTreeMap::new();
+    let mut chosen = list(node, "neighbors", "leaf1, leaf2", report, |node, report| {
+        let chosen = chosen(node, report)?;
+        if let Some(first) = seen.insert(chosen.name.clone(), chosen.span) {
+            let message = format!("twice in `neighbors`; it is first on line {}", report.line(first));
+            report.error(chosen.span, message, "remove one of the two");
+        }
+        Some(chosen)
     });
-    if names.whole && names.items.is_empty() {
+    if chosen.whole && chosen.items.is_empty() {
         report.error(node.span, "a service without neighbors", "leave the key out to announce it to all of them");
-        names.whole = false;
+        chosen.whole = false;
     }
-    Some(names)
+    Some(chosen)
+}
+
+/// A name alone, or with what is special there.
+fn chosen(node: &Node, report: &mut Report<'_>) -> Option<Chosen> {
+    let Kind::Map(_) = node.kind else {
+        let name = text(node, "neighbors", report)?.to_owned();
+        return Some(Chosen { span: node.span, name, families: None, towards: Some(Towards::default()) });
+    };
+    const EXAMPLE: &str = "`name: leaf1` and the keys below it";
+    let mut section = Section::open(node, "a neighbor of a service", EXAMPLE, report)?;
+    let name = section
+        .require("name", "write the name of a neighbor: `name: leaf1`", report)
+        .and_then(|node| Some((node.span, text(node, "name", report)?.to_owned())));
+    let written = section.has("families");
+    let families = match written {
+        None => Some(Family::ALL.into()),
+        Some(span) => {
+            let listed = neighbors::families(&mut section, span, report);
+            listed.whole.then(|| listed.values().copied().collect())
+        }
+    };
+    let attributes = attributes::changes(&mut section, report);
+    section.close(report);
+    let towards = families.zip(attributes).map(|(families, attributes)| Towards { families, attributes });
+    name.map(|(span, name)| Chosen { span, name, families: written, towards })
 }
 
 fn require(section: &mut Section<'_>, checks: usize, report: &mut Report<'_>) -> Option<Require> {

@@ -1,5 +1,6 @@
 //! The reader as operators meet it: a text in, settings or reports out.
 
+mod attributes;
 mod good;
 mod mistakes;
 mod mutations;

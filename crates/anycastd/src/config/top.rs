@@ -8,7 +8,7 @@ use std::{
 use anycast_bgp::{Asn, Family, Prefix, RouterId};
 use anycast_core::{
     Config, PeerId, ServiceName,
-    config::{Anchor, Combine, Neighbor, OnExit, Service},
+    config::{Anchor, Combine, Neighbor, OnExit, Service, Towards},
 };
 
 use super::{
@@ -215,12 +215,12 @@ fn assemble_services(
     let peers = || neighbors.values().filter_map(|draft| draft.name.as_ref()?.id.clone());
     let assemble = |draft: &services::Draft| {
         let (up, degraded) = draft.attributes.clone()?;
-        let named =
-            |names: &Listed<String>| peers().filter(|peer| names.values().any(|name| name == peer.as_str())).collect();
         let service = Service {
             addresses: draft.addresses.values().copied().collect(),
             prefixes: draft.prefixes.values().copied().collect(),
-            neighbors: draft.neighbors.as_ref().map_or_else(|| peers().collect(), named),
+            neighbors: peers()
+                .filter_map(|peer| towards(draft, &peer).map(|towards| Some((peer, towards?))))
+                .collect::<Option<_>>()?,
             checks: draft.checks.configs.clone()?,
             require: draft.require?,
             up,
@@ -231,4 +231,10 @@ fn assemble_services(
         Some((draft.name.as_ref()?.id.clone()?, service))
     };
     drafts.values().map(assemble).collect()
+}
+
+/// How a service is announced to a neighbor: `None` where it is not, the inner `None` where something about it is wrong.
+fn towards(draft: &services::Draft, peer: &PeerId) -> Option<Option<Towards>> {
+    let Some(listed) = &draft.neighbors else { return Some(Some(Towards::default())) };
+    listed.values().find(|chosen| chosen.name == peer.as_str()).map(|chosen| chosen.towards.clone())
 }

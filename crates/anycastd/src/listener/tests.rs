@@ -1,6 +1,6 @@
 use std::num::{NonZeroU8, NonZeroU16};
 
-use anycast_bgp::{Family, HoldTime, Offers, PeerAs};
+use anycast_bgp::{Attributes, Family, HoldTime, Limits, LinkLocal, Offers, PeerAs};
 use anycast_core::config::{Distance, DrainBy, Endpoint, Transport};
 
 use super::*;
@@ -26,8 +26,11 @@ fn neighbor(endpoint: &str, connect: Connect, md5: Option<&str>) -> Neighbor {
         role_strict: false,
         restart_time: None,
         drain_by: DrainBy::default(),
+        attributes: Attributes::default(),
         next_hop_ipv4: None,
         next_hop_ipv6: None,
+        link_local: LinkLocal::default(),
+        limits: Limits::default(),
     }
 }
 

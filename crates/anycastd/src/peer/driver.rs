@@ -11,7 +11,8 @@ use std::{
 };
 
 use anycast_bgp::{
-    Action, Advertised, DownReason, Event, Farewell, Incoming, Prefix, QuarantineEvent, Routes, Session,
+    Action, Advertised, DownReason, Event, Farewell, Incoming, Limits, Prefix, QuarantineEvent, Received, Routes,
+    Session,
 };
 use anycast_core::{
     PeerId,
@@ -47,6 +48,7 @@ pub(super) struct Parts {
     pub(super) neighbor: Neighbor,
     pub(super) session: Session,
     pub(super) routes: watch::Receiver<Arc<Routes>>,
+    pub(super) limits: watch::Receiver<Limits>,
     pub(super) asks: mpsc::Receiver<Ask>,
     pub(super) farewell: watch::Receiver<Farewell>,
     pub(super) complete: watch::Receiver<bool>,
@@ -95,6 +97,7 @@ enum Step {
     Ready(io::Result<tokio::io::Ready>),
     Timeout,
     Routes,
+    Limits,
     Asked(Ask),
     Complete,
     Router,
@@ -241,6 +244,7 @@ impl Driver {
             biased;
             () = self.parts.stop.cancelled(), if !self.stopping => Step::Stop,
             Ok(()) = self.parts.routes.changed() => Step::Routes,
+            Ok(()) = self.parts.limits.changed() => Step::Limits,
             Some(ask) = self.parts.asks.recv() => Step::Asked(ask),
             Ok(()) = self.parts.complete.changed() => Step::Complete,
             Ok(()) = changed(&mut self.parts.router) => Step::Router,
@@ -278,6 +282,10 @@ impl Driver {
             Step::Routes => {
                 self.taken = self.parts.routes.borrow_and_update().clone();
                 self.parts.session.set_routes((*self.taken).clone(), now);
+            }
+            Step::Limits => {
+                let limits = *self.parts.limits.borrow_and_update();
+                self.parts.session.set_limits(limits, now);
             }
             Step::Asked(Ask::Release(prefixes)) => {
                 self.parts.session.release(|prefix| prefixes.contains(prefix), now);
@@ -317,9 +325,9 @@ impl Driver {
     }
 
     fn begin(&mut self, local: SocketAddr, remote: SocketAddr, stream: TcpStream, now: Instant) {
-        let ipv6 = socket::interface_ipv6(local);
         self.link = Link::Open(Connection { stream, unsent: Bytes::new(), unacked: 0, ask: None });
-        self.parts.session.handle_connected(local, remote, ipv6, now);
+        self.parts.session.set_link_local(socket::interface_link_local(local));
+        self.parts.session.handle_connected(local, remote, socket::interface_ipv6(local), now);
     }
 
     /// The connection that the neighbor made begins; not without what protects it.
@@ -399,6 +407,26 @@ impl Driver {
         if advertised || moved {
             new.advertised = Arc::new(session.advertised().clone());
         }
+        let alarm = |state: &PeerState| state.received.filter(|received| received.exceeded);
+        if let (None, Some(received)) = (alarm(&old), alarm(&new)) {
+            let Received { prefixes, limit, .. } = received;
+            tracing::warn!(prefixes, %limit, "the neighbor announces more prefixes than `max_prefixes`; the session stays up");
+            let text = format!("announces {prefixes} prefixes, more than `max_prefixes: {limit}`");
+            self.parts.sink.report("neighbor", &self.parts.id, text);
+            moved = true;
+        }
+        // What is in quarantine has said so itself.
+        let untold = |state: &PeerState| -> Vec<Prefix> {
+            let told = |prefix: &&Prefix| !state.quarantined.contains_key(prefix);
+            state.unsendable.keys().filter(told).copied().collect()
+        };
+        let all = untold(&new);
+        if let (true, Some(prefix)) = (untold(&old).is_empty(), all.first()) {
+            let (count, why) = (all.len(), new.unsendable.get(prefix).cloned().unwrap_or_default());
+            tracing::warn!(%prefix, count, "the neighbor cannot be told of it: {why}");
+            let others = if count > 1 { format!(" and {} others", count - 1) } else { String::new() };
+            self.parts.sink.report("neighbor", &self.parts.id, format!("cannot be told of {prefix}{others}: {why}"));
+        }
         let taken = !Arc::ptr_eq(&old.routes, &new.routes);
         let matters = advertised
             || moved
@@ -444,6 +472,7 @@ fn state_with(
         ends: session.ends(),
         negotiated: session.negotiated().cloned(),
         next_hops: session.next_hops(),
+        received: session.received(),
         counters: *session.counters(),
     }
 }

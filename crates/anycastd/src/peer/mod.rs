@@ -16,8 +16,8 @@ use std::{
 };
 
 use anycast_bgp::{
-    Advertised, Counters, Family, Farewell, GracefulRestart, Negotiated, PeerConfig, Prefix, Quarantined, Routes,
-    Session, State,
+    Advertised, Counters, Family, Farewell, GracefulRestart, Limits, Negotiated, PeerConfig, Prefix, Quarantined,
+    Received, Routes, Session, State,
 };
 use anycast_core::{
     Config, PeerId,
@@ -57,6 +57,8 @@ pub(crate) struct PeerState {
     pub(crate) negotiated: Option<Negotiated>,
     /// The next hop of each family, in words.
     pub(crate) next_hops: BTreeMap<Family, String>,
+    /// What it has announced in this session, where that is limited.
+    pub(crate) received: Option<Received>,
     /// Counts.
     pub(crate) counters: Counters,
 }
@@ -99,6 +101,7 @@ pub(crate) struct Peer {
     pub(crate) of: PeerId,
     pub(crate) state: watch::Receiver<PeerState>,
     routes: watch::Sender<Arc<Routes>>,
+    limits: watch::Sender<Limits>,
     asks: mpsc::Sender<Ask>,
     /// Every prefix of the sets that were given and that the task has not shown to have taken yet.
     in_flight: BTreeSet<Prefix>,
@@ -117,6 +120,7 @@ impl Peer {
         let Start { id, of, neighbor, seed, restarted, complete } = start;
         let session = session_config(config, neighbor, seed);
         let mut core = Session::new(session.clone(), Instant::now());
+        core.set_limits(neighbor.limits, Instant::now());
         if restarted {
             core.set_restarted();
         }
@@ -124,6 +128,7 @@ impl Peer {
         let (complete, complete_seen) = watch::channel(complete);
         let (arrivals, arrived) = mpsc::channel(ARRIVALS);
         let (routes, routes_seen) = watch::channel(Arc::new(Routes::new()));
+        let (limits, limits_seen) = watch::channel(neighbor.limits);
         let (asks, asked) = mpsc::channel(ASKS);
         let (farewell, farewell_seen) = watch::channel(Farewell::Shutdown(String::new()));
         let (state, state_seen) = watch::channel(driver::state_of(&core, neighbor, routes_seen.borrow().clone()));
@@ -143,6 +148,7 @@ impl Peer {
             neighbor: neighbor.clone(),
             session: core,
             routes: routes_seen,
+            limits: limits_seen,
             asks: asked,
             farewell: farewell_seen,
             complete: complete_seen,
@@ -161,6 +167,7 @@ impl Peer {
             of: of.clone(),
             state: state_seen,
             routes,
+            limits,
             asks,
             in_flight: BTreeSet::new(),
             stop,
@@ -179,6 +186,12 @@ impl Peer {
         }
         self.in_flight.extend(desired.keys().copied());
         self.routes.send_replace(Arc::new(desired.clone()));
+    }
+
+    /// What of a neighbor's settings changes under a session that stays up.
+    pub(crate) fn reconfigure(&mut self, neighbor: Neighbor) {
+        self.limits.send_if_modified(|held| std::mem::replace(held, neighbor.limits) != neighbor.limits);
+        self.neighbor = neighbor;
     }
 
     /// Every prefix an Established neighbor holds, or may hold: what it was told, and what the task may be telling it
@@ -253,6 +266,7 @@ pub(crate) fn session_config(config: &Config, neighbor: &Neighbor, seed: u64) ->
         graceful_restart: neighbor.restart_time.map(|restart_time| GracefulRestart { restart_time }),
         next_hop_ipv4: neighbor.next_hop_ipv4,
         next_hop_ipv6: neighbor.next_hop_ipv6,
+        link_local: neighbor.link_local,
         seed,
     }
 }

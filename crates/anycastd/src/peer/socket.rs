@@ -174,7 +174,22 @@ pub(crate) async fn close(stream: TcpStream) {
 /// It becomes the next hop of IPv6 routes on a session over IPv4. A /128 on the loopback is not taken: it may be an
 /// anycast address, and that leads everywhere.
 pub(crate) fn interface_ipv6(local: SocketAddr) -> Option<Ipv6Addr> {
-    let addresses: Vec<_> = nix::ifaddrs::getifaddrs().ok()?.collect();
+    // Global before link-local, and a /128 after the other global ones: on an interface that carries the services' addresses
+    // it may be one of them.
+    let rank = |(address, host): &(Ipv6Addr, bool)| (address.is_unicast_link_local(), *host);
+    interface_addresses(local).into_iter().min_by_key(rank).map(|(address, _)| address)
+}
+
+/// The link-local address of the interface that carries `local`: `local` itself where it is one.
+pub(crate) fn interface_link_local(local: SocketAddr) -> Option<Ipv6Addr> {
+    let all = interface_addresses(local).into_iter().map(|(address, _)| address);
+    all.filter(Ipv6Addr::is_unicast_link_local).min_by_key(|address| IpAddr::V6(*address) != local.ip())
+}
+
+/// The IPv6 addresses of that interface, and whether each is a /128.
+fn interface_addresses(local: SocketAddr) -> Vec<(Ipv6Addr, bool)> {
+    let Ok(addresses) = nix::ifaddrs::getifaddrs() else { return Vec::new() };
+    let addresses: Vec<_> = addresses.collect();
     // A link-local address may be on several interfaces.
     let scope = match local {
         SocketAddr::V6(v6) if v6.scope_id() != 0 => nix::net::if_::if_indextoname(v6.scope_id()).ok(),
@@ -185,8 +200,11 @@ pub(crate) fn interface_ipv6(local: SocketAddr) -> Option<Ipv6Addr> {
     let is_local = |address: &nix::ifaddrs::InterfaceAddress| {
         ip_of(address.address.as_ref()) == Some(local) && scope.is_none_or(|scope| scope == address.interface_name)
     };
-    let interface = &addresses.iter().find(|address| is_local(address))?.interface_name;
-    let candidates: Vec<(Ipv6Addr, bool)> = addresses
+    let Some(interface) = addresses.iter().find(|address| is_local(address)).map(|address| &address.interface_name)
+    else {
+        return Vec::new();
+    };
+    addresses
         .iter()
         .filter(|address| address.interface_name == *interface)
         .map(|address| (address, prefix_length(address.netmask.as_ref()) == Some(128)))
@@ -195,11 +213,7 @@ pub(crate) fn interface_ipv6(local: SocketAddr) -> Option<Ipv6Addr> {
             Some(IpAddr::V6(address)) if !address.is_loopback() => Some((address, host)),
             _ => None,
         })
-        .collect();
-    // Global before link-local, and a /128 after the other global ones: on an interface that carries the services' addresses
-    // it may be one of them.
-    let rank = |(address, host): &(Ipv6Addr, bool)| (address.is_unicast_link_local(), *host);
-    candidates.into_iter().min_by_key(rank).map(|(address, _)| address)
+        .collect()
 }
 
 fn ip_of(address: Option<&nix::sys::socket::SockaddrStorage>) -> Option<IpAddr> {

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeSet, net::Ipv4Addr, time::Duration};
 
-use anycast_bgp::{Asn, Family, GracefulRestart, HoldTime, Offers, PeerAs, PeerConfig, Prefix, Role, RouterId};
+use anycast_bgp::{
+    Asn, Family, GracefulRestart, HoldTime, LinkLocal, Offers, PeerAs, PeerConfig, Prefix, Role, RouterId,
+};
 
 mod message;
 
@@ -90,6 +92,8 @@ pub fn config(input: &mut Input<'_>) -> PeerConfig {
         graceful_restart: (rest & 2 == 2).then_some(GracefulRestart { restart_time: Duration::from_secs(120) }),
         next_hop_ipv4: bit(6).then_some(Ipv4Addr::new(192, 0, 2, 9)),
         next_hop_ipv6: bit(7).then(|| "2001:db8::99".parse().expect("an address")),
+        link_local: [LinkLocal::AsConnected, LinkLocal::Never, LinkLocal::Beside(None), LinkLocal::Alone(None)]
+            [usize::from(rest >> 3 & 3)],
         seed: u64::from(bits),
     }
 }

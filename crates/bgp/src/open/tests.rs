@@ -7,7 +7,7 @@ use bgpkit_parser::{
 use proptest::prelude::*;
 
 use super::*;
-use crate::peer::Offers;
+use crate::peer::{LinkLocal, Offers};
 
 fn asn(number: u32) -> Asn {
     Asn::new(number).expect("not 0")
@@ -27,6 +27,7 @@ fn config(local_as: u32, peer_as: PeerAs, families: &[Family]) -> PeerConfig {
         graceful_restart: None,
         next_hop_ipv4: None,
         next_hop_ipv6: None,
+        link_local: LinkLocal::default(),
         seed: 0,
     }
 }

@@ -8,6 +8,7 @@ use bgpkit_parser::{
 use super::*;
 use crate::{
     attributes::{Community, LargeCommunity},
+    extended::{ExtendedCommunity, LinkBandwidth},
     framing::{EXTENDED_MAX_LEN, MAX_LEN},
     terms::tests::{external, internal},
     types::Asn,
@@ -89,14 +90,24 @@ fn an_ipv6_route_has_mp_reach_first_and_no_next_hop() {
     assert!(update.announced_prefixes.is_empty() && update.withdrawn_prefixes.is_empty());
 }
 
+/// RFC 2545 §3: 16 octets for one address, whatever its kind, and 32 for both, the global one first.
 #[test]
-fn both_addresses_of_the_interface_are_a_next_hop_of_32_octets() {
-    let mut terms = external(65010, true);
-    let ip = |text: &str| text.parse().expect("an address");
-    terms.next_hop_ipv6 = Some(NextHop6::GlobalAndLinkLocal(ip("2001:db8::1"), ip("fe80::1")));
-    let message = announce(&Attributes::default(), &terms, &["2001:db8:5::/48"]);
-    assert_eq!(message[23..31], [0x80, 14, 44, 0, 2, 1, 32, 0x20]);
-    decode(&message, AsnLength::Bits32);
+fn the_octets_of_the_ipv6_next_hop() {
+    let ip = |text: &str| text.parse::<std::net::Ipv6Addr>().expect("an address");
+    let (global, link_local) = (ip("2001:db8::1"), ip("fe80::1"));
+    let table = [
+        (NextHop6::One(global), global.octets().to_vec()),
+        (NextHop6::One(link_local), link_local.octets().to_vec()),
+        (NextHop6::GlobalAndLinkLocal(global, link_local), [global.octets(), link_local.octets()].concat()),
+    ];
+    for (next_hop, octets) in table {
+        let terms = Terms { next_hop_ipv6: Some(next_hop), ..external(65010, true) };
+        let message = announce(&Attributes::default(), &terms, &["2001:db8:5::/48"]);
+        let length = u8::try_from(octets.len()).expect("short");
+        let expected = [&[0x80, 14, 12 + length, 0, 2, 1, length][..], &octets, &[0, 48]].concat();
+        assert_eq!(message[23..23 + expected.len()], expected, "{next_hop}");
+        decode(&message, AsnLength::Bits32);
+    }
 }
 
 #[test]
@@ -113,15 +124,17 @@ fn everything_chosen_is_in_the_message_sorted() {
         ]
         .into(),
         large_communities: [LargeCommunity { global: 4_200_000_001, local1: 1, local2: 2 }].into(),
+        extended_communities: ["rt:65010:100".parse().expect("one")].into(),
+        link_bandwidth: None,
     };
     let update = decode(&announce(&attributes, &external(65010, true), &["198.51.100.0/24"]), AsnLength::Bits32);
-    assert_eq!(codes(&update.attributes), [1, 2, 3, 4, 8, 32], "no LOCAL_PREF to an external neighbor");
+    assert_eq!(codes(&update.attributes), [1, 2, 3, 4, 8, 16, 32], "no LOCAL_PREF to an external neighbor");
     assert_eq!(paths(&update.attributes), [(2, vec![65010; 3])]);
     let shown: Vec<String> = update.attributes.iter_communities().map(|community| community.to_string()).collect();
-    assert_eq!(shown, ["0:1", "65010:2", "65535:0", "no-export", "4200000001:1:2"]);
+    assert_eq!(shown, ["0:1", "65010:2", "65535:0", "no-export", "0:2:65010:00000064", "4200000001:1:2"]);
 
     let update = decode(&announce(&attributes, &internal(65010), &["198.51.100.0/24"]), AsnLength::Bits32);
-    assert_eq!(codes(&update.attributes), [1, 2, 3, 4, 5, 8, 32]);
+    assert_eq!(codes(&update.attributes), [1, 2, 3, 4, 5, 8, 16, 32]);
     assert_eq!(update.attributes.local_preference(), Some(300));
     assert_eq!(paths(&update.attributes), [(2, vec![])], "nothing is prepended inside the AS");
     let default = decode(&announce(&Attributes::default(), &internal(65010), &["198.51.100.0/24"]), AsnLength::Bits32);
@@ -159,6 +172,53 @@ fn many_communities_take_the_long_length_and_too_many_are_refused() {
         let refused = Block::new(&with(count), &external(65010, true), family);
         assert_eq!(refused, Err(Unsendable::TooLarge(family, MAX_LEN)), "{count} communities");
     }
+}
+
+/// The codec must not touch them, whatever they are; a codec that knew a kind better than we do would not be exact.
+#[test]
+fn extended_communities_are_on_the_wire_octet_by_octet() {
+    let written = [
+        "rt:65010:100",
+        "rt:192.0.2.1:5",
+        "rt:4200000000:1",
+        "soo:65010:7",
+        "0x030c000000000008",
+        "0x0604000102030405",
+        "0x4009fdf20a0b0c0d",
+        "0x4007fdf2ffffffff",
+        "0x800601020304f5f6",
+        "0xffffffffffffffff",
+    ];
+    let attributes = Attributes {
+        extended_communities: written.iter().map(|text| text.parse().expect(text)).collect(),
+        link_bandwidth: Some(LinkBandwidth { rate: "10Gbps".parse().expect("a rate"), transitive: false }),
+        ..Attributes::default()
+    };
+    let message = announce(&attributes, &external(65010, true), &["198.51.100.0/24"]);
+    let mut expected = vec![0xC0, 16, 88];
+    for community in attributes.extended(Asn::new(65010).expect("not 0")) {
+        expected.extend(community.0);
+    }
+    assert!(expected.windows(8).any(|octets| octets == [0x40, 4, 0xFD, 0xF2, 0x4E, 0x95, 0x02, 0xF9]));
+    assert_eq!(message[43..43 + expected.len()], expected);
+    decode(&message, AsnLength::Bits32);
+}
+
+#[test]
+fn extended_communities_count_against_the_message_size() {
+    let with = |count: u64| Attributes {
+        extended_communities: (0..count).map(|number| ExtendedCommunity((number << 8).to_be_bytes())).collect(),
+        link_bandwidth: Some(LinkBandwidth { rate: "1bps".parse().expect("a rate"), transitive: true }),
+        ..Attributes::default()
+    };
+    // Header and lengths 23, ORIGIN, AS_PATH and NEXT_HOP 20, this one's own header 4, and room for any prefix 17.
+    let most = (MAX_LEN - 23 - 20 - 4 - 17) as u64 / 8 - 1;
+    let terms = external(65010, true);
+    assert!(Block::new(&with(most), &terms, Family::Ipv4Unicast).is_ok());
+    let refused = Block::new(&with(most + 1), &terms, Family::Ipv4Unicast);
+    assert_eq!(refused, Err(Unsendable::TooLarge(Family::Ipv4Unicast, MAX_LEN)));
+    let message = announce(&with(31), &terms, &["198.51.100.0/24"]);
+    assert_eq!(message[43..47], [0xD0, 16, 1, 0], "256 octets take the long length");
 }
 
 #[test]

@@ -286,3 +286,37 @@ fn the_end_of_the_session_empties_the_table() {
     bench.rib.up(external(65010, true), bench.now);
     bench.shows_only(A, Some(1), Progress::Queued);
 }
+
+/// Whatever went wrong to make the set so large, the neighbor is not told of more; and not of less than it may.
+#[test]
+fn of_a_set_that_is_too_large_the_first_are_announced() {
+    let cap = |number| NonZeroUsize::new(number);
+    let mut bench = Bench::settled(&[(A, 1), (B, 1)]);
+    let beyond = |bench: &Bench| bench.rib.unsent.keys().map(ToString::to_string).collect::<Vec<_>>();
+    bench.rib.set_cap(cap(2), bench.now);
+    assert_eq!((bench.drain(), beyond(&bench)), (0, vec![]), "as many as there may be");
+
+    let first = "192.0.2.0/24";
+    bench.set(&[(first, 1), (A, 1), (B, 1)]);
+    assert_eq!(beyond(&bench), [B]);
+    assert_eq!(bench.rib.unsent[&p(B)], Unsendable::TooMany(cap(2).expect("not 0")));
+    assert_eq!(bench.drain(), 2, "one goes before the other comes");
+    bench.acked();
+    assert_eq!(bench.shows().iter().map(|(prefix, ..)| prefix.as_str()).collect::<Vec<_>>(), [first, A]);
+
+    bench.set(&[(first, 1), (A, 2), (B, 2)]);
+    assert_eq!((bench.drain(), beyond(&bench)), (1, vec![B.to_owned()]), "what changes within goes out");
+    bench.acked();
+    bench.rib.down();
+    assert_eq!(beyond(&bench), [""; 0], "nothing is refused while there is no session");
+    bench.rib.up(external(65010, true), bench.now);
+    assert_eq!((bench.rib.view.len(), beyond(&bench)), (2, vec![B.to_owned()]));
+
+    bench.rib.set_cap(cap(1), bench.now);
+    assert_eq!((bench.rib.view.len(), beyond(&bench)), (1, vec![A.to_owned(), B.to_owned()]), "A was not sent yet");
+    bench.set(&[(first, 1)]);
+    assert_eq!(beyond(&bench), [""; 0], "what is not wanted any more is not refused");
+    bench.set(&[(first, 1), (A, 1), (B, 1)]);
+    bench.rib.set_cap(None, bench.now);
+    assert_eq!((bench.rib.view.len(), beyond(&bench)), (3, vec![]));
+}

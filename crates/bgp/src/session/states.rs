@@ -9,6 +9,7 @@ use crate::{
     framing::{Frame, MessageType},
     notification::Notification,
     open::{Negotiated, Open},
+    received::Census,
     refresh,
     terms::Terms,
     timers::Timer,
@@ -64,6 +65,7 @@ impl Session {
             MessageType::Keepalive => {
                 let (Some(negotiated), Some(link)) = (&self.negotiated, &self.link) else { return };
                 self.rib.up(Terms::new(&self.config, negotiated, link), now);
+                self.census = self.limits.max_prefixes.map(Census::new);
                 self.timers.stop(Timer::Handshake);
                 self.restart_hold(now);
                 self.counters.established += 1;
@@ -107,6 +109,10 @@ impl Session {
                 self.counters.prefixes_withdrawn += tally.withdrawn as u64;
                 self.counters.treated_as_withdraw += u64::from(tally.treated_as_withdraw);
                 self.counters.attributes_discarded += tally.discarded as u64;
+                if let Some(census) = self.census.as_mut().filter(|_| tally.announced > 0) {
+                    update::each_announced(frame.body(), Context::new(negotiated), |prefix| census.see(prefix));
+                    census.judge();
+                }
             }
             Err(error) => self.fail(error.into(), now),
         }
@@ -209,5 +215,6 @@ impl Session {
         self.opened = None;
         self.link = None;
         self.rib.down();
+        self.census = None;
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     attributes::Attributes,
     capability::Capability,
     notification::Notification,
-    peer::{Offers, PeerAs},
+    peer::{LinkLocal, Offers, PeerAs},
     rib::Progress,
     types::{Asn, Family, HoldTime, RouterId},
 };
@@ -30,6 +30,7 @@ fn config(hold: u16) -> PeerConfig {
         graceful_restart: None,
         next_hop_ipv4: None,
         next_hop_ipv6: None,
+        link_local: LinkLocal::default(),
         seed: 42,
     }
 }
@@ -285,6 +286,36 @@ fn a_broken_attribute_is_counted_and_the_session_lives() {
     assert_eq!(bench.session.state(), State::Established);
     let counters = bench.session.counters();
     assert_eq!((counters.treated_as_withdraw, counters.prefixes_withdrawn, counters.prefixes_announced), (1, 2, 0));
+}
+
+/// What comes again is no more than there was; the next session begins anew.
+#[test]
+fn different_prefixes_are_counted_where_they_are_limited() {
+    let update = |first: u8| {
+        let attributes = [0x40, 1, 1, 0, 0x40, 2, 6, 2, 1, 0, 0, 0xFD, 0xE9, 0x40, 3, 4, 192, 0, 2, 9];
+        let prefixes = (first..first + 10).flat_map(|octet| [24, 10, 0, octet]);
+        let body: Vec<u8> = [0, 0, 0, 20].into_iter().chain(attributes).chain(prefixes).collect();
+        wire::message(MessageType::Update, &body)
+    };
+    let limit = |number| Limits { max_prefixes: std::num::NonZeroU64::new(number), ..Limits::default() };
+    let mut bench = Bench::at(State::Established);
+    bench.hear(&update(0));
+    assert_eq!(bench.session.received(), None);
+    bench.session.set_limits(limit(25), bench.now);
+    let told = |bench: &Bench| bench.session.received().map(|received| (received.prefixes, received.exceeded));
+    for (first, expected) in [(0, (10, false)), (0, (10, false)), (5, (15, false)), (20, (25, false)), (21, (26, true))]
+    {
+        bench.hear(&update(first));
+        assert_eq!(told(&bench), Some(expected));
+    }
+    assert_eq!(bench.session.state(), State::Established, "an alarm ends nothing");
+    bench.session.set_limits(limit(26), bench.now);
+    assert_eq!(told(&bench), Some((26, false)));
+    bench.session.set_limits(Limits::default(), bench.now);
+    assert_eq!(told(&bench), None);
+    bench.session.set_limits(limit(5), bench.now);
+    bench.session.handle_closed(None, bench.now);
+    assert_eq!(told(&bench), None, "there is no session");
 }
 
 #[test]

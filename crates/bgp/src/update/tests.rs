@@ -186,6 +186,9 @@ proptest! {
     #[test]
     fn no_body_panics(body in proptest::collection::vec(any::<u8>(), 0..200), external: bool, four: bool) {
         let _ = check_as(external, four, &body);
+        let families = Family::ALL.into();
+        let context = Context { external, four_octet_as: four, families: &families, extended_next_hop: true };
+        each_announced(&body, context, |_| {});
     }
 
     #[test]

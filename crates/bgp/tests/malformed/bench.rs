@@ -6,8 +6,8 @@ use std::{
 };
 
 use anycast_bgp::{
-    Action, Asn, Counters, DownReason, Event, Family, HoldTime, Offers, PeerAs, PeerConfig, Role, RouterId, Routes,
-    Session, State,
+    Action, Asn, Counters, DownReason, Event, Family, HoldTime, LinkLocal, Offers, PeerAs, PeerConfig, Role, RouterId,
+    Routes, Session, State,
 };
 
 pub(crate) const ALL: &[State] = &[State::OpenSent, State::OpenConfirm, State::Established];
@@ -223,6 +223,7 @@ fn config(neighbor: Neighbor) -> PeerConfig {
         graceful_restart: None,
         next_hop_ipv4: None,
         next_hop_ipv6: None,
+        link_local: LinkLocal::default(),
         seed: 1,
     }
 }

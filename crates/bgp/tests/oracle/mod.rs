@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use anycast_bgp::{Attributes, Prefix};
+use anycast_bgp::{Asn, Attributes, Prefix};
 use bgpkit_parser::{
-    models::{AsnLength, AttributeValue, BgpMessage, BgpUpdateMessage},
+    models::{AsnLength, Attribute as WireAttribute, AttributeValue, BgpMessage, BgpUpdateMessage},
     parser::bgp::messages::parse_bgp_message,
 };
 use bytes::Bytes;
@@ -41,8 +41,14 @@ pub(crate) fn expected(setting: &Setting, prefix: Prefix, attributes: &Attribute
             .map(|community| format!("community {}:{}", community.0 >> 16, community.0 & 0xFFFF)),
     );
     held.extend(attributes.large_communities.iter().map(|community| format!("large {community}")));
+    let asn = Asn::new(setting.asn).expect("not 0");
+    held.extend(attributes.extended(asn).iter().map(|community| extended(&community.0)));
     held.sort();
     held
+}
+
+fn extended(octets: &[u8]) -> String {
+    format!("extended {octets:02x?}")
 }
 
 /// Takes every whole message from the front of `stream` and does what it says.
@@ -80,6 +86,10 @@ fn apply(update: &BgpUpdateMessage, held: &mut BTreeMap<String, Held>) {
             AttributeValue::LargeCommunities(list) => {
                 route.extend(list.iter().map(|community| format!("large {community}")));
             }
+            AttributeValue::ExtendedCommunities(list) => route.extend(list.iter().map(|community| {
+                let one = AttributeValue::ExtendedCommunities(vec![*community]);
+                extended(&WireAttribute::from(one).encode(AsnLength::Bits32).expect("it was read")[3..])
+            })),
             AttributeValue::MpReachNlri(nlri) => {
                 route.push(format!("next hop {}", nlri.next_hop_addr()));
                 announced.extend(&nlri.prefixes);

@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use anycast_bgp::{Asn, Family, GracefulRestart, HoldTime, Offers, PeerAs, PeerConfig, Prefix, Role, RouterId};
+use anycast_bgp::{
+    Asn, Family, GracefulRestart, HoldTime, LinkLocal, Offers, PeerAs, PeerConfig, Prefix, Role, RouterId,
+};
 use proptest::prelude::*;
 
 /// What one end may offer or not.
@@ -131,6 +133,7 @@ fn config(end: End, asn: u32, id: u8, peer_as: PeerAs, role: Option<Role>) -> Pe
         graceful_restart: end.graceful_restart.then_some(GracefulRestart { restart_time: Duration::from_secs(120) }),
         next_hop_ipv4: None,
         next_hop_ipv6: Some("2001:db8::99".parse().expect("an address")),
+        link_local: LinkLocal::default(),
         seed: 1,
     }
 }

@@ -1,10 +1,13 @@
 use std::{num::NonZeroUsize, time::Instant};
 
-use anycast_bgp::Family;
+use anycast_bgp::{Community, Family, MAX_PREPEND};
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{config, ip, prefix, service};
+use crate::{
+    config::Towards,
+    testing::{config, ip, prefix, service},
+};
 
 fn name(text: &str) -> ServiceName {
     ServiceName::new(text).unwrap()
@@ -67,6 +70,105 @@ fn a_neighbor_is_drained_in_its_own_way() {
     assert_eq!(told(&view, "gshut"), (true, 1, Some(0)));
     assert_eq!(told(&view, "prepend"), (false, 4, Some(0)));
     assert_eq!(told(&view, "none"), (false, 1, Some(200)));
+}
+
+/// The service's state, then the neighbor, then the service for that neighbor; and what says that it is leaving on top of all.
+#[test]
+fn attributes_are_changed_for_a_neighbor_in_order() {
+    let community = |text: &str| text.parse::<Community>().unwrap();
+    let services = vec![service("dns", &["203.0.113.53"], &["203.0.113.0/24"], &["plain", "odd"])];
+    let mut config = config(&["plain", "odd"], services);
+    config.neighbors.get_mut(&peer("odd")).unwrap().attributes = Attributes {
+        med: Some(20),
+        local_pref: Some(70),
+        as_path_prepend: 2,
+        communities: [community("65010:2")].into(),
+        ..Attributes::default()
+    };
+    let service = config.services.values_mut().next().unwrap();
+    service.up = Attributes { med: Some(10), communities: [community("65010:1")].into(), ..Attributes::default() };
+    service.neighbors.get_mut(&peer("odd")).unwrap().attributes = Attributes {
+        med: Some(30),
+        as_path_prepend: 30,
+        communities: [community("65010:3")].into(),
+        ..Attributes::default()
+    };
+    let told = |config: &Config, view: &View, to: &str| {
+        let attributes = decide(config, view).routes[&peer(to)][&prefix("203.0.113.0/24")].clone();
+        let communities: Vec<String> = attributes.communities.iter().map(ToString::to_string).collect();
+        (attributes.med, attributes.local_pref, attributes.as_path_prepend, communities.join(" "))
+    };
+    let is = |med, local_pref, prepend, communities: &str| (med, local_pref, prepend, communities.to_owned());
+    let mut view = all_well(&config, Health::Up);
+    assert_eq!(told(&config, &view, "plain"), is(Some(10), None, 0, "65010:1"));
+    assert_eq!(told(&config, &view, "odd"), is(Some(30), Some(70), MAX_PREPEND, "65010:1 65010:2 65010:3"));
+    view = all_well(&config, Health::Degraded);
+    assert_eq!(told(&config, &view, "plain"), is(None, None, 3, ""));
+    assert_eq!(told(&config, &view, "odd"), is(Some(30), Some(70), MAX_PREPEND, "65010:2 65010:3"));
+
+    view = all_well(&config, Health::Up);
+    view.drains = [(name("dns"), Phase::GracefulShutdown { until: Instant::now() })].into();
+    let all = "65010:1 65010:2 65010:3 graceful-shutdown";
+    assert_eq!(told(&config, &view, "odd"), is(Some(30), Some(0), MAX_PREPEND, all));
+    let odd = |config: &mut Config, way| config.neighbors.get_mut(&peer("odd")).unwrap().drain_by = way;
+    odd(&mut config, DrainBy::Prepend);
+    assert_eq!(told(&config, &view, "odd"), is(Some(30), Some(0), MAX_PREPEND, "65010:1 65010:2 65010:3"));
+    odd(&mut config, DrainBy::None);
+    assert_eq!(told(&config, &view, "odd"), is(Some(30), Some(70), MAX_PREPEND, "65010:1 65010:2 65010:3"));
+    let neighbor = config.neighbors.get_mut(&peer("odd")).unwrap();
+    (neighbor.drain_by, neighbor.attributes) = (DrainBy::Prepend, Attributes::default());
+    config.services.values_mut().next().unwrap().neighbors.insert(peer("odd"), Towards::default());
+    assert_eq!(told(&config, &view, "odd"), is(Some(10), Some(0), 3, "65010:1"));
+}
+
+/// The one whose state decides speaks: with what is changed for it, and not for the other.
+#[test]
+fn of_two_services_one_speaks_for_their_prefix() {
+    let shared = |name, address| service(name, &[address], &["203.0.113.0/24"], &["a"]);
+    let mut config = config(&["a"], vec![shared("one", "203.0.113.1"), shared("two", "203.0.113.2")]);
+    for (number, service) in (1..).zip(config.services.values_mut()) {
+        service.neighbors.get_mut(&peer("a")).unwrap().attributes.med = Some(number);
+    }
+    let mut med_while = |combine, degraded: &str| {
+        config.prefixes.insert(prefix("203.0.113.0/24"), combine);
+        let mut view = all_well(&config, Health::Up);
+        view.checks.get_mut(degraded).unwrap().values_mut().for_each(|check| check.health = Health::Degraded);
+        decide(&config, &view).routes[&peer("a")][&prefix("203.0.113.0/24")].med
+    };
+    assert_eq!(med_while(Combine::All, "one"), Some(1));
+    assert_eq!(med_while(Combine::All, "two"), Some(2));
+    assert_eq!(med_while(Combine::Any, "one"), Some(2));
+    assert_eq!(med_while(Combine::Any, "two"), Some(1));
+}
+
+#[test]
+fn prefixes_of_one_service_share_their_attributes_whatever_is_changed() {
+    let services =
+        vec![service("dns", &["203.0.113.53", "198.51.100.1"], &["203.0.113.0/24", "198.51.100.0/24"], &["a", "b"])];
+    let mut config = config(&["a", "b"], services);
+    config.neighbors.get_mut(&peer("b")).unwrap().attributes.med = Some(7);
+    let desired = decide(&config, &all_well(&config, Health::Up));
+    for (peer, med) in [("a", None), ("b", Some(7))] {
+        let sets: Vec<_> = desired.routes[peer].values().collect();
+        let [one, other] = sets[..] else { panic!("two prefixes: {sets:?}") };
+        assert!(Arc::ptr_eq(one, other) && one.med == med, "{peer}");
+    }
+}
+
+#[test]
+fn a_service_may_give_a_neighbor_one_of_its_families() {
+    let services = vec![service(
+        "dns",
+        &["203.0.113.53", "2001:db8:53::53"],
+        &["203.0.113.0/24", "2001:db8:53::/48"],
+        &["both", "v4"],
+    )];
+    let mut config = config(&["both", "v4"], services);
+    let service = config.services.values_mut().next().unwrap();
+    service.neighbors.get_mut(&peer("v4")).unwrap().families = [Family::Ipv4Unicast].into();
+    let desired = decide(&config, &all_well(&config, Health::Up));
+    assert_eq!(announced(&desired, "both"), ["203.0.113.0/24", "2001:db8:53::/48"]);
+    assert_eq!(announced(&desired, "v4"), ["203.0.113.0/24"]);
 }
 
 #[test]
@@ -341,7 +443,7 @@ proptest! {
         for (peer, routes) in &desired.routes {
             for prefix in routes.keys() {
                 prop_assert!(desired.prefixes[prefix].announced.is_some());
-                prop_assert!(config.services.values().any(|service| service.neighbors.contains(peer) && service.prefixes.contains(prefix)));
+                prop_assert!(config.services.values().any(|service| service.neighbors.contains_key(peer) && service.prefixes.contains(prefix)));
                 prop_assert!(desired.addresses.iter().any(|address| prefix.contains(*address)), "announced is bound");
             }
         }

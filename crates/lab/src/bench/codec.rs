@@ -9,7 +9,8 @@ use std::{
 };
 
 use anycast_bgp::{
-    Asn, Attributes, Family, HoldTime, Offers, PeerAs, PeerConfig, Prefix, Progress, RouterId, Routes, Session, State,
+    Asn, Attributes, Family, HoldTime, LinkLocal, Offers, PeerAs, PeerConfig, Prefix, Progress, RouterId, Routes,
+    Session, State,
 };
 use anyhow::{Context as _, ensure};
 use bgpkit_parser::{
@@ -161,6 +162,7 @@ fn config() -> anyhow::Result<PeerConfig> {
         graceful_restart: None,
         next_hop_ipv4: None,
         next_hop_ipv6: None,
+        link_local: LinkLocal::default(),
         seed: 0,
     })
 }

@@ -1,5 +1,6 @@
 //! The agent on an edge node against FRR, as a router sees it: `rtr` has the session, `peer` behind it sees what is passed on.
 
+mod attributes;
 mod auth;
 mod capabilities;
 mod capture;

@@ -1,6 +1,6 @@
 //! Files that can be used.
 
-use anycast_bgp::{Attributes, Family};
+use anycast_bgp::Family;
 use anycast_core::{
     CheckName, PeerId, ServiceName,
     config::{CheckConfig, HttpTarget, ProbeConfig, Require},
@@ -9,7 +9,7 @@ use anycast_core::{
 use super::*;
 use crate::config::Settings;
 
-fn settings(text: &str) -> Settings {
+pub(super) fn settings(text: &str) -> Settings {
     match read(text) {
         Ok(loaded) => loaded.settings,
         Err(error) => panic!("{error}"),
@@ -107,24 +107,6 @@ fn times_follow_the_interval() {
     assert_eq!(times("        interval: 500ms\n"), [500, 100, 500]);
     assert_eq!(times("        interval: 10ms\n"), [10, 10, 10]);
     assert_eq!(times("        interval: 1s\n        fast_interval: 1s\n        timeout: 2s\n"), [1000, 1000, 2000]);
-}
-
-#[test]
-fn degraded_is_less_preferred_than_up_on_any_session() {
-    let attributes = |keys: &str| {
-        let text = small_with("    checks:\n", &format!("{keys}    checks:\n"));
-        let service = settings(&text).core.services.remove(&ServiceName::new("dns").unwrap()).unwrap();
-        (service.up, service.degraded)
-    };
-    let (up, degraded) = attributes("");
-    assert_eq!(up, Attributes::default());
-    assert_eq!((degraded.as_path_prepend, degraded.local_pref), (3, Some(50)));
-    let (up, degraded) =
-        attributes("    up: { med: 5, local_pref: 300, as_path_prepend: 31, communities: [no-export] }\n");
-    assert_eq!((degraded.as_path_prepend, degraded.local_pref), (32, Some(150)));
-    assert_eq!((degraded.med, degraded.communities), (up.med, up.communities));
-    let (_, degraded) = attributes("    up: { med: 5 }\n    degraded: { med: 6 }\n");
-    assert_eq!(degraded, Attributes { med: Some(6), ..Attributes::default() }, "as written, nothing taken over");
 }
 
 #[test]

@@ -205,6 +205,23 @@ fn neighbors() {
             "`families` is without ipv4, but the neighbor is to carry 203.0.113.0/24",
             "add `ipv4`",
         ),
+        ("max_announced: 0", "8:22", "`max_announced` must be a number from 1 to 4294967295", "decimal"),
+        ("max_prefixes: none", "8:21", "`max_prefixes` must be a number from 1 to 4294967295", "decimal"),
+        ("next_hop: { ipv6: fe80::1 }", "8:25", "fe80::1 is a link-local address", "`ipv6_link_local: fe80::1`"),
+        (
+            "next_hop: { ipv6_link_local: \"2001:db8::1\" }",
+            "8:36",
+            "2001:db8::1 is not a link-local address",
+            "begins with fe80",
+        ),
+        ("next_hop: { ipv6_link_local: 192.0.2.1 }", "8:36", "`192.0.2.1` is an IPv4 address", "other family"),
+        ("next_hop: { ipv6_link_local: own }", "8:36", "`own` is not an IP address", "192.0.2.1"),
+        (
+            "next_hop: { ipv6: none, ipv6_link_local: none }",
+            "8:7",
+            "neither a global nor a link-local next hop",
+            "leave one of the two out",
+        ),
         ("port: 70000", "8:13", "`port` must be a number from 1 to 65535", "decimal"),
     ];
     for (line, at, message, hint) in cases {
@@ -397,28 +414,6 @@ fn requirements() {
 }
 
 #[test]
-fn attributes() {
-    let cases = [
-        ("up: { med: -1 }", "13:16", "`med` must be a number from 0 to 4294967295, not `-1`", "decimal"),
-        (
-            "up: { as_path_prepend: 33 }",
-            "13:28",
-            "`as_path_prepend` must be a number from 0 to 32, not `33`",
-            "decimal",
-        ),
-        ("up: { communities: [\"65536:1\"] }", "13:25", "`65536:1` is not a community", "`65010:100`"),
-        ("up: { communities: [no-exprot] }", "13:25", "`no-exprot` is not a community", "`no-export`"),
-        ("up: { communities: [\"1:1\", \"1:1\"] }", "13:32", "twice in `communities`", "remove"),
-        ("up: { large_communities: [\"1:1\"] }", "13:31", "`1:1` is not a large community", "`65010:1:2`"),
-        ("degraded: { preference: 1 }", "13:17", "unknown key `preference`", "`local_pref`"),
-        ("degraded: 3", "13:15", "`degraded` must be a mapping", "`degraded: {"),
-    ];
-    for (line, at, message, hint) in cases {
-        errors(&[("[leaf1]", &format!("[leaf1]\n    {line}"), at, message, hint)]);
-    }
-}
-
-#[test]
 fn the_agent_itself() {
     let long = format!("control: {{ socket: /{} }}", "x".repeat(107));
     let cases = [
@@ -457,7 +452,6 @@ fn what_is_not_built_yet() {
     // (where and what, line:column, what is named)
     let cases = [
         (neighbor("bfd: { interval: 300ms }"), "8:12", "`bfd`"),
-        (neighbor("max_prefixes: 10"), "8:7", "`max_prefixes`"),
         (
             neighbor("port: 179\n    - { name: leaf2, interface: eth1, asn: external, connect: passive }"),
             "9:54",

@@ -70,6 +70,14 @@ fn services_that_share() {
         ]
     );
     assert_eq!(found("[leaf1, leaf2]", "").len(), 1);
+    assert_eq!(found("[{ name: leaf1, attributes: { med: 1 } }]", ""), [""; 0], "what it says there is its own affair");
+    assert_eq!(
+        found("[leaf1, { name: leaf2, families: [ipv6] }]", ""),
+        [
+            "21:39 neighbor `leaf2` is given nothing of this service; the service has no prefix of these families: add one, or \
+          remove the neighbor"
+        ]
+    );
     assert_eq!(found("[leaf1]", "prefixes: { 203.0.113.0/24: { require: any } }"), [""; 0]);
     // (rules, what is found)
     let rules = [
@@ -155,6 +163,10 @@ fn a_mistake_is_not_followed_by_others_that_it_causes() {
         // A broken service may be the one that uses the neighbor.
         ("[leaf1]", "[leaf1]\n    up: x"),
         ("[leaf1]", "leaf1"),
+        ("[leaf1]", "[{ name: leaf1, attributes: x }]"),
+        ("[leaf1]", "[{ name: leaf1, families: x }]"),
+        ("asn: 65001", "asn: 65001\n      attributes: x"),
+        ("asn: 65001", "asn: 65001\n      next_hop: { ipv6: x }"),
         ("  - name: dns", "  - name: d ns"),
     ];
     for (from, to) in cases {

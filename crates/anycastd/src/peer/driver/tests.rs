@@ -4,7 +4,9 @@ use std::{
     num::NonZeroU16,
 };
 
-use anycast_bgp::{Asn, Attributes, Family, HoldTime, Offers, PeerAs, PeerConfig, Progress, RouterId, State};
+use anycast_bgp::{
+    Asn, Attributes, Family, HoldTime, Limits, LinkLocal, Offers, PeerAs, PeerConfig, Progress, RouterId, State,
+};
 
 use anycast_core::config::{Connect, DrainBy, Transport};
 
@@ -27,8 +29,11 @@ fn driver() -> (Driver, TcpListener) {
         role_strict: false,
         restart_time: None,
         drain_by: DrainBy::default(),
+        attributes: Attributes::default(),
         next_hop_ipv4: None,
         next_hop_ipv6: None,
+        link_local: LinkLocal::default(),
+        limits: Limits::default(),
     };
     let config = PeerConfig {
         local_as: Asn::new(65010).unwrap(),
@@ -43,6 +48,7 @@ fn driver() -> (Driver, TcpListener) {
         graceful_restart: None,
         next_hop_ipv4: None,
         next_hop_ipv6: None,
+        link_local: LinkLocal::default(),
         seed: 0,
     };
     let session = Session::new(config, Instant::now());
@@ -53,6 +59,7 @@ fn driver() -> (Driver, TcpListener) {
         neighbor,
         session,
         routes,
+        limits: watch::channel(Limits::default()).1,
         asks: mpsc::channel(1).1,
         farewell: watch::channel(Farewell::Deconfigured).1,
         complete: watch::channel(true).1,
