@@ -232,6 +232,9 @@ pub struct Neighbor {
     pub retry_seconds: Option<f64>,
     /// Our end of the connection.
     pub local_address: Option<String>,
+    /// Its end of the connection.
+    #[serde(default)]
+    pub remote_address: Option<String>,
     /// How the connection is made and protected.
     #[serde(default)]
     pub transport: Transport,

@@ -47,13 +47,15 @@ fn marked(family: Family, subtype: u8) -> Bytes {
     wire::message(MessageType::RouteRefresh, &[high, low, subtype, safi])
 }
 
-/// The family the neighbor wants again; `None` where the message asks for nothing we know.
-pub(crate) fn parse(frame: &Frame) -> Result<Option<Family>, RefreshError> {
+/// The family the neighbor wants again; `None` where the message asks for nothing we know. `subtypes` is whether the neighbor said
+/// that it knows RFC 7313: from others the octet is reserved, to be ignored (RFC 2918 §3), and no error of RFC 7313 §5 applies.
+pub(crate) fn parse(frame: &Frame, subtypes: bool) -> Result<Option<Family>, RefreshError> {
     let body = frame.body();
     let too_short = || RefreshError::TooShort(u16::try_from(frame.bytes.len()).unwrap_or(u16::MAX));
     let mut reader = Reader::new(body);
     let afi = reader.u16().ok_or_else(too_short)?;
-    match reader.u8().ok_or_else(too_short)? {
+    let subtype = reader.u8().ok_or_else(too_short)?;
+    match if subtypes { subtype } else { 0 } {
         // RFC 5291 §3: what may follow the SAFI are filters, which were not negotiated.
         0 => Ok(Family::from_codes(afi, reader.u8().ok_or_else(too_short)?)),
         // RFC 7313 §5: BoRR and EoRR have a body of four octets. They mean nothing to who stores nothing.
@@ -69,10 +71,11 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_and_what_is_wrong() {
-        let parse = |body: &[u8]| {
-            parse(&Frame { kind: MessageType::RouteRefresh, bytes: message(MessageType::RouteRefresh, body) })
-                .map_err(|error| error.notification())
+        let parse_as = |subtypes, body: &[u8]| {
+            let frame = Frame { kind: MessageType::RouteRefresh, bytes: message(MessageType::RouteRefresh, body) };
+            parse(&frame, subtypes).map_err(|error| error.notification())
         };
+        let parse = |body: &[u8]| parse_as(true, body);
         assert_eq!(parse(&[0, 1, 0, 1]), Ok(Some(Family::Ipv4Unicast)));
         assert_eq!(parse(&[0, 2, 0, 1]), Ok(Some(Family::Ipv6Unicast)));
         assert_eq!(parse(&[0, 2, 0, 1, 1, 128, 0, 0]), Ok(Some(Family::Ipv6Unicast)), "with filters");
@@ -84,5 +87,8 @@ mod tests {
             let whole = message(MessageType::RouteRefresh, body);
             assert_eq!(parse(body), Err(Notification::new(7, 1, &whole)));
         }
+        assert_eq!(parse_as(false, &[0, 1, 1, 1]), Ok(Some(Family::Ipv4Unicast)), "a reserved octet");
+        assert_eq!(parse_as(false, &[0, 1, 2, 1, 0]), Ok(Some(Family::Ipv4Unicast)), "and no error of RFC 7313");
+        assert_eq!(parse_as(false, &[0, 1, 1]), Err(Notification::new(1, 2, &[0, 22])));
     }
 }

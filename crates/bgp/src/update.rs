@@ -80,8 +80,13 @@ pub(crate) fn check(body: &[u8], context: Context<'_>) -> Result<Tally, UpdateEr
     let withdrawn = count_prefixes(withdrawn, 32).ok_or(UpdateError::Network)?;
     let announced = count_prefixes(reader.rest(), 32).ok_or(UpdateError::Network)?;
 
-    let mut walk =
-        Walk { context, seen: BTreeSet::new(), tally: Tally { withdrawn, ..Tally::default() }, reachable: announced };
+    let mut walk = Walk {
+        context,
+        seen: BTreeSet::new(),
+        tally: Tally { withdrawn, ..Tally::default() },
+        reachable: announced,
+        bad_next_hop: false,
+    };
     walk.attributes(attributes)?;
     walk.finish(announced)
 }
@@ -92,6 +97,7 @@ struct Walk<'a> {
     tally: Tally,
     /// Announced prefixes, and those of a family that was not negotiated as one.
     reachable: usize,
+    bad_next_hop: bool,
 }
 
 impl Walk<'_> {
@@ -118,6 +124,7 @@ impl Walk<'_> {
         match attribute::judge(attribute, self.context.external, self.context.four_octet_as) {
             Verdict::Good => {}
             Verdict::Discard => self.tally.discarded += 1,
+            Verdict::TreatAsWithdraw if attribute.code == attribute::NEXT_HOP => self.bad_next_hop = true,
             Verdict::TreatAsWithdraw => self.tally.treated_as_withdraw = true,
         }
         if multiprotocol { self.multiprotocol(attribute) } else { Ok(()) }
@@ -169,6 +176,10 @@ impl Walk<'_> {
             self.tally.treated_as_withdraw = true;
         }
         if classic > 0 && missing(attribute::NEXT_HOP) {
+            self.tally.treated_as_withdraw = true;
+        }
+        // RFC 4760 §3: beside MP_REACH_NLRI alone NEXT_HOP is ignored; some routers set it to 0.0.0.0 there.
+        if self.bad_next_hop && (classic > 0 || missing(MP_REACH_NLRI)) {
             self.tally.treated_as_withdraw = true;
         }
         // RFC 7606 §5.2: with no reachable prefix in sight it may be that they were not found.

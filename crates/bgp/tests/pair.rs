@@ -1,39 +1,23 @@
 //! Two sessions against each other on a virtual clock, whatever way the octets come, and any order of events at all.
 
 mod oracle;
+mod setting;
 
 use std::{
+    cell::RefCell,
     collections::BTreeMap,
-    net::{Ipv4Addr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use anycast_bgp::{
-    Action, Asn, Attributes, Community, Event, Family, HoldTime, LargeCommunity, Offers, PeerAs, PeerConfig, Prefix,
-    Progress, RouterId, Routes, Session, State,
+    Action, Attributes, Community, DownReason, Event, Fault, Incoming, LargeCommunity, Prefix, Progress, Routes,
+    Session, State,
 };
 use bytes::Bytes;
 use oracle::{Held, expected};
 use proptest::prelude::*;
-
-fn config(local_as: u32, id: u8, hold: u16, seed: u64) -> PeerConfig {
-    PeerConfig {
-        local_as: Asn::new(local_as).expect("not 0"),
-        router_id: RouterId::new(Ipv4Addr::new(10, 0, 0, id)).expect("not 0"),
-        peer_as: if local_as == 65010 { PeerAs::External } else { PeerAs::Exactly(Asn::new(65010).expect("not 0")) },
-        hold_time: HoldTime::from_secs(hold).expect("allowed"),
-        families: Family::ALL.into(),
-        offers: Offers::default(),
-        role: None,
-        role_strict: false,
-        passive: false,
-        graceful_restart: None,
-        next_hop_ipv4: None,
-        next_hop_ipv6: Some("2001:db8::99".parse().expect("an address")),
-        seed,
-    }
-}
+use setting::{Setting, settings};
 
 /// One direction of a connection.
 #[derive(Default)]
@@ -48,6 +32,9 @@ struct Pipe {
 
 /// The agent, its neighbor, and what lies between them.
 struct Pair {
+    setting: Setting,
+    /// What the oracle expects of a route, each worked out once.
+    expected: RefCell<BTreeMap<(Prefix, Arc<Attributes>), Held>>,
     agent: Session,
     neighbor: Option<Session>,
     there: Pipe,
@@ -62,9 +49,15 @@ struct Pair {
 
 impl Pair {
     fn new(cut: Option<usize>) -> Self {
+        Self::of(Setting::default(), cut)
+    }
+
+    fn of(setting: Setting, cut: Option<usize>) -> Self {
         let now = Instant::now();
         Self {
-            agent: Session::new(config(65010, 1, 90, 1), now),
+            setting,
+            expected: RefCell::default(),
+            agent: Session::new(setting.agent(), now),
             neighbor: None,
             there: Pipe::default(),
             back: Pipe::default(),
@@ -74,10 +67,6 @@ impl Pair {
             cut,
             neighbors: 0,
         }
-    }
-
-    fn end(text: &str) -> SocketAddr {
-        text.parse().expect("an address")
     }
 
     /// What each side asks for: dial, close.
@@ -90,6 +79,12 @@ impl Pair {
         }
         let asked = self.neighbor.as_mut().is_some_and(|neighbor| neighbor.poll_action() == Some(Action::Close));
         if asked {
+            let reason = self.neighbor.as_ref().and_then(Session::last_error);
+            let ours = matches!(
+                reason,
+                Some(DownReason::Fault(Fault::Header(_) | Fault::Open(_) | Fault::Update(_) | Fault::Refresh(_)))
+            );
+            assert!(!ours, "what we send is no error: {reason:?}");
             self.hang_up(true);
         }
         while let Some(event) = self.agent.poll_event() {
@@ -97,11 +92,23 @@ impl Pair {
         }
     }
 
+    /// The neighbor dials, where that is its part.
+    fn knock(&mut self) {
+        match if self.setting.passive { self.agent.incoming(self.now) } else { Incoming::Refuse } {
+            Incoming::Take => self.connect(),
+            Incoming::Replace => {
+                self.act();
+                self.connect();
+            }
+            Incoming::Refuse => {}
+        }
+    }
+
     fn connect(&mut self) {
         self.hang_up(false);
         self.neighbors += 1;
-        let (a, b) = (Self::end("192.0.2.1:40000"), Self::end("192.0.2.2:179"));
-        let mut neighbor = Session::new(config(65001, 2, 30, self.neighbors), self.now);
+        let (a, b) = self.setting.ends();
+        let mut neighbor = Session::new(self.setting.neighbor(self.neighbors), self.now);
         assert_eq!(neighbor.poll_action(), Some(Action::Connect));
         neighbor.handle_connected(b, a, None, self.now);
         self.agent.handle_connected(a, b, None, self.now);
@@ -148,6 +155,8 @@ impl Pair {
             neighbor.handle_bytes(&part, self.now);
             self.decoded.extend_from_slice(&part);
             oracle::apply_all(&mut self.decoded, &mut self.held);
+            let counters = neighbor.counters();
+            assert_eq!((counters.treated_as_withdraw, counters.attributes_discarded), (0, 0));
         }
         for part in split(&mut self.back, most, self.cut) {
             self.agent.handle_bytes(&part, self.now);
@@ -180,6 +189,9 @@ impl Pair {
                 }
             }
             if self.neighbor.is_none() {
+                self.knock();
+            }
+            if self.neighbor.is_none() {
                 let next = self.agent.poll_timeout().expect("an agent that is not shut down waits for something");
                 self.pass(next.saturating_duration_since(self.now));
             }
@@ -194,16 +206,41 @@ impl Pair {
         }
         for (prefix, entry) in self.agent.advertised().iter().filter(|(_, entry)| entry.progress == Progress::Acked) {
             let attributes = entry.attributes.as_ref().expect("withdraws are gone once acknowledged");
-            assert_eq!(self.held.get(&prefix.to_string()), Some(&expected(*prefix, attributes)));
+            assert_eq!(self.held.get(&prefix.to_string()), Some(&self.expected(*prefix, attributes)));
         }
         for prefix in self.held.keys() {
             assert!(self.agent.advertised().contains_key(&prefix.parse().expect("a prefix")), "{prefix} is still held");
         }
     }
 
+    /// Something is always waited for; but not for a neighbor that dials, and not where both agreed to be silent.
+    fn deadline_is_set(&self) {
+        let none = match self.agent.state() {
+            State::Active => self.setting.passive,
+            State::Established => self.setting.hold_time() == 0 && self.there.waiting.is_empty(),
+            State::Idle | State::Connect | State::OpenSent | State::OpenConfirm => false,
+        };
+        assert!(none || self.agent.poll_timeout().is_some(), "no deadline in {}", self.agent.state());
+    }
+
+    fn expected(&self, prefix: Prefix, attributes: &Arc<Attributes>) -> Held {
+        let mut known = self.expected.borrow_mut();
+        let held = known.entry((prefix, Arc::clone(attributes)));
+        held.or_insert_with(|| expected(&self.setting, prefix, attributes)).clone()
+    }
+
+    /// Whether the neighbor can be given the route at all.
+    fn sendable(&self, prefix: Prefix, attributes: &Attributes) -> bool {
+        self.setting.families().contains(&prefix.family())
+            && self.setting.next_hop(prefix).is_some()
+            && (self.setting.extended_message() || attributes.large_communities.len() < TOO_MANY)
+    }
+
     fn converged(&self, desired: &Routes) {
+        let (sendable, others): (Routes, Routes) =
+            desired.clone().into_iter().partition(|(prefix, attributes)| self.sendable(*prefix, attributes));
         let wanted: BTreeMap<String, Held> =
-            desired.iter().map(|(prefix, it)| (prefix.to_string(), expected(*prefix, it))).collect();
+            sendable.iter().map(|(prefix, it)| (prefix.to_string(), self.expected(*prefix, it))).collect();
         assert_eq!(self.held, wanted);
         let shown: Routes = self
             .agent
@@ -214,7 +251,8 @@ impl Pair {
                 (*prefix, entry.attributes.clone().expect("withdraws are gone once acknowledged"))
             })
             .collect();
-        assert_eq!(&shown, desired);
+        assert_eq!(shown, sendable);
+        assert!(self.agent.unsent().keys().eq(others.keys()));
     }
 }
 
@@ -231,6 +269,9 @@ fn split(pipe: &mut Pipe, most: usize, cut: Option<usize>) -> Vec<Vec<u8>> {
         _ => vec![part],
     }
 }
+
+/// So many large communities that no message of 4096 octets holds them.
+const TOO_MANY: usize = 340;
 
 fn prefixes() -> Vec<Prefix> {
     let texts = [
@@ -261,6 +302,13 @@ fn attributes() -> Vec<Arc<Attributes>> {
     .to_vec()
 }
 
+/// One that fits none but long messages (RFC 8654).
+fn large() -> Arc<Attributes> {
+    let count = u32::try_from(TOO_MANY).expect("it is small");
+    let large_communities = (0..count).map(|local2| LargeCommunity { global: 65010, local1: 0, local2 }).collect();
+    Arc::new(Attributes { large_communities, ..Attributes::default() })
+}
+
 /// A first set, another, and the refresh of a family.
 fn story(pair: &mut Pair) {
     let (prefixes, attributes) = (prefixes(), attributes());
@@ -272,7 +320,7 @@ fn story(pair: &mut Pair) {
     pair.agent.set_routes(second.clone(), pair.now);
     pair.settle();
     pair.converged(&second);
-    pair.back.flying.extend(oracle::ROUTE_REFRESH_IPV4);
+    pair.back.flying.extend(oracle::route_refresh(1));
     pair.settle();
     pair.converged(&second);
     let counters = pair.neighbor.as_ref().expect("it is up").counters();
@@ -332,6 +380,9 @@ fn an_idle_session_stays_up_for_a_day() {
 #[derive(Debug, Clone)]
 enum Step {
     SetRoutes(Vec<Option<usize>>),
+    /// The neighbor has routes of its own.
+    Theirs(Vec<Option<usize>>),
+    Complete(bool),
     Write(usize),
     WriteBack,
     Deliver(usize),
@@ -339,13 +390,16 @@ enum Step {
     Pass(u64),
     Close,
     Garbage(Vec<u8>),
-    Refresh,
+    Refresh(u8),
+    Knock,
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let choice = proptest::option::of(0..4usize);
+    let choices = proptest::collection::vec(proptest::option::of(0..5usize), 7);
     prop_oneof![
-        4 => proptest::collection::vec(choice, 7).prop_map(Step::SetRoutes),
+        4 => choices.clone().prop_map(Step::SetRoutes),
+        1 => choices.prop_map(Step::Theirs),
+        1 => any::<bool>().prop_map(Step::Complete),
         4 => (1..600usize).prop_map(Step::Write),
         2 => Just(Step::WriteBack),
         4 => (1..600usize).prop_map(Step::Deliver),
@@ -353,7 +407,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (0..20_000u64).prop_map(Step::Pass),
         1 => Just(Step::Close),
         1 => proptest::collection::vec(any::<u8>(), 1..30).prop_map(Step::Garbage),
-        2 => Just(Step::Refresh),
+        2 => (1..3u8).prop_map(Step::Refresh),
+        1 => Just(Step::Knock),
     ]
 }
 
@@ -361,18 +416,31 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn whatever_happens_the_neighbor_ends_up_with_what_is_desired(steps in proptest::collection::vec(step(), 1..80)) {
-        let (prefixes, attributes) = (prefixes(), attributes());
-        let (mut pair, mut desired) = (Pair::new(None), Routes::new());
+    fn whatever_happens_the_neighbor_ends_up_with_what_is_desired(
+        setting in settings(), steps in proptest::collection::vec(step(), 1..80),
+    ) {
+        let (prefixes, mut attributes) = (prefixes(), attributes());
+        attributes.push(large());
+        let routes = |choices: Vec<Option<usize>>| -> Routes {
+            let chosen = prefixes.iter().zip(choices);
+            chosen.filter_map(|(prefix, choice)| Some((*prefix, Arc::clone(&attributes[choice?])))).collect()
+        };
+        let (mut pair, mut desired) = (Pair::of(setting, None), Routes::new());
+        let garbled = steps.iter().any(|step| matches!(step, Step::Garbage(_)));
         // Most of the steps are to happen on a session that is up.
         pair.settle();
         for step in steps {
             match step {
                 Step::SetRoutes(choices) => {
-                    let chosen = prefixes.iter().zip(choices).filter_map(|(p, choice)| Some((*p, Arc::clone(&attributes[choice?]))));
-                    desired = chosen.collect();
+                    desired = routes(choices);
                     pair.agent.set_routes(desired.clone(), pair.now);
                 }
+                Step::Theirs(choices) => {
+                    if let Some(neighbor) = &mut pair.neighbor {
+                        neighbor.set_routes(routes(choices), pair.now);
+                    }
+                }
+                Step::Complete(complete) => pair.agent.set_complete(complete),
                 Step::Write(room) => pair.write(room),
                 Step::WriteBack => pair.write_back(),
                 Step::Deliver(most) => pair.deliver(most),
@@ -381,20 +449,23 @@ proptest! {
                 Step::Close => pair.hang_up(true),
                 Step::Garbage(bytes) => pair.agent.handle_bytes(&bytes, pair.now),
                 // Between two messages only: the neighbor writes whole ones.
-                Step::Refresh => pair.back.flying.extend(oracle::ROUTE_REFRESH_IPV4),
+                Step::Refresh(afi) => pair.back.flying.extend(oracle::route_refresh(afi)),
+                Step::Knock => pair.knock(),
             }
             pair.act();
-            prop_assert!(pair.agent.poll_timeout().is_some());
+            pair.deadline_is_set();
             let up = pair.agent.state() == State::Established;
             prop_assert!(up || pair.agent.advertised().is_empty());
             pair.table_is_true();
             // What the neighbor holds never has attributes that were not chosen for something.
             for (prefix, held) in &pair.held {
                 let prefix: Prefix = prefix.parse().expect("a prefix");
-                prop_assert!(attributes.iter().any(|chosen| expected(prefix, chosen) == *held));
+                prop_assert!(attributes.iter().any(|chosen| pair.expected(prefix, chosen) == *held));
             }
         }
         pair.settle();
         pair.converged(&desired);
+        let counters = pair.agent.counters();
+        prop_assert!(garbled || (counters.treated_as_withdraw, counters.attributes_discarded) == (0, 0));
     }
 }

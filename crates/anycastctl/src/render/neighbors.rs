@@ -99,6 +99,7 @@ fn detail(neighbor: &Neighbor, view: View) -> Vec<Line> {
         }
     };
     row("local address", neighbor.local_address.iter().cloned().collect());
+    row("remote address", neighbor.remote_address.iter().cloned().collect());
     row("transport", vec![transport(&neighbor.transport)]);
     if let Some(session) = &neighbor.session {
         row("router id", vec![session.router_id.clone()]);

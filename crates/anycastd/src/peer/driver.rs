@@ -13,7 +13,7 @@ use std::{
 use anycast_bgp::{Action, Advertised, DownReason, Event, Farewell, Incoming, Prefix, Routes, Session};
 use anycast_core::{
     PeerId,
-    config::{Distance, Endpoint, Neighbor, Transport},
+    config::{Distance, Endpoint, Neighbor},
 };
 use bytes::{Buf, Bytes};
 use socket2::SockRef;
@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     PeerState,
     socket::{self, DialError},
+    unnumbered::Router,
 };
 use crate::signal::{Sink, Wake};
 
@@ -47,6 +48,8 @@ pub(super) struct Parts {
     pub(super) farewell: watch::Receiver<Farewell>,
     pub(super) complete: watch::Receiver<bool>,
     pub(super) arrivals: mpsc::Receiver<TcpStream>,
+    /// Whom to dial, where the neighbor is the router at the other end of an interface.
+    pub(super) router: Option<watch::Receiver<Router>>,
     pub(super) stop: CancellationToken,
     pub(super) state: watch::Sender<PeerState>,
     pub(super) wake: Wake,
@@ -90,6 +93,7 @@ enum Step {
     Timeout,
     Routes,
     Complete,
+    Router,
     Arrived(TcpStream),
     Stop,
 }
@@ -124,14 +128,17 @@ impl Driver {
                 Action::Connect => {
                     tracing::debug!("dialling");
                     let external = self.parts.session.config().is_external();
-                    let dial = match &self.parts.neighbor.endpoint {
-                        Endpoint::Address(address) => {
-                            let remote = SocketAddr::new(*address, self.parts.neighbor.port.get());
-                            socket::dial(remote, self.parts.neighbor.clone(), external)
+                    let neighbor = self.parts.neighbor.clone();
+                    let dial: Dial = match (&neighbor.endpoint, &self.parts.router) {
+                        (Endpoint::Address(address), _) => {
+                            let remote = SocketAddr::new(*address, neighbor.port.get());
+                            Box::pin(socket::dial(remote, neighbor, external))
                         }
-                        Endpoint::Interface(_) | Endpoint::Network(..) => continue,
+                        (_, Some(router)) => Box::pin(socket::dial_router(router.clone(), neighbor, external)),
+                        // It waits; its session never asks.
+                        (Endpoint::Interface(_) | Endpoint::Network(..), None) => continue,
                     };
-                    self.link = Link::Dialling(Box::pin(dial));
+                    self.link = Link::Dialling(dial);
                 }
                 Action::Close => self.close().await,
             }
@@ -229,6 +236,7 @@ impl Driver {
             () = self.parts.stop.cancelled(), if !self.stopping => Step::Stop,
             Ok(()) = self.parts.routes.changed() => Step::Routes,
             Ok(()) = self.parts.complete.changed() => Step::Complete,
+            Ok(()) = changed(&mut self.parts.router) => Step::Router,
             Some(stream) = self.parts.arrivals.recv(), if !self.stopping => Step::Arrived(stream),
             () = timeout => Step::Timeout,
             step = transport => step,
@@ -266,6 +274,8 @@ impl Driver {
                 let complete = *self.parts.complete.borrow_and_update();
                 self.parts.session.set_complete(complete);
             }
+            // Whoever was dialled in vain until now, this is another, or it is back.
+            Step::Router => self.parts.session.hurry(now),
             Step::Arrived(stream) => match self.parts.session.incoming(now) {
                 Incoming::Take | Incoming::Replace => self.arrived = Some(stream),
                 Incoming::Refuse => tracing::debug!("a connection of the neighbor was refused"),
@@ -291,7 +301,7 @@ impl Driver {
     }
 
     fn begin(&mut self, local: SocketAddr, remote: SocketAddr, stream: TcpStream, now: Instant) {
-        let ipv6 = socket::interface_ipv6(local.ip().to_canonical());
+        let ipv6 = socket::interface_ipv6(local);
         self.link = Link::Open(Connection { stream, unsent: Bytes::new(), unacked: 0, ask: None });
         self.parts.session.handle_connected(local, remote, ipv6, now);
     }
@@ -360,14 +370,9 @@ impl Driver {
                 Event::Advertised => advertised = true,
             }
         }
-        let local = match &self.link {
-            Link::Open(connection) => connection.stream.local_addr().ok(),
-            Link::None | Link::Dialling(_) => None,
-        };
         let old = self.parts.state.borrow().clone();
         let session = &self.parts.session;
-        let mut new =
-            state_with(session, &self.parts.neighbor.transport, local, self.taken.clone(), old.advertised.clone());
+        let mut new = state_with(session, &self.parts.neighbor, self.taken.clone(), old.advertised.clone());
         if advertised || moved {
             new.advertised = Arc::new(session.advertised().clone());
         }
@@ -380,15 +385,22 @@ impl Driver {
     }
 }
 
+/// Until another router is known; for ever where there is none to look for.
+async fn changed(router: &mut Option<watch::Receiver<Router>>) -> Result<(), watch::error::RecvError> {
+    match router {
+        Some(router) => router.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// All that is to be known of a session.
-pub(super) fn state_of(session: &Session, transport: &Transport, routes: Arc<Routes>) -> PeerState {
-    state_with(session, transport, None, routes, Arc::new(session.advertised().clone()))
+pub(super) fn state_of(session: &Session, neighbor: &Neighbor, routes: Arc<Routes>) -> PeerState {
+    state_with(session, neighbor, routes, Arc::new(session.advertised().clone()))
 }
 
 fn state_with(
     session: &Session,
-    transport: &Transport,
-    local: Option<SocketAddr>,
+    neighbor: &Neighbor,
     routes: Arc<Routes>,
     advertised: Arc<BTreeMap<Prefix, Advertised>>,
 ) -> PeerState {
@@ -398,9 +410,9 @@ fn state_with(
         routes,
         advertised,
         unsendable: session.unsent().iter().map(|(prefix, why)| (*prefix, why.to_string())).collect(),
-        last_error: last_error(session, transport),
+        last_error: last_error(session, neighbor),
         retry_at: session.next_dial(),
-        local,
+        ends: session.ends(),
         negotiated: session.negotiated().cloned(),
         next_hops: session.next_hops(),
         counters: *session.counters(),
@@ -408,11 +420,11 @@ fn state_with(
 }
 
 /// Why there is no session. What ended the last one says more than that the neighbor cannot be dialled since.
-fn last_error(session: &Session, transport: &Transport) -> Option<(String, Instant)> {
+fn last_error(session: &Session, neighbor: &Neighbor) -> Option<(String, Instant)> {
     let (error, at) = (session.last_error()?, session.last_error_at()?);
     // An end that was heard before knows the password.
     let never_heard = session.last_end().is_none_or(|(_, ended)| ended != at);
-    let guess = if never_heard { guess(error, session, transport) } else { "" };
+    let guess = if never_heard { guess(error, session, neighbor) } else { "" };
     Some(match session.last_end() {
         Some((end, ended)) if ended != at => (format!("{end}; since then: {error}{guess}"), ended),
         Some(_) | None => (format!("{error}{guess}"), at),
@@ -420,14 +432,18 @@ fn last_error(session: &Session, transport: &Transport) -> Option<(String, Insta
 }
 
 /// What is most often wrong where a neighbor does not answer.
-fn guess(error: &DownReason, session: &Session, transport: &Transport) -> &'static str {
+fn guess(error: &DownReason, session: &Session, neighbor: &Neighbor) -> &'static str {
     let silent = match error {
         DownReason::DialTimeout(_) => true,
         DownReason::Dial(words) => words.contains("timed out"),
         DownReason::Closed(_) => false,
         DownReason::Fault(_) | DownReason::Received(_) | DownReason::Replaced | DownReason::Shutdown(_) => return "",
     };
+    let transport = &neighbor.transport;
     match transport.distance {
+        _ if silent && matches!(neighbor.endpoint, Endpoint::Interface(_)) => {
+            " (does the router send router advertisements on that link, and accept a session there?)"
+        }
         // The kernel of an end whose key differs drops what it gets, and says nothing.
         _ if silent && transport.md5.is_some() => " (is the TCP MD5 password the same at both ends?)",
         // A router may set GTSM only once it has accepted: then the connection comes about and nothing comes over it.

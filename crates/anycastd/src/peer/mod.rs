@@ -6,6 +6,7 @@
 mod driver;
 pub(crate) mod options;
 mod socket;
+mod unnumbered;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,14 +20,15 @@ use anycast_bgp::{
 };
 use anycast_core::{
     Config, PeerId,
-    config::{Connect, Neighbor},
+    config::{Connect, Endpoint, Neighbor},
 };
 use tokio::{
     net::TcpStream,
     sync::{mpsc, watch},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
+use self::unnumbered::Router;
 use crate::signal::{Sink, Wake};
 
 /// What is known of a neighbor, as of now.
@@ -46,8 +48,8 @@ pub(crate) struct PeerState {
     pub(crate) last_error: Option<(String, Instant)>,
     /// When it is dialled again.
     pub(crate) retry_at: Option<Instant>,
-    /// Our end of the connection.
-    pub(crate) local: Option<SocketAddr>,
+    /// Both ends of the connection, ours first.
+    pub(crate) ends: Option<(SocketAddr, SocketAddr)>,
     /// What the session agreed on.
     pub(crate) negotiated: Option<Negotiated>,
     /// The next hop of each family, in words.
@@ -88,6 +90,8 @@ pub(crate) struct Peer {
     farewell: watch::Sender<Farewell>,
     complete: watch::Sender<bool>,
     arrivals: mpsc::Sender<TcpStream>,
+    /// Looks for the router at the other end of an interface.
+    _finding: Option<AbortOnDropHandle<()>>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -105,8 +109,17 @@ impl Peer {
         let (arrivals, arrived) = mpsc::channel(ARRIVALS);
         let (routes, routes_seen) = watch::channel(Arc::new(Routes::new()));
         let (farewell, farewell_seen) = watch::channel(Farewell::Shutdown(String::new()));
-        let (state, state_seen) =
-            watch::channel(driver::state_of(&core, &neighbor.transport, routes_seen.borrow().clone()));
+        let (state, state_seen) = watch::channel(driver::state_of(&core, neighbor, routes_seen.borrow().clone()));
+        let (router, finding) = match &neighbor.endpoint {
+            Endpoint::Interface(interface) => {
+                let (told, router) = watch::channel(Router::Unknown);
+                let find = unnumbered::find(interface.clone(), neighbor.port.get(), seed, told);
+                let span = tracing::info_span!("neighbor", name = %id);
+                let finding = tokio::spawn(tracing::Instrument::instrument(find, span));
+                (Some(router), Some(AbortOnDropHandle::new(finding)))
+            }
+            Endpoint::Address(_) | Endpoint::Network(..) => (None, None),
+        };
         let stop = CancellationToken::new();
         let driver = driver::Driver::new(driver::Parts {
             id: id.clone(),
@@ -116,6 +129,7 @@ impl Peer {
             farewell: farewell_seen,
             complete: complete_seen,
             arrivals: arrived,
+            router,
             stop: stop.clone(),
             state,
             wake,
@@ -134,6 +148,7 @@ impl Peer {
             farewell,
             complete,
             arrivals,
+            _finding: finding,
             task,
         }
     }

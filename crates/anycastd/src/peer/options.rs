@@ -86,11 +86,27 @@ pub(crate) fn set_min_ttl(socket: &impl AsFd, ipv4: bool, least: u8) -> io::Resu
     set_option(socket, level, option, &libc::c_int::from(least))
 }
 
+/// Of ICMPv6, only router solicitations and advertisements are received (RFC 3542 §3.2).
+///
+/// # Errors
+/// What the kernel says.
+pub(super) fn pass_router_discovery(socket: &impl AsFd) -> io::Result<()> {
+    /// linux/icmpv6.h, which libc does not have; a bit that is set blocks its type.
+    const ICMP6_FILTER: libc::c_int = 1;
+    let mut filter = [u32::MAX; 8];
+    for kind in [133_usize, 134] {
+        if let Some(word) = filter.get_mut(kind / 32) {
+            *word &= !(1 << (kind % 32));
+        }
+    }
+    set_option(socket, libc::IPPROTO_ICMPV6, ICMP6_FILTER, &filter)
+}
+
 /// setsockopt(2) with any of the plain C structures above.
 fn set_option<T>(socket: &impl AsFd, level: libc::c_int, option: libc::c_int, value: &T) -> io::Result<()> {
     let length = libc::socklen_t::try_from(size_of::<T>()).map_err(|_| io::ErrorKind::InvalidInput)?;
     // SAFETY: the kernel reads `length` octets from the pointer, which is a reference to just so many, all of them initialised:
-    // `T` is `c_int`, or a structure of this file without padding (asserted below). The descriptor is open while it is borrowed.
+    // `T` is `c_int`, an array of integers, or a structure of this file without padding (asserted below). The descriptor is open while it is borrowed.
     #[allow(unsafe_code)]
     let result = unsafe {
         libc::setsockopt(socket.as_fd().as_raw_fd(), level, option, std::ptr::from_ref(value).cast(), length)

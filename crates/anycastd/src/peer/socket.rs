@@ -8,9 +8,12 @@ use std::{
 
 use anycast_core::config::Neighbor;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    sync::watch,
+};
 
-use super::options;
+use super::{options, unnumbered::Router};
 
 /// Internetwork control, as RFC 4271 §Appendix E asks of BGP's packets: DSCP CS6.
 const DSCP_CS6: u32 = 0xC0;
@@ -24,6 +27,8 @@ pub(crate) enum DialError {
     Connect(io::Error),
     /// An option that the connection must have could not be set.
     Option(&'static str, io::Error),
+    /// The router at the other end of an interface cannot be found.
+    Router(String),
 }
 
 impl From<io::Error> for DialError {
@@ -36,6 +41,7 @@ impl fmt::Display for DialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connect(error) => f.write_str(&in_words(error)),
+            Self::Router(why) => f.write_str(why),
             Self::Option("TCP MD5", error) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => {
                 f.write_str("connect: this kernel has no TCP MD5 (CONFIG_TCP_MD5SIG)")
             }
@@ -59,6 +65,24 @@ pub(crate) async fn dial(remote: SocketAddr, neighbor: Neighbor, external: bool)
         socket.bind(SocketAddr::new(source, 0))?;
     }
     Ok(socket.connect(remote).await?)
+}
+
+/// As [`dial`], once it is known whom.
+///
+/// # Errors
+/// As [`dial`]; and why it cannot be known.
+pub(crate) async fn dial_router(
+    mut router: watch::Receiver<Router>,
+    neighbor: Neighbor,
+    external: bool,
+) -> Result<TcpStream, DialError> {
+    let known = router.wait_for(|router| *router != Router::Unknown).await;
+    let found = known.map_or_else(|_| Router::Failed("the agent is stopping".to_owned()), |found| found.clone());
+    match found {
+        Router::Known(remote) => dial(remote.into(), neighbor, external).await,
+        Router::Failed(why) => Err(DialError::Router(why)),
+        Router::Unknown => Err(DialError::Router("no router advertisement was heard".to_owned())),
+    }
 }
 
 /// Gives a socket all that a connection with this neighbor must have, before the first segment or, where the neighbor has
@@ -136,9 +160,18 @@ pub(crate) async fn close(stream: TcpStream) {
 ///
 /// It becomes the next hop of IPv6 routes on a session over IPv4. A /128 on the loopback is not taken: it may be an
 /// anycast address, and that leads everywhere.
-pub(crate) fn interface_ipv6(local: IpAddr) -> Option<Ipv6Addr> {
+pub(crate) fn interface_ipv6(local: SocketAddr) -> Option<Ipv6Addr> {
     let addresses: Vec<_> = nix::ifaddrs::getifaddrs().ok()?.collect();
-    let is_local = |address: &nix::ifaddrs::InterfaceAddress| ip_of(address.address.as_ref()) == Some(local);
+    // A link-local address may be on several interfaces.
+    let scope = match local {
+        SocketAddr::V6(v6) if v6.scope_id() != 0 => nix::net::if_::if_indextoname(v6.scope_id()).ok(),
+        SocketAddr::V4(_) | SocketAddr::V6(_) => None,
+    };
+    let scope = scope.as_ref().and_then(|name| name.to_str().ok());
+    let local = local.ip().to_canonical();
+    let is_local = |address: &nix::ifaddrs::InterfaceAddress| {
+        ip_of(address.address.as_ref()) == Some(local) && scope.is_none_or(|scope| scope == address.interface_name)
+    };
     let interface = &addresses.iter().find(|address| is_local(address))?.interface_name;
     let candidates: Vec<(Ipv6Addr, bool)> = addresses
         .iter()

@@ -138,7 +138,7 @@ impl Bench {
     /// A dial comes through, perhaps one that was given up long ago, or the neighbor's does. There is one connection at a time.
     fn connection(&mut self, input: &mut Input<'_>) {
         let passive = self.session.config().passive;
-        if passive && input.u8() % 4 > 0 {
+        if passive && !input.u8().is_multiple_of(4) {
             match self.session.incoming(self.now) {
                 Incoming::Take => assert!(!self.open),
                 Incoming::Replace => {
@@ -277,6 +277,7 @@ impl Bench {
             }
             2 => self.session.handle_unacked(usize::MAX, self.now),
             3 => self.session.set_complete(input.u8() & 1 == 1),
+            5 => self.session.set_restarted(),
             _ => {
                 self.hang_up();
                 self.session.handle_closed(None, self.now);

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::{Action, DIAL_TIME, Event, STABLE, Session, State, Stream, keepalive};
 use crate::{
+    capability::Capability,
     fault::{DownReason, Fault},
     framing::{Frame, MessageType},
     notification::Notification,
@@ -82,7 +83,7 @@ impl Session {
                 self.restart_hold(now);
                 self.handle_update(frame, now);
             }
-            MessageType::RouteRefresh => match refresh::parse(frame) {
+            MessageType::RouteRefresh => match refresh::parse(frame, self.knows_subtypes()) {
                 Ok(Some(family)) => self.rib.refresh(family),
                 Ok(None) => {}
                 Err(error) => self.fail(error.into(), now),
@@ -90,6 +91,11 @@ impl Session {
             MessageType::Notification => self.notified(frame, now),
             kind @ MessageType::Open => self.unexpected(kind, now),
         }
+    }
+
+    /// Whether the neighbor said that it knows the subtypes of RFC 7313.
+    fn knows_subtypes(&self) -> bool {
+        self.negotiated.as_ref().is_some_and(|it| it.received.contains(&Capability::EnhancedRouteRefresh))
     }
 
     fn handle_update(&mut self, frame: &Frame, now: Instant) {

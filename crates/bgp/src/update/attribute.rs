@@ -79,7 +79,7 @@ pub(super) fn judge(attribute: &Raw<'_>, external: bool, four_octet_as: bool) ->
         return Verdict::Discard;
     }
     let flags_match = attribute.optional() == optional && attribute.transitive() == transitive;
-    if flags_match && well_formed(attribute.code, attribute.value, four_octet_as) {
+    if flags_match && well_formed(attribute.code, attribute.value, external, four_octet_as) {
         return Verdict::Good;
     }
     match attribute.code {
@@ -102,20 +102,22 @@ const fn category(code: u8) -> Option<(bool, bool)> {
     }
 }
 
-fn well_formed(code: u8, value: &[u8], four_octet_as: bool) -> bool {
+fn well_formed(code: u8, value: &[u8], external: bool, four_octet_as: bool) -> bool {
     let list_of = |octets: usize| !value.is_empty() && value.len().is_multiple_of(octets);
     match code {
         ORIGIN => matches!(value, [0..=2]),
-        AS_PATH => good_path(value, four_octet_as),
+        // RFC 5065 §5: confederation segments come from within the confederation, if we are in one, and so from our own AS only.
+        AS_PATH => good_path(value, four_octet_as, !external),
         // RFC 4271 §6.3: it must be an address of a host.
         NEXT_HOP => value.len() == 4 && !matches!(value, [0 | 224..=255, ..]),
         MULTI_EXIT_DISC | LOCAL_PREF | ORIGINATOR_ID | ONLY_TO_CUSTOMER => value.len() == 4,
         ATOMIC_AGGREGATE => value.is_empty(),
-        AGGREGATOR => value.len() == if four_octet_as { 8 } else { 6 },
+        AGGREGATOR => good_aggregator(value, four_octet_as),
         COMMUNITIES | CLUSTER_LIST => list_of(4),
         EXTENDED_COMMUNITIES => list_of(8),
-        AS4_PATH => good_path(value, true),
-        AS4_AGGREGATOR => value.len() == 8,
+        // RFC 6793 §6: confederation segments are dropped from it, and no reason to drop it.
+        AS4_PATH => good_path(value, true, true),
+        AS4_AGGREGATOR => good_aggregator(value, true),
         IPV6_EXTENDED_COMMUNITIES => list_of(20),
         LARGE_COMMUNITY => list_of(12),
         // The multiprotocol attributes have a reader of their own.
@@ -123,17 +125,31 @@ fn well_formed(code: u8, value: &[u8], four_octet_as: bool) -> bool {
     }
 }
 
-/// RFC 7606 §7.2: segments of a known type, none of them empty, which fill the attribute. RFC 7607 §2: no AS 0. Confederation
-/// segments do not leave a confederation (RFC 5065 §5), and we are in none.
-fn good_path(value: &[u8], four_octet_as: bool) -> bool {
-    let width = if four_octet_as { 4 } else { 2 };
+/// RFC 7606 §7.2: segments of a known type, none of them empty, which fill the attribute. RFC 7607 §2: no AS 0.
+fn good_path(value: &[u8], four_octet_as: bool, confederation: bool) -> bool {
+    let width = as_octets(four_octet_as);
+    let last_type = if confederation { 4 } else { 2 };
     let mut reader = Reader::new(value);
     while !reader.is_empty() {
-        let (Some(1 | 2), Some(count @ 1..)) = (reader.u8(), reader.u8()) else { return false };
+        let (Some(kind), Some(count @ 1..)) = (reader.u8(), reader.u8()) else { return false };
         let Some(numbers) = reader.take(usize::from(count) * width) else { return false };
-        if numbers.chunks(width).any(|number| number.iter().all(|octet| *octet == 0)) {
+        if !(1..=last_type).contains(&kind) || numbers.chunks(width).any(is_zero) {
             return false;
         }
     }
     true
+}
+
+/// An AS number, which is not 0 (RFC 7607 §2), and an address.
+fn good_aggregator(value: &[u8], four_octet_as: bool) -> bool {
+    let width = as_octets(four_octet_as);
+    value.len() == width + 4 && value.get(..width).is_some_and(|number| !is_zero(number))
+}
+
+const fn as_octets(four_octet_as: bool) -> usize {
+    if four_octet_as { 4 } else { 2 }
+}
+
+fn is_zero(number: &[u8]) -> bool {
+    number.iter().all(|octet| *octet == 0)
 }

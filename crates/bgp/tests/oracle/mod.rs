@@ -9,25 +9,30 @@ use bgpkit_parser::{
 };
 use bytes::Bytes;
 
-/// A request for the IPv4 routes once more, which our session answers and never asks.
-pub(crate) const ROUTE_REFRESH_IPV4: [u8; 23] = {
+use crate::setting::Setting;
+
+/// A request for the routes of a family once more, which our session answers and never asks.
+pub(crate) const fn route_refresh(afi: u8) -> [u8; 23] {
     let mut message = [0xFF; 23];
     (message[16], message[17], message[18]) = (0, 23, 5);
-    (message[19], message[20], message[21], message[22]) = (0, 1, 0, 1);
+    (message[19], message[20], message[21], message[22]) = (0, afi, 0, 1);
     message
-};
+}
 
 /// A route in words: everything that must have come through.
 pub(crate) type Held = Vec<String>;
 
-/// What a neighbor of another AS should hold for `attributes`, from AS 65010 at 192.0.2.1 and 2001:db8::99.
-pub(crate) fn expected(prefix: Prefix, attributes: &Attributes) -> Held {
-    let next_hop = if prefix.net().addr().is_ipv4() { "192.0.2.1" } else { "2001:db8::99" };
+/// What the neighbor should hold for `attributes`.
+pub(crate) fn expected(setting: &Setting, prefix: Prefix, attributes: &Attributes) -> Held {
+    // On iBGP the path is empty: our number in it would be taken for a loop.
+    let path = if setting.internal { 0 } else { usize::from(attributes.as_path_prepend) + 1 };
     let mut held = vec![
         "origin IGP".to_owned(),
-        format!("path {:?}", vec![65010; usize::from(attributes.as_path_prepend) + 1]),
-        format!("next hop {next_hop}"),
+        format!("path {:?}", vec![setting.asn; path]),
+        format!("next hop {}", setting.next_hop(prefix).expect("without one it is not announced")),
     ];
+    held.extend(setting.internal.then(|| format!("local preference {}", attributes.local_pref.unwrap_or(100))));
+    held.extend(setting.only_to_customer().then(|| format!("only to customer {}", setting.asn)));
     held.extend(attributes.med.map(|med| format!("med {med}")));
     held.extend(
         attributes
@@ -66,6 +71,8 @@ fn apply(update: &BgpUpdateMessage, held: &mut BTreeMap<String, Held>) {
             }
             AttributeValue::NextHop(address) => route.push(format!("next hop {address}")),
             AttributeValue::MultiExitDiscriminator(med) => route.push(format!("med {med}")),
+            AttributeValue::LocalPreference(preference) => route.push(format!("local preference {preference}")),
+            AttributeValue::OnlyToCustomer(asn) => route.push(format!("only to customer {}", u32::from(*asn))),
             AttributeValue::Communities(list) => route.extend(list.iter().map(|community| match community {
                 bgpkit_parser::models::Community::Custom(high, low) => format!("community {}:{low}", u32::from(*high)),
                 other => panic!("not among the attributes of these tests: {other:?}"),

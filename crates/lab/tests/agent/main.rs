@@ -9,4 +9,5 @@ mod passive;
 mod reload;
 mod routes;
 mod stop;
+mod unnumbered;
 mod web;

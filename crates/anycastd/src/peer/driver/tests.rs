@@ -43,7 +43,7 @@ fn driver() -> (Driver, TcpListener) {
     };
     let session = Session::new(config, Instant::now());
     let routes = watch::channel(Arc::default()).1;
-    let state = watch::channel(state_of(&session, &neighbor.transport, Arc::default())).0;
+    let state = watch::channel(state_of(&session, &neighbor, Arc::default())).0;
     let parts = Parts {
         id: PeerId::new("leaf").unwrap(),
         neighbor,
@@ -52,6 +52,7 @@ fn driver() -> (Driver, TcpListener) {
         farewell: watch::channel(Farewell::Deconfigured).1,
         complete: watch::channel(true).1,
         arrivals: mpsc::channel(1).1,
+        router: None,
         stop: CancellationToken::new(),
         state,
         wake: Wake::default(),
