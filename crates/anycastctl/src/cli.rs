@@ -73,6 +73,9 @@ pub(crate) enum Verb {
         /// The services to announce again
         #[arg(value_name = "SERVICE", value_parser = NonEmptyStringValueParser::new())]
         services: Vec<String>,
+        /// Announce also what is in quarantine because a neighbor refused it
+        #[arg(long)]
+        force: bool,
     },
     /// Show the neighbors; of one its session, capabilities, timers, counters and last error
     Neighbors {
@@ -88,6 +91,9 @@ pub(crate) enum Verb {
     },
     /// Show the latest changes of state, one a line
     Events(Events),
+    /// Write the recent messages of a neighbor's sessions into a file, in both directions
+    #[command(after_help = CAPTURE)]
+    Capture(Capture),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -140,6 +146,29 @@ pub(crate) struct Withdraw {
     /// How long to wait before exiting with 1, at most 24h; 0s asks once
     #[arg(long, value_name = "TIME", requires = "wait", default_value = "5m", value_parser = wait_time)]
     pub(crate) timeout: Duration,
+}
+
+/// Stands below `capture --help`.
+const CAPTURE: &str = "\
+The agent keeps the latest messages and changes of state of each neighbor at all times, over the ends of
+sessions. The file is MRT (RFC 6396, BGP4MP_ET): `bgpdump -H FILE` shows it. Wireshark reads no MRT: give
+it a file made with --pcap.";
+
+/// `capture`.
+#[derive(Debug, Args)]
+pub(crate) struct Capture {
+    /// The neighbor
+    #[arg(value_name = "NEIGHBOR", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) neighbor: String,
+    /// The file to write; `-` is the standard output
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Write the messages as a pcap file for Wireshark and tshark instead
+    #[arg(long)]
+    pub(crate) pcap: bool,
+    /// Write over a file that is there
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 /// `events`.

@@ -96,6 +96,12 @@ impl Client {
         Ok(Answer(text))
     }
 
+    /// Asks for what is no text.
+    pub(crate) async fn ask_for_octets(&self, call: Call) -> Result<Bytes, Fault> {
+        let (head, _sender) = self.in_time(self.deadline, self.send(call)).await?;
+        self.in_time(self.deadline, self.whole_octets(head)).await
+    }
+
     /// Asks, and reads the answer line by line for as long as it lasts.
     pub(crate) async fn follow(&self, call: Call) -> Result<Lines, Fault> {
         let (head, sender) = self.in_time(self.deadline, self.send(call)).await?;
@@ -139,8 +145,13 @@ impl Client {
         }
     }
 
-    /// Reads the body of an answer that is OK; of any other the reason.
+    /// Reads the text of an answer that is OK; of any other the reason.
     async fn whole_body(&self, answer: Response<Incoming>) -> Result<String, Fault> {
+        String::from_utf8(self.whole_octets(answer).await?.into()).map_err(|_| Fault::NotText)
+    }
+
+    /// Reads the body of an answer that is OK; of any other the reason.
+    async fn whole_octets(&self, answer: Response<Incoming>) -> Result<Bytes, Fault> {
         let status = answer.status();
         let body = Limited::new(answer.into_body(), LONGEST_ANSWER).collect().await.map_err(|error| match error
             .downcast::<hyper::Error>(
@@ -149,10 +160,11 @@ impl Client {
             Err(other) if other.is::<LengthLimitError>() => Fault::TooLong { limit: LONGEST_ANSWER },
             Err(other) => Fault::Body(other),
         })?;
-        let text = String::from_utf8(body.to_bytes().into()).map_err(|_| Fault::NotText)?;
+        let octets = body.to_bytes();
         if status == StatusCode::OK {
-            return Ok(text);
+            return Ok(octets);
         }
+        let text = String::from_utf8(octets.into()).map_err(|_| Fault::NotText)?;
         match serde_json::from_str::<ErrorReply>(&text) {
             Ok(reply) if status.is_client_error() || status.is_server_error() => {
                 Err(Fault::Refused { status, reply, socket: self.socket.clone() })

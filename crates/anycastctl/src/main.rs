@@ -8,6 +8,7 @@ mod client;
 mod exit;
 mod json;
 mod manual;
+mod mrt;
 mod output;
 mod render;
 mod verbs;

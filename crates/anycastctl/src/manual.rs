@@ -82,10 +82,10 @@ mod tests {
     #[test]
     fn the_page_tells_every_verb_and_option() {
         let page = whole().unwrap();
-        for verb in ["status", "explain", "withdraw", "announce", "neighbors", "routes", "events"] {
+        for verb in ["status", "explain", "withdraw", "announce", "neighbors", "routes", "events", "capture"] {
             assert!(page.contains(&format!(".SS {verb}\n")), "{verb}");
         }
-        for option in ["socket", "json", "reason", "degrade", "timeout", "since", "follow", "exit\\-code"] {
+        for option in ["socket", "json", "reason", "degrade", "timeout", "since", "follow", "pcap", "exit\\-code"] {
             assert!(page.contains(&format!("\\-\\-{option}")), "{option}");
         }
         assert!(!page.contains("request"), "hidden options stay hidden");

@@ -65,8 +65,13 @@ impl Output {
 
     /// Prints text as it is.
     pub(crate) fn text(&self, text: &str) -> Result<(), Written> {
+        self.octets(text.as_bytes())
+    }
+
+    /// Prints octets as they are.
+    pub(crate) fn octets(&self, octets: &[u8]) -> Result<(), Written> {
         let mut stdout = io::stdout().lock();
-        stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Written)
+        stdout.write_all(octets).and_then(|()| stdout.flush()).map_err(Written)
     }
 
     /// Draws a page over the one before, in place.

@@ -1,5 +1,6 @@
 //! One function per verb: ask, render, print.
 
+mod capture;
 mod events;
 mod orders;
 mod status;
@@ -34,10 +35,11 @@ impl Session {
             Verb::Status(args) => self.status(args).await,
             Verb::Explain { target } => self.explain(&target).await,
             Verb::Withdraw(args) => self.withdraw(args).await,
-            Verb::Announce { services } => self.announce(services).await,
+            Verb::Announce { services, force } => self.announce(services, force).await,
             Verb::Neighbors { name } => self.neighbors(name.as_deref()).await,
             Verb::Routes { neighbor } => self.routes(neighbor.as_deref()).await,
             Verb::Events(args) => self.events(args).await,
+            Verb::Capture(args) => self.capture(args).await,
             // They need no agent and never come here; were it otherwise, there is nothing to do.
             Verb::Completions { .. } | Verb::Man { .. } => Ok(Exit::Done),
         }

@@ -142,6 +142,11 @@ fn draw_neighbors(drawing: &Drawing, status: &Status) -> prometheus::Result<()> 
     let routes = drawing.gauge("anycastd_neighbor_routes", "Prefixes the neighbor holds from us.", &labels)?;
     let unsendable =
         drawing.gauge("anycastd_neighbor_unsendable_routes", "Prefixes the neighbor cannot be told.", &labels)?;
+    let quarantined = drawing.gauge(
+        "anycastd_neighbor_quarantined_routes",
+        "Prefixes held back because the neighbor ends the session when it is told of them, or may.",
+        &labels,
+    )?;
     let sessions =
         drawing.counter("anycastd_neighbor_sessions_total", "Times the session became Established.", &labels)?;
     let messages =
@@ -159,6 +164,7 @@ fn draw_neighbors(drawing: &Drawing, status: &Status) -> prometheus::Result<()> 
         established.with_label_values(&[name]).set(flag(neighbor.state == "Established"));
         routes.with_label_values(&[name]).set(neighbor.routes as f64);
         unsendable.with_label_values(&[name]).set(neighbor.unsendable.len() as f64);
+        quarantined.with_label_values(&[name]).set(neighbor.quarantined.len() as f64);
         sessions.with_label_values(&[name]).inc_by(count("established"));
         broken.with_label_values(&[name]).inc_by(count("treated_as_withdraw"));
         for direction in ["sent", "received"] {

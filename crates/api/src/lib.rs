@@ -7,6 +7,7 @@
 //! | `GET /v1/neighbors[?name=NAME]` | | list of [`Neighbor`] |
 //! | `GET /v1/routes[?neighbor=NAME]` | | list of [`NeighborRoutes`] |
 //! | `GET /v1/events[?since=TIME][&follow=true]` | | [`Event`], one a line (`application/x-ndjson`) |
+//! | `GET /v1/capture?neighbor=NAME` | | the recent messages as an MRT file (`application/octet-stream`) |
 //! | `POST /v1/withdraw` | [`WithdrawRequest`] | [`OrderReply`] |
 //! | `POST /v1/announce` | [`AnnounceRequest`] | [`OrderReply`] |
 //! | `POST /v1/wait` | [`WaitRequest`] | [`WaitReply`] |
@@ -224,6 +225,9 @@ pub struct Neighbor {
     pub routes: usize,
     /// Prefixes it should hold and cannot be given, each with the reason.
     pub unsendable: BTreeMap<String, String>,
+    /// Those of them that are held back because the neighbor ends the session when it is told of them, or may.
+    #[serde(default)]
+    pub quarantined: BTreeMap<String, Quarantine>,
     /// Why the last session or attempt ended, in words.
     pub last_error: Option<String>,
     /// When.
@@ -291,6 +295,18 @@ pub struct NeighborRoutes {
     pub established: bool,
     /// By prefix.
     pub routes: Vec<Route>,
+    /// The prefixes that are held back from it.
+    #[serde(default)]
+    pub quarantined: BTreeMap<String, Quarantine>,
+}
+
+/// Why a route is held back from a neighbor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Quarantine {
+    /// In words.
+    pub reason: String,
+    /// When it is announced again; none while it is found out for which of several routes the neighbor ends the session.
+    pub until: Option<Timestamp>,
 }
 
 /// One route at one neighbor.
@@ -451,6 +467,9 @@ pub struct AnnounceRequest {
     /// Which services; empty: all of this node.
     #[serde(default)]
     pub services: Vec<String>,
+    /// Announce also what is in quarantine.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub force: bool,
 }
 
 /// The order is accepted and will survive a restart.

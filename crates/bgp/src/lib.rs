@@ -4,6 +4,7 @@
 
 mod attributes;
 mod capability;
+mod capture;
 mod counters;
 mod encoding;
 mod fault;
@@ -15,6 +16,7 @@ mod notification;
 mod open;
 mod pack;
 mod peer;
+mod quarantine;
 mod refresh;
 mod rib;
 mod role;
@@ -33,6 +35,7 @@ pub use framing::{HeaderError, MessageType};
 pub use notification::{Farewell, Notification};
 pub use open::{Graceful, Negotiated, OpenError};
 pub use peer::{GracefulRestart, Offers, PeerAs, PeerConfig};
+pub use quarantine::{QuarantineEvent, Quarantined};
 pub use refresh::RefreshError;
 pub use rib::{Advertised, Progress};
 pub use role::Role;

@@ -101,6 +101,15 @@ impl Notification {
         wire::message(MessageType::Notification, &body)
     }
 
+    /// The subcode and the data of an UPDATE Message Error, as such or in a hard reset (RFC 8538 §3.1), which encloses the reason.
+    pub(crate) fn update_error(&self) -> Option<(u8, &[u8])> {
+        let (code, subcode, data) = match (self.code, self.subcode, &self.data[..]) {
+            (6, 9, [code, subcode, data @ ..]) => (*code, *subcode, data),
+            (code, subcode, data) => (code, subcode, data),
+        };
+        (code == 3).then_some((subcode, data))
+    }
+
     /// The name of the code in the IANA registry.
     #[must_use]
     pub const fn code_name(&self) -> Option<&'static str> {
@@ -261,6 +270,22 @@ mod tests {
         let long = Notification::new(1, 1, &[0xAB; 5000]);
         assert_eq!(long.encode().len(), MAX_LEN);
         assert!(long.to_string().ends_with("abab…"));
+    }
+
+    #[test]
+    fn an_update_error_is_known_by_itself_and_within_a_hard_reset() {
+        type Case<'a> = (u8, u8, &'a [u8], Option<(u8, &'a [u8])>);
+        let table: &[Case<'_>] = &[
+            (3, 5, &[1, 2], Some((5, &[1, 2]))),
+            (6, 9, &[3, 5, 1, 2], Some((5, &[1, 2]))),
+            (6, 9, &[6, 2, 3], None),
+            (6, 9, &[3], None),
+            (6, 4, &[3, 5], None),
+            (1, 3, &[], None),
+        ];
+        for (code, subcode, data, expected) in table {
+            assert_eq!(Notification::new(*code, *subcode, data).update_error(), *expected, "{code}/{subcode} {data:?}");
+        }
     }
 
     proptest! {

@@ -23,6 +23,15 @@ pub enum PeerAs {
 }
 
 impl PeerAs {
+    /// The number that is expected, where there is only one.
+    pub(crate) const fn number(self, ours: Asn) -> Option<Asn> {
+        match self {
+            Self::Exactly(wanted) => Some(wanted),
+            Self::External => None,
+            Self::Internal => Some(ours),
+        }
+    }
+
     pub(crate) fn accepts(self, theirs: Asn, ours: Asn) -> bool {
         match self {
             Self::Exactly(wanted) => theirs == wanted,

@@ -14,7 +14,9 @@ use bytes::Bytes;
 
 use crate::{
     attributes::{Attributes, Routes},
+    encoding,
     pack::{self, Block},
+    quarantine::{Quarantined, Standing, Told},
     refresh,
     terms::{Terms, Unsendable},
     types::{Family, Prefix},
@@ -69,6 +71,8 @@ struct InFlight {
 #[derive(Debug, Default)]
 pub(crate) struct Rib {
     desired: Routes,
+    /// What of it is not to be told.
+    held: BTreeMap<Prefix, Quarantined>,
     /// `None` while there is no session: then nothing is sent, queued or refused.
     terms: Option<Terms>,
     sent: BTreeMap<Prefix, Sent>,
@@ -130,7 +134,8 @@ impl Rib {
     pub(crate) fn down(&mut self) {
         let desired = std::mem::take(&mut self.desired);
         let changed = self.changed || !self.view.is_empty() || !self.unsent.is_empty();
-        *self = Self { desired, changed, incomplete: self.incomplete, ..Self::default() };
+        let held = std::mem::take(&mut self.held);
+        *self = Self { desired, held, changed, incomplete: self.incomplete, ..Self::default() };
     }
 
     /// The whole set. What did not change costs one comparison of pointers.
@@ -152,6 +157,58 @@ impl Rib {
             }
         }
         self.desired = new;
+    }
+
+    /// What is desired.
+    pub(crate) const fn desired(&self) -> &Routes {
+        &self.desired
+    }
+
+    /// What of the desired set is not to be told: the whole of it.
+    pub(crate) fn set_held(&mut self, held: BTreeMap<Prefix, Quarantined>, now: Instant) {
+        let before = std::mem::replace(&mut self.held, held);
+        if self.terms.is_none() {
+            return;
+        }
+        let changed = |prefix: &&Prefix| before.get(prefix) != self.held.get(prefix);
+        let changed: BTreeSet<Prefix> = before.keys().chain(self.held.keys()).filter(changed).copied().collect();
+        for prefix in changed {
+            let attributes = self.desired.get(&prefix).cloned();
+            self.retarget(prefix, attributes.as_ref(), now);
+        }
+    }
+
+    /// The routes that were told over this connection and not taken back: whole, so that the neighbor may have read them. Those
+    /// whose attributes hold the octets of `quote` are marked.
+    pub(crate) fn told(&self, quote: &[u8]) -> Vec<Told> {
+        let told = |(prefix, sent): (&Prefix, &Sent)| {
+            let attributes = sent.said.attributes.clone()?;
+            let acked = match sent.said.progress {
+                Progress::Queued => return None,
+                Progress::Written => None,
+                Progress::Acked => Some(sent.said.since),
+            };
+            let quoted = self.is_quoted(quote, *prefix, &attributes);
+            Some(Told { route: (*prefix, attributes), acked, quoted })
+        };
+        self.sent.iter().filter_map(told).collect()
+    }
+
+    fn is_quoted(&self, quote: &[u8], prefix: Prefix, attributes: &Attributes) -> bool {
+        // Flags, type, length and a value: less is found anywhere.
+        let Some(terms) = self.terms.as_ref().filter(|_| quote.len() > 3) else { return false };
+        let octets = encoding::path_attributes(attributes, terms, prefix.family()).unwrap_or_default();
+        octets.windows(quote.len()).any(|part| part == quote)
+    }
+
+    /// How far a route has come.
+    pub(crate) fn standing(&self, prefix: Prefix, attributes: &Arc<Attributes>) -> Standing {
+        let is = |entry: &&Advertised| entry.attributes.as_ref().is_some_and(|other| same(other, attributes));
+        match self.view.get(&prefix).filter(is) {
+            None => Standing::Absent,
+            Some(Advertised { progress: Progress::Acked, since, .. }) => Standing::Acked(*since),
+            Some(_) => Standing::Pending,
+        }
     }
 
     /// RFC 2918 §4: everything of the family once more. Nothing is withdrawn, and what the neighbor holds it goes on holding.
@@ -286,6 +343,9 @@ impl Rib {
 
     fn refusal(&self, prefix: Prefix, attributes: &Arc<Attributes>) -> Option<Unsendable> {
         let terms = self.terms.as_ref()?;
+        if let Some(held) = self.held.get(&prefix) {
+            return Some(Unsendable::Quarantined(held.clone()));
+        }
         let key = (prefix.family(), Arc::clone(attributes));
         // A batch that waits with the same attributes has been through this.
         if self.announces.contains_key(&key) { None } else { Block::new(attributes, terms, prefix.family()).err() }

@@ -6,7 +6,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     fmt,
     net::{Ipv6Addr, SocketAddr},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
@@ -14,12 +14,14 @@ use bytes::Bytes;
 use crate::{
     attributes::Routes,
     capability::Restart,
+    capture::{Capture, Direction},
     counters::Counters,
     fault::{DownReason, Fault},
     framing::{Framer, HEADER_LEN, MessageType},
     notification::Farewell,
     open::{Negotiated, Open},
     peer::PeerConfig,
+    quarantine::{Quarantine, QuarantineEvent, Quarantined, Route},
     rib::{Advertised, Rib},
     terms::{Link, Terms, Unsendable},
     timers::{Backoff, Jitter, Timer, Timers},
@@ -88,6 +90,8 @@ pub enum Event {
     Down(DownReason),
     /// [`Session::advertised`] or [`Session::unsent`] changed.
     Advertised,
+    /// Routes are held back from the neighbor, or are not any more.
+    Quarantine(QuarantineEvent),
 }
 
 /// What becomes of a connection that the neighbor made.
@@ -153,6 +157,8 @@ pub struct Session {
     actions: VecDeque<Action>,
     events: VecDeque<Event>,
     counters: Counters,
+    capture: Capture,
+    quarantine: Quarantine,
     /// The OPEN that was sent over this connection.
     opened: Option<Open>,
     /// When the neighbor last said anything over this connection; else when it began.
@@ -189,6 +195,8 @@ impl Session {
             actions: VecDeque::new(),
             events: VecDeque::new(),
             counters: Counters::default(),
+            capture: Capture::new(now),
+            quarantine: Quarantine::default(),
             opened: None,
             heard: now,
             made: now,
@@ -256,7 +264,9 @@ impl Session {
             return;
         }
         self.clear_connection();
-        self.link = Some(Link { local, remote, local_ipv6 });
+        let link = Link { local, remote, local_ipv6 };
+        self.capture.handle_connected(&link, self.config.local_as, self.config.peer_as.number(self.config.local_as));
+        self.link = Some(link);
         let open = Open::ours(&self.config, self.restart(now));
         self.urgent.push_back(open.encode());
         self.opened = Some(open);
@@ -278,6 +288,7 @@ impl Session {
                 Ok(None) => return,
                 Ok(Some(frame)) => {
                     self.counters.received.count(frame.kind);
+                    self.capture.handle_message(Direction::Received, frame.kind, &frame.bytes, now);
                     self.handle_message(&frame, now);
                 }
                 Err(error) => self.fail(error.into(), now),
@@ -314,6 +325,7 @@ impl Session {
         }
         stream.acked = stream.acked.max(acked);
         self.rib.handle_acked(stream.acked, now);
+        self.settle_quarantine(now);
         if unacked == 0 {
             return;
         }
@@ -345,11 +357,15 @@ impl Session {
                 self.handle_timer(timer, now);
             }
         }
+        self.settle_quarantine(now);
     }
 
     /// What the neighbor should hold from us: always the whole set, as often as anybody likes.
     pub fn set_routes(&mut self, desired: Routes, now: Instant) {
+        self.quarantine.handle_desired(&desired);
+        self.rib.set_held(self.quarantine.held_back(&desired), now);
         self.rib.set_desired(desired, now);
+        self.settle_quarantine(now);
     }
 
     /// Whether the set of [`Self::set_routes`] is all there is to say; it is, until said otherwise. A neighbor that keeps routes
@@ -397,6 +413,13 @@ impl Session {
         self.enter(State::Idle, now);
     }
 
+    /// An operator wants the routes to be told again that are in quarantine.
+    pub fn release(&mut self, wanted: impl Fn(&Prefix) -> bool, now: Instant) {
+        self.quarantine.handle_release(wanted, now);
+        self.rib.set_held(self.quarantine.held_back(self.rib.desired()), now);
+        self.settle_quarantine(now);
+    }
+
     /// What to do next with the transport.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
@@ -408,6 +431,7 @@ impl Session {
         let message = self.next_message(now)?;
         if let Some(kind) = message.get(HEADER_LEN - 1).copied().and_then(MessageType::from_code) {
             self.counters.sent.count(kind);
+            self.capture.handle_message(Direction::Sent, kind, &message, now);
             self.restart_keepalive(kind, now);
         }
         if self.connected() {
@@ -421,13 +445,15 @@ impl Session {
 
     /// What happened. [`Event::Advertised`] comes once for any number of changes.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front().or_else(|| self.rib.take_changed().then_some(Event::Advertised))
+        let quarantine = || self.quarantine.poll_event().map(Event::Quarantine);
+        self.events.pop_front().or_else(quarantine).or_else(|| self.rib.take_changed().then_some(Event::Advertised))
     }
 
     /// When [`Self::handle_timeout`] is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.next()
+        let quarantine = self.quarantine.poll_timeout().filter(|_| self.state != State::Idle);
+        self.timers.next().into_iter().chain(quarantine).min()
     }
 
     /// The state of RFC 4271.
@@ -452,6 +478,13 @@ impl Session {
     #[must_use]
     pub const fn unsent(&self) -> &BTreeMap<Prefix, Unsendable> {
         self.rib.unsent()
+    }
+
+    /// The desired routes that are held back because the neighbor ends the session when it is told of them, or may, whether there is
+    /// a session or not.
+    #[must_use]
+    pub fn quarantined(&self) -> BTreeMap<Prefix, Quarantined> {
+        self.quarantine.held_back(self.rib.desired())
     }
 
     /// What was agreed on, once the neighbor's OPEN was good.
@@ -510,6 +543,13 @@ impl Session {
         self.timers.get(Timer::ConnectRetry)
     }
 
+    /// The recent messages and state changes as an MRT file (RFC 6396), over as many sessions as are kept. `wall` is the time of
+    /// the day at `now`.
+    #[must_use]
+    pub fn capture(&self, now: Instant, wall: SystemTime) -> Vec<u8> {
+        self.capture.mrt(now, wall)
+    }
+
     /// What is kept beside the routes: octets of a message that is not whole, what waits to be taken, UPDATEs on their way.
     #[cfg(feature = "fuzzing")]
     pub(crate) fn kept(&self) -> (usize, usize, usize) {
@@ -546,6 +586,15 @@ impl Session {
                 self.timers.set(Timer::Keepalive, now + interval);
             }
             MessageType::Open | MessageType::Notification | MessageType::RouteRefresh => {}
+        }
+    }
+
+    /// Looks whether routes that are held back may be told by now.
+    fn settle_quarantine(&mut self, now: Instant) {
+        let established = self.state == State::Established;
+        let standing = |rib: &Rib, (prefix, attributes): &Route| rib.standing(*prefix, attributes);
+        while self.quarantine.step(established, |route| standing(&self.rib, route), now) {
+            self.rib.set_held(self.quarantine.held_back(self.rib.desired()), now);
         }
     }
 

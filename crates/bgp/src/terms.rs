@@ -10,6 +10,7 @@ use crate::{
     framing::{EXTENDED_MAX_LEN, MAX_LEN},
     open::Negotiated,
     peer::PeerConfig,
+    quarantine::Quarantined,
     types::{Asn, Family},
 };
 
@@ -22,6 +23,8 @@ pub enum Unsendable {
     FamilyNotAccepted(Family),
     /// No address of ours could be the next hop.
     NoNextHop(Family),
+    /// The neighbor ends the session when it is told of it, or may.
+    Quarantined(Quarantined),
     /// One UPDATE, of so many octets at most, cannot hold the attributes and a prefix.
     TooLarge(Family, usize),
 }
@@ -43,6 +46,7 @@ impl fmt::Display for Unsendable {
                 "no IPv6 next hop: the session runs over IPv4 and its interface has no IPv6 address; give it one, or set \
                  `next_hop: { ipv6: … }` for this neighbor",
             ),
+            Self::Quarantined(why) => why.fmt(f),
             Self::TooLarge(_, limit) => {
                 write!(f, "its attributes do not fit a message of {limit} octets; announce it with fewer communities")
             }

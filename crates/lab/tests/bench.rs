@@ -31,7 +31,9 @@ async fn every_row_of_the_speakers_bench_is_printed() -> anyhow::Result<()> {
         assert!(printed.contains(&row.subject), "{printed}");
         match &row.outcome {
             Outcome::Figures(figures) => {
-                assert!(figures.iter().all(|figure| figure.value.is_finite() && figure.value >= 0.0), "{row:?}");
+                let known = |figure: &&bench::Figure| !figure.value.is_nan();
+                assert!(figures.iter().filter(known).all(|figure| figure.value >= 0.0), "{row:?}");
+                assert!(figures.iter().any(|figure| figure.value > 0.0), "{row:?}");
             }
             // Nobody has to have the others; who has them gets figures.
             Outcome::Not(why) => assert_eq!((why.as_str(), row.subject.contains("anycastd")), ("not installed", false)),

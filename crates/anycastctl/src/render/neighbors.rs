@@ -1,6 +1,6 @@
 //! Neighbors in a table, and one by one in detail.
 
-use anycast_api::{Neighbor, Session, Transport};
+use anycast_api::{Neighbor, Quarantine, Session, Transport};
 
 use super::{
     Page, View,
@@ -114,6 +114,7 @@ fn detail(neighbor: &Neighbor, view: View) -> Vec<Line> {
     }
     row("routes", vec![neighbor.routes.to_string()]);
     row("cannot be given", neighbor.unsendable.iter().map(|(prefix, why)| format!("{prefix}: {why}")).collect());
+    row("quarantine", neighbor.quarantined.iter().map(|(prefix, held)| quarantine(prefix, held, view)).collect());
     row(
         "last error",
         neighbor
@@ -153,6 +154,14 @@ fn transport(transport: &Transport) -> String {
     [passive, Some(authentication), ttl, device].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
+/// How long a route is held back.
+pub(super) fn quarantine(prefix: &str, held: &Quarantine, view: View) -> String {
+    held.until.map_or_else(
+        || format!("{prefix} until it is found out which route the neighbor refuses"),
+        |until| format!("{prefix} for another {}; `anycastctl announce --force` ends it", when::left(until, view.now)),
+    )
+}
+
 fn timers(session: &Session) -> String {
     if session.hold_time_seconds == 0 {
         return "no hold timer, no keepalives".into();
@@ -174,12 +183,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::render::testing::{node, view};
+    use crate::render::testing::{node, read, view};
 
     #[test]
     fn in_detail() {
         let mut list = node(json!({})).neighbors;
         list[1].unsendable = [("2001:db8:53::/48".to_owned(), "no IPv6 next hop".to_owned())].into();
+        list[1].quarantined = read(json!({"203.0.113.0/24": {"reason": "refused", "until": "2026-11-23T15:00:00Z"}}));
         assert_snapshot!(details(&list, view()).paint(false), @r#"
         leaf1  192.0.2.1 port 179  AS 65001  Established for 3d 04:12
           local address  192.0.2.2:41234
@@ -202,6 +212,7 @@ mod tests {
           transport        no authentication
           routes           0
           cannot be given  2001:db8:53::/48: no IPv6 next hop
+          quarantine       203.0.113.0/24 for another 00:30:00; `anycastctl announce --force` ends it
           last error       connect: refused (2026-11-23 14:29:58Z, 00:00:02 ago)
           next attempt     in 3 s
         "#);

@@ -5,6 +5,7 @@ use anycast_api::{NeighborRoutes, Progress, Route};
 use super::{
     Page, View,
     line::{Line, Style},
+    neighbors::quarantine,
     nothing, number,
     table::{Cell, Column, Table},
     when,
@@ -18,7 +19,7 @@ pub(crate) fn page(neighbors: &[NeighborRoutes], view: View) -> Page {
     }
     for neighbor in neighbors {
         let head = Line::styled(Style::Bold, &neighbor.neighbor).and("  ");
-        page.section(match (neighbor.established, neighbor.routes.is_empty()) {
+        let mut lines = match (neighbor.established, neighbor.routes.is_empty()) {
             (false, _) => head.with(Style::Bad, "not Established: it holds nothing from us").wrap(view.width),
             (true, true) => head.and("holds nothing from us").wrap(view.width),
             (true, false) => {
@@ -27,7 +28,12 @@ pub(crate) fn page(neighbors: &[NeighborRoutes], view: View) -> Page {
                 lines.extend(table(&neighbor.routes, view));
                 lines
             }
-        });
+        };
+        for (prefix, held) in &neighbor.quarantined {
+            let line = Line::plain("  ").with(Style::Bad, "in quarantine: ").and(&quarantine(prefix, held, view));
+            lines.extend(line.wrap(view.width));
+        }
+        page.section(lines);
     }
     page
 }
@@ -125,6 +131,22 @@ mod tests {
         leaf2  not Established: it holds nothing from us
 
         leaf3  holds nothing from us
+        "#);
+    }
+
+    #[test]
+    fn what_is_held_back_is_told() {
+        let quarantined = json!({
+            "203.0.113.0/24": {"reason": "it is refused", "until": "2026-11-23T15:00:00Z"},
+            "203.0.114.0/24": {"reason": "it may be refused", "until": null}});
+        let list: Vec<NeighborRoutes> = read(json!([{"neighbor": "leaf1", "established": true,
+            "routes": [route("198.51.100.0/24", false, "acked")], "quarantined": quarantined}]));
+        assert_snapshot!(page(&list, view()).paint(false), @r#"
+        leaf1  1 in its table or on the way
+          PREFIX           STATE  SINCE     NEXT HOP   AS PATH  COMMUNITIES
+          198.51.100.0/24  acked  00:02:10  192.0.2.2  65010    –
+          in quarantine: 203.0.113.0/24 for another 00:30:00; `anycastctl announce --force` ends it
+          in quarantine: 203.0.114.0/24 until it is found out which route the neighbor refuses
         "#);
     }
 

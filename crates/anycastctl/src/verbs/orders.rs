@@ -48,8 +48,8 @@ impl Session {
     }
 
     /// Ends a maintenance.
-    pub(super) async fn announce(&self, services: Vec<String>) -> anyhow::Result<Exit> {
-        let request = AnnounceRequest { services };
+    pub(super) async fn announce(&self, services: Vec<String>, force: bool) -> anyhow::Result<Exit> {
+        let request = AnnounceRequest { services, force };
         let (answer, reply) = self.give("/v1/announce", &request).await?;
         self.show_order(&answer, &reply, Order::Announce, request.services.is_empty())
     }

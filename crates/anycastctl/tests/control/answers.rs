@@ -84,6 +84,13 @@ fn a_withdraw_orders_and_tells() {
     assert_eq!(body, json!({"services": ["dns"], "mode": "now", "reason": "disk", "for_seconds": 7200.0}));
     assert!(agent.run("withdraw").out.starts_with("the whole node is withdrawn: 1 service\n"));
     assert!(agent.run("announce").out.starts_with("the whole node is announced again: 1 service\n"));
+    agent.run("announce dns --force");
+    let bodies: Vec<_> = agent.heard().into_iter().rev().take(2).map(|heard| heard.body).collect();
+    assert_eq!(
+        bodies,
+        [r#"{"services":["dns"],"force":true}"#, r#"{"services":[]}"#],
+        "older agents know no such word"
+    );
 }
 
 /// Takes the order, and answers the n-th request that waits.

@@ -215,18 +215,24 @@ fn neighbor_link(id: &PeerId, peer: &Peer, prefix: Prefix, verdict: &Verdict) ->
         since,
         hint,
     };
+    let quarantined = state.quarantined.get(&prefix);
     if state.state != State::Established {
         let error = state.last_error.as_ref().map_or(String::new(), |(error, _)| format!(": {error}"));
+        let quarantined = quarantined.map_or("", |_| "; the prefix is in quarantine there besides");
         let hint = Some(format!("see `anycastctl neighbors {id}`"));
         return link(
             LinkState::Broken,
-            format!("{}{error}", report::state_name(state.state)),
+            format!("{}{error}{quarantined}", report::state_name(state.state)),
             Some(wall(state.since)),
             hint,
         );
     }
     if let Some(why) = state.unsendable.get(&prefix) {
-        return link(LinkState::Broken, format!("Established, but cannot be told: {why}"), None, None);
+        let until = quarantined.and_then(|quarantined| quarantined.until);
+        let hint = until.map(|until| {
+            format!("it is told again by itself at {}; `anycastctl announce --force` does so at once", wall(until))
+        });
+        return link(LinkState::Broken, format!("Established, but cannot be told: {why}"), None, hint);
     }
     let Some(entry) = state.advertised.get(&prefix) else {
         return match verdict.announced {

@@ -103,8 +103,14 @@ impl OrderDesk {
         by: Actor,
     ) -> Result<OrderReply, Refusal> {
         let turn = self.turn().await?;
-        let plan = agent.order(move |agent| agent.plan_announce(&request.services, &by)).await??;
-        carry_out(turn, agent, plan).await
+        let AnnounceRequest { services, force } = request;
+        let named = services.clone();
+        let plan = agent.order(move |agent| agent.plan_announce(&named, &by)).await??;
+        let reply = carry_out(turn, agent, plan).await?;
+        if force {
+            agent.order(move |agent| agent.release(&services)).await??;
+        }
+        Ok(reply)
     }
 
     /// One order at a time; it may be the disk that has one before us wait.
@@ -201,6 +207,15 @@ impl Agent {
         let mut orders = self.orders.clone();
         names.iter().for_each(|name| drop(orders.remove(name)));
         Ok(Plan { orders, file: self.orders_file.clone(), names })
+    }
+
+    /// Has every neighbor told again what it refused.
+    fn release(&self, services: &[String]) -> Result<(), Refusal> {
+        let services = self.named(services)?;
+        let services = services.iter().filter_map(|name| self.settings.core.services.get(name));
+        let prefixes: BTreeSet<Prefix> = services.flat_map(|service| service.prefixes.iter().copied()).collect();
+        self.peers.values().for_each(|peer| peer.release(prefixes.clone()));
+        Ok(())
     }
 
     /// The services of an order; all of them when none is named.
@@ -446,7 +461,7 @@ impl Agent {
         self.forgetting = true;
         let (agent, desk) = (self.handle.clone(), self.desk.clone());
         tokio::spawn(async move {
-            let request = AnnounceRequest { services: over };
+            let request = AnnounceRequest { services: over, force: false };
             let ended = desk.announce(&agent, request, Actor("the time it was ordered for".to_owned())).await;
             if let Err(error) = &ended {
                 tracing::warn!(%error, "a maintenance is over, and its order cannot be removed; trying again in 10 s");

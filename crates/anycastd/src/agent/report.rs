@@ -6,19 +6,20 @@ use std::{
 };
 
 use anycast_api::{self as api, Progress, ServiceState, Timestamp};
-use anycast_bgp::{Advertised, Attributes, PeerAs, Prefix, State};
+use anycast_bgp::{Advertised, Attributes, PeerAs, Prefix, Quarantined, State};
 use anycast_core::{
     CheckName, Drain, Health, PeerId, ServiceName,
     config::{Combine, Connect, Neighbor, Service},
     decide::{Blocker, Contribution, Verdict},
     drain::Phase,
 };
+use tokio::sync::mpsc;
 
 use super::{Agent, Refusal, clock::wall, orders::phase_outside};
 use crate::{
     checker::CheckState,
     kernel::{AddressState, Owner},
-    peer::{Peer, PeerState},
+    peer::{Ask, Peer, PeerState},
 };
 
 impl Agent {
@@ -83,6 +84,14 @@ impl Agent {
     pub(crate) fn routes(&self, name: Option<&str>) -> Result<Vec<api::NeighborRoutes>, Refusal> {
         let asn = self.settings.core.asn.get();
         Ok(self.chosen_peers(name)?.into_iter().map(|(id, peer)| neighbor_routes(id, peer, asn)).collect())
+    }
+
+    /// Where the task of a neighbor is asked for what only it has.
+    pub(crate) fn peer_asks(&self, name: &str) -> Result<mpsc::Sender<Ask>, Refusal> {
+        // A network has many routers: each is asked by its own name.
+        let known = || self.peers.keys().map(ToString::to_string).collect();
+        let peer = self.peers.get(name);
+        peer.map(Peer::asks).ok_or_else(|| Refusal::NoSuchNeighbor { name: name.to_owned(), known: known() })
     }
 
     fn chosen_peers(&self, name: Option<&str>) -> Result<Vec<(&PeerId, &Peer)>, Refusal> {
@@ -253,6 +262,7 @@ impl Agent {
             since_seconds: self.started.0.elapsed().as_secs_f64(),
             routes: 0,
             unsendable: BTreeMap::new(),
+            quarantined: BTreeMap::new(),
             last_error: None,
             last_error_at: None,
             retry_seconds: None,
@@ -355,7 +365,8 @@ fn neighbor(id: &PeerId, peer: &Peer) -> api::Neighbor {
         since: wall(state.since),
         since_seconds: now.saturating_duration_since(state.since).as_secs_f64(),
         routes: held,
-        unsendable: state.unsendable.iter().map(|(prefix, why)| (prefix.to_string(), why.clone())).collect(),
+        unsendable: unsendable(&state),
+        quarantined: quarantined(&state),
         last_error: state.last_error.as_ref().map(|(error, _)| error.clone()),
         last_error_at: state.last_error.as_ref().map(|(_, at)| wall(*at)),
         retry_seconds: state.retry_at.map(|at| at.saturating_duration_since(now).as_secs_f64()),
@@ -433,7 +444,21 @@ fn neighbor_routes(id: &PeerId, peer: &Peer, asn: u32) -> api::NeighborRoutes {
         neighbor: id.to_string(),
         established: state.state == State::Established,
         routes: state.advertised.iter().map(|(prefix, entry)| route(*prefix, entry, &state, asn)).collect(),
+        quarantined: quarantined(&state),
     }
+}
+
+/// What the neighbor cannot be told, or is not told for the sake of the session: that is to be seen without a session as well.
+fn unsendable(state: &PeerState) -> BTreeMap<String, String> {
+    let quarantined = state.quarantined.iter().map(|(prefix, why)| (prefix.to_string(), why.to_string()));
+    quarantined.chain(state.unsendable.iter().map(|(prefix, why)| (prefix.to_string(), why.clone()))).collect()
+}
+
+fn quarantined(state: &PeerState) -> BTreeMap<String, api::Quarantine> {
+    let told = |(prefix, why): (&Prefix, &Quarantined)| {
+        (prefix.to_string(), api::Quarantine { reason: why.to_string(), until: why.until.map(wall) })
+    };
+    state.quarantined.iter().map(told).collect()
 }
 
 fn route(prefix: Prefix, entry: &Advertised, state: &PeerState, asn: u32) -> api::Route {

@@ -12,10 +12,13 @@ use hyper::{
     header::{CONTENT_TYPE, HeaderValue},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::{Semaphore, SemaphorePermit, broadcast, oneshot};
 
 use super::{Caller, Desk};
-use crate::agent::{Agent, Handle, NoAnswer, Refusal};
+use crate::{
+    agent::{Agent, Handle, NoAnswer, Refusal},
+    peer::Ask,
+};
 
 /// The largest body of a request.
 const BODY: usize = 64 * 1024;
@@ -25,6 +28,8 @@ const BODY_WITHIN: Duration = Duration::from_secs(5);
 /// time must not take the time of the sessions.
 static OPERATORS: Semaphore = Semaphore::const_new(1);
 static OTHERS: Semaphore = Semaphore::const_new(1);
+/// How long a neighbor's task may take to write its recent messages.
+const CAPTURE_WITHIN: Duration = Duration::from_secs(2);
 /// The longest a client may wait for a drain.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
@@ -108,6 +113,11 @@ async fn route(request: Request<Incoming>, desk: &Desk, caller: &Caller) -> Resu
         (&Method::GET, "/v1/events") => {
             events(desk, wanted("since"), wanted("follow").as_deref() == Some("true")).await
         }
+        (&Method::GET, "/v1/capture") => {
+            let name = wanted("neighbor")
+                .ok_or_else(|| Fault::new(StatusCode::BAD_REQUEST, "a capture needs the name of a neighbor"))?;
+            capture(agent, caller, name).await
+        }
         (&Method::POST, "/v1/withdraw") => {
             permitted(caller)?;
             let order = body(request).await?;
@@ -123,17 +133,37 @@ async fn route(request: Request<Incoming>, desk: &Desk, caller: &Caller) -> Resu
     }
 }
 
+/// Waits for one's turn to be told something long.
+async fn turn(caller: &Caller) -> Result<SemaphorePermit<'static>, Fault> {
+    let readers = if caller.may_change { &OPERATORS } else { &OTHERS };
+    readers.acquire().await.map_err(|_| NoAnswer.into())
+}
+
 /// What the loop says, written out where it takes nobody's time.
 async fn told<T: Serialize + Send + 'static>(
     agent: &Handle,
     caller: &Caller,
     question: impl FnOnce(&mut Agent) -> Result<T, Refusal> + Send + 'static,
 ) -> Result<Answer, Fault> {
-    let readers = if caller.may_change { &OPERATORS } else { &OTHERS };
-    let busy = |_| Fault::from(NoAnswer);
-    let _turn = readers.acquire().await.map_err(busy)?;
+    let _turn = turn(caller).await?;
     let told = agent.ask(question).await??;
     tokio::task::spawn_blocking(move || good(&told)).await.unwrap_or_else(|_| Err(NoAnswer.into()))
+}
+
+/// The neighbor's task writes the file, between two messages.
+async fn capture(agent: &Handle, caller: &Caller, name: String) -> Result<Answer, Fault> {
+    let _turn = turn(caller).await?;
+    let asks = agent.ask(move |agent| agent.peer_asks(&name)).await??;
+    let (reply, answer) = oneshot::channel();
+    let written = async {
+        asks.send(Ask::Capture(reply)).await.map_err(|_| NoAnswer)?;
+        answer.await.map_err(|_| NoAnswer)
+    };
+    // A session that is being closed takes its time; a task that takes longer hangs.
+    let written = tokio::time::timeout(CAPTURE_WITHIN, written).await.unwrap_or(Err(NoAnswer))?;
+    let mut answer = Response::new(Full::new(Bytes::from(written)).boxed());
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    Ok(answer)
 }
 
 fn permitted(caller: &Caller) -> Result<(), Fault> {

@@ -7,10 +7,12 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
-use anycast_bgp::{Action, Advertised, DownReason, Event, Farewell, Incoming, Prefix, Routes, Session};
+use anycast_bgp::{
+    Action, Advertised, DownReason, Event, Farewell, Incoming, Prefix, QuarantineEvent, Routes, Session,
+};
 use anycast_core::{
     PeerId,
     config::{Distance, Endpoint, Neighbor},
@@ -25,7 +27,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    PeerState,
+    Ask, PeerState,
     socket::{self, DialError},
     unnumbered::Router,
 };
@@ -45,6 +47,7 @@ pub(super) struct Parts {
     pub(super) neighbor: Neighbor,
     pub(super) session: Session,
     pub(super) routes: watch::Receiver<Arc<Routes>>,
+    pub(super) asks: mpsc::Receiver<Ask>,
     pub(super) farewell: watch::Receiver<Farewell>,
     pub(super) complete: watch::Receiver<bool>,
     pub(super) arrivals: mpsc::Receiver<TcpStream>,
@@ -92,6 +95,7 @@ enum Step {
     Ready(io::Result<tokio::io::Ready>),
     Timeout,
     Routes,
+    Asked(Ask),
     Complete,
     Router,
     Arrived(TcpStream),
@@ -235,6 +239,7 @@ impl Driver {
             biased;
             () = self.parts.stop.cancelled(), if !self.stopping => Step::Stop,
             Ok(()) = self.parts.routes.changed() => Step::Routes,
+            Some(ask) = self.parts.asks.recv() => Step::Asked(ask),
             Ok(()) = self.parts.complete.changed() => Step::Complete,
             Ok(()) = changed(&mut self.parts.router) => Step::Router,
             Some(stream) = self.parts.arrivals.recv(), if !self.stopping => Step::Arrived(stream),
@@ -269,6 +274,13 @@ impl Driver {
             Step::Routes => {
                 self.taken = self.parts.routes.borrow_and_update().clone();
                 self.parts.session.set_routes((*self.taken).clone(), now);
+            }
+            Step::Asked(Ask::Release(prefixes)) => {
+                self.parts.session.release(|prefix| prefixes.contains(prefix), now);
+            }
+            Step::Asked(Ask::Capture(reply)) => {
+                // Whoever asked may have gone.
+                let _ = reply.send(self.parts.session.capture(now, SystemTime::now()));
             }
             Step::Complete => {
                 let complete = *self.parts.complete.borrow_and_update();
@@ -368,6 +380,13 @@ impl Driver {
                     self.parts.sink.report("neighbor", &self.parts.id, format!("down: {reason}"));
                 }
                 Event::Advertised => advertised = true,
+                Event::Quarantine(event) => {
+                    match &event {
+                        QuarantineEvent::Searching(..) | QuarantineEvent::Held(..) => tracing::warn!("{event}"),
+                        QuarantineEvent::Released(_) | QuarantineEvent::Cleared => tracing::info!("{event}"),
+                    }
+                    self.parts.sink.report("neighbor", &self.parts.id, event.to_string());
+                }
             }
         }
         let old = self.parts.state.borrow().clone();
@@ -377,7 +396,12 @@ impl Driver {
             new.advertised = Arc::new(session.advertised().clone());
         }
         let taken = !Arc::ptr_eq(&old.routes, &new.routes);
-        let matters = advertised || moved || taken || old.state != new.state || old.unsendable != new.unsendable;
+        let matters = advertised
+            || moved
+            || taken
+            || old.state != new.state
+            || old.unsendable != new.unsendable
+            || old.quarantined != new.quarantined;
         self.parts.state.send_replace(new);
         if matters {
             self.parts.wake.wake();
@@ -410,6 +434,7 @@ fn state_with(
         routes,
         advertised,
         unsendable: session.unsent().iter().map(|(prefix, why)| (*prefix, why.to_string())).collect(),
+        quarantined: session.quarantined(),
         last_error: last_error(session, neighbor),
         retry_at: session.next_dial(),
         ends: session.ends(),

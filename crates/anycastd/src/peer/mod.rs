@@ -16,7 +16,8 @@ use std::{
 };
 
 use anycast_bgp::{
-    Advertised, Counters, Family, Farewell, GracefulRestart, Negotiated, PeerConfig, Prefix, Routes, Session, State,
+    Advertised, Counters, Family, Farewell, GracefulRestart, Negotiated, PeerConfig, Prefix, Quarantined, Routes,
+    Session, State,
 };
 use anycast_core::{
     Config, PeerId,
@@ -24,7 +25,7 @@ use anycast_core::{
 };
 use tokio::{
     net::TcpStream,
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
@@ -46,6 +47,8 @@ pub(crate) struct PeerState {
     pub(crate) unsendable: BTreeMap<Prefix, String>,
     /// Why the last session or attempt ended.
     pub(crate) last_error: Option<(String, Instant)>,
+    /// What of it is held back for the sake of the session.
+    pub(crate) quarantined: BTreeMap<Prefix, Quarantined>,
     /// When it is dialled again.
     pub(crate) retry_at: Option<Instant>,
     /// Both ends of the connection, ours first.
@@ -57,6 +60,18 @@ pub(crate) struct PeerState {
     /// Counts.
     pub(crate) counters: Counters,
 }
+
+/// What the task is asked for besides its state.
+#[derive(Debug)]
+pub(crate) enum Ask {
+    /// The recent messages, as an MRT file.
+    Capture(oneshot::Sender<Vec<u8>>),
+    /// These prefixes are to be told again, if they are in quarantine.
+    Release(BTreeSet<Prefix>),
+}
+
+/// The questions that may wait for the task; whoever has more waits itself.
+const ASKS: usize = 4;
 
 /// Connections of one neighbor that may wait for its task.
 const ARRIVALS: usize = 2;
@@ -84,6 +99,7 @@ pub(crate) struct Peer {
     pub(crate) of: PeerId,
     pub(crate) state: watch::Receiver<PeerState>,
     routes: watch::Sender<Arc<Routes>>,
+    asks: mpsc::Sender<Ask>,
     /// Every prefix of the sets that were given and that the task has not shown to have taken yet.
     in_flight: BTreeSet<Prefix>,
     stop: CancellationToken,
@@ -108,6 +124,7 @@ impl Peer {
         let (complete, complete_seen) = watch::channel(complete);
         let (arrivals, arrived) = mpsc::channel(ARRIVALS);
         let (routes, routes_seen) = watch::channel(Arc::new(Routes::new()));
+        let (asks, asked) = mpsc::channel(ASKS);
         let (farewell, farewell_seen) = watch::channel(Farewell::Shutdown(String::new()));
         let (state, state_seen) = watch::channel(driver::state_of(&core, neighbor, routes_seen.borrow().clone()));
         let (router, finding) = match &neighbor.endpoint {
@@ -126,6 +143,7 @@ impl Peer {
             neighbor: neighbor.clone(),
             session: core,
             routes: routes_seen,
+            asks: asked,
             farewell: farewell_seen,
             complete: complete_seen,
             arrivals: arrived,
@@ -143,6 +161,7 @@ impl Peer {
             of: of.clone(),
             state: state_seen,
             routes,
+            asks,
             in_flight: BTreeSet::new(),
             stop,
             farewell,
@@ -174,6 +193,19 @@ impl Peer {
         }
         let working_towards = state.routes.keys().filter(|_| !self.in_flight.is_empty());
         state.advertised.keys().chain(&self.in_flight).chain(working_towards).copied().collect()
+    }
+
+    /// These prefixes are to be told again, if they are in quarantine.
+    pub(crate) fn release(&self, prefixes: BTreeSet<Prefix>) {
+        // The queue is longer than all that those who read may put into it at a time.
+        if self.asks.try_send(Ask::Release(prefixes)).is_err() {
+            tracing::warn!("a neighbor's task does not take an order; what is in quarantine stays there");
+        }
+    }
+
+    /// Where the task is asked.
+    pub(crate) fn asks(&self) -> mpsc::Sender<Ask> {
+        self.asks.clone()
     }
 
     /// Whether its routes are all there is to say (RFC 4724: End-of-RIB).

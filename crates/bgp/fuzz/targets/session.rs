@@ -110,7 +110,11 @@ impl Bench {
             4 => {
                 let count = input.u16() % 8192;
                 let octets = vec![0; usize::from(count)];
-                self.hear(&frame(2, &[&count.to_be_bytes()[..], &octets, &[0, 0]].concat()), 0);
+                let message = frame(2, &[&count.to_be_bytes()[..], &octets, &[0, 0]].concat());
+                let whole = fuzzing::kept(&self.session).octets == 0;
+                self.hear(&message, 0);
+                let refused = message.len() > 4096 && !self.session.config().offers.extended_message;
+                assert!(!(self.open && whole && refused), "a long message that was not offered was taken");
             }
             5 => self.handshake(input),
             6 => self.hear(&frame(4, &[]), 0),

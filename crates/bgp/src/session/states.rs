@@ -42,6 +42,7 @@ impl Session {
                         if self.config.offers.extended_message {
                             self.framer.extend();
                         }
+                        self.capture.handle_open(negotiated.peer_as, negotiated.four_octet_as);
                         self.negotiated = Some(negotiated);
                         self.urgent.push_back(keepalive());
                         // RFC 4271 §8.2.2: the negotiated hold time runs from here, not only from Established.
@@ -132,7 +133,8 @@ impl Session {
         self.enter(State::Connect, now);
     }
 
-    pub(super) const fn enter(&mut self, state: State, now: Instant) {
+    pub(super) fn enter(&mut self, state: State, now: Instant) {
+        self.capture.handle_state(self.state, state, now);
         self.state = state;
         self.state_since = now;
     }
@@ -161,6 +163,7 @@ impl Session {
     pub(super) fn go_down(&mut self, reason: DownReason, now: Instant) {
         let lasted = now.saturating_duration_since(self.state_since);
         if self.state == State::Established {
+            self.judge(&reason, now);
             self.last_end = Some((reason.clone(), now));
             self.down_since = now;
         }
@@ -173,6 +176,21 @@ impl Session {
         let timer = if self.config.passive { Timer::IdleHold } else { Timer::ConnectRetry };
         self.timers.set(timer, now + wait);
         self.enter(State::Active, now);
+    }
+
+    /// Whether the session ended for a route of ours (see [`crate::quarantine`]).
+    fn judge(&mut self, reason: &DownReason, now: Instant) {
+        let refusal = match reason {
+            DownReason::Received(notification) => notification.update_error().map(|(_, data)| (notification, data)),
+            _ => None,
+        };
+        match refusal {
+            Some((notification, data)) => {
+                self.quarantine.handle_refused(notification, &self.rib.told(data), now);
+            }
+            None => self.quarantine.handle_ended(&self.rib.told(&[]), now),
+        }
+        self.rib.set_held(self.quarantine.held_back(self.rib.desired()), now);
     }
 
     pub(super) fn note_down(&mut self, reason: DownReason, now: Instant) {

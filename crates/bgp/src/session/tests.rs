@@ -572,3 +572,99 @@ fn a_neighbor_without_capabilities_gets_ipv4_in_two_octets() {
     let reasons: Vec<_> = bench.session.unsent().values().cloned().collect();
     assert_eq!(reasons, [Unsendable::FamilyNotAccepted(Family::Ipv6Unicast)]);
 }
+
+/// What is captured are the octets that went over the wire, in both directions, over the end of the session.
+#[test]
+fn both_directions_are_captured() {
+    let mut bench = Bench::new(90);
+    bench.hear_open(&full_open(90));
+    let mut said = vec![full_open(90)];
+    said.extend(bench.write_all());
+    bench.hear(&keepalive());
+    let cease = Notification::shutdown("bye").encode();
+    bench.hear(&cease);
+    said.extend([keepalive(), cease]);
+    let file = bench.session.capture(bench.now, SystemTime::UNIX_EPOCH);
+    for message in said {
+        assert!(file.windows(message.len()).any(|part| part == message), "{message:?}");
+    }
+}
+
+impl Bench {
+    /// A session that comes up and tells its routes; those that it told.
+    fn tell(&mut self) -> Vec<Prefix> {
+        while self.session.state() != State::Connect {
+            self.now = self.session.poll_timeout().expect("it will dial");
+            self.session.handle_timeout(self.now);
+        }
+        while self.session.poll_action().is_some() {}
+        self.establish(&full_open(90));
+        self.write_all();
+        self.session.handle_unacked(0, self.now);
+        let told = self.session.advertised().iter().filter(|(_, entry)| entry.progress == Progress::Acked);
+        told.map(|(prefix, _)| *prefix).collect()
+    }
+
+    fn refuse(&mut self) {
+        self.now += SECOND;
+        self.hear(&Notification::new(3, 9, &[]).encode());
+        assert_eq!(self.session.state(), State::Active);
+    }
+}
+
+/// A neighbor that ends the session whenever it is told of one route loses that route and no other.
+#[test]
+fn the_route_for_which_the_neighbor_ends_every_session_is_held_back() {
+    let (good, bad): (Prefix, Prefix) =
+        (PREFIX.parse().expect("a prefix"), "203.0.113.0/24".parse().expect("a prefix"));
+    let with = |med| Arc::new(Attributes { med: Some(med), ..Attributes::default() });
+    let mut bench = Bench::new(90);
+    bench.session.set_routes([(good, with(1)), (bad, with(2))].into(), bench.now);
+    assert_eq!(bench.tell(), [good, bad]);
+    bench.refuse();
+    assert_eq!(bench.tell(), [good, bad]);
+    bench.refuse();
+
+    // The first of the two is on test, and is taken; so it is the other.
+    assert_eq!(bench.tell(), [good]);
+    bench.now = bench.session.poll_timeout().expect("the test ends");
+    assert!(bench.session.unsent().get(&bad).is_some_and(|why| why.to_string().contains("held back for the moment")));
+    bench.session.handle_timeout(bench.now);
+    assert_eq!(bench.write_all(), Vec::<Bytes>::new());
+    let why = bench.session.unsent().get(&bad).expect("it is not sent").to_string();
+    assert!(why.starts_with("in quarantine") && why.contains("3/9"), "{why}");
+    assert!(bench.session.quarantined().get(&bad).is_some_and(|held| held.until.is_some()));
+    let events: Vec<_> = std::iter::from_fn(|| bench.session.poll_event()).collect();
+    let news = events.iter().filter(|event| matches!(event, Event::Quarantine(_))).count();
+    assert_eq!(news, 2, "that it is searched, and found: {events:?}");
+
+    // It is remembered while there is no session, and its next attributes are told at once.
+    bench.session.handle_closed(None, bench.now);
+    assert!(bench.session.unsent().is_empty() && bench.session.quarantined().contains_key(&bad));
+    assert_eq!(bench.tell(), [good]);
+    bench.session.set_routes([(good, with(1)), (bad, with(3))].into(), bench.now);
+    assert_eq!(bench.write_all().len(), 1);
+    assert!(bench.session.quarantined().is_empty() && bench.session.unsent().is_empty());
+    bench.session.set_routes([(good, with(1)), (bad, with(2))].into(), bench.now);
+    let withdraw = bench.write_all();
+    assert_eq!(withdraw.len(), 1, "what the neighbor must not hold is taken back: {withdraw:?}");
+    assert!(bench.session.unsent().contains_key(&bad));
+}
+
+/// Only an UPDATE Message Error tells something about routes.
+#[test]
+fn other_ends_hold_nothing_back() {
+    let mut bench = Bench::new(90);
+    bench.session.set_routes(route(PREFIX), bench.now);
+    for notification in [Notification::new(6, 2, &[]), Notification::new(4, 0, &[]), Notification::new(1, 1, &[])] {
+        for _ in 0..3 {
+            assert_eq!(bench.tell().len(), 1);
+            bench.hear(&notification.encode());
+        }
+    }
+    for _ in 0..3 {
+        assert_eq!(bench.tell().len(), 1);
+        bench.session.handle_closed(None, bench.now);
+    }
+    assert!(bench.session.quarantined().is_empty());
+}

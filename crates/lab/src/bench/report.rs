@@ -52,7 +52,7 @@ pub enum Outcome {
 pub struct Figure {
     /// Its name in JSON, with its unit; and, in capitals and without underscores, above its column.
     pub key: &'static str,
-    /// How much.
+    /// How much; not a number, where that is not known.
     pub value: f64,
     /// Digits behind the point, in the table.
     pub digits: usize,
@@ -130,7 +130,9 @@ impl fmt::Display for Section {
                 Outcome::Figures(figures) => {
                     for (figure, column) in figures.iter().zip(&columns) {
                         let (width, digits) = (column.chars().count(), figure.digits);
-                        write!(f, "  {:>width$.digits$}", figure.value)?;
+                        let unknown = figure.value.is_nan().then(|| "–".to_owned());
+                        let value = unknown.unwrap_or_else(|| format!("{:.digits$}", figure.value));
+                        write!(f, "  {value:>width$}")?;
                     }
                 }
             }
@@ -177,7 +179,11 @@ mod tests {
             rows: vec![
                 row(
                     "anycastd",
-                    Outcome::Figures(vec![Figure::new("messages", 3.0, 0), Figure::new("last_ms", 1.25, 2)]),
+                    Outcome::Figures(vec![
+                        Figure::new("messages", 3.0, 0),
+                        Figure::new("last_ms", 1.25, 2),
+                        Figure::new("own_ms", f64::NAN, 2),
+                    ]),
                 ),
                 row("GoBGP", Outcome::Not("not installed".to_owned())),
             ],
@@ -188,8 +194,8 @@ mod tests {
     fn a_table_lines_up() {
         let expected = "\
 1,000 prefixes withdrawn at once
-            MESSAGES   LAST MS
-  anycastd         3      1.25
+            MESSAGES   LAST MS    OWN MS
+  anycastd         3      1.25         –
   GoBGP     not installed
   From the order to the last.
 ";
@@ -201,7 +207,7 @@ mod tests {
         let json = serde_json::to_value(section()).unwrap();
         assert_eq!(
             json["rows"][0],
-            serde_json::json!({"subject": "anycastd", "figures": {"messages": 3.0, "last_ms": 1.25}})
+            serde_json::json!({"subject": "anycastd", "figures": {"messages": 3.0, "last_ms": 1.25, "own_ms": null}})
         );
         assert_eq!(json["rows"][1], serde_json::json!({"subject": "GoBGP", "not": "not installed"}));
     }

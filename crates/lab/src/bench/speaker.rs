@@ -28,11 +28,11 @@ use crate::{
 /// Enough of the others, who start slowly.
 const FEW: usize = 5;
 /// Between two looks at a process.
-const LOOK: Duration = Duration::from_millis(20);
+const LOOK: Duration = Duration::from_millis(10);
 /// For how long a process must do next to nothing to have done all it was given.
 const QUIET: Duration = Duration::from_secs(2);
 /// What next to nothing is.
-const IDLE: Duration = Duration::from_millis(100);
+const IDLE: Duration = Duration::from_millis(30);
 /// The longest that a full table is waited for.
 const PATIENCE: Duration = Duration::from_secs(900);
 /// Routes in an UPDATE, about as many as routers put there.
@@ -104,7 +104,7 @@ pub(super) async fn withdraw(stand: &Stand, count: u32) -> anyhow::Result<Sectio
         meaning: "All UPDATEs after the order until there is none for half a second, and their octets without TCP's. FIRST and LAST: from right before the order's own \
                   command is started (`anycastctl withdraw --now`; for ExaBGP lines into its API's pipe; for GoBGP `gobgp global \
                   rib del all`) to the packets, at the neighbor, with the first withdraw and with the end of the last. SPAN: \
-                  between these two.",
+                  between these two. DECIDED TO LAST: from the agent's own word that it took the order.",
         rows,
     })
 }
@@ -120,6 +120,7 @@ async fn withdrawn(stand: &Stand, subject: Subject, count: u32) -> anyhow::Resul
         let ordered = Nanos::now();
         let (mut updates, ()) = tokio::try_join!(told(&mut wire, count, true), subject.withdraw(&stand.lab))?;
         updates.extend(wire.rest().await?);
+        let decided = subject.decided(&stand.lab).await?;
         let withdraws = || updates.iter().filter(|update| !update.withdrawn.is_empty());
         let (first, last) = withdraws().next().zip(withdraws().next_back()).context("there is no withdraw")?;
         Ok(vec![
@@ -128,6 +129,7 @@ async fn withdrawn(stand: &Stand, subject: Subject, count: u32) -> anyhow::Resul
             Figure::new("first_ms", first.at.millis_since(ordered), 2),
             Figure::new("last_ms", last.at.millis_since(ordered), 2),
             Figure::new("span_ms", last.at.millis_since(first.at), 2),
+            Figure::new("decided_to_last_ms", decided.map_or(f64::NAN, |at| last.at.millis_since(at)), 2),
         ])
     };
     let measured = measured.await;
@@ -178,7 +180,10 @@ async fn flooded(stand: &Stand, subject: Subject, count: u32, each: u32) -> anyh
             anyhow::Ok(peer)
         };
         let (peer, ()) = tokio::try_join!(met, subject.announce(&stand.lab))?;
-        flood(&process, peer, count, each).await
+        let figures = flood(&process, peer, count, each).await?;
+        let received = subject.received(&stand.lab).await?;
+        ensure!(received.is_none_or(|received| received == u64::from(count)), "it has counted {received:?} routes");
+        Ok(figures)
     };
     let measured = measured.await;
     subject.end(&stand.lab, process).await?;
@@ -192,8 +197,8 @@ async fn flood(process: &Process, peer: Peer, count: u32, each: u32) -> anyhow::
     let mut silence = Silence::since(started.into_std());
     let mut heard = listening(peer.ear);
     let flood = Flood::begin(peer.mouth, routes(count, each, Ipv4Addr::new(192, 0, 2, 1)));
-    // When it last did something, and what it had done by then.
-    let (mut busy, mut done) = (started, before.processor);
+    // When it last did something, and what it had done by then; at the first look it has.
+    let (mut busy, mut done) = (started, Duration::ZERO);
     let after = loop {
         if let Ok(message) = timeout(LOOK, heard.recv()).await {
             let seconds = started.elapsed().as_secs();

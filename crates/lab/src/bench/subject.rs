@@ -2,6 +2,7 @@
 
 use std::{fmt::Write as _, process::Stdio, time::Duration};
 
+use anycast_api::Neighbor;
 use anyhow::Context as _;
 use nix::sys::signal::Signal;
 use tokio::time::timeout;
@@ -10,6 +11,7 @@ use crate::{
     harness::Lab,
     runner::{self, Process, Streams},
     setup,
+    tools::record::Nanos,
 };
 
 /// For many orders of GoBGP's, a process each.
@@ -78,7 +80,7 @@ impl Subject {
     /// Starts it.
     pub(super) fn start(self, lab: &Lab) -> anyhow::Result<Process> {
         let argv: &[&str] = match self {
-            Self::Anycastd => &["anycastd", "--config", "/run/bench/anycastd.yaml"],
+            Self::Anycastd => &["sh", "-c", "exec anycastd --config /run/bench/anycastd.yaml >/run/bench/log 2>&1"],
             Self::ExaBgp => &[
                 "env",
                 "exabgp.daemon.user=root",
@@ -111,6 +113,26 @@ impl Subject {
         }
     }
 
+    /// When it took the order to withdraw, by its own word; of the others this is not known.
+    pub(super) async fn decided(self, lab: &Lab) -> anyhow::Result<Option<Nanos>> {
+        if self != Self::Anycastd {
+            return Ok(None);
+        }
+        let log = lab.run("edge", &["grep", "-m", "1", "withdraw ordered", "/run/bench/log"]).await?;
+        let at = log.split_whitespace().next().unwrap_or_default();
+        Ok(Some(humantime::parse_rfc3339(at).with_context(|| format!("no time: {log}"))?.into()))
+    }
+
+    /// How many routes it has had from its neighbor; of the others this is not known.
+    pub(super) async fn received(self, lab: &Lab) -> anyhow::Result<Option<u64>> {
+        if self != Self::Anycastd {
+            return Ok(None);
+        }
+        let said = lab.run("edge", &["anycastctl", "--json", "neighbors"]).await?;
+        let neighbors: Vec<Neighbor> = serde_json::from_str(&said)?;
+        Ok(neighbors.first().and_then(|neighbor| neighbor.counters.get("prefixes_received").copied()))
+    }
+
     /// Ends it, and takes back what it was ordered.
     pub(super) async fn end(self, lab: &Lab, mut process: Process) -> anyhow::Result<()> {
         process.signal(Signal::SIGTERM)?;
@@ -140,7 +162,7 @@ fn anycastd(prefixes: u32, neighbors: u8) -> String {
         text,
         "services:\n  - name: bench\n    addresses: [10.0.0.1]\n    prefixes:\n{prefixes}    checks:\n      \
          - {{ name: holds, type: exec, command: [/bin/true], interval: 1s, rise: 1 }}\n\
-         log: {{ format: text, level: warn }}\nstate: {{ directory: /run/bench/state }}\n"
+         log: {{ format: text, level: info }}\nstate: {{ directory: /run/bench/state }}\n"
     );
     text
 }

@@ -45,8 +45,9 @@ log: { format: text, level: debug }
 
 /// The lab of one test.
 pub(crate) struct Edge {
-    pub(crate) lab: Lab,
+    /// Before the lab, which cannot end while its capture runs.
     wire: Wire,
+    pub(crate) lab: Lab,
 }
 
 impl Edge {

@@ -2,7 +2,9 @@
 
 mod auth;
 mod capabilities;
+mod capture;
 mod edge;
+mod graceful;
 mod kernel;
 mod maintenance;
 mod passive;

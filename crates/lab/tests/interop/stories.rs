@@ -3,7 +3,7 @@
 use std::{cell::Cell, collections::BTreeSet};
 
 use anycast_lab::harness::wire::Sent;
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -32,11 +32,9 @@ macro_rules! stories {
             a_thousand_routes_share_messages,
             roles_are_agreed_on_and_wrong_ones_refused,
             routes_to_customers_are_marked,
-            a_frozen_peer_is_noticed_and_taken_back,
             without_keepalives_a_killed_peer_is_still_noticed,
             a_killed_agent_loses_its_routes_at_once,
-            both_ends_sign_with_one_password_or_do_not_hear_each_other,
-            what_comes_from_farther_away_is_not_heard,
+            silence_is_noticed,
             a_peer_may_dial,
             a_peer_that_dials_signs_and_is_near,
             a_restarting_agent_keeps_its_routes,
@@ -220,7 +218,15 @@ pub(crate) async fn routes_to_customers_are_marked<P: Peer>() -> anyhow::Result<
     .await
 }
 
-pub(crate) async fn a_frozen_peer_is_noticed_and_taken_back<P: Peer>() -> anyhow::Result<Sent> {
+/// Three stories at once, each in a pair of its own: most of their time they wait for a timer.
+pub(crate) async fn silence_is_noticed<P: Peer>() -> anyhow::Result<Sent> {
+    let frozen = async { a_frozen_peer_is_noticed_and_taken_back::<P>().await.context("a frozen peer") };
+    let passwords = async { both_ends_sign_with_one_password_or_do_not_hear_each_other::<P>().await.context("MD5") };
+    let far = async { what_comes_from_farther_away_is_not_heard::<P>().await.context("GTSM") };
+    tokio::try_join!(frozen, passwords, far).map(|(sent, ..)| sent)
+}
+
+async fn a_frozen_peer_is_noticed_and_taken_back<P: Peer>() -> anyhow::Result<Sent> {
     let options = Options { hold_time: 3, ..Options::default() };
     story::<P>(options, Agent::default(), async |pair: &Pair<P>| {
         pair.has_both().await?;
@@ -279,7 +285,7 @@ pub(crate) async fn a_killed_agent_loses_its_routes_at_once<P: Peer>() -> anyhow
     .await
 }
 
-pub(crate) async fn both_ends_sign_with_one_password_or_do_not_hear_each_other<P: Peer>() -> anyhow::Result<Sent> {
+async fn both_ends_sign_with_one_password_or_do_not_hear_each_other<P: Peer>() -> anyhow::Result<Sent> {
     let options = Options { md5: Some(PASSWORD), hold_time: 3, ..Options::default() };
     let unsigned = Agent::default();
     let neighbor = ", password_file: /etc/anycastd/rtr.password";
@@ -302,7 +308,7 @@ pub(crate) async fn both_ends_sign_with_one_password_or_do_not_hear_each_other<P
     .await
 }
 
-pub(crate) async fn what_comes_from_farther_away_is_not_heard<P: Peer>() -> anyhow::Result<Sent> {
+async fn what_comes_from_farther_away_is_not_heard<P: Peer>() -> anyhow::Result<Sent> {
     let options = Options { gtsm: true, hold_time: 3, ..Options::default() };
     let near = Agent { neighbor: ", ttl_security: 1", ..Agent::default() };
     let able = P::cannot(Feature::Gtsm).is_none();

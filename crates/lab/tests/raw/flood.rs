@@ -36,7 +36,7 @@ const LOOK: Duration = Duration::from_millis(20);
 #[tokio::test(flavor = "multi_thread")]
 async fn a_million_routes_cost_no_memory_and_no_keepalive_and_delay_no_withdraw() -> anyhow::Result<()> {
     let (node, [listener]) = Node::with(&config(&neighbor(1, "3s")), [1], None).await?;
-    story(&node, async {
+    story(node, async |node: &Node| {
         let peer = announced(&listener, 1, 3).await?;
         let before = node.burden()?.memory;
         let mut most = before;
@@ -48,7 +48,7 @@ async fn a_million_routes_cost_no_memory_and_no_keepalive_and_delay_no_withdraw(
         let mut silence = Silence::since(Instant::now());
         let (mut heard, flood) = (listening(peer.ear), Flood::begin(peer.mouth, rounds));
 
-        node.lab.wait("the flood has come", async || Ok((received(&node).await? > 10_000).then_some(()))).await?;
+        node.lab.wait("the flood has come", async || Ok((received(node).await? > 10_000).then_some(()))).await?;
         assert!(!flood.is_poured());
         let ordered = node.ctl(&["withdraw", "web", "--now"]).await?;
         assert!(ordered.status.success(), "{}", ordered.errors);
@@ -68,7 +68,7 @@ async fn a_million_routes_cost_no_memory_and_no_keepalive_and_delay_no_withdraw(
             most = most.max(node.burden()?.memory);
             if withdrawn.is_none() {
                 ensure!(since.elapsed() < Duration::from_secs(5), "a withdraw waits for the flood");
-            } else if flood.is_poured() && received(&node).await? >= u64::from(ROUTES) {
+            } else if flood.is_poured() && received(node).await? >= u64::from(ROUTES) {
                 break;
             }
         }
@@ -102,7 +102,7 @@ fn noise() -> impl Iterator<Item = u64> {
 async fn what_is_no_bgp_is_refused_and_not_listened_to() -> anyhow::Result<()> {
     let neighbors = neighbor(1, "9s") + &neighbor(2, "9s");
     let (node, [at_once, established]) = Node::with(&config(&neighbors), [1, 2], None).await?;
-    story(&node, async {
+    story(node, async |node: &Node| {
         let first = Peer::accept(&at_once).await?;
         let second = announced(&established, 2, 9).await?;
         let before = node.burden()?;
@@ -142,7 +142,7 @@ fn nonsense(n: u64) -> Bytes {
 async fn nonsense_in_good_frames_is_read_over() -> anyhow::Result<()> {
     const UPDATES: usize = 200_000;
     let (node, [listener]) = Node::with(&config(&neighbor(1, "3s")), [1], None).await?;
-    story(&node, async {
+    story(node, async |node: &Node| {
         let peer = announced(&listener, 1, 3).await?;
         let (before, mut most) = (node.burden()?.memory, 0);
         let _heard = listening(peer.ear);

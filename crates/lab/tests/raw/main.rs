@@ -3,5 +3,6 @@
 mod connections;
 mod flood;
 mod node;
+mod quarantine;
 mod silence;
 mod window;

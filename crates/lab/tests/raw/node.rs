@@ -47,11 +47,15 @@ pub(crate) fn neighbor(n: u8, hold_time: &str) -> String {
     format!("    - {{ name: peer{n}, address: 192.0.2.{n}, asn: 65101, hold_time: {hold_time} }}\n")
 }
 
+/// The n-th neighbor, who connects by itself.
+pub(crate) fn passive(n: u8) -> String {
+    format!("    - {{ name: peer{n}, address: 192.0.2.{n}, asn: 65101, hold_time: 30s, connect: passive }}\n")
+}
+
 /// The lab of one test, and the agent in it.
 pub(crate) struct Node {
-    /// Before the lab, which ends when all of its processes are reaped: this one is by us.
-    agent: Process,
     pub(crate) lab: Lab,
+    agent: Process,
     log: tempfile::NamedTempFile,
 }
 
@@ -75,7 +79,7 @@ impl Node {
         let streams = Streams { input: Stdio::null(), output: log.reopen()?.into(), errors: log.reopen()?.into() };
         let agent = lab.runner().spawn("edge", &["anycastd", "--config", CONFIG], streams)?;
         let listeners = <[TcpListener; N]>::try_from(listeners).map_err(|_| anyhow::anyhow!("not {N} listeners"))?;
-        Ok((Self { agent, lab, log }, listeners))
+        Ok((Self { lab, agent, log }, listeners))
     }
 
     /// What the agent takes of the machine at this moment.
@@ -111,14 +115,16 @@ impl Node {
 }
 
 /// Tells the agent's log when the test fails.
-pub(crate) async fn story(node: &Node, told: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    let outcome = timeout(Duration::from_secs(240), told).await;
+pub(crate) async fn story(mut node: Node, told: impl AsyncFnOnce(&Node) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let outcome = timeout(Duration::from_secs(240), told(&node)).await;
     let outcome = outcome.unwrap_or_else(|_| Err(anyhow::anyhow!("the test takes too long")));
     if outcome.is_err() {
         let log = fs::read_to_string(node.log.path()).unwrap_or_default();
         let lines: Vec<_> = log.lines().collect();
         eprintln!("the agent's log:\n{}", lines[lines.len().saturating_sub(60)..].join("\n"));
     }
+    // The lab ends when all of its processes are reaped; this one is by nobody but us.
+    node.agent.child.kill().await?;
     outcome
 }
 

@@ -34,7 +34,7 @@ log:"#
 #[tokio::test(flavor = "multi_thread")]
 async fn a_withdraw_overtakes_the_announcements_that_wait() -> anyhow::Result<()> {
     let (node, [listener]) = Node::with(&bulky("60s"), [1], Some(NARROW)).await?;
-    story(&node, async {
+    story(node, async |node: &Node| {
         let mut peer = announced(&listener, 1, 60).await?;
         node.lab.write("edge", "/run/bulk", "0").await?;
         let full = "more is announced than the neighbor's window takes";
@@ -64,7 +64,7 @@ async fn a_withdraw_overtakes_the_announcements_that_wait() -> anyhow::Result<()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_neighbor_that_never_reads_again_is_given_up_and_dialled_anew() -> anyhow::Result<()> {
     let (node, [listener]) = Node::with(&bulky("3s"), [1], Some(NARROW)).await?;
-    story(&node, async {
+    story(node, async |node: &Node| {
         node.lab.write("edge", "/run/bulk", "0").await?;
         let mut peer = Peer::establish(&listener, &open(1, 3)).await?;
         // It lives: it is not the hold timer that ends it.

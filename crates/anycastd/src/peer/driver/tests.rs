@@ -1,6 +1,10 @@
-use std::{io::Write as _, net::TcpListener, num::NonZeroU16};
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpListener,
+    num::NonZeroU16,
+};
 
-use anycast_bgp::{Asn, Family, HoldTime, Offers, PeerAs, PeerConfig, RouterId, State};
+use anycast_bgp::{Asn, Attributes, Family, HoldTime, Offers, PeerAs, PeerConfig, Progress, RouterId, State};
 
 use anycast_core::config::{Connect, DrainBy, Transport};
 
@@ -49,6 +53,7 @@ fn driver() -> (Driver, TcpListener) {
         neighbor,
         session,
         routes,
+        asks: mpsc::channel(1).1,
         farewell: watch::channel(Farewell::Deconfigured).1,
         complete: watch::channel(true).1,
         arrivals: mpsc::channel(1).1,
@@ -112,6 +117,68 @@ async fn a_keepalive_that_has_come_counts_though_we_are_late() {
     tokio::time::sleep_until((hold + Duration::from_millis(1)).into()).await;
     driver.handle(Step::Timeout);
     assert_eq!(driver.parts.session.state(), State::Established, "{:?}", driver.parts.session.last_error());
+}
+
+/// Of a router that refuses the route with MED 2, and says so as RFC 4271 §6.3 wants it: with the attribute.
+const REFUSED: [u8; 7] = [0x80, 4, 4, 0, 0, 0, 2];
+
+fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(19 + body.len()).unwrap();
+    [&[0xFF; 16][..], &length.to_be_bytes(), &[kind], body].concat()
+}
+
+/// Takes sessions and ends each in which it hears of the route that it refuses.
+fn refuse(neighbor: &TcpListener) {
+    for stream in neighbor.incoming() {
+        let mut stream = stream.unwrap();
+        let open = message(1, &[4, 0xFD, 0xE9, 0, 90, 10, 0, 0, 1, 0]);
+        if stream.write_all(&[open, message(4, &[])].concat()).is_err() {
+            continue;
+        }
+        let (mut heard, mut buffer) = (Vec::new(), [0; 4096]);
+        while let Ok(octets @ 1..) = stream.read(&mut buffer) {
+            heard.extend_from_slice(&buffer[..octets]);
+            if heard.windows(REFUSED.len()).any(|part| part == REFUSED) {
+                let _ = stream.write_all(&message(3, &[&[3, 5], &REFUSED[..]].concat()));
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_neighbor_that_refuses_one_route_keeps_the_others() {
+    let (mut driver, neighbor) = driver();
+    let with = |med| Arc::new(Attributes { med: Some(med), ..Attributes::default() });
+    let (good, bad): (Prefix, Prefix) = ("198.51.100.0/24".parse().unwrap(), "203.0.113.0/24".parse().unwrap());
+    let (routes, routes_seen) = watch::channel(Arc::new(Routes::new()));
+    let (sink, mut happenings) = Sink::new(64);
+    let (asks, asked) = mpsc::channel(4);
+    (driver.parts.routes, driver.parts.sink, driver.parts.asks) = (routes_seen, sink, asked);
+    let mut state = driver.parts.state.subscribe();
+    std::thread::spawn(move || refuse(&neighbor));
+    let task = tokio::spawn(driver.run());
+    routes.send_replace(Arc::new([(good, with(1)), (bad, with(2))].into()));
+
+    let held = |state: &PeerState| {
+        let told = state.advertised.get(&good).is_some_and(|entry| entry.progress == Progress::Acked);
+        told && state.quarantined.contains_key(&bad) && !state.advertised.contains_key(&bad)
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(60), state.wait_for(held)).await;
+    let seen = waited.expect("it is held back in time").unwrap().clone();
+    assert!(seen.unsendable[&bad].contains("3/5"), "{:?}", seen.unsendable);
+    assert_eq!(seen.counters.established, 3, "two were refused");
+    let mut told = std::iter::from_fn(|| happenings.try_recv().ok());
+    assert!(told.any(|happening| happening.text.contains("203.0.113.0/24 held back for 1 h")));
+
+    // An operator insists, and learns that nothing has changed: that costs one session, and it is held back for longer.
+    let until = |state: &PeerState| state.quarantined.get(&bad).and_then(|held| held.until);
+    let before = until(&seen).unwrap();
+    asks.send(Ask::Release([bad].into())).await.unwrap();
+    let again = |state: &PeerState| state.counters.established == 4 && until(state) > Some(before);
+    let waited = tokio::time::timeout(Duration::from_secs(60), state.wait_for(again)).await;
+    waited.expect("it is told again, and refused, in time").unwrap();
+    task.abort();
 }
 
 /// What ten thousand dials would take days for is done on the session's clock, with connections of the kernel's.
