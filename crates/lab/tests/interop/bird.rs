@@ -18,7 +18,8 @@ impl Peer for Bird {
     const NAME: &'static str = "BIRD";
     const TRIED: &'static str = "2.0.12";
     const PROCESS: &'static str = "bird";
-    const CANNOT: &'static [(Feature, &'static str)] = &[];
+    const CANNOT: &'static [(Feature, &'static str)] =
+        &[(Feature::LinkBandwidth, "it shows an unknown extended community")];
 
     async fn version(lab: &Lab) -> anyhow::Result<String> {
         let said = lab.run("peer", &["sh", "-c", "bird --version 2>&1"]).await?;
@@ -117,12 +118,14 @@ fn route(said: &str) -> Route {
         inner.collect::<BTreeSet<_>>()
     };
     Route {
-        // The second of an IPv6 next hop, where it has one, is link-local.
-        next_hop: value("BGP.next_hop").split_whitespace().next().unwrap_or_default().to_owned(),
+        // An IPv6 next hop has two, the second of them link-local; the first is `::` where that one is alone.
+        next_hop: value("BGP.next_hop").split_whitespace().find(|hop| *hop != "::").unwrap_or_default().to_owned(),
         as_path: path(value("BGP.as_path")),
         med: value("BGP.med").parse().ok(),
         communities: tuples(value("BGP.community")),
         large_communities: tuples(value("BGP.large_community")),
+        extended_communities: tuples(&value("BGP.ext_community").replace("(ro,", "(soo,")),
+        bandwidth: None,
         otc: value("BGP.otc").parse().ok(),
     }
 }

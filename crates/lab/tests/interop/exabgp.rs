@@ -31,6 +31,7 @@ impl Peer for ExaBgp {
         (Feature::Farewell, "it fails over the text, and says that the message was malformed"),
         (Feature::Role, "it does not know the capability"),
         (Feature::OnlyToCustomer, "it does not know the attribute"),
+        (Feature::LinkBandwidth, "it shows an extended community without a name"),
         (Feature::Unnumbered, "it knows no interfaces"),
     ];
 
@@ -125,7 +126,8 @@ fn table(events: &[Value]) -> Vec<(String, Route)> {
             table.retain(|(name, _)| !gone.contains(name));
         }
         for (_, hops) in update["announce"].as_object().into_iter().flatten() {
-            for (hop, list) in hops.as_object().into_iter().flatten() {
+            // An IPv6 next hop of two addresses it tells as two: the global one comes first, and counts.
+            for (hop, list) in hops.as_object().into_iter().flatten().rev() {
                 let (came, route) = (names(list), route(&update["attribute"], hop));
                 table.retain(|(name, _)| !came.contains(name));
                 table.extend(came.into_iter().map(|name| (name, route.clone())));
@@ -142,13 +144,25 @@ fn route(attributes: &Value, next_hop: &str) -> Route {
             |one: &Value| one.as_array().into_iter().flatten().map(Value::to_string).collect::<Vec<_>>().join(":");
         attributes[key].as_array().into_iter().flatten().map(tuple).collect()
     };
+    let extended = attributes["extended-community"].as_array().into_iter().flatten();
     Route {
         next_hop: next_hop.to_owned(),
         as_path: attributes["as-path"].as_array().into_iter().flatten().filter_map(number).collect(),
         med: number(&attributes["med"]),
         communities: tuples("community"),
         large_communities: tuples("large-community"),
+        extended_communities: extended.filter_map(|one| one["string"].as_str()).map(extended_community).collect(),
+        bandwidth: None,
         otc: None,
+    }
+}
+
+/// `target:65010:100`; an origin by an address it writes the other way round, `origin:5:192.0.2.1`.
+fn extended_community(text: &str) -> String {
+    match text.split(':').collect::<Vec<_>>()[..] {
+        ["target", who, number] => format!("rt:{who}:{number}"),
+        ["origin", number, who] => format!("soo:{who}:{number}"),
+        _ => text.to_owned(),
     }
 }
 

@@ -16,6 +16,8 @@ pub(crate) enum Feature {
     Med,
     Communities,
     LargeCommunities,
+    ExtendedCommunities,
+    LinkBandwidth,
     Withdraw,
     Prepend,
     GracefulShutdown,
@@ -23,6 +25,8 @@ pub(crate) enum Feature {
     EnhancedRefresh,
     ExtendedMessage,
     ExtendedNextHop,
+    GlobalAndLinkLocal,
+    LinkLocalAlone,
     Role,
     OnlyToCustomer,
     HoldTime3,
@@ -42,13 +46,15 @@ pub(crate) enum Feature {
 
 impl Feature {
     /// All of them, with the words that the table has for them.
-    pub(crate) const ALL: [(Self, &'static str); 28] = [
+    pub(crate) const ALL: [(Self, &'static str); 32] = [
         (Self::BothFamilies, "IPv4 and IPv6 routes over one session"),
         (Self::Ipv6Session, "the same over an IPv6 session"),
         (Self::FourOctetAs, "four-octet AS numbers (RFC 6793)"),
         (Self::Med, "MED"),
         (Self::Communities, "communities (RFC 1997)"),
         (Self::LargeCommunities, "large communities (RFC 8092)"),
+        (Self::ExtendedCommunities, "extended communities: route target and route origin (RFC 4360)"),
+        (Self::LinkBandwidth, "link bandwidth, shown as such (RFC 10005)"),
         (Self::Withdraw, "withdraw, and announce again"),
         (Self::Prepend, "a longer path while degraded"),
         (Self::GracefulShutdown, "GRACEFUL_SHUTDOWN before a withdraw (RFC 8326)"),
@@ -56,6 +62,8 @@ impl Feature {
         (Self::EnhancedRefresh, "the same with marks (RFC 7313)"),
         (Self::ExtendedMessage, "messages beyond 4096 octets (RFC 8654)"),
         (Self::ExtendedNextHop, "IPv4 routes with an IPv6 next hop (RFC 8950)"),
+        (Self::GlobalAndLinkLocal, "IPv6 next hop: global and link-local (RFC 2545)"),
+        (Self::LinkLocalAlone, "IPv6 next hop: link-local alone"),
         (Self::Role, "roles, and a wrong one refused (RFC 9234)"),
         (Self::OnlyToCustomer, "Only To Customer shown by the peer (RFC 9234)"),
         (Self::HoldTime3, "hold time 3 s"),

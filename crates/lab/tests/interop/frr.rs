@@ -116,6 +116,9 @@ fn route(path_of: &Value) -> Route {
         let list = path_of[key]["list"].as_array().into_iter().flatten();
         list.filter_map(Value::as_str).map(community).collect()
     };
+    // `RT:65010:100 LB:23456:1250000000 (10.000 Gbps) SoO:192.0.2.1:5`
+    let extended = path_of["extendedCommunity"]["string"].as_str().unwrap_or_default().to_lowercase();
+    let extended = extended.split_whitespace();
     // The second of an IPv6 next hop is link-local, if it is not the only one.
     let mut hops = path_of["nexthops"].as_array().into_iter().flatten();
     let next_hop = hops.clone().find(|hop| hop["scope"] != "link-local").or_else(|| hops.next());
@@ -125,6 +128,8 @@ fn route(path_of: &Value) -> Route {
         med: number(&path_of["metric"]),
         communities: list("community"),
         large_communities: list("largeCommunity"),
+        extended_communities: extended.clone().map(str::to_owned).collect(),
+        bandwidth: extended.filter_map(|one| one.strip_prefix("lb:")?.split_once(':')?.1.parse().ok()).next(),
         otc: number(&path_of["otc"]),
     }
 }

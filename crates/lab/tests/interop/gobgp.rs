@@ -138,6 +138,17 @@ fn route(attributes: &Value) -> Route {
                 let words = |value: u32| format!("{}:{}", value >> 16, value & 0xFFFF);
                 route.communities = list("communities").iter().filter_map(number).map(words).collect();
             }
+            Some(16) => {
+                for one in list("value") {
+                    // RFC 4360 §4 and §5: the low octet says what it is, the high one how it is written.
+                    match (one["subtype"].as_u64(), one["value"].as_str()) {
+                        (Some(2), Some(value)) => drop(route.extended_communities.insert(format!("rt:{value}"))),
+                        (Some(3), Some(value)) => drop(route.extended_communities.insert(format!("soo:{value}"))),
+                        (Some(4), _) => route.bandwidth = one["bandwidth"].as_u64(),
+                        _ => {}
+                    }
+                }
+            }
             Some(32) => {
                 let words = |one: &Value| format!("{}:{}:{}", one["ASN"], one["LocalData1"], one["LocalData2"]);
                 route.large_communities = list("value").iter().map(words).collect();

@@ -1,5 +1,7 @@
 //! OpenBGPD.
 
+use std::collections::BTreeSet;
+
 use anycast_lab::harness::Lab;
 use anyhow::Context as _;
 use serde_json::Value;
@@ -25,6 +27,7 @@ impl Peer for OpenBgpd {
         (Feature::ExtendedNextHop, "it does not know the capability; `next_hop.ipv4` helps"),
         (Feature::Md5, "on Linux its listener never gets the key, and takes connections without one"),
         (Feature::WrongMd5, "the same"),
+        (Feature::LinkBandwidth, "it shows an unknown extended community"),
         (Feature::Unnumbered, "it sends no router advertisements, and knows no IPv6 next hop for IPv4"),
     ];
 
@@ -99,8 +102,9 @@ async fn ask(lab: &Lab, words: &[&str]) -> anyhow::Result<Value> {
 }
 
 fn route(entry: &Value) -> Route {
-    let texts =
-        |value: &Value| value.as_array().into_iter().flatten().filter_map(Value::as_str).map(community).collect();
+    let texts = |value: &Value| -> BTreeSet<String> {
+        value.as_array().into_iter().flatten().filter_map(Value::as_str).map(community).collect()
+    };
     let number = |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok());
     // Of an attribute it shows only some by name.
     let attributes = entry["attributes"].as_array();
@@ -111,6 +115,8 @@ fn route(entry: &Value) -> Route {
         med: number(&entry["metric"]),
         communities: texts(&entry["communities"]),
         large_communities: texts(&entry["large_communities"]),
+        extended_communities: texts(&entry["extended_communities"]).iter().map(|one| one.replace(' ', ":")).collect(),
+        bandwidth: None,
         otc: otc.and_then(|attribute| number(&attribute["as"])),
     }
 }

@@ -131,6 +131,8 @@ services:
       med: 50
       communities: ["65010:100", no-export]
       large_communities: ["{AGENT_AS}:1:4294967295"]
+      extended_communities: ["rt:65010:100", "soo:192.0.2.1:5"]
+      link_bandwidth: 10Gbps
     drain: {{ graceful_shutdown: 1s, linger: 100ms }}
 log: {{ format: text, level: debug }}
 "#,

@@ -74,6 +74,10 @@ pub(crate) struct Route {
     /// As numbers, well-known ones too: `65535:0`.
     pub(crate) communities: BTreeSet<String>,
     pub(crate) large_communities: BTreeSet<String>,
+    /// `rt:65010:100`, `soo:192.0.2.1:5`; what else there is, as the peer shows it.
+    pub(crate) extended_communities: BTreeSet<String>,
+    /// Octets per second (RFC 10005), where the peer shows it as such.
+    pub(crate) bandwidth: Option<u64>,
     /// Only To Customer (RFC 9234), where the peer shows it.
     pub(crate) otc: Option<u32>,
 }

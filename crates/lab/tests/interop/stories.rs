@@ -40,6 +40,7 @@ macro_rules! stories {
             a_restarting_agent_keeps_its_routes,
             an_agent_that_ends_says_so,
             a_link_is_enough,
+            an_ipv6_next_hop_may_be_link_local,
         }
     };
 }
@@ -54,6 +55,7 @@ fn is_plain(route: &Route) -> bool {
         && route.med == Some(50)
         && route.communities == set(&["65010:100", "65535:65281"])
         && route.large_communities == set(&["4200000010:1:4294967295"])
+        && route.extended_communities.is_superset(&set(&["rt:65010:100", "soo:192.0.2.1:5"]))
 }
 
 fn says_goodbye(route: &Route) -> bool {
@@ -80,8 +82,11 @@ pub(crate) async fn routes_come_and_go_with_their_attributes<P: Peer>() -> anyho
             Feature::Med,
             Feature::Communities,
             Feature::LargeCommunities,
+            Feature::ExtendedCommunities,
             Feature::Withdraw,
-        ])
+        ])?;
+        let shown = [&v4, &v6].iter().all(|route| route.bandwidth == Some(1_250_000_000));
+        pair.settle(Feature::LinkBandwidth, shown).await
     })
     .await
 }
@@ -415,6 +420,29 @@ pub(crate) async fn a_link_is_enough<P: Peer>() -> anyhow::Result<Sent> {
         pair.order(&["withdraw", "--now"]).await?;
         pair.has_none().await?;
         pair.proven(&[Feature::Unnumbered])
+    })
+    .await
+}
+
+/// RFC 2545 §3: 16 octets or 32, and routers differ in what they take.
+pub(crate) async fn an_ipv6_next_hop_may_be_link_local<P: Peer>() -> anyhow::Result<Sent> {
+    let both = Agent { neighbor: ", next_hop: { ipv6_link_local: auto }", ..Agent::default() };
+    let alone = Agent { neighbor: ", next_hop: { ipv6: none }", ..Agent::default() };
+    story::<P>(Options::default(), both, async |pair: &Pair<P>| {
+        let [_, v6] = pair.has_both().await?;
+        ensure!(is_plain(&v6) && v6.next_hop == "2001:db8:1::2", "{v6:?}");
+        let hops = pair.neighbor().await?["session"]["next_hops"]["ipv6"].to_string();
+        ensure!(hops.contains("2001:db8:1::2") && hops.contains("fe80:"), "{hops}");
+        pair.proven(&[Feature::GlobalAndLinkLocal])?;
+
+        pair.configure(&alone).await?;
+        pair.reload().await?;
+        pair.has(V4, "again", is_plain).await?;
+        if P::cannot(Feature::LinkLocalAlone).is_none() {
+            pair.has(V6, "by the link-local address", |route| route.next_hop.starts_with("fe80:")).await?;
+            pair.proven(&[Feature::LinkLocalAlone])?;
+        }
+        Ok(())
     })
     .await
 }
