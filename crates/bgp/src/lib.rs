@@ -39,7 +39,7 @@ pub use framing::{HeaderError, MessageType};
 pub use limits::Limits;
 pub use notification::{Farewell, Notification};
 pub use open::{Graceful, Negotiated, OpenError};
-pub use peer::{GracefulRestart, LinkLocal, Offers, PeerAs, PeerConfig};
+pub use peer::{GracefulRestart, LinkLocal, Offers, PeerAs, PeerConfig, Timing};
 pub use quarantine::{QuarantineEvent, Quarantined};
 pub use received::Received;
 pub use refresh::RefreshError;

@@ -72,6 +72,22 @@ pub enum LinkLocal {
     Alone(Option<Ipv6Addr>),
 }
 
+/// Times that are ours alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// The longest time between the end of one dial and the next. It begins with 1 s, or with this where it is shorter, and doubles.
+    pub connect_retry: Duration,
+    /// How long the neighbor may read nothing of what we send (RFC 9687); `None`: 8 minutes, or twice the hold time where that is
+    /// longer. Never less than the hold time.
+    pub send_hold_time: Option<Duration>,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self { connect_retry: Duration::from_secs(30), send_hold_time: None }
+    }
+}
+
 /// How a session goes on over the end of its connection (RFC 4724).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GracefulRestart {
@@ -105,6 +121,8 @@ pub struct PeerConfig {
     pub role_strict: bool,
     /// The neighbor dials us; the session waits for it.
     pub passive: bool,
+    /// How long things may take that nobody agrees on.
+    pub timing: Timing,
     /// Whether, and how, routes outlive the connection.
     pub graceful_restart: Option<GracefulRestart>,
     /// The next hop of IPv4 routes; `None`: the session's own IPv4 address.

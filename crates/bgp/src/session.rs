@@ -184,7 +184,7 @@ impl Session {
     #[must_use]
     pub fn new(config: PeerConfig, now: Instant) -> Self {
         let jitter = Jitter::new(config.seed);
-        let backoff = if config.passive { Backoff::waiting() } else { Backoff::dialling() };
+        let backoff = if config.passive { Backoff::waiting() } else { Backoff::dialling(config.timing.connect_retry) };
         let mut session = Self {
             config,
             state: State::Idle,
@@ -546,7 +546,9 @@ impl Session {
     }
 
     fn send_hold_time(&self) -> Duration {
-        self.hold_time().map_or(SEND_HOLD_TIME, |hold| SEND_HOLD_TIME.max(hold * 2))
+        let hold = self.hold_time().unwrap_or_default();
+        // RFC 9687 §4: it must be longer than the hold time.
+        self.config.timing.send_hold_time.map_or_else(|| SEND_HOLD_TIME.max(hold * 2), |time| time.max(hold))
     }
 }
 

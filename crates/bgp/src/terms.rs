@@ -230,7 +230,7 @@ pub(crate) mod tests {
     use crate::{
         capability::{Capability, Restart},
         open::Open,
-        peer::{Offers, PeerAs},
+        peer::{Offers, PeerAs, Timing},
         types::{HoldTime, RouterId},
     };
 
@@ -269,6 +269,7 @@ pub(crate) mod tests {
             role: None,
             role_strict: false,
             passive: false,
+            timing: Timing::default(),
             graceful_restart: None,
             next_hop_ipv4: None,
             next_hop_ipv6: None,

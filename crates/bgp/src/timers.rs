@@ -100,9 +100,9 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    /// For a neighbor that we dial: 1 s to 30 s.
-    pub(crate) const fn dialling() -> Self {
-        Self { first: Duration::from_secs(1), last: Duration::from_secs(30), failures: 0 }
+    /// For a neighbor that we dial: from 1 s on.
+    pub(crate) fn dialling(last: Duration) -> Self {
+        Self { first: Duration::from_secs(1).min(last), last, failures: 0 }
     }
 
     /// For one that dials us: it has its own patience, and who mends a mistake should not wait for ours.
@@ -111,7 +111,7 @@ impl Backoff {
     }
 
     pub(crate) fn next(&mut self) -> Duration {
-        let delay = self.first.saturating_mul(1 << self.failures.min(5)).min(self.last);
+        let delay = self.first.saturating_mul(1 << self.failures.min(16)).min(self.last);
         self.failures = self.failures.saturating_add(1);
         delay
     }
@@ -127,11 +127,13 @@ mod tests {
 
     #[test]
     fn the_wait_doubles_up_to_thirty_seconds() {
-        let mut backoff = Backoff::dialling();
+        let mut backoff = Backoff::dialling(Duration::from_secs(30));
         let seconds: Vec<u64> = (0..8).map(|_| backoff.next().as_secs()).collect();
         assert_eq!(seconds, [1, 2, 4, 8, 16, 30, 30, 30]);
         backoff.reset();
         assert_eq!(backoff.next().as_secs(), 1);
+        let mut backoff = Backoff::dialling(Duration::from_millis(500));
+        assert_eq!((0..3).map(|_| backoff.next().as_millis()).collect::<Vec<_>>(), [500, 500, 500]);
         let mut backoff = Backoff::waiting();
         let millis: Vec<u128> = (0..6).map(|_| backoff.next().as_millis()).collect();
         assert_eq!(millis, [250, 500, 1000, 2000, 4000, 4000]);

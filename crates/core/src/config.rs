@@ -13,7 +13,9 @@ use std::{
     time::Duration,
 };
 
-use anycast_bgp::{Asn, Attributes, Family, HoldTime, Limits, LinkLocal, Offers, PeerAs, Prefix, Role, RouterId};
+use anycast_bgp::{
+    Asn, Attributes, Family, HoldTime, Limits, LinkLocal, Offers, PeerAs, Prefix, Role, RouterId, Timing,
+};
 use ipnet::IpNet;
 
 use crate::{
@@ -70,6 +72,8 @@ pub struct Neighbor {
     pub peer_as: PeerAs,
     /// How its packets travel, and what proves that they are its own.
     pub transport: Transport,
+    /// Times that are ours alone.
+    pub timing: Timing,
     /// The hold time we propose.
     pub hold_time: HoldTime,
     /// The families we offer, never empty.

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, num::NonZeroU16, time::Duration};
 
-use anycast_bgp::{Asn, Attributes, Family, HoldTime, Limits, LinkLocal, Offers, PeerAs, Prefix, RouterId};
+use anycast_bgp::{Asn, Attributes, Family, HoldTime, Limits, LinkLocal, Offers, PeerAs, Prefix, RouterId, Timing};
 
 use crate::{
     config::{
@@ -26,6 +26,7 @@ pub(crate) fn config(neighbors: &[&str], services: Vec<(ServiceName, Service)>) 
         connect: Connect::Active,
         port: NonZeroU16::new(179).unwrap(),
         peer_as: PeerAs::External,
+        timing: Timing::default(),
         transport: Transport::default(),
         hold_time: HoldTime::DEFAULT,
         families: Family::ALL.into(),

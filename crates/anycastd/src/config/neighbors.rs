@@ -4,9 +4,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     num::{NonZeroU64, NonZeroUsize},
+    time::Duration,
 };
 
-use anycast_bgp::{Family, HoldTime, Limits, Offers, PeerAs, Role};
+use anycast_bgp::{Family, HoldTime, Limits, Offers, PeerAs, Role, Timing};
 use anycast_core::{
     PeerId,
     config::{DrainBy, Endpoint, Neighbor},
@@ -22,7 +23,7 @@ use super::{
     settings::Host,
     source::Span,
     transport,
-    values::{asn, choice, hold_time, number, text, truth},
+    values::{LONGEST, asn, choice, duration, hold_time, in_words, number, text, truth},
     yaml::Node,
 };
 
@@ -77,6 +78,7 @@ fn neighbor(mut section: Section<'_>, names: &mut Names, host: &Host, report: &m
     let connect = endpoint::connect(&mut section, endpoint.as_ref().map(|(_, endpoint)| endpoint), report);
     let transport = transport::read(&mut section, endpoint.as_ref().map(|(_, endpoint)| endpoint), host, report);
     let hold_time = section.or("hold_time", HoldTime::DEFAULT, report, hold_time);
+    let timing = timing(&mut section, hold_time, report);
     let families = section.has("families").map(|span| families(&mut section, span, report));
     let next_hops = next_hop::read(&mut section, report);
     let offers = offers(&mut section, endpoint.as_ref().map(|(_, endpoint)| endpoint), report);
@@ -109,6 +111,7 @@ fn neighbor(mut section: Section<'_>, names: &mut Names, host: &Host, report: &m
             port: connect?.1,
             peer_as: peer_as?,
             transport: transport?,
+            timing: timing?,
             hold_time: hold_time?,
             families: BTreeSet::new(),
             offers: offers?,
@@ -129,6 +132,25 @@ fn neighbor(mut section: Section<'_>, names: &mut Names, host: &Host, report: &m
 /// Keys and values of the configuration that are not built yet.
 fn later(section: &mut Section<'_>, report: &mut Report<'_>) {
     section.only("bfd", "none", &[], report);
+}
+
+/// Times that are not agreed on.
+fn timing(section: &mut Section<'_>, hold_time: Option<HoldTime>, report: &mut Report<'_>) -> Option<Timing> {
+    let default = Timing::default();
+    let connect_retry = section.or("connect_retry", default.connect_retry, report, |node, report| {
+        duration(node, "connect_retry", Duration::from_secs(1)..=Duration::from_secs(600), report)
+    });
+    let send_hold_time = section.maybe("send_hold_time", report, |node, report| {
+        let time = duration(node, "send_hold_time", Duration::from_secs(3)..=LONGEST, report)?;
+        if let Some(hold) = hold_time.and_then(HoldTime::duration).filter(|hold| *hold >= time) {
+            let message =
+                format!("`send_hold_time` of {} is not longer than the hold time, {}", in_words(time), in_words(hold));
+            report.error(node.span, message, "RFC 9687 wants it to be; leave it out for 8m, or twice the hold time");
+            return None;
+        }
+        Some(time)
+    });
+    Some(Timing { connect_retry: connect_retry?, send_hold_time: send_hold_time? })
 }
 
 fn peer_as(node: &Node, report: &mut Report<'_>) -> Option<PeerAs> {

@@ -1,6 +1,6 @@
 use std::num::{NonZeroU8, NonZeroU16};
 
-use anycast_bgp::{Attributes, Family, HoldTime, Limits, LinkLocal, Offers, PeerAs};
+use anycast_bgp::{Attributes, Family, HoldTime, Limits, LinkLocal, Offers, PeerAs, Timing};
 use anycast_core::config::{Distance, DrainBy, Endpoint, Transport};
 
 use super::*;
@@ -18,6 +18,7 @@ fn neighbor(endpoint: &str, connect: Connect, md5: Option<&str>) -> Neighbor {
         connect,
         port: NonZeroU16::new(179).unwrap(),
         peer_as: PeerAs::External,
+        timing: Timing::default(),
         transport: Transport { md5: md5.map(|key| Secret::new(key.into())), ..Transport::default() },
         hold_time: HoldTime::DEFAULT,
         families: Family::ALL.into(),

@@ -263,6 +263,7 @@ pub(crate) fn session_config(config: &Config, neighbor: &Neighbor, seed: u64) ->
         role: neighbor.role,
         role_strict: neighbor.role_strict,
         passive: neighbor.connect == Connect::Passive,
+        timing: neighbor.timing,
         graceful_restart: neighbor.restart_time.map(|restart_time| GracefulRestart { restart_time }),
         next_hop_ipv4: neighbor.next_hop_ipv4,
         next_hop_ipv6: neighbor.next_hop_ipv6,

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, net::Ipv4Addr, time::Duration};
 
 use anycast_bgp::{
-    Asn, Family, GracefulRestart, HoldTime, LinkLocal, Offers, PeerAs, PeerConfig, Prefix, Role, RouterId,
+    Asn, Family, GracefulRestart, HoldTime, LinkLocal, Offers, PeerAs, PeerConfig, Prefix, Role, RouterId, Timing,
 };
 
 mod message;
@@ -89,6 +89,7 @@ pub fn config(input: &mut Input<'_>) -> PeerConfig {
         role: if bit(4) { Some(Role::ALL[usize::from(more >> 5) % Role::ALL.len()]) } else { None },
         role_strict: bit(5),
         passive: rest & 1 == 1,
+        timing: Timing::default(),
         graceful_restart: (rest & 2 == 2).then_some(GracefulRestart { restart_time: Duration::from_secs(120) }),
         next_hop_ipv4: bit(6).then_some(Ipv4Addr::new(192, 0, 2, 9)),
         next_hop_ipv6: bit(7).then(|| "2001:db8::99".parse().expect("an address")),

@@ -7,7 +7,7 @@ use bgpkit_parser::{
 use proptest::prelude::*;
 
 use super::*;
-use crate::peer::{LinkLocal, Offers};
+use crate::peer::{LinkLocal, Offers, Timing};
 
 fn asn(number: u32) -> Asn {
     Asn::new(number).expect("not 0")
@@ -24,6 +24,7 @@ fn config(local_as: u32, peer_as: PeerAs, families: &[Family]) -> PeerConfig {
         role: None,
         role_strict: false,
         passive: false,
+        timing: Timing::default(),
         graceful_restart: None,
         next_hop_ipv4: None,
         next_hop_ipv6: None,

@@ -8,7 +8,7 @@ use crate::{
     attributes::Attributes,
     capability::Capability,
     notification::Notification,
-    peer::{LinkLocal, Offers, PeerAs},
+    peer::{LinkLocal, Offers, PeerAs, Timing},
     rib::Progress,
     types::{Asn, Family, HoldTime, RouterId},
 };
@@ -27,6 +27,7 @@ fn config(hold: u16) -> PeerConfig {
         role: None,
         role_strict: false,
         passive: false,
+        timing: Timing::default(),
         graceful_restart: None,
         next_hop_ipv4: None,
         next_hop_ipv6: None,
@@ -474,6 +475,21 @@ fn a_neighbor_that_acknowledges_nothing_is_given_up() {
     bench.session.handle_unacked(10, bench.now);
     assert_eq!(bench.session.state(), State::Active);
     assert_eq!(bench.session.last_error(), Some(&DownReason::Fault(Fault::SendHoldTimer(SEND_HOLD_TIME))));
+}
+
+#[test]
+fn the_send_hold_time_is_what_was_asked_for_but_never_less_than_the_hold_time() {
+    for (hold, asked, time) in
+        [(90, Some(100), 100), (90, Some(60), 90), (0, Some(10), 10), (90, None, 480), (300, None, 600)]
+    {
+        let timing = Timing { send_hold_time: asked.map(Duration::from_secs), ..Timing::default() };
+        let now = Instant::now();
+        let session = Session::new(PeerConfig { timing, ..config(hold) }, now);
+        let mut bench = Bench { session, now };
+        assert_eq!(bench.session.poll_action(), Some(Action::Connect));
+        bench.establish(&full_open(hold));
+        assert_eq!(bench.session.send_hold_time(), Duration::from_secs(time), "{hold} {asked:?}");
+    }
 }
 
 #[test]

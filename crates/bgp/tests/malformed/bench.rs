@@ -7,7 +7,7 @@ use std::{
 
 use anycast_bgp::{
     Action, Asn, Counters, DownReason, Event, Family, HoldTime, LinkLocal, Offers, PeerAs, PeerConfig, Role, RouterId,
-    Routes, Session, State,
+    Routes, Session, State, Timing,
 };
 
 pub(crate) const ALL: &[State] = &[State::OpenSent, State::OpenConfirm, State::Established];
@@ -220,6 +220,7 @@ fn config(neighbor: Neighbor) -> PeerConfig {
         role: Some(Role::Provider),
         role_strict: false,
         passive: false,
+        timing: Timing::default(),
         graceful_restart: None,
         next_hop_ipv4: None,
         next_hop_ipv6: None,

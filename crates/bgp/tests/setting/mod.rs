@@ -7,7 +7,7 @@ use std::{
 };
 
 use anycast_bgp::{
-    Asn, Family, GracefulRestart, HoldTime, LinkLocal, Offers, PeerAs, PeerConfig, Prefix, Role, RouterId,
+    Asn, Family, GracefulRestart, HoldTime, LinkLocal, Offers, PeerAs, PeerConfig, Prefix, Role, RouterId, Timing,
 };
 use proptest::prelude::*;
 
@@ -130,6 +130,7 @@ fn config(end: End, asn: u32, id: u8, peer_as: PeerAs, role: Option<Role>) -> Pe
         role,
         role_strict: false,
         passive: false,
+        timing: Timing::default(),
         graceful_restart: end.graceful_restart.then_some(GracefulRestart { restart_time: Duration::from_secs(120) }),
         next_hop_ipv4: None,
         next_hop_ipv6: Some("2001:db8::99".parse().expect("an address")),

@@ -10,7 +10,7 @@ use std::{
 
 use anycast_bgp::{
     Asn, Attributes, Family, HoldTime, LinkLocal, Offers, PeerAs, PeerConfig, Prefix, Progress, RouterId, Routes,
-    Session, State,
+    Session, State, Timing,
 };
 use anyhow::{Context as _, ensure};
 use bgpkit_parser::{
@@ -159,6 +159,7 @@ fn config() -> anyhow::Result<PeerConfig> {
         role: None,
         role_strict: false,
         passive: false,
+        timing: Timing::default(),
         graceful_restart: None,
         next_hop_ipv4: None,
         next_hop_ipv6: None,

@@ -663,3 +663,13 @@ fn tcp_ao_is_an_error_where_the_kernel_has_none() {
     let error = tuple(&text(""), &host()).unwrap_err();
     assert!(error.contains("this kernel has no TCP-AO") && error.contains("CONFIG_TCP_AO"), "{error}");
 }
+
+#[test]
+fn times_that_are_ours_alone() {
+    let with = |line: &str| format!("asn: 65001\n      {line}");
+    errors(&[
+        ("asn: 65001", &with("connect_retry: 0s"), "8:22", "`connect_retry` of `0s` is out of range", "from 1s to 10m"),
+        ("asn: 65001", &with("send_hold_time: 90s"), "8:23", "is not longer than the hold time, 1m30s", "RFC 9687"),
+        ("asn: 65001", &with("send_hold_time: 1s"), "8:23", "out of range", "from 3s"),
+    ]);
+}

@@ -5,7 +5,7 @@ use std::{
 };
 
 use anycast_bgp::{
-    Asn, Attributes, Family, HoldTime, Limits, LinkLocal, Offers, PeerAs, PeerConfig, Progress, RouterId, State,
+    Asn, Attributes, Family, HoldTime, Limits, LinkLocal, Offers, PeerAs, PeerConfig, Progress, RouterId, State, Timing,
 };
 
 use anycast_core::config::{Connect, DrainBy, Transport};
@@ -21,6 +21,7 @@ fn driver() -> (Driver, TcpListener) {
         connect: Connect::Active,
         port: NonZeroU16::new(at.port()).unwrap(),
         peer_as: PeerAs::External,
+        timing: Timing::default(),
         transport: Transport::default(),
         hold_time: HoldTime::DEFAULT,
         families: Family::ALL.into(),
@@ -45,6 +46,7 @@ fn driver() -> (Driver, TcpListener) {
         role: None,
         role_strict: false,
         passive: false,
+        timing: Timing::default(),
         graceful_restart: None,
         next_hop_ipv4: None,
         next_hop_ipv6: None,
