@@ -7,6 +7,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt, io,
     net::{IpAddr, SocketAddr},
+    os::fd::AsFd,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -34,8 +35,9 @@ const BACKLOG: i32 = 128;
 const AGAIN: Duration = Duration::from_secs(2);
 /// How long to wait when accepting fails, as it does where there are no descriptors left.
 const BREATH: Duration = Duration::from_millis(100);
-/// How often refusals are logged at most.
-const TELL: Duration = Duration::from_secs(10);
+/// How long the refusals of one address are not logged again, and of how many addresses in that time.
+const TELL: Duration = Duration::from_secs(60);
+const TOLD: usize = 32;
 
 /// A connection of a neighbor that may make one.
 #[derive(Debug)]
@@ -58,47 +60,76 @@ pub(crate) struct Refusals {
     dialled: AtomicU64,
     elsewhere: AtomicU64,
     busy: AtomicU64,
+    too_far: AtomicU64,
+    no_key: AtomicU64,
+    max_sessions: AtomicU64,
+    second: AtomicU64,
 }
 
 impl Refusals {
     /// Each reason with its count.
-    pub(crate) fn counts(&self) -> [(&'static str, u64); 4] {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        [
-            (Refusal::Stranger.word(), read(&self.stranger)),
-            (Refusal::Dialled.word(), read(&self.dialled)),
-            (Refusal::Elsewhere.word(), read(&self.elsewhere)),
-            (Refusal::Busy.word(), read(&self.busy)),
-        ]
+    pub(crate) fn counts(&self) -> [(&'static str, u64); 8] {
+        Refusal::ALL.map(|refusal| (refusal.word(), self.counter(refusal).load(Ordering::Relaxed)))
     }
 
-    fn count(&self, refusal: Refusal) {
-        let counter = match refusal {
+    pub(crate) fn count(&self, refusal: Refusal) {
+        self.counter(refusal).fetch_add(1, Ordering::Relaxed);
+    }
+
+    const fn counter(&self, refusal: Refusal) -> &AtomicU64 {
+        match refusal {
             Refusal::Stranger => &self.stranger,
             Refusal::Dialled => &self.dialled,
             Refusal::Elsewhere => &self.elsewhere,
             Refusal::Busy => &self.busy,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
+            Refusal::TooFar => &self.too_far,
+            Refusal::NoKey => &self.no_key,
+            Refusal::MaxSessions => &self.max_sessions,
+            Refusal::Second => &self.second,
+        }
     }
 }
 
 /// Why a connection is closed at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Refusal {
+pub(crate) enum Refusal {
     Stranger,
     Dialled,
     Elsewhere,
+    /// There is no place, or no descriptor to spare.
     Busy,
+    /// Its SYN came over more hops than GTSM allows.
+    TooFar,
+    /// The neighbor's key could not be set on the socket.
+    NoKey,
+    /// The network has as many sessions as it may.
+    MaxSessions,
+    /// There is a connection that lives, or a failure was too short ago.
+    Second,
 }
 
 impl Refusal {
+    const ALL: [Self; 8] = [
+        Self::Stranger,
+        Self::Dialled,
+        Self::Elsewhere,
+        Self::Busy,
+        Self::TooFar,
+        Self::NoKey,
+        Self::MaxSessions,
+        Self::Second,
+    ];
+
     const fn word(self) -> &'static str {
         match self {
             Self::Stranger => "stranger",
             Self::Dialled => "dialled_by_us",
             Self::Elsewhere => "wrong_device",
             Self::Busy => "busy",
+            Self::TooFar => "too_far",
+            Self::NoKey => "no_key",
+            Self::MaxSessions => "max_sessions",
+            Self::Second => "second",
         }
     }
 }
@@ -106,10 +137,14 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Stranger => "no neighbor with `connect: passive` has that address",
-            Self::Dialled => "we dial that neighbor; let it wait, or write `connect: passive`",
+            Self::Stranger => "no neighbor that connects to us has that address, nor a `prefix` that holds it",
+            Self::Dialled => "we dial that neighbor; make it passive, or write `connect: passive` here",
             Self::Elsewhere => "it came over another interface than the neighbor's `bind_device`",
             Self::Busy => "too many at a time",
+            Self::TooFar => "it came over more hops than `ttl_security` allows",
+            Self::NoKey => "the kernel did not take the neighbor's key",
+            Self::MaxSessions => "the network has as many sessions as `max_sessions` allows",
+            Self::Second => "there is a connection that lives, or one has just failed",
         })
     }
 }
@@ -142,12 +177,12 @@ impl ListenPlan {
         places.into_iter().map(|(place, neighbors)| (place, guard(&neighbors))).collect()
     }
 
-    fn admit(&self, from: IpAddr, device: Option<&str>) -> Result<(), Refusal> {
+    fn admit(&self, from: IpAddr, device: Option<&str>) -> Result<&Neighbor, Refusal> {
         let (_, neighbor) = neighbor_from(&self.neighbors, from).ok_or(Refusal::Stranger)?;
         match neighbor.connect {
             Connect::Active => Err(Refusal::Dialled),
             Connect::Passive if neighbor.transport.device.as_deref() != device => Err(Refusal::Elsewhere),
-            Connect::Passive => Ok(()),
+            Connect::Passive => Ok(neighbor),
         }
     }
 }
@@ -166,7 +201,10 @@ fn guard(neighbors: &[(IpNet, &Neighbor)]) -> Guard {
 /// An open place.
 struct Open {
     listener: Arc<TcpListener>,
+    /// What it has of what it should.
     guard: Guard,
+    /// The neighbors whose key it does not have: none of them is heard.
+    keyless: watch::Sender<BTreeSet<IpNet>>,
     _accepting: AbortOnDropHandle<()>,
 }
 
@@ -232,8 +270,8 @@ impl Listener {
                 self.open.remove(&place);
             }
             let settled = match self.open.remove(&place) {
-                Some(open) => rekey(open, guard, &place),
-                None => self.listen(&place, guard),
+                Some(open) => rekey(open, guard, &place, &mut deaf),
+                None => self.listen(&place, guard, &mut deaf),
             };
             match settled {
                 Ok(open) => {
@@ -248,10 +286,13 @@ impl Listener {
         deaf
     }
 
-    fn listen(&self, place: &Place, guard: Guard) -> io::Result<Open> {
+    fn listen(&self, place: &Place, mut guard: Guard, deaf: &mut Deaf) -> io::Result<Open> {
         let (device, address) = place;
         let socket = Socket::new(Domain::for_address(*address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
+        // Beside a socket that is bound to a device, and beside one that is being closed. Another user's process cannot join.
+        socket.set_reuse_port(true)?;
+        options::save_syn(&socket)?;
         // The first answer may be all that a neighbor with GTSM looks at; what follows has the neighbor's own TTL.
         if address.is_ipv4() {
             socket.set_ttl_v4(u32::from(u8::MAX))?;
@@ -265,9 +306,9 @@ impl Listener {
         if let Some(device) = device {
             socket.bind_device(Some(device.as_bytes()))?;
         }
-        for (network, key) in &guard.keys {
-            options::set_md5(&socket, *network, Some(key.expose()))?;
-        }
+        let keys = std::mem::take(&mut guard.keys);
+        let keyless = set_keys(&socket, keys, &mut guard.keys, place, deaf);
+        let (keyless, keyless_seen) = watch::channel(keyless);
         for (network, tuple) in &guard.tcp_ao {
             options::add_tcp_ao(&socket, *network, tuple)?;
         }
@@ -281,26 +322,61 @@ impl Listener {
             plan: self.plan.clone(),
             arrivals: self.arrivals.clone(),
             refusals: Arc::clone(&self.refusals),
-            told: None,
+            keyless: keyless_seen,
+            told: BTreeMap::new(),
         };
-        Ok(Open { listener, guard, _accepting: AbortOnDropHandle::new(tokio::spawn(accepting.run())) })
+        Ok(Open { listener, guard, keyless, _accepting: AbortOnDropHandle::new(tokio::spawn(accepting.run())) })
     }
 }
 
 /// Brings the keys of an open socket up to date. A key that is left behind would go before that of a larger network.
-fn rekey(mut open: Open, guard: Guard, (_, address): &Place) -> io::Result<Open> {
+fn rekey(mut open: Open, guard: Guard, place: &Place, deaf: &mut Deaf) -> io::Result<Open> {
+    let (_, address) = place;
     let (listener, old) = (&open.listener, &open.guard.keys);
     for network in old.keys().filter(|network| !guard.keys.contains_key(network)) {
         options::set_md5(listener, *network, None)?;
     }
-    for (network, key) in guard.keys.iter().filter(|(network, key)| old.get(network) != Some(key)) {
-        options::set_md5(listener, *network, Some(key.expose()))?;
-    }
+    let mut keys: BTreeMap<IpNet, Secret> = old
+        .iter()
+        .filter(|(network, key)| guard.keys.get(network) == Some(key))
+        .map(|(a, b)| (*a, b.clone()))
+        .collect();
+    let missing = guard.keys.iter().filter(|(network, key)| old.get(network) != Some(key));
+    let missing: BTreeMap<IpNet, Secret> = missing.map(|(network, key)| (*network, key.clone())).collect();
+    open.keyless.send_replace(set_keys(listener, missing, &mut keys, place, deaf));
     if open.guard.min_ttl != guard.min_ttl {
         options::set_min_ttl(listener, address.is_ipv4(), guard.min_ttl.unwrap_or(0))?;
     }
-    open.guard = guard;
+    open.guard = Guard { keys, ..guard };
     Ok(open)
+}
+
+/// Sets keys; what was set is added to `set`. A neighbor whose key the kernel does not take is not heard at all, and the others are.
+fn set_keys(
+    socket: &impl AsFd,
+    keys: BTreeMap<IpNet, Secret>,
+    set: &mut BTreeMap<IpNet, Secret>,
+    place: &Place,
+    deaf: &mut Deaf,
+) -> BTreeSet<IpNet> {
+    let mut keyless = BTreeSet::new();
+    for (network, key) in keys {
+        match options::set_md5(socket, network, Some(key.expose())) {
+            Ok(()) => {
+                set.insert(network, key);
+            }
+            Err(error) => {
+                let hint = match error.raw_os_error() {
+                    Some(libc::ENOMEM) => "; raise the sysctl net.core.optmem_max, which bounds the keys of a socket",
+                    Some(libc::ENOPROTOOPT) => "; this kernel has no TCP MD5 (CONFIG_TCP_MD5SIG)",
+                    _ => "",
+                };
+                deaf.insert(format!("{} for {network}", in_words(place)), format!("its password: {error}{hint}"));
+                keyless.insert(network);
+            }
+        }
+    }
+    keyless
 }
 
 fn in_words((device, address): &Place) -> String {
@@ -324,7 +400,9 @@ struct Accepting {
     plan: watch::Receiver<ListenPlan>,
     arrivals: mpsc::Sender<Arrival>,
     refusals: Arc<Refusals>,
-    told: Option<Instant>,
+    keyless: watch::Receiver<BTreeSet<IpNet>>,
+    /// Whose refusal was logged lately, and when.
+    told: BTreeMap<IpAddr, Instant>,
 }
 
 impl Accepting {
@@ -342,14 +420,29 @@ impl Accepting {
 
     /// What is not handed on is closed by being dropped.
     fn accepted(&mut self, stream: TcpStream, from: IpAddr) {
-        let admitted = self.plan.borrow().admit(from, self.device.as_deref());
-        let handed_on =
-            admitted.and_then(|()| self.arrivals.try_send(Arrival { stream, from }).map_err(|_| Refusal::Busy));
+        let handed_on = self
+            .admit(&stream, from)
+            .and_then(|()| self.arrivals.try_send(Arrival { stream, from }).map_err(|_| Refusal::Busy));
         let Err(refusal) = handed_on else { return };
         self.refusals.count(refusal);
-        if self.told.is_none_or(|told| told.elapsed() >= TELL) {
-            self.told = Some(Instant::now());
+        self.told.retain(|_, told| told.elapsed() < TELL);
+        if self.told.len() < TOLD && !self.told.contains_key(&from) {
+            self.told.insert(from, Instant::now());
             tracing::info!(address = %from, "a BGP connection was refused: {refusal}");
+        }
+    }
+
+    fn admit(&self, stream: &TcpStream, from: IpAddr) -> Result<(), Refusal> {
+        let plan = self.plan.borrow();
+        let neighbor = plan.admit(from, self.device.as_deref())?;
+        let network = neighbor.endpoint.network();
+        if network.is_some_and(|network| self.keyless.borrow().contains(&network)) {
+            return Err(Refusal::NoKey);
+        }
+        // What came with the handshake, or soon after, is in the buffer before a least TTL is set: so the SYN must prove it.
+        match neighbor.transport.distance.min_ttl() {
+            Some(least) if options::syn_ttl(stream).is_none_or(|ttl| ttl < least) => Err(Refusal::TooFar),
+            Some(_) | None => Ok(()),
         }
     }
 }

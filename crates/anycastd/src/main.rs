@@ -18,6 +18,7 @@ mod checker;
 mod cli;
 mod config;
 mod control;
+mod descriptors;
 mod http;
 mod kernel;
 mod listener;
@@ -81,7 +82,8 @@ fn begin() -> Result<Exit, Exit> {
     })?;
     say(&loaded.warnings.render(colour));
     if arguments.check {
-        println!("{}: good", file.display());
+        // Whoever closed our output knows from the exit code.
+        let _ = writeln!(std::io::stdout(), "{}: good", file.display());
         return Ok(Exit::Done);
     }
     let started = start(loaded.settings, file);
@@ -139,6 +141,7 @@ fn end_on_panic(logging: logging::Logging) {
 }
 
 async fn run(settings: Settings, file: PathBuf) -> anyhow::Result<()> {
+    descriptors::raise();
     let signals = signals::Signals::new().context("cannot listen to signals")?;
     let state = StateDirectory::open(&settings.state_directory)?;
     let _alone = alone::claim()?;
@@ -154,7 +157,8 @@ async fn run(settings: Settings, file: PathBuf) -> anyhow::Result<()> {
     let restarted = if settings.core.neighbors.values().any(|neighbor| neighbor.restart_time.is_some()) {
         let left = kernel::left_behind(state.intents()).await;
         let wanted: Vec<_> = settings.core.services.values().flat_map(|service| &service.addresses).collect();
-        !wanted.is_empty() && wanted.into_iter().all(|address| left.contains(address))
+        // Not all of them: a service may be new, or drained and unbound. What was announced was bound.
+        wanted.into_iter().any(|address| left.contains(address))
     } else {
         false
     };
@@ -177,6 +181,7 @@ async fn run(settings: Settings, file: PathBuf) -> anyhow::Result<()> {
         desk: desk.clone(),
         listening: Listening { plan: listen, deaf, arrivals, refusals },
         restarted,
+        connections: descriptors::spare(),
     });
     let mut tasks = JoinSet::new();
     tasks.spawn(control::serve(socket, Desk { agent: handle.clone(), orders: desk, operators }));

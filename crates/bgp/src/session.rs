@@ -39,8 +39,10 @@ const DIAL_TIME: Duration = Duration::from_secs(10);
 const HANDSHAKE_TIME: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(240));
 /// A session that was Established for less has not earned a fresh start of the retry times.
 const STABLE: Duration = Duration::from_secs(10);
-/// How long a neighbor without keepalives may be silent before it may connect anew.
-const SILENCE: Duration = Duration::from_secs(30);
+/// How often a connection is probed that is claimed to be gone.
+const PROBE: Duration = Duration::from_secs(1);
+/// A neighbor that connects to us has its OPEN at hand.
+const GREETING: Duration = Duration::from_secs(10);
 /// RFC 9687 §4: the SendHoldTimer is at least 8 minutes, and at least twice the hold time.
 const SEND_HOLD_TIME: Duration = Duration::from_secs(480);
 
@@ -172,6 +174,8 @@ pub struct Session {
     heard: Instant,
     made: Instant,
     restarted: bool,
+    preserved: bool,
+    probed: Option<Instant>,
     last_error: Option<(DownReason, Instant)>,
     /// Why the last session that was Established ended, until there is another.
     last_end: Option<(DownReason, Instant)>,
@@ -211,6 +215,8 @@ impl Session {
             heard: now,
             made: now,
             restarted: false,
+            preserved: false,
+            probed: None,
             last_error: None,
             last_end: None,
             down_since: now,
@@ -237,7 +243,7 @@ impl Session {
             State::Active if self.config.passive && self.timers.get(Timer::IdleHold).is_none() => Incoming::Take,
             State::OpenSent | State::OpenConfirm | State::Established if self.config.passive => {
                 let silent = now.saturating_duration_since(self.heard);
-                if silent >= self.usual_silence() { Incoming::Replace } else { Incoming::Refuse }
+                if self.too_silent().is_some_and(|time| silent >= time) { Incoming::Replace } else { Incoming::Refuse }
             }
             _ => Incoming::Refuse,
         };
@@ -249,18 +255,32 @@ impl Session {
                 self.backoff.reset();
                 self.actions.push_back(Action::Close);
             }
-            Incoming::Refuse => self.counters.refused += 1,
+            Incoming::Refuse => {
+                self.counters.refused += 1;
+                self.probe(now);
+            }
         }
         verdict
     }
 
-    /// How long a neighbor that lives may be silent: a third of the hold time (RFC 4271 §4.4).
-    fn usual_silence(&self) -> Duration {
+    /// Somebody claims that the connection is gone: a router that has forgotten it answers the next segment with a reset, and its
+    /// next attempt is taken. (RFC 4271 §4.4 forbids periodic KEEPALIVEs at hold time 0, which this is not.)
+    fn probe(&mut self, now: Instant) {
+        let due = self.probed.is_none_or(|at| now.saturating_duration_since(at) >= PROBE);
+        if due && self.config.passive && self.state == State::Established {
+            self.probed = Some(now);
+            self.keepalive_due = true;
+        }
+    }
+
+    /// The silence of a neighbor that gives way to a new connection: two thirds of the hold time, for one that lives is silent for
+    /// a third (RFC 4271 §4.4). Without keepalives silence says nothing.
+    fn too_silent(&self) -> Option<Duration> {
         let hold = match &self.negotiated {
             Some(negotiated) => negotiated.hold_time,
             None => self.config.hold_time,
         };
-        hold.duration().map_or(SILENCE, |hold| hold / 3)
+        hold.duration().map(|hold| hold * 2 / 3)
     }
 
     /// The dial succeeded, or a connection of the neighbor was taken. `local` and `remote` are the ends of the connection. `local_ipv6` is an IPv6 address of the interface it runs
@@ -409,6 +429,11 @@ impl Session {
         self.restarted = true;
     }
 
+    /// Whatever the neighbor may still keep of us goes on working: this process announced it, over a session that it has forgotten.
+    pub const fn set_preserved(&mut self) {
+        self.preserved = true;
+    }
+
     /// Something changed that promises success: an attempt that waits for its turn is made at once.
     pub fn hurry(&mut self, now: Instant) {
         if self.state == State::Active && !self.config.passive {
@@ -531,6 +556,9 @@ impl Session {
     }
 
     fn handshake_time(&self) -> Duration {
+        if self.config.passive {
+            return GREETING;
+        }
         let (least, most) = HANDSHAKE_TIME;
         self.config.hold_time.duration().map_or(most, |hold| hold.clamp(least, most))
     }
@@ -542,7 +570,7 @@ impl Session {
         let first = self.counters.established == 0;
         let fresh = now.saturating_duration_since(self.made) <= graceful.restart_time;
         let restarted = self.restarted && first && fresh;
-        Restart { restarted, preserved: restarted || !first }
+        Restart { restarted, preserved: restarted || self.preserved || !first }
     }
 
     fn send_hold_time(&self) -> Duration {

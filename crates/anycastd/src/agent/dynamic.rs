@@ -9,10 +9,17 @@ use anycast_core::{
 };
 
 use super::{Agent, Farewell};
-use crate::{listener::Arrival, peer::Peer};
+use crate::{
+    listener::{Arrival, Refusal},
+    peer::Peer,
+};
 
 /// How long a router of a network is shown after its session ended: as long as somebody may ask what became of it.
 const REMEMBERED: Duration = Duration::from_secs(600);
+/// How long a router that connects may take for its OPEN and KEEPALIVE before another may have its place.
+const GREETING: Duration = Duration::from_secs(2);
+/// How often refusals are told.
+const TELL: Duration = Duration::from_secs(60);
 
 impl Agent {
     /// Hands a connection to the session that waits for it.
@@ -32,8 +39,14 @@ impl Agent {
         };
         // A session that is still being ended has the address; the router will come again.
         let parting = self.parting.iter().any(|(_, peer)| peer.neighbor.endpoint == neighbor.endpoint);
-        if parting || (!self.peers.contains_key(&id) && !self.make_room(&of)) {
-            return;
+        if parting {
+            return self.refusals.count(Refusal::Second);
+        }
+        if !self.has_descriptors() {
+            return self.refusals.count(Refusal::Busy);
+        }
+        if !self.peers.contains_key(&id) && !self.make_room(&of) {
+            return self.refusals.count(Refusal::MaxSessions);
         }
         if !self.peers.contains_key(&id) {
             tracing::info!(neighbor = %id, "a router of the network connects");
@@ -45,7 +58,31 @@ impl Agent {
         }
     }
 
-    /// Whether the network may have one session more. One that is only remembered makes room.
+    /// Whether there are descriptors to spare: those who connect must not take them from checks, operators and other sessions.
+    fn has_descriptors(&mut self) -> bool {
+        let taken =
+            self.peers.values().filter(|peer| peer.session.passive && peer.state.borrow().state != State::Active);
+        let spare = taken.count() < self.connections;
+        if !spare {
+            let limit = self.connections;
+            self.tell_crowded(format!(
+                "{limit} neighbors have connected; more are refused (the limit of open files, `LimitNOFILE=`)"
+            ));
+        }
+        spare
+    }
+
+    /// That a neighbor was refused is said now and then only: whoever connects must not fill the log.
+    fn tell_crowded(&mut self, text: String) {
+        if self.crowded.is_none_or(|told| told.elapsed() >= TELL) {
+            self.crowded = Some(Instant::now());
+            tracing::warn!("{text}");
+            self.sink.report("agent", &self.settings.core.node.name, text);
+        }
+    }
+
+    /// Whether the network may have one session more. One that is only remembered makes room, one that never was a session before
+    /// others; so does one that has been silent for a moment, so that nobody can keep all places by connecting.
     fn make_room(&mut self, of: &PeerId) -> bool {
         let Some(Neighbor { endpoint: Endpoint::Network(_, limit), .. }) = self.settings.core.neighbors.get(of) else {
             return false;
@@ -55,14 +92,24 @@ impl Agent {
         if sessions < limit {
             return true;
         }
-        let longest_gone = self.gone(of).min_by_key(|(_, since)| *since).map(|(id, _)| id.clone());
-        let Some(longest_gone) = longest_gone else {
-            let problem = format!("neighbor {of} has {sessions} sessions; another router was refused (`max_sessions`)");
-            tracing::warn!("{problem}");
-            self.sink.report("neighbor", of, problem);
+        let rank = |(id, peer): (&PeerId, &Peer)| {
+            let state = peer.state.borrow();
+            let dispensable = match state.state {
+                State::Established => false,
+                State::Active => true,
+                _ => state.since.elapsed() >= GREETING,
+            };
+            let was_up = state.counters.established > 0;
+            (dispensable && id != of).then(|| (state.state != State::Active, was_up, state.since, id.clone()))
+        };
+        let last = self.sessions_of(of).filter_map(rank).min();
+        let Some((.., last)) = last else {
+            self.tell_crowded(format!(
+                "neighbor {of} has {sessions} sessions; another router was refused (`max_sessions`)"
+            ));
             return false;
         };
-        self.part_with(&longest_gone, Farewell::Deconfigured);
+        self.part_with(&last, Farewell::Deconfigured);
         true
     }
 

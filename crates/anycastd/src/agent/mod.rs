@@ -122,6 +122,8 @@ pub(crate) struct Parts {
     pub(crate) listening: Listening,
     /// The process before this one left its addresses: what it announced goes on working.
     pub(crate) restarted: bool,
+    /// How many neighbors may be connected that have dialled us.
+    pub(crate) connections: usize,
 }
 
 /// The loop's end of the listener.
@@ -141,8 +143,12 @@ pub(crate) struct Agent {
     listen: watch::Sender<ListenPlan>,
     deaf: watch::Receiver<Deaf>,
     refusals: Arc<Refusals>,
-    /// The first sessions of this process take over from those of another.
-    restarted: bool,
+    /// Until when a session may be one that takes over from another process; `None`: there was none, or long ago.
+    restarted_until: Option<Instant>,
+    /// How many neighbors may be connected that have dialled us.
+    connections: usize,
+    /// When it was last told that there are too many.
+    crowded: Option<Instant>,
     /// Until when the neighbors wait for the rest of the routes; `None`: they have them all.
     complete_by: Option<Instant>,
     checkers: BTreeMap<ServiceName, BTreeMap<anycast_core::CheckName, Checker>>,
@@ -194,7 +200,9 @@ pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
         listen,
         deaf,
         refusals,
-        restarted: parts.restarted,
+        restarted_until: parts.restarted.then(Instant::now),
+        connections: parts.connections,
+        crowded: None,
         complete_by: None,
         checkers: BTreeMap::new(),
         carried: BTreeMap::new(),

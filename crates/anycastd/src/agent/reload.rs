@@ -17,7 +17,7 @@ use crate::{
     checker::Checker,
     config::Settings,
     listener::ListenPlan,
-    peer::{self, Peer, Start},
+    peer::{self, Past, Peer, Start},
 };
 
 impl Agent {
@@ -27,11 +27,11 @@ impl Agent {
         for (name, order) in self.orders.clone() {
             self.resume(&name, &order);
         }
-        let waits = self.settings.core.neighbors.values().filter_map(|neighbor| neighbor.restart_time);
-        self.complete_by = waits.min().map(|time| Instant::now() + time);
+        let waits = || self.settings.core.neighbors.values().filter_map(|neighbor| neighbor.restart_time);
+        self.complete_by = waits().min().map(|time| Instant::now() + time);
+        // Routers that connect to us may take as long as that.
+        self.restarted_until = self.restarted_until.zip(waits().max()).map(|(at, time)| at + time);
         self.settle(&BTreeMap::new());
-        // What comes later is a change of this process, not its start.
-        self.restarted = false;
         self.sink.report(
             "agent",
             &self.settings.core.node.name,
@@ -136,10 +136,22 @@ impl Agent {
         }
     }
 
+    /// What a neighbor may still keep of us when its session begins (RFC 4724 §3).
+    fn past(&self, neighbor: &Neighbor) -> Past {
+        let now = Instant::now();
+        if self.restarted_until.is_some_and(|until| now < until) {
+            return Past::OtherProcess;
+        }
+        // What is older than the restart time nobody keeps; so it is of this process, whose addresses are still bound.
+        let uptime = now.saturating_duration_since(self.started.0);
+        if neighbor.restart_time.is_some_and(|time| uptime > time) { Past::ThisProcess } else { Past::Nothing }
+    }
+
     pub(super) fn start_peer(&mut self, id: &PeerId, of: &PeerId, neighbor: &Neighbor) {
         let start =
-            Start { id, of, neighbor, seed: seed(id), restarted: self.restarted, complete: self.complete_by.is_none() };
-        let mut peer = Peer::start(&self.settings.core, start, self.wake.clone(), self.sink.clone());
+            Start { id, of, neighbor, seed: seed(id), past: self.past(neighbor), complete: self.complete_by.is_none() };
+        let mut peer =
+            Peer::start(&self.settings.core, start, self.wake.clone(), self.sink.clone(), Arc::clone(&self.refusals));
         if let Some(routes) = self.desired.routes.get(of) {
             peer.set_routes(routes);
         }

@@ -30,6 +30,7 @@ impl Agent {
         let neighbors: Vec<_> = self.neighbors(None).unwrap_or_default();
         let addresses = self.addresses();
         let problems = self.problems();
+        let used = |name: &str| core.services.values().any(|service| service.neighbors.contains_key(name));
         let healthy = problems.is_empty()
             && !self.is_stopping()
             && services.iter().all(|service| {
@@ -37,7 +38,14 @@ impl Agent {
             })
             && neighbors.iter().all(|neighbor| {
                 // The routers of a network come and go as they like.
-                let there = neighbor.state == "Established" || neighbor.dynamic;
+                let there = match neighbor.state.as_str() {
+                    "Established" => true,
+                    // A network that a service needs has a session at least.
+                    "Listen" => {
+                        !used(&neighbor.name) || neighbor.counters.get("sessions").is_some_and(|sessions| *sessions > 0)
+                    }
+                    _ => neighbor.dynamic,
+                };
                 there && neighbor.unsendable.is_empty()
             })
             && addresses.iter().all(|address| address.bound);

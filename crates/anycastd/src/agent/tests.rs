@@ -31,6 +31,7 @@ fn idle(home: &std::path::Path) -> (impl Future<Output = ()> + Send + use<>, Han
             refusals: Arc::default(),
         },
         restarted: false,
+        connections: 64,
     })
 }
 

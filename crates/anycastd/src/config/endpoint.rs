@@ -45,13 +45,26 @@ pub(super) fn endpoint(section: &mut Section<'_>, report: &mut Report<'_>) -> Op
     }
     if at_interface.is_some() {
         let node = section.take("interface", report)?;
-        return Some((node.span, Endpoint::Interface(settings::interface(node, "interface", report)?)));
+        let interface = settings::interface(node, "interface", report)?;
+        if interface == "lo" {
+            report.error(
+                node.span,
+                "there is no router at the other end of the loopback",
+                "name the interface of a link",
+            );
+            return None;
+        }
+        return Some((node.span, Endpoint::Interface(interface)));
     }
     if at_prefix.is_some() {
         let node = section.take("prefix", report)?;
         return Some((node.span, Endpoint::Network(network(node, report)?, limit?)));
     }
-    let node = section.require("address", "write the router's address: `address: 192.0.2.1`", report)?;
+    let node = section.require(
+        "address",
+        "write the router's address: `address: 192.0.2.1` (or its `interface`, or a `prefix`)",
+        report,
+    )?;
     let link_local = |span, report: &mut Report<'_>| {
         let hint = "name the interface instead of the address: `interface: eth1`";
         not_supported(span, "a link-local address", hint, report);

@@ -3,7 +3,7 @@
 use std::{
     fs::OpenOptions,
     io::Read as _,
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
 };
 
@@ -96,6 +96,12 @@ fn octets(path: &Path, forbidden: u32) -> Result<Vec<u8>, (String, String)> {
     let about = file.metadata().map_err(failed)?;
     if !about.is_file() {
         return Err(irregular());
+    }
+    // Whoever owns it can change it, and read what is written into it.
+    let (owner, us) = (about.uid(), nix::unistd::geteuid());
+    if owner != 0 && owner != us.as_raw() && !us.is_root() {
+        let hint = format!("`chown root {name}`, or let it belong to the agent's user");
+        return Err((format!("{name} belongs to somebody else (uid {owner})"), hint));
     }
     let mode = about.permissions().mode() & 0o7777;
     if mode & forbidden != 0 {

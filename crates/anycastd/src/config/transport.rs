@@ -28,6 +28,14 @@ pub(super) fn read(
     };
     let source = section.maybe("source", report, |node, report| source(node, peer, report));
     let device = section.maybe("bind_device", report, |node, report| settings::interface(node, "bind_device", report));
+    if matches!(endpoint, Some(Endpoint::Interface(_))) {
+        for key in ["source", "multihop"] {
+            if let Some(span) = section.has(key) {
+                let message = format!("`{key}` with `interface`");
+                report.error(span, message, "remove it: the session is between the link-local addresses of one link");
+            }
+        }
+    }
     let distance = distance(section, report);
     let md5_at = section.has("password_file").or(section.has("credential"));
     let md5 = secrets::password(section, host, report);

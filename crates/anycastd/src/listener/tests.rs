@@ -194,6 +194,55 @@ fn a_socket_is_guarded_for_all_who_come_to_it() {
     let plan = plan(&[at], vec![("a", neighbor("192.0.2.2", Connect::Passive, None)), ("b", bound)]);
     assert_eq!(plan.places().into_keys().collect::<Vec<_>>(), [(None, at), (Some("vrf-blue".to_owned()), at)]);
     let from = "192.0.2.3".parse().unwrap();
-    assert_eq!(plan.admit(from, None), Err(Refusal::Elsewhere));
-    assert_eq!(plan.admit(from, Some("vrf-blue")), Ok(()));
+    assert_eq!(plan.admit(from, None).err(), Some(Refusal::Elsewhere));
+    assert!(plan.admit(from, Some("vrf-blue")).is_ok());
+}
+
+/// One neighbor has GTSM, another does not: the socket cannot refuse what came from afar, so the SYN must prove it.
+#[tokio::test]
+async fn who_comes_from_too_far_is_refused_on_a_socket_that_others_share() {
+    let at = free();
+    let mut secured = neighbor("127.0.0.1", Connect::Passive, None);
+    secured.transport.distance = Distance::Secured(NonZeroU8::new(1).unwrap());
+    let other = neighbor("127.9.9.9", Connect::Passive, None);
+    let mut running = run(plan(&[at], vec![("leaf", secured), ("other", other)]));
+    is_closed(connect(at).await).await;
+    assert_eq!(count(&running, "too_far"), 1);
+
+    let near = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), Some(Protocol::TCP)).unwrap();
+    near.set_ttl_v4(255).unwrap();
+    let _near = tokio::net::TcpSocket::from_std_stream(near.into()).connect(at).await.unwrap();
+    tokio::time::timeout(AMPLE, running.arrivals.recv()).await.unwrap().unwrap();
+}
+
+/// The kernel bounds the keys of a socket (net.core.optmem_max): whose key it does not take is not heard, and the others are.
+#[tokio::test]
+async fn too_many_passwords_do_not_make_us_deaf() {
+    let at = free();
+    let names: Vec<String> = (0..4000).map(|n| format!("n{n}")).collect();
+    let address = |n: usize| format!("127.1.{}.{}", n / 250, n % 250 + 1);
+    let mut neighbors: Vec<(&str, Neighbor)> = names
+        .iter()
+        .enumerate()
+        .map(|(n, name)| (name.as_str(), neighbor(&address(n), Connect::Passive, Some("hunter2"))))
+        .collect();
+    neighbors.push(("open", neighbor("127.0.0.1", Connect::Passive, None)));
+    let mut running = run(plan(&[at], neighbors));
+    let _ours = connect(at).await;
+    tokio::time::timeout(AMPLE, running.arrivals.recv()).await.unwrap().unwrap();
+    let told = tokio::time::timeout(AMPLE, running.deaf.wait_for(|deaf| !deaf.is_empty())).await;
+    if let Ok(Ok(told)) = told {
+        assert!(told.values().all(|why| why.contains("net.core.optmem_max")), "{:?}", told.values().next());
+    }
+}
+
+#[tokio::test]
+async fn a_socket_on_a_device_stands_beside_one_on_any() {
+    let at = SocketAddr::new([0, 0, 0, 0].into(), free().port());
+    let mut bound = neighbor("127.0.0.1", Connect::Passive, None);
+    bound.transport.device = Some("lo".to_owned());
+    let mut running = run(plan(&[at], vec![("a", bound), ("b", neighbor("192.0.2.2", Connect::Passive, None))]));
+    let _ours = connect(SocketAddr::new([127, 0, 0, 1].into(), at.port())).await;
+    tokio::time::timeout(AMPLE, running.arrivals.recv()).await.unwrap().unwrap();
+    assert!(running.deaf.borrow().is_empty(), "{:?}", *running.deaf.borrow());
 }

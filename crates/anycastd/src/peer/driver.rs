@@ -11,8 +11,8 @@ use std::{
 };
 
 use anycast_bgp::{
-    Action, Advertised, DownReason, Event, Farewell, Incoming, Limits, Prefix, QuarantineEvent, Received, Routes,
-    Session,
+    Action, Advertised, DownReason, Event, Farewell, Fault, Incoming, Limits, Prefix, QuarantineEvent, Received,
+    Routes, Session,
 };
 use anycast_core::{
     PeerId,
@@ -32,7 +32,10 @@ use super::{
     socket::{self, DialError},
     unnumbered::Router,
 };
-use crate::signal::{Sink, Wake};
+use crate::{
+    listener::{Refusal, Refusals},
+    signal::{Sink, Wake},
+};
 
 /// How long a NOTIFICATION may take to leave before the connection is closed under it.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -53,6 +56,7 @@ pub(super) struct Parts {
     pub(super) farewell: watch::Receiver<Farewell>,
     pub(super) complete: watch::Receiver<bool>,
     pub(super) arrivals: mpsc::Receiver<TcpStream>,
+    pub(super) refusals: Arc<Refusals>,
     /// Whom to dial, where the neighbor is the router at the other end of an interface.
     pub(super) router: Option<watch::Receiver<Router>>,
     pub(super) stop: CancellationToken,
@@ -302,7 +306,7 @@ impl Driver {
             Step::Router => self.parts.session.hurry(now),
             Step::Arrived(stream) => match self.parts.session.incoming(now) {
                 Incoming::Take | Incoming::Replace => self.arrived = Some(stream),
-                Incoming::Refuse => tracing::debug!("a connection of the neighbor was refused"),
+                Incoming::Refuse => self.parts.refusals.count(Refusal::Second),
             },
             Step::Stop => {
                 self.stopping = true;
@@ -494,7 +498,7 @@ fn guess(error: &DownReason, session: &Session, neighbor: &Neighbor) -> &'static
     let silent = match error {
         DownReason::DialTimeout(_) => true,
         DownReason::Dial(words) => words.contains("timed out"),
-        DownReason::Closed(_) => false,
+        DownReason::Closed(_) | DownReason::Fault(Fault::Handshake(_)) => false,
         DownReason::Fault(_) | DownReason::Received(_) | DownReason::Replaced | DownReason::Shutdown(_) => return "",
     };
     let transport = &neighbor.transport;
@@ -509,7 +513,8 @@ fn guess(error: &DownReason, session: &Session, neighbor: &Neighbor) -> &'static
             " (GTSM: does the neighbor send with TTL 255, and is it within the hops of `ttl_security`?)"
         }
         Distance::Usual if silent && session.config().is_external() => {
-            " (packets go one hop: a neighbor that is farther away needs `multihop`)"
+            " (packets go one hop: a neighbor that is farther away needs `multihop`; and one that asks for a password does not answer \
+             without)"
         }
         Distance::Usual | Distance::Multihop(_) => "",
     }

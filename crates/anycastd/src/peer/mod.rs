@@ -30,7 +30,10 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use self::unnumbered::Router;
-use crate::signal::{Sink, Wake};
+use crate::{
+    listener::{Refusal, Refusals},
+    signal::{Sink, Wake},
+};
 
 /// What is known of a neighbor, as of now.
 #[derive(Debug, Clone)]
@@ -78,6 +81,17 @@ const ASKS: usize = 4;
 /// Connections of one neighbor that may wait for its task.
 const ARRIVALS: usize = 2;
 
+/// What a neighbor with graceful restart may still keep of us, and what therefore goes on working.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Past {
+    /// Nothing that is known to work.
+    Nothing,
+    /// What the process before this one announced.
+    OtherProcess,
+    /// What this process announced over a session that is forgotten.
+    ThisProcess,
+}
+
 /// What a task begins with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Start<'a> {
@@ -86,8 +100,8 @@ pub(crate) struct Start<'a> {
     pub(crate) of: &'a PeerId,
     pub(crate) neighbor: &'a Neighbor,
     pub(crate) seed: u64,
-    /// What the process before this one announced still works.
-    pub(crate) restarted: bool,
+    /// What the neighbor may still keep of us.
+    pub(crate) past: Past,
     /// The routes are all there is to say.
     pub(crate) complete: bool,
 }
@@ -109,6 +123,7 @@ pub(crate) struct Peer {
     farewell: watch::Sender<Farewell>,
     complete: watch::Sender<bool>,
     arrivals: mpsc::Sender<TcpStream>,
+    refusals: Arc<Refusals>,
     /// Looks for the router at the other end of an interface.
     _finding: Option<AbortOnDropHandle<()>>,
     task: tokio::task::JoinHandle<()>,
@@ -116,13 +131,15 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// Starts the task; it dials at once, or waits for the neighbor.
-    pub(crate) fn start(config: &Config, start: Start<'_>, wake: Wake, sink: Sink) -> Self {
-        let Start { id, of, neighbor, seed, restarted, complete } = start;
+    pub(crate) fn start(config: &Config, start: Start<'_>, wake: Wake, sink: Sink, refusals: Arc<Refusals>) -> Self {
+        let Start { id, of, neighbor, seed, past, complete } = start;
         let session = session_config(config, neighbor, seed);
         let mut core = Session::new(session.clone(), Instant::now());
         core.set_limits(neighbor.limits, Instant::now());
-        if restarted {
-            core.set_restarted();
+        match past {
+            Past::Nothing => {}
+            Past::OtherProcess => core.set_restarted(),
+            Past::ThisProcess => core.set_preserved(),
         }
         core.set_complete(complete);
         let (complete, complete_seen) = watch::channel(complete);
@@ -153,6 +170,7 @@ impl Peer {
             farewell: farewell_seen,
             complete: complete_seen,
             arrivals: arrived,
+            refusals: Arc::clone(&refusals),
             router,
             stop: stop.clone(),
             state,
@@ -174,6 +192,7 @@ impl Peer {
             farewell,
             complete,
             arrivals,
+            refusals,
             _finding: finding,
             task,
         }
@@ -229,7 +248,7 @@ impl Peer {
     /// A connection that the neighbor made. One that comes while the task is busy with others is closed.
     pub(crate) fn offer(&self, stream: TcpStream) {
         if self.arrivals.try_send(stream).is_err() {
-            tracing::debug!("a connection came while others waited; closed");
+            self.refusals.count(Refusal::Busy);
         }
     }
 

@@ -156,6 +156,39 @@ pub(crate) fn set_min_ttl(socket: &impl AsFd, ipv4: bool, least: u8) -> io::Resu
     set_option(socket, level, option, &libc::c_int::from(least))
 }
 
+/// The SYN of each connection is kept for [`syn_ttl`].
+///
+/// # Errors
+/// What the kernel says.
+pub(crate) fn save_syn(socket: &impl AsFd) -> io::Result<()> {
+    set_option(socket, libc::IPPROTO_TCP, libc::TCP_SAVE_SYN, &1_i32)
+}
+
+/// The TTL, or hop limit, with which the SYN of an accepted connection came; `None`: it was not kept, as under a flood of SYNs.
+pub(crate) fn syn_ttl(socket: &impl AsFd) -> Option<u8> {
+    // An IP header with its options, and a TCP header with its own.
+    let mut header = [0_u8; 256];
+    let mut length = libc::socklen_t::try_from(header.len()).ok()?;
+    // SAFETY: the kernel writes at most `length` octets to the buffer, which has as many, and says in `length` how many it wrote. The
+    // descriptor is open while it is borrowed.
+    #[allow(unsafe_code)]
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_SAVED_SYN,
+            header.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    let header = header.get(..usize::try_from(length).ok()?).filter(|_| result == 0)?;
+    match header.first()? >> 4 {
+        4 => header.get(8).copied(),
+        6 => header.get(7).copied(),
+        _ => None,
+    }
+}
+
 /// Of ICMPv6, only router solicitations and advertisements are received (RFC 3542 §3.2).
 ///
 /// # Errors
@@ -302,6 +335,21 @@ mod tests {
             assert!(!dial(None), "no key");
             assert!(!dial(Some(b"wrong")), "a wrong key");
             assert!(dial(Some(b"right")), "the right key");
+        }
+    }
+
+    #[test]
+    fn a_syn_tells_how_far_it_came() {
+        for on in ["127.0.0.1:0", "[::1]:0"] {
+            let (listener, at) = listen(on, None);
+            save_syn(&listener).unwrap();
+            for ttl in [255, 64, 3] {
+                let dialler = socket(at);
+                if at.is_ipv4() { dialler.set_ttl_v4(ttl) } else { dialler.set_unicast_hops_v6(ttl) }.unwrap();
+                dialler.connect_timeout(&at.into(), Duration::from_secs(5)).unwrap();
+                let (accepted, _) = listener.accept().unwrap();
+                assert_eq!(syn_ttl(&accepted).map(u32::from), Some(ttl), "{on}");
+            }
         }
     }
 

@@ -36,9 +36,17 @@ pub(crate) enum Router {
 
 /// Runs for ever; a drop closes the socket.
 pub(crate) async fn find(interface: String, port: u16, seed: u64, told: watch::Sender<Router>) {
+    // Who the router is outlives a socket that breaks, but not the interface.
+    let mut known: Option<(u32, Adjacency)> = None;
     loop {
         let error = match Link::open(&interface) {
-            Ok(link) => link.run(port, seed, &told).await,
+            Ok(link) => {
+                let (_, adjacency) = match known.take() {
+                    Some(same) if same.0 == link.index => known.insert(same),
+                    Some(_) | None => known.insert((link.index, Adjacency::new(seed, Instant::now()))),
+                };
+                link.run(port, adjacency, &told).await
+            }
             Err(error) => error,
         };
         let hint = match error.raw_os_error() {
@@ -82,8 +90,7 @@ impl Link {
     }
 
     /// Ends with what broke.
-    async fn run(self, port: u16, seed: u64, told: &watch::Sender<Router>) -> io::Error {
-        let mut adjacency = Adjacency::new(seed, Instant::now());
+    async fn run(self, port: u16, adjacency: &mut Adjacency, told: &watch::Sender<Router>) -> io::Error {
         told.send_if_modified(|held| match held {
             Router::Failed(_) => {
                 *held = Router::Unknown;
@@ -136,11 +143,19 @@ impl Link {
         let to = SocketAddrV6::new(to, 0, 0, self.index);
         match SockRef::from(&self.socket).send_to(&message, &to.into()) {
             Ok(_) => Ok(()),
-            // The link is down, or has no link-local address yet, or its queue is full: the next one is due soon.
+            // The link is down, or has no link-local address yet, or its queue or the kernel's table of neighbors (EINVAL) is full: the
+            // next one is due soon.
             Err(error)
                 if matches!(
                     error.raw_os_error(),
-                    Some(libc::ENETDOWN | libc::ENETUNREACH | libc::EADDRNOTAVAIL | libc::ENOBUFS | libc::EAGAIN)
+                    Some(
+                        libc::ENETDOWN
+                            | libc::ENETUNREACH
+                            | libc::EADDRNOTAVAIL
+                            | libc::ENOBUFS
+                            | libc::EAGAIN
+                            | libc::EINVAL
+                    )
                 ) =>
             {
                 tracing::debug!(%error, "router advertisement not sent");

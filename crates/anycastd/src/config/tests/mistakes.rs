@@ -673,3 +673,13 @@ fn times_that_are_ours_alone() {
         ("asn: 65001", &with("send_hold_time: 1s"), "8:23", "out of range", "from 3s"),
     ]);
 }
+
+#[test]
+fn an_unnumbered_neighbor_is_on_a_link() {
+    let with = |lines: &str| format!("interface: {lines}");
+    errors(&[
+        ("address: 192.0.2.1", &with("lo"), "6:18", "no router at the other end of the loopback", "a link"),
+        ("address: 192.0.2.1", &with("eth1\n      multihop: 3"), "7:7", "`multihop` with `interface`", "remove it"),
+        ("address: 192.0.2.1", &with("eth1\n      source: fe80::1"), "7:7", "`source` with `interface`", "remove it"),
+    ]);
+}

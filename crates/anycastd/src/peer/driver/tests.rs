@@ -66,6 +66,7 @@ fn driver() -> (Driver, TcpListener) {
         farewell: watch::channel(Farewell::Deconfigured).1,
         complete: watch::channel(true).1,
         arrivals: mpsc::channel(1).1,
+        refusals: Arc::default(),
         router: None,
         stop: CancellationToken::new(),
         state,
