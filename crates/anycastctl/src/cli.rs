@@ -79,13 +79,13 @@ pub(crate) enum Verb {
     },
     /// Show the neighbors; of one its session, capabilities, timers, counters and last error
     Neighbors {
-        /// The neighbor to show in detail
+        /// The neighbor to show in detail: NAME, or NAME@ADDRESS for one router of a network
         #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
         name: Option<String>,
     },
     /// Show what each neighbor holds from us, with attributes
     Routes {
-        /// Only this neighbor
+        /// Only this neighbor: NAME, or NAME@ADDRESS for one router of a network
         #[arg(value_name = "NEIGHBOR", value_parser = NonEmptyStringValueParser::new())]
         neighbor: Option<String>,
     },
@@ -157,7 +157,7 @@ it a file made with --pcap.";
 /// `capture`.
 #[derive(Debug, Args)]
 pub(crate) struct Capture {
-    /// The neighbor
+    /// The neighbor: NAME, or NAME@ADDRESS for a router of a network (`prefix`)
     #[arg(value_name = "NEIGHBOR", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) neighbor: String,
     /// The file to write; `-` is the standard output

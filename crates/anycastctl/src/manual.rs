@@ -23,13 +23,36 @@ pub(crate) fn man(dir: Option<&Path>, output: &Output) -> anyhow::Result<Exit> {
     if let Some(dir) = dir {
         let pages = || -> io::Result<()> {
             fs::create_dir_all(dir)?;
-            clap_mangen::generate_to(Cli::command(), dir)
+            let mut command = Cli::command().disable_help_subcommand(true);
+            command.build();
+            let verbs = command.get_subcommands().filter(|verb| !verb.is_hide_set());
+            verbs.chain([&command]).try_for_each(|command| page(command, dir))
         };
         pages().with_context(|| format!("cannot write the man pages into {}", dir.display()))?;
     } else {
         output.text(&whole().context("cannot make the man page")?)?;
     }
     Ok(Exit::Done)
+}
+
+/// Writes a command's own page.
+fn page(command: &Command, dir: &Path) -> io::Result<()> {
+    let man = Man::new(command.clone());
+    let mut page = Vec::new();
+    man.render(&mut page)?;
+    fs::write(dir.join(man.get_filename()), mended(&String::from_utf8_lossy(&page), command))
+}
+
+/// The generator's text, with what it leaves out: the values of options in the synopsis, and what the text at the end is about.
+fn mended(text: &str, command: &Command) -> String {
+    let end = if command.has_subcommands() { ".SH \"EXIT STATUS\"\n" } else { ".SH NOTES\n" };
+    let mut text = text.replace(".SH EXTRA\n", end);
+    for option in command.get_arguments().filter(|option| option.get_action().takes_values()) {
+        let (Some(long), Some(value)) = (option.get_long(), option.get_value_names()) else { continue };
+        let name = format!("[\\fB\\-\\-{}\\fR", long.replace('-', "\\-"));
+        text = text.replace(&format!("{name}]"), &format!("{name} \\fI{}\\fR]", value.join(" ")));
+    }
+    text
 }
 
 /// One page with every verb on it.
@@ -48,7 +71,7 @@ fn whole() -> io::Result<String> {
     }
     root.render_extra_section(&mut page)?;
     root.render_version_section(&mut page)?;
-    Ok(String::from_utf8_lossy(&page).replace(".SH EXTRA\n", ".SH \"EXIT STATUS\"\n"))
+    Ok(mended(&String::from_utf8_lossy(&page), &command))
 }
 
 /// A verb's part of the one page: the sections of its own page as paragraphs below its name.
@@ -58,7 +81,7 @@ fn section(verb: &Command) -> io::Result<String> {
     let name = verb.get_name();
     let alone = verb.clone().bin_name(format!("anycastctl {name}")).disable_help_flag(true);
     let has_options = alone.get_arguments().next().is_some();
-    let man = Man::new(alone);
+    let man = Man::new(alone.clone());
     let mut page = Vec::new();
     man.render_synopsis_section(&mut page)?;
     man.render_description_section(&mut page)?;
@@ -66,7 +89,7 @@ fn section(verb: &Command) -> io::Result<String> {
         man.render_options_section(&mut page)?;
     }
     man.render_extra_section(&mut page)?;
-    let text = String::from_utf8_lossy(&page).into_owned();
+    let text = mended(&String::from_utf8_lossy(&page), &alone);
     let mut section = format!(".SS {name}\n");
     for line in text.lines().filter(|line| !line.starts_with(".ie ") && !line.starts_with(".el ")) {
         section.push_str(if line.starts_with(".SH ") { ".PP" } else { line });
@@ -88,10 +111,29 @@ mod tests {
         for option in ["socket", "json", "reason", "degrade", "timeout", "since", "follow", "pcap", "exit\\-code"] {
             assert!(page.contains(&format!("\\-\\-{option}")), "{option}");
         }
+        for synopsis in
+            ["[\\fB\\-\\-socket\\fR \\fIPATH\\fR]", "[\\fB\\-\\-reason\\fR \\fITEXT\\fR]", "[\\fB\\-\\-wait\\fR]"]
+        {
+            assert!(page.contains(synopsis), "{synopsis}");
+        }
         assert!(!page.contains("request"), "hidden options stay hidden");
         assert_eq!(
             page.matches("\\-\\-socket").count(),
             page.split(".SH VERBS").next().unwrap().matches("\\-\\-socket").count()
         );
+    }
+
+    #[test]
+    fn every_verb_has_a_page() {
+        let directory = tempfile::tempdir().unwrap();
+        let output = Output::new(crate::cli::Color::Never);
+        man(Some(directory.path()), &output).unwrap();
+        for (name, end) in
+            [("anycastctl", "EXIT STATUS"), ("anycastctl-withdraw", "NOTES"), ("anycastctl-capture", "NOTES")]
+        {
+            let page = fs::read_to_string(directory.path().join(format!("{name}.1"))).unwrap();
+            assert!(page.contains("[\\fB\\-\\-socket\\fR \\fIPATH\\fR]"), "{page}");
+            assert!(page.contains(end) && !page.contains("EXTRA"), "{page}");
+        }
     }
 }

@@ -61,10 +61,7 @@ impl Session {
 
     async fn routes(&self, neighbor: Option<&str>) -> anyhow::Result<Exit> {
         let answer = self.client.ask(Call::get("/v1/routes", &[("neighbor", neighbor)])).await?;
-        if let Some(name) = neighbor {
-            not_empty(&answer.read::<Vec<NeighborRoutes>>()?, name)?;
-        }
-        self.show(&answer, |list: &Vec<NeighborRoutes>, view| render::routes::page(list, view))
+        self.show(&answer, |list: &Vec<NeighborRoutes>, view| render::routes::page(list, neighbor, view))
     }
 
     /// Prints an answer: as JSON once it is known to be one of the right kind, or as a page.

@@ -11,11 +11,15 @@ use super::{
     when,
 };
 
-/// Neighbor by neighbor.
-pub(crate) fn page(neighbors: &[NeighborRoutes], view: View) -> Page {
+/// Neighbor by neighbor; of one, or of the routers of one network, where it is `named`.
+pub(crate) fn page(neighbors: &[NeighborRoutes], named: Option<&str>, view: View) -> Page {
     let mut page = Page::default();
     if neighbors.is_empty() {
-        page.line(Line::plain("no neighbors are configured"));
+        // A network is no neighbor to the agent before one of its routers has connected.
+        page.line(Line::plain(&match named {
+            Some(name) => format!("no router of {name} has connected"),
+            None => "no neighbors: none is configured, or no router of a network (`prefix`) has connected".to_owned(),
+        }));
     }
     for neighbor in neighbors {
         let head = Line::styled(Style::Bold, &neighbor.neighbor).and("  ");
@@ -120,7 +124,7 @@ mod tests {
                 route("198.51.100.0/24", true, "queued"), route("203.0.113.0/24", false, "acked"), long]},
             {"neighbor": "leaf2", "established": false, "routes": []},
             {"neighbor": "leaf3", "established": true, "routes": []}]));
-        assert_snapshot!(page(&list, view()).paint(false), @r#"
+        assert_snapshot!(page(&list, None, view()).paint(false), @r#"
         leaf1  3 in its table or on the way
           PREFIX             STATE            SINCE     NEXT HOP         AS PATH      MED  COMMUNITIES
           198.51.100.0/24    withdraw queued  00:02:10  192.0.2.2        65010        –    –
@@ -146,7 +150,7 @@ mod tests {
             "203.0.114.0/24": {"reason": "it may be refused", "until": null}});
         let list: Vec<NeighborRoutes> = read(json!([{"neighbor": "leaf1", "established": true,
             "routes": [route("198.51.100.0/24", false, "acked")], "quarantined": quarantined}]));
-        assert_snapshot!(page(&list, view()).paint(false), @r#"
+        assert_snapshot!(page(&list, None, view()).paint(false), @r#"
         leaf1  1 in its table or on the way
           PREFIX           STATE  SINCE     NEXT HOP   AS PATH  COMMUNITIES
           198.51.100.0/24  acked  00:02:10  192.0.2.2  65010    –
@@ -156,10 +160,16 @@ mod tests {
     }
 
     #[test]
+    fn a_network_from_which_nobody_connected_holds_nothing() {
+        assert_snapshot!(page(&[], Some("leaves"), view()).paint(false), @"no router of leaves has connected");
+        assert_snapshot!(page(&[], None, view()).paint(false), @"no neighbors: none is configured, or no router of a network (`prefix`) has connected");
+    }
+
+    #[test]
     fn columns_without_a_value_are_left_out() {
         let routes = [route("198.51.100.0/24", true, "written"), route("203.0.113.0/24", false, "acked")];
         let list: Vec<NeighborRoutes> = read(json!([{"neighbor": "leaf1", "established": true, "routes": routes}]));
-        assert_snapshot!(page(&list, view()).paint(false), @r#"
+        assert_snapshot!(page(&list, None, view()).paint(false), @r#"
         leaf1  2 in its table or on the way
           PREFIX           STATE          SINCE     NEXT HOP   AS PATH  COMMUNITIES
           198.51.100.0/24  withdraw sent  00:02:10  192.0.2.2  65010    –
