@@ -19,6 +19,8 @@ use super::{options, unnumbered::Router};
 const DSCP_CS6: u32 = 0xC0;
 /// How long what we send may stay unacknowledged where there is no hold time.
 const UNHEARD: Duration = Duration::from_secs(90);
+/// How much later than the session's timer the kernel's is.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -97,8 +99,10 @@ pub(crate) async fn dial_router(
 pub(crate) fn equip(socket: &Socket, peer: IpAddr, neighbor: &Neighbor, external: bool) -> Result<(), DialError> {
     let option = |what| move |error| DialError::Option(what, error);
     socket.set_tcp_nodelay(true)?;
-    // A router that lost its state answers nothing: without this the kernel retransmits for 15 minutes.
-    let patience = neighbor.hold_time.duration().unwrap_or(UNHEARD);
+    // A router that lost its state answers nothing: without this the kernel retransmits for 15 minutes. It also ends a connection
+    // whose window stays closed; who gives such a neighbor more time has the session's own timer decide, and say why (RFC 9687).
+    let own = neighbor.timing.send_hold_time.map(|time| time + GRACE);
+    let patience = own.or(neighbor.hold_time.duration()).unwrap_or(UNHEARD);
     socket.set_tcp_user_timeout(Some(patience)).map_err(option("TCP_USER_TIMEOUT"))?;
     let ipv4 = peer.is_ipv4();
     if ipv4 {

@@ -59,15 +59,12 @@ async fn a_withdraw_overtakes_the_announcements_that_wait() -> anyhow::Result<()
     .await
 }
 
-/// The kernel's user timeout, which is the hold time, ends it. The SendHoldTimer of RFC 9687, 8 minutes at least, is behind it for a
-/// kernel that goes on taking what we say; it is proven on a virtual clock, with the session.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_neighbor_that_never_reads_again_is_given_up_and_dialled_anew() -> anyhow::Result<()> {
-    let (node, [listener]) = Node::with(&bulky("3s"), [1], Some(NARROW)).await?;
+/// Takes all that is announced to be told, reads nothing of it, and lives: it is not the hold timer that ends the session.
+async fn is_given_up(neighbor: &str, words: &str) -> anyhow::Result<()> {
+    let (node, [listener]) = Node::with(&bulky(neighbor), [1], Some(NARROW)).await?;
     story(node, async |node: &Node| {
         node.lab.write("edge", "/run/bulk", "0").await?;
         let mut peer = Peer::establish(&listener, &open(1, 3)).await?;
-        // It lives: it is not the hold timer that ends it.
         let mut pulse = interval(Duration::from_secs(1));
         let alive = async {
             loop {
@@ -78,9 +75,21 @@ async fn a_neighbor_that_never_reads_again_is_given_up_and_dialled_anew() -> any
             }
         };
         timeout(anycast_lab::harness::AMPLE, alive).await?;
-        node.error(1, "timed out").await?;
+        node.error(1, words).await?;
         Peer::establish(&listener, &open(1, 3)).await?;
         Ok(())
     })
     .await
+}
+
+/// The kernel's user timeout is the hold time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_neighbor_that_never_reads_again_is_given_up_and_dialled_anew() -> anyhow::Result<()> {
+    is_given_up("3s", "timed out").await
+}
+
+/// RFC 9687: who says how long a neighbor may read nothing has the session's own timer decide.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_neighbor_that_reads_nothing_is_given_up_by_the_send_hold_timer() -> anyhow::Result<()> {
+    is_given_up("3s, send_hold_time: 5s", "the neighbor did not read what we send for 5 s").await
 }
