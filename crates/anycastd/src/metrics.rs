@@ -80,7 +80,7 @@ fn draw_agent(drawing: &Drawing, status: &Status, dropped_events: u64) -> promet
     let healthy = drawing.gauge("anycastd_healthy", "Whether all is as configured.", &[])?;
     healthy.with_label_values::<&str>(&[]).set(flag(status.healthy));
     let problems =
-        drawing.gauge("anycastd_problems", "What is wrong with the agent itself; see `anycastctl status`.", &[])?;
+        drawing.gauge("anycastd_problems", "What is wrong with the agent itself, and neighbors beyond max_prefixes; see `anycastctl status`.", &[])?;
     problems.with_label_values::<&str>(&[]).set(status.problems.len() as f64);
     let dropped = drawing.counter("anycastd_events_dropped_total", "Events that came too fast to be kept.", &[])?;
     dropped.with_label_values::<&str>(&[]).inc_by(dropped_events);

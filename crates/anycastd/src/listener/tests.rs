@@ -1,7 +1,7 @@
 use std::num::{NonZeroU8, NonZeroU16};
 
-use anycast_bgp::{Attributes, Family, HoldTime, Limits, LinkLocal, Offers, PeerAs, Timing};
-use anycast_core::config::{Distance, DrainBy, Endpoint, Transport};
+use anycast_bgp::PeerAs;
+use anycast_core::config::{Distance, Endpoint, Transport};
 
 use super::*;
 
@@ -14,24 +14,9 @@ fn neighbor(endpoint: &str, connect: Connect, md5: Option<&str>) -> Neighbor {
         Err(_) => Endpoint::Network(endpoint.parse().unwrap(), NonZeroU16::new(10).unwrap()),
     };
     Neighbor {
-        endpoint,
         connect,
-        port: NonZeroU16::new(179).unwrap(),
-        peer_as: PeerAs::External,
-        timing: Timing::default(),
         transport: Transport { md5: md5.map(|key| Secret::new(key.into())), ..Transport::default() },
-        hold_time: HoldTime::DEFAULT,
-        families: Family::ALL.into(),
-        offers: Offers::default(),
-        role: None,
-        role_strict: false,
-        restart_time: None,
-        drain_by: DrainBy::default(),
-        attributes: Attributes::default(),
-        next_hop_ipv4: None,
-        next_hop_ipv6: None,
-        link_local: LinkLocal::default(),
-        limits: Limits::default(),
+        ..Neighbor::new(endpoint, PeerAs::External)
     }
 }
 
@@ -230,8 +215,11 @@ async fn too_many_passwords_do_not_make_us_deaf() {
     let mut running = run(plan(&[at], neighbors));
     let _ours = connect(at).await;
     tokio::time::timeout(AMPLE, running.arrivals.recv()).await.unwrap().unwrap();
-    let told = tokio::time::timeout(AMPLE, running.deaf.wait_for(|deaf| !deaf.is_empty())).await;
-    if let Ok(Ok(told)) = told {
+    // A key takes some hundred octets of the kernel's memory.
+    let most = std::fs::read_to_string("/proc/sys/net/core/optmem_max").unwrap();
+    if most.trim().parse::<usize>().unwrap() < 4000 * 100 {
+        let told = running.deaf.wait_for(|deaf| !deaf.is_empty());
+        let told = tokio::time::timeout(AMPLE, told).await.expect("it is told").unwrap();
         assert!(told.values().all(|why| why.contains("net.core.optmem_max")), "{:?}", told.values().next());
     }
 }

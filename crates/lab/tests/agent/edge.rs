@@ -45,7 +45,6 @@ log: { format: text, level: debug }
 
 /// The lab of one test.
 pub(crate) struct Edge {
-    /// Before the lab, which cannot end while its capture runs.
     wire: Wire,
     pub(crate) lab: Lab,
 }
