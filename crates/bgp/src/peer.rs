@@ -78,7 +78,7 @@ pub struct Timing {
     /// The longest time between the end of one dial and the next. It begins with 1 s, or with this where it is shorter, and doubles.
     pub connect_retry: Duration,
     /// How long the neighbor may read nothing of what we send (RFC 9687); `None`: 8 minutes, or twice the hold time where that is
-    /// longer. Never less than the hold time.
+    /// longer. Never less than the hold time. (A driver may have its kernel give up sooner.)
     pub send_hold_time: Option<Duration>,
 }
 
@@ -136,6 +136,28 @@ pub struct PeerConfig {
 }
 
 impl PeerConfig {
+    /// A session that dials, with the defaults of everything else: both families, a hold time of 90 s.
+    #[must_use]
+    pub fn new(local_as: Asn, router_id: RouterId, peer_as: PeerAs) -> Self {
+        Self {
+            local_as,
+            router_id,
+            peer_as,
+            hold_time: HoldTime::DEFAULT,
+            families: Family::ALL.into(),
+            offers: Offers::default(),
+            role: None,
+            role_strict: false,
+            passive: false,
+            timing: Timing::default(),
+            graceful_restart: None,
+            next_hop_ipv4: None,
+            next_hop_ipv6: None,
+            link_local: LinkLocal::default(),
+            seed: 0,
+        }
+    }
+
     /// Whether the neighbor is of another AS, as far as the configuration says.
     #[must_use]
     pub fn is_external(&self) -> bool {

@@ -283,8 +283,8 @@ impl Session {
         hold.duration().map(|hold| hold * 2 / 3)
     }
 
-    /// The dial succeeded, or a connection of the neighbor was taken. `local` and `remote` are the ends of the connection. `local_ipv6` is an IPv6 address of the interface it runs
-    /// over, global or else link-local, if there is one: the IPv6 next hop of a session over IPv4, and the global one beside a
+    /// The dial succeeded, or a connection of the neighbor was taken. `local` and `remote` are the ends of the connection.
+    /// `local_ipv6` is an IPv6 address of the interface it runs over, global or else link-local, if there is one: the IPv6 next hop of a session over IPv4, and the global one beside a
     /// link-local transport.
     pub fn handle_connected(
         &mut self,

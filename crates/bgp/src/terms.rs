@@ -230,8 +230,8 @@ pub(crate) mod tests {
     use crate::{
         capability::{Capability, Restart},
         open::Open,
-        peer::{Offers, PeerAs, Timing},
-        types::{HoldTime, RouterId},
+        peer::{Offers, PeerAs},
+        types::RouterId,
     };
 
     /// Terms with next hops of both families, to a neighbor of another AS.
@@ -259,23 +259,11 @@ pub(crate) mod tests {
     }
 
     fn config() -> PeerConfig {
-        PeerConfig {
-            local_as: Asn::new(65010).expect("not 0"),
-            router_id: RouterId::new(Ipv4Addr::new(10, 0, 0, 1)).expect("not 0"),
-            peer_as: PeerAs::External,
-            hold_time: HoldTime::DEFAULT,
-            families: Family::ALL.into(),
-            offers: Offers::default(),
-            role: None,
-            role_strict: false,
-            passive: false,
-            timing: Timing::default(),
-            graceful_restart: None,
-            next_hop_ipv4: None,
-            next_hop_ipv6: None,
-            link_local: LinkLocal::default(),
-            seed: 0,
-        }
+        PeerConfig::new(
+            Asn::new(65010).expect("not 0"),
+            RouterId::new(Ipv4Addr::new(10, 0, 0, 1)).expect("not 0"),
+            PeerAs::External,
+        )
     }
 
     fn terms(local: &str, local_ipv6: Option<&str>, next_hop: (Option<&str>, Option<&str>)) -> Terms {

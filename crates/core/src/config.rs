@@ -23,6 +23,9 @@ use crate::{
     secret::Secret,
 };
 
+/// RFC 4271 §4: the port of BGP.
+pub const PORT: NonZeroU16 = NonZeroU16::new(179).expect("it is not zero");
+
 /// All that decides what this node announces and binds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -234,6 +237,45 @@ impl Distance {
             Self::Usual | Self::Multihop(_) => None,
             Self::Secured(hops) => Some(u8::MAX - (hops.get() - 1)),
         }
+    }
+}
+
+impl Neighbor {
+    /// One that is dialled at port 179, with the defaults of everything else and both families.
+    #[must_use]
+    pub fn new(endpoint: Endpoint, peer_as: PeerAs) -> Self {
+        Self {
+            endpoint,
+            connect: Connect::default(),
+            port: PORT,
+            peer_as,
+            transport: Transport::default(),
+            timing: Timing::default(),
+            hold_time: HoldTime::DEFAULT,
+            families: Family::ALL.into(),
+            offers: Offers::default(),
+            role: None,
+            role_strict: false,
+            restart_time: None,
+            drain_by: DrainBy::default(),
+            attributes: Attributes::default(),
+            next_hop_ipv4: None,
+            next_hop_ipv6: None,
+            link_local: LinkLocal::default(),
+            limits: Limits::default(),
+        }
+    }
+
+    /// The same as the one router at `address`: a network has many.
+    #[must_use]
+    pub fn at(&self, address: IpAddr) -> Self {
+        Self { endpoint: Endpoint::Address(address), ..self.clone() }
+    }
+
+    /// Whether any router of a network is meant.
+    #[must_use]
+    pub const fn is_network(&self) -> bool {
+        matches!(self.endpoint, Endpoint::Network(..))
     }
 }
 

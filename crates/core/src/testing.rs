@@ -2,12 +2,12 @@
 
 use std::{net::IpAddr, num::NonZeroU16, time::Duration};
 
-use anycast_bgp::{Asn, Attributes, Family, HoldTime, Limits, LinkLocal, Offers, PeerAs, Prefix, RouterId, Timing};
+use anycast_bgp::{Asn, Attributes, PeerAs, Prefix, RouterId};
 
 use crate::{
     config::{
-        Anchor, CheckConfig, CheckTiming, Config, Connect, DrainBy, DrainTimes, Endpoint, ExecProbe, Neighbor, Node,
-        OnExit, ProbeConfig, Require, Service, Towards, Transport, Unbind,
+        Anchor, CheckConfig, CheckTiming, Config, DrainTimes, Endpoint, ExecProbe, Neighbor, Node, OnExit, ProbeConfig,
+        Require, Service, Towards, Unbind,
     },
     name::{CheckName, PeerId, ServiceName},
 };
@@ -21,26 +21,7 @@ pub(crate) fn prefix(text: &str) -> Prefix {
 }
 
 pub(crate) fn config(neighbors: &[&str], services: Vec<(ServiceName, Service)>) -> Config {
-    let neighbor = Neighbor {
-        endpoint: Endpoint::Address(ip("192.0.2.1")),
-        connect: Connect::Active,
-        port: NonZeroU16::new(179).unwrap(),
-        peer_as: PeerAs::External,
-        timing: Timing::default(),
-        transport: Transport::default(),
-        hold_time: HoldTime::DEFAULT,
-        families: Family::ALL.into(),
-        offers: Offers::default(),
-        role: None,
-        role_strict: false,
-        restart_time: None,
-        drain_by: DrainBy::default(),
-        attributes: Attributes::default(),
-        next_hop_ipv4: None,
-        next_hop_ipv6: None,
-        link_local: LinkLocal::default(),
-        limits: Limits::default(),
-    };
+    let neighbor = Neighbor::new(Endpoint::Address(ip("192.0.2.1")), PeerAs::External);
     Config {
         node: Node { name: "test".into(), region: None, country: None },
         asn: Asn::new(65010).unwrap(),

@@ -27,16 +27,9 @@ impl Agent {
         if self.is_stopping() {
             return;
         }
-        let Some((id, neighbor)) = neighbor_from(&self.settings.core.neighbors, arrival.from) else { return };
-        let (of, neighbor) = (id.clone(), one_of(neighbor, &arrival));
-        let id = if matches!(
-            self.settings.core.neighbors.get(&of),
-            Some(Neighbor { endpoint: Endpoint::Network(..), .. })
-        ) {
-            of.at(arrival.from)
-        } else {
-            of.clone()
-        };
+        let Some((of, neighbor)) = neighbor_from(&self.settings.core.neighbors, arrival.from) else { return };
+        let (of, id) = (of.clone(), if neighbor.is_network() { of.at(arrival.from) } else { of.clone() });
+        let neighbor = neighbor.at(arrival.from);
         // A session that is still being ended has the address; the router will come again.
         let parting = self.parting.iter().any(|(_, peer)| peer.neighbor.endpoint == neighbor.endpoint);
         if parting {
@@ -88,7 +81,7 @@ impl Agent {
             return false;
         };
         let limit = usize::from(limit.get());
-        let sessions = self.peers.values().filter(|peer| peer.of == *of).count();
+        let sessions = self.sessions_of(of).count();
         if sessions < limit {
             return true;
         }
@@ -113,10 +106,9 @@ impl Agent {
         true
     }
 
-    /// The routers of a network whose session has ended, and when.
-    fn gone(&self, of: &PeerId) -> impl Iterator<Item = (&PeerId, Instant)> {
-        let gone = self.peers.iter().filter(move |(id, peer)| peer.of == *of && **id != peer.of);
-        gone.filter_map(|(id, peer)| {
+    /// The routers of networks whose session has ended, and when.
+    fn gone(&self) -> impl Iterator<Item = (&PeerId, Instant)> {
+        self.peers.iter().filter(|(id, peer)| **id != peer.of).filter_map(|(id, peer)| {
             let state = peer.state.borrow();
             (state.state == State::Active).then_some((id, state.since))
         })
@@ -125,25 +117,18 @@ impl Agent {
     /// Routers of a network that ended their session long ago are forgotten.
     pub(super) fn forget_gone(&mut self, now: Instant) {
         let over = |since: Instant| now.saturating_duration_since(since) >= REMEMBERED;
-        let networks: Vec<PeerId> = self.networks().cloned().collect();
-        let gone: Vec<PeerId> = networks
-            .iter()
-            .flat_map(|of| self.gone(of))
-            .filter(|(_, since)| over(*since))
-            .map(|(id, _)| id.clone())
-            .collect();
+        let gone: Vec<PeerId> = self.gone().filter(|(_, since)| over(*since)).map(|(id, _)| id.clone()).collect();
         gone.iter().for_each(|id| self.part_with(id, Farewell::Deconfigured));
     }
 
     /// When the next one is.
     pub(super) fn next_forgotten(&self) -> Option<Instant> {
-        self.networks().flat_map(|of| self.gone(of)).map(|(_, since)| since + REMEMBERED).min()
+        self.gone().map(|(_, since)| since + REMEMBERED).min()
     }
 
     /// The neighbors that are networks.
     pub(super) fn networks(&self) -> impl Iterator<Item = &PeerId> {
-        let network = |neighbor: &Neighbor| matches!(neighbor.endpoint, Endpoint::Network(..));
-        self.settings.core.neighbors.iter().filter(move |(_, neighbor)| network(neighbor)).map(|(id, _)| id)
+        self.settings.core.neighbors.iter().filter(|(_, neighbor)| neighbor.is_network()).map(|(id, _)| id)
     }
 
     /// The sessions of a configured neighbor: one, or one for each router of a network.
@@ -158,9 +143,4 @@ impl Agent {
             self.parting.push((id, peer));
         }
     }
-}
-
-/// The neighbor as one router: a network has many.
-fn one_of(neighbor: &Neighbor, arrival: &Arrival) -> Neighbor {
-    Neighbor { endpoint: Endpoint::Address(arrival.from), ..neighbor.clone() }
 }

@@ -127,8 +127,7 @@ impl Agent {
         }
         let missing = |(id, neighbor): &(&PeerId, &Neighbor)| {
             let closing = self.parting.iter().any(|(_, peer)| peer.neighbor.endpoint == neighbor.endpoint);
-            let single = !matches!(neighbor.endpoint, Endpoint::Network(..));
-            single && !closing && !self.peers.contains_key(*id)
+            !neighbor.is_network() && !closing && !self.peers.contains_key(*id)
         };
         let missing = self.settings.core.neighbors.iter().filter(missing);
         for (id, neighbor) in missing.map(|(id, neighbor)| (id.clone(), neighbor.clone())).collect::<Vec<_>>() {
@@ -205,7 +204,7 @@ fn as_configured(neighbors: &BTreeMap<PeerId, Neighbor>, peer: &Peer) -> Option<
     };
     // A neighbor that is named, or a smaller network, may have come between.
     let (closest, _) = neighbor_from(neighbors, *address)?;
-    (*closest == peer.of).then(|| Neighbor { endpoint: Endpoint::Address(*address), ..neighbor.clone() })
+    (*closest == peer.of).then(|| neighbor.at(*address))
 }
 
 /// The jitter of two neighbors must differ, and that of one must not change with a reload.

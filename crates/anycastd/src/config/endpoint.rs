@@ -6,7 +6,7 @@ use std::{
     num::NonZeroU16,
 };
 
-use anycast_core::config::{Connect, Endpoint, Neighbor};
+use anycast_core::config::{Connect, Endpoint, Neighbor, PORT};
 use ipnet::IpNet;
 
 use super::{
@@ -19,8 +19,6 @@ use super::{
     yaml::Node,
 };
 
-/// RFC 4271 §4: the port of BGP.
-const PORT: NonZeroU16 = NonZeroU16::new(179).expect("it is not zero");
 /// How many routers of a network may have a session at a time, unless told otherwise.
 const SESSIONS: NonZeroU16 = NonZeroU16::new(100).expect("it is not zero");
 

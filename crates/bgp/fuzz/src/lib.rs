@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, net::Ipv4Addr, time::Duration};
 
 use anycast_bgp::{
-    Asn, Family, GracefulRestart, HoldTime, LinkLocal, Offers, PeerAs, PeerConfig, Prefix, Role, RouterId, Timing,
+    Asn, Family, GracefulRestart, HoldTime, LinkLocal, Offers, PeerAs, PeerConfig, Prefix, Role, RouterId,
 };
 
 mod message;
@@ -75,28 +75,25 @@ pub fn config(input: &mut Input<'_>) -> PeerConfig {
         _ => Family::ALL.into(),
     };
     PeerConfig {
-        local_as,
-        router_id: RouterId::new(Ipv4Addr::new(10, 0, 0, 1)).expect("not 0"),
-        peer_as: match more >> 2 & 3 {
+hold_time: HoldTime::from_secs([90, 0, 3, 65_535][usize::from(more >> 4 & 3)]).expect("allowed"),
+families,
+offers: Offers { extended_message: bit(1), enhanced_route_refresh: bit(2), extended_next_hop: bit(3) },
+role: if bit(4) { Some(Role::ALL[usize::from(more >> 5) % Role::ALL.len()]) } else { None },
+role_strict: bit(5),
+passive: rest & 1 == 1,
+graceful_restart: (rest & 2 == 2).then_some(GracefulRestart { restart_time: Duration::from_secs(120) }),
+next_hop_ipv4: bit(6).then_some(Ipv4Addr::new(192, 0, 2, 9)),
+next_hop_ipv6: bit(7).then(|| "2001:db8::99".parse().expect("an address")),
+link_local: [LinkLocal::AsConnected, LinkLocal::Never, LinkLocal::Beside(None), LinkLocal::Alone(None)]
+            [usize::from(rest >> 3 & 3)],
+seed: u64::from(bits),
+..PeerConfig::new(local_as, RouterId::new(Ipv4Addr::new(10, 0, 0, 1)).expect("not 0"), match more >> 2 & 3 {
             1 => PeerAs::Internal,
             2 => PeerAs::Exactly(asn(THEIRS)),
             3 => PeerAs::Exactly(local_as),
             _ => PeerAs::External,
-        },
-        hold_time: HoldTime::from_secs([90, 0, 3, 65_535][usize::from(more >> 4 & 3)]).expect("allowed"),
-        families,
-        offers: Offers { extended_message: bit(1), enhanced_route_refresh: bit(2), extended_next_hop: bit(3) },
-        role: if bit(4) { Some(Role::ALL[usize::from(more >> 5) % Role::ALL.len()]) } else { None },
-        role_strict: bit(5),
-        passive: rest & 1 == 1,
-        timing: Timing::default(),
-        graceful_restart: (rest & 2 == 2).then_some(GracefulRestart { restart_time: Duration::from_secs(120) }),
-        next_hop_ipv4: bit(6).then_some(Ipv4Addr::new(192, 0, 2, 9)),
-        next_hop_ipv6: bit(7).then(|| "2001:db8::99".parse().expect("an address")),
-        link_local: [LinkLocal::AsConnected, LinkLocal::Never, LinkLocal::Beside(None), LinkLocal::Alone(None)]
-            [usize::from(rest >> 3 & 3)],
-        seed: u64::from(bits),
-    }
+        })
+}
 }
 
 /// Prefixes that are announced, of both families and of lengths that do and do not end at an octet.

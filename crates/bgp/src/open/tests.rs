@@ -7,7 +7,7 @@ use bgpkit_parser::{
 use proptest::prelude::*;
 
 use super::*;
-use crate::peer::{LinkLocal, Offers, Timing};
+use crate::peer::Offers;
 
 fn asn(number: u32) -> Asn {
     Asn::new(number).expect("not 0")
@@ -15,21 +15,8 @@ fn asn(number: u32) -> Asn {
 
 fn config(local_as: u32, peer_as: PeerAs, families: &[Family]) -> PeerConfig {
     PeerConfig {
-        local_as: asn(local_as),
-        router_id: RouterId::new(Ipv4Addr::new(10, 0, 0, 1)).expect("not 0"),
-        peer_as,
-        hold_time: HoldTime::DEFAULT,
         families: families.iter().copied().collect(),
-        offers: Offers::default(),
-        role: None,
-        role_strict: false,
-        passive: false,
-        timing: Timing::default(),
-        graceful_restart: None,
-        next_hop_ipv4: None,
-        next_hop_ipv6: None,
-        link_local: LinkLocal::default(),
-        seed: 0,
+        ..PeerConfig::new(asn(local_as), RouterId::new(Ipv4Addr::new(10, 0, 0, 1)).expect("not 0"), peer_as)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     attributes::Attributes,
     capability::Capability,
     notification::Notification,
-    peer::{LinkLocal, Offers, PeerAs, Timing},
+    peer::{PeerAs, Timing},
     rib::Progress,
     types::{Asn, Family, HoldTime, RouterId},
 };
@@ -18,21 +18,13 @@ const PREFIX: &str = "198.51.100.0/24";
 
 fn config(hold: u16) -> PeerConfig {
     PeerConfig {
-        local_as: Asn::new(65010).expect("not 0"),
-        router_id: RouterId::new(Ipv4Addr::new(10, 0, 0, 1)).expect("not 0"),
-        peer_as: PeerAs::Exactly(Asn::new(65001).expect("not 0")),
         hold_time: HoldTime::from_secs(hold).expect("allowed"),
-        families: Family::ALL.into(),
-        offers: Offers::default(),
-        role: None,
-        role_strict: false,
-        passive: false,
-        timing: Timing::default(),
-        graceful_restart: None,
-        next_hop_ipv4: None,
-        next_hop_ipv6: None,
-        link_local: LinkLocal::default(),
         seed: 42,
+        ..PeerConfig::new(
+            Asn::new(65010).expect("not 0"),
+            RouterId::new(Ipv4Addr::new(10, 0, 0, 1)).expect("not 0"),
+            PeerAs::Exactly(Asn::new(65001).expect("not 0")),
+        )
     }
 }
 

@@ -6,8 +6,7 @@ use std::{
 };
 
 use anycast_bgp::{
-    Action, Asn, Counters, DownReason, Event, Family, HoldTime, LinkLocal, Offers, PeerAs, PeerConfig, Role, RouterId,
-    Routes, Session, State, Timing,
+    Action, Asn, Counters, DownReason, Event, Offers, PeerAs, PeerConfig, Role, RouterId, Routes, Session, State,
 };
 
 pub(crate) const ALL: &[State] = &[State::OpenSent, State::OpenConfirm, State::Established];
@@ -211,21 +210,14 @@ fn config(neighbor: Neighbor) -> PeerConfig {
     let asn = |number| Asn::new(number).expect("not 0");
     let new = neighbor != Neighbor::Old;
     PeerConfig {
-        local_as: asn(65010),
-        router_id: RouterId::new(Ipv4Addr::new(10, 0, 0, 1)).expect("not 0"),
-        peer_as: PeerAs::Exactly(asn(if neighbor == Neighbor::Internal { 65010 } else { 65001 })),
-        hold_time: HoldTime::DEFAULT,
-        families: Family::ALL.into(),
         offers: Offers { extended_message: new, enhanced_route_refresh: new, extended_next_hop: new },
         role: Some(Role::Provider),
-        role_strict: false,
-        passive: false,
-        timing: Timing::default(),
-        graceful_restart: None,
-        next_hop_ipv4: None,
-        next_hop_ipv6: None,
-        link_local: LinkLocal::default(),
         seed: 1,
+        ..PeerConfig::new(
+            asn(65010),
+            RouterId::new(Ipv4Addr::new(10, 0, 0, 1)).expect("not 0"),
+            PeerAs::Exactly(asn(if neighbor == Neighbor::Internal { 65010 } else { 65001 })),
+        )
     }
 }
 

@@ -6,9 +6,7 @@ use std::{
     time::Duration,
 };
 
-use anycast_bgp::{
-    Asn, Family, GracefulRestart, HoldTime, LinkLocal, Offers, PeerAs, PeerConfig, Prefix, Role, RouterId, Timing,
-};
+use anycast_bgp::{Asn, Family, GracefulRestart, HoldTime, Offers, PeerAs, PeerConfig, Prefix, Role, RouterId};
 use proptest::prelude::*;
 
 /// What one end may offer or not.
@@ -117,9 +115,6 @@ impl Setting {
 
 fn config(end: End, asn: u32, id: u8, peer_as: PeerAs, role: Option<Role>) -> PeerConfig {
     PeerConfig {
-        local_as: Asn::new(asn).expect("not 0"),
-        router_id: RouterId::new(Ipv4Addr::new(10, 0, 0, id)).expect("not 0"),
-        peer_as,
         hold_time: HoldTime::from_secs(end.hold).expect("allowed"),
         families: Family::ALL.into_iter().filter(|family| end.ipv6 || *family == Family::Ipv4Unicast).collect(),
         offers: Offers {
@@ -128,14 +123,14 @@ fn config(end: End, asn: u32, id: u8, peer_as: PeerAs, role: Option<Role>) -> Pe
             extended_next_hop: end.extended_next_hop,
         },
         role,
-        role_strict: false,
-        passive: false,
-        timing: Timing::default(),
         graceful_restart: end.graceful_restart.then_some(GracefulRestart { restart_time: Duration::from_secs(120) }),
-        next_hop_ipv4: None,
         next_hop_ipv6: Some("2001:db8::99".parse().expect("an address")),
-        link_local: LinkLocal::default(),
         seed: 1,
+        ..PeerConfig::new(
+            Asn::new(asn).expect("not 0"),
+            RouterId::new(Ipv4Addr::new(10, 0, 0, id)).expect("not 0"),
+            peer_as,
+        )
     }
 }
 

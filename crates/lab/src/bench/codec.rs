@@ -9,8 +9,7 @@ use std::{
 };
 
 use anycast_bgp::{
-    Asn, Attributes, Family, HoldTime, LinkLocal, Offers, PeerAs, PeerConfig, Prefix, Progress, RouterId, Routes,
-    Session, State, Timing,
+    Asn, Attributes, Family, Offers, PeerAs, PeerConfig, Prefix, Progress, RouterId, Routes, Session, State,
 };
 use anyhow::{Context as _, ensure};
 use bgpkit_parser::{
@@ -149,22 +148,14 @@ fn established() -> anyhow::Result<Session> {
 
 fn config() -> anyhow::Result<PeerConfig> {
     Ok(PeerConfig {
-        local_as: Asn::new(65_010).context("no AS number")?,
-        router_id: RouterId::new(message::SPEAKER).context("no identifier")?,
-        peer_as: PeerAs::External,
-        hold_time: HoldTime::DEFAULT,
         families: [Family::Ipv4Unicast].into(),
         // Then an answer to a route refresh is the one UPDATE.
         offers: Offers { enhanced_route_refresh: false, ..Offers::default() },
-        role: None,
-        role_strict: false,
-        passive: false,
-        timing: Timing::default(),
-        graceful_restart: None,
-        next_hop_ipv4: None,
-        next_hop_ipv6: None,
-        link_local: LinkLocal::default(),
-        seed: 0,
+        ..PeerConfig::new(
+            Asn::new(65_010).context("no AS number")?,
+            RouterId::new(message::SPEAKER).context("no identifier")?,
+            PeerAs::External,
+        )
     })
 }
 

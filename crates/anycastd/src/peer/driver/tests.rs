@@ -4,11 +4,7 @@ use std::{
     num::NonZeroU16,
 };
 
-use anycast_bgp::{
-    Asn, Attributes, Family, HoldTime, Limits, LinkLocal, Offers, PeerAs, PeerConfig, Progress, RouterId, State, Timing,
-};
-
-use anycast_core::config::{Connect, DrainBy, Transport};
+use anycast_bgp::{Asn, Attributes, Limits, PeerAs, PeerConfig, Progress, RouterId, State};
 
 use super::*;
 
@@ -17,41 +13,13 @@ fn driver() -> (Driver, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = listener.local_addr().unwrap();
     let neighbor = Neighbor {
-        endpoint: Endpoint::Address(at.ip()),
-        connect: Connect::Active,
         port: NonZeroU16::new(at.port()).unwrap(),
-        peer_as: PeerAs::External,
-        timing: Timing::default(),
-        transport: Transport::default(),
-        hold_time: HoldTime::DEFAULT,
-        families: Family::ALL.into(),
-        offers: Offers::default(),
-        role: None,
-        role_strict: false,
-        restart_time: None,
-        drain_by: DrainBy::default(),
-        attributes: Attributes::default(),
-        next_hop_ipv4: None,
-        next_hop_ipv6: None,
-        link_local: LinkLocal::default(),
-        limits: Limits::default(),
+        ..Neighbor::new(Endpoint::Address(at.ip()), PeerAs::External)
     };
     let config = PeerConfig {
-        local_as: Asn::new(65010).unwrap(),
-        router_id: RouterId::new([192, 0, 2, 2].into()).unwrap(),
-        peer_as: neighbor.peer_as,
         hold_time: neighbor.hold_time,
         families: neighbor.families.clone(),
-        offers: Offers::default(),
-        role: None,
-        role_strict: false,
-        passive: false,
-        timing: Timing::default(),
-        graceful_restart: None,
-        next_hop_ipv4: None,
-        next_hop_ipv6: None,
-        link_local: LinkLocal::default(),
-        seed: 0,
+        ..PeerConfig::new(Asn::new(65010).unwrap(), RouterId::new([192, 0, 2, 2].into()).unwrap(), neighbor.peer_as)
     };
     let session = Session::new(config, Instant::now());
     let routes = watch::channel(Arc::default()).1;
