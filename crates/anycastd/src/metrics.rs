@@ -79,8 +79,11 @@ fn draw_agent(drawing: &Drawing, status: &Status, dropped_events: u64) -> promet
     node.with_label_values(&[&status.node, &region, &country, &status.asn.to_string()]).set(1.0);
     let healthy = drawing.gauge("anycastd_healthy", "Whether all is as configured.", &[])?;
     healthy.with_label_values::<&str>(&[]).set(flag(status.healthy));
-    let problems =
-        drawing.gauge("anycastd_problems", "What is wrong with the agent itself, and neighbors beyond max_prefixes; see `anycastctl status`.", &[])?;
+    let problems = drawing.gauge(
+        "anycastd_problems",
+        "What is wrong with the agent itself, and neighbors beyond max_prefixes; see `anycastctl status`.",
+        &[],
+    )?;
     problems.with_label_values::<&str>(&[]).set(status.problems.len() as f64);
     let dropped = drawing.counter("anycastd_events_dropped_total", "Events that came too fast to be kept.", &[])?;
     dropped.with_label_values::<&str>(&[]).inc_by(dropped_events);

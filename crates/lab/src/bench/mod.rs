@@ -9,7 +9,10 @@ mod speaker;
 mod stand;
 mod subject;
 
-use std::path::PathBuf;
+use std::{
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, Subcommand};
 
@@ -39,7 +42,7 @@ pub struct Options {
     /// Print JSON instead of tables
     #[arg(long)]
     pub json: bool,
-    /// Take anycastd, anycastctl and anycast-lab from here instead of building them for release
+    /// Take anycastd, anycastctl and anycast-lab from here instead of building them for release; the last one then measures
     #[arg(long, env = BIN_DIR, hide_env = true, value_name = "DIR")]
     pub bin_dir: Option<PathBuf>,
 }
@@ -73,6 +76,10 @@ pub async fn run(bench: Bench) -> anyhow::Result<()> {
         Some(directory) => Programs::of(directory)?,
         None => Programs::build(true).await?,
     };
+    // Coding is measured within the process that measures: it must be built as the agent is.
+    if !std::env::current_exe()?.canonicalize()?.eq(programs.lab()) {
+        return Err(become_another(&options, programs.lab()).into());
+    }
     let report = speaker(&options, &programs).await?;
     if options.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
@@ -80,6 +87,15 @@ pub async fn run(bench: Bench) -> anyhow::Result<()> {
         print!("{report}");
     }
     Ok(())
+}
+
+/// Goes on as that program, with the others from where it lies. Returns only if it cannot.
+fn become_another(options: &Options, lab: &Path) -> std::io::Error {
+    let mut command = std::process::Command::new(lab);
+    command.args(["bench", "speaker"]);
+    let flags = [("--quick", options.quick), ("--with-others", options.with_others), ("--json", options.json)];
+    command.args(flags.into_iter().filter(|(_, given)| *given).map(|(flag, _)| flag));
+    command.arg("--bin-dir").arg(lab.parent().unwrap_or(lab)).exec()
 }
 
 /// Measures the BGP speaker.
