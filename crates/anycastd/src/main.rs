@@ -73,6 +73,7 @@ fn main() -> ExitCode {
 
 /// Reads the command line and the configuration, then runs until told to end.
 fn begin() -> Result<Exit, Exit> {
+    signals::hold_hangup();
     let arguments = Arguments::read()?;
     let file = arguments.config;
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());

@@ -2,6 +2,7 @@
 
 use std::{future::Future, io, path::PathBuf, pin::Pin, time::Duration};
 
+use nix::sys::signal::{SigSet, Signal as Number};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{agent::Handle, config, manager};
@@ -17,15 +18,30 @@ pub(crate) struct Signals {
     hangup: Signal,
 }
 
+/// Until [`Signals::new`], an order to reload waits: it would end a process that does not know of it yet. For the thread that runs
+/// `main`, before there are others, which take it over.
+pub(crate) fn hold_hangup() {
+    let _ = SigSet::from(Number::SIGHUP).thread_block();
+}
+
+/// Ends that for the thread that calls, once there are [`Signals`].
+pub(crate) fn release_hangup() -> io::Result<()> {
+    Ok(SigSet::from(Number::SIGHUP).thread_unblock()?)
+}
+
 impl Signals {
+    /// What was held comes now.
+    ///
     /// # Errors
     /// What the kernel says.
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self {
+        let signals = Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
-        })
+        };
+        release_hangup()?;
+        Ok(signals)
     }
 
     /// Obeys them until it is dropped. The end does not wait for a reload whose file hangs; another reload does.
@@ -92,5 +108,20 @@ async fn reload(agent: Handle, file: PathBuf) {
         Ok(needs_restart) if needs_restart.is_empty() => {}
         Ok(needs_restart) => tracing::warn!("changes of {} take effect at the next start", needs_restart.join(", ")),
         Err(error) => tracing::error!(%error, "reload"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever starts the agent and reloads it at once must not kill it.
+    #[tokio::test]
+    async fn an_order_to_reload_that_comes_too_early_is_kept() {
+        hold_hangup();
+        nix::sys::signal::raise(Number::SIGHUP).unwrap();
+        let mut signals = Signals::new().unwrap();
+        let came = tokio::time::timeout(Duration::from_secs(20), signals.hangup.recv()).await;
+        assert_eq!(came.expect("it comes"), Some(()));
     }
 }

@@ -119,6 +119,9 @@ impl Launch {
         // capabilities are not touched by this.
         rustix::thread::clear_ambient_capability_set()
             .map_err(|error| Finding::unknown(format!("cannot drop ambient capabilities: {error}")))?;
+        // A child takes over what this thread holds back, and threads of the runtime hold SIGHUP since the start.
+        crate::signals::release_hangup()
+            .map_err(|error| Finding::unknown(format!("cannot unblock SIGHUP: {error}")))?;
         let file = self.file();
         let mut child = Command::new(&file)
             .args(self.command.iter().skip(1))

@@ -184,6 +184,7 @@ async fn the_ipv6_next_hop_has_the_form_that_is_chosen() -> anyhow::Result<()> {
         };
         edge.configure(&with("")).await?;
         edge.start().await?;
+        edge.announced(V6).await?;
         let table = [
             ("", vec![global.clone()]),
             (", next_hop: { ipv6_link_local: none }", vec![global.clone()]),
