@@ -21,9 +21,19 @@ async fn is_stale(edge: &Edge) -> anyhow::Result<bool> {
 
 const MONITOR: &str = "/run/monitor.log";
 
-/// Notes every change of the router's kernel table from now on.
+/// Notes every change of the router's kernel table from now on, which holds the route.
 async fn watch_table(edge: &Edge) -> anyhow::Result<()> {
-    edge.lab.start("rtr", &["ip", "monitor", "route"], MONITOR).await
+    edge.wait("the route is in the router's table", async || {
+        Ok(edge.lab.run("rtr", &["ip", "route", "show", V4]).await?.contains("192.0.2.2"))
+    })
+    .await?;
+    edge.lab.start("rtr", &["ip", "monitor", "route"], MONITOR).await?;
+    edge.wait("changes are noted", async || {
+        edge.lab.run("rtr", &["ip", "route", "replace", "blackhole", "198.51.100.1"]).await?;
+        edge.lab.run("rtr", &["ip", "route", "delete", "blackhole", "198.51.100.1"]).await?;
+        Ok(edge.lab.run("rtr", &["cat", MONITOR]).await?.contains("198.51.100.1"))
+    })
+    .await
 }
 
 /// Whether the route has left the router's kernel table since, be it for a moment.
