@@ -67,13 +67,24 @@ fn watch(socket: &PacketSocket, mut pcap: Option<Pcap>, stop: &AtomicBool) -> an
     let mut flows = Flows::default();
     let mut buffer = vec![0; socket::LONGEST];
     let mut missed = 0;
-    while !stop.load(Ordering::Relaxed) {
+    let mut until = None;
+    loop {
         let asked = Nanos::now();
+        // What had passed when it was told to stop may still be waiting.
+        if until.is_none() && stop.load(Ordering::Relaxed) {
+            until = Some(asked);
+        }
         let Some(seen) = socket.receive(&mut buffer).context("cannot read packets")? else {
+            if until.is_some() {
+                break;
+            }
             // Nothing was waiting: whatever passed before is told.
             lines.say(&Record::Decided { at: Nanos::now(), upto: asked });
             continue;
         };
+        if until.is_some_and(|until| seen.at > until) {
+            break;
+        }
         if seen.missed != missed {
             missed = seen.missed;
             lines.say(&Record::Missed { at: seen.at, packets: missed.into() });
