@@ -8,7 +8,7 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
     pin::Pin,
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Instant, SystemTime},
 };
 
 use anycast_core::{Check, CheckCounters, CheckName, Health, Outcome, ServiceName, config::CheckConfig};
@@ -18,9 +18,6 @@ use crate::{
     probe::Prober,
     signal::{Sink, Wake},
 };
-
-/// The longest a first run is put off to spread many checks.
-const SPREAD: Duration = Duration::from_secs(1);
 
 /// What is known of a check, as of now.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,8 +51,7 @@ impl Checker {
         sink: Sink,
         times: prometheus::Histogram,
     ) -> Self {
-        let mut check =
-            Check::new(config.timing, offset(service, name, config.timing.interval), on_probation, Instant::now());
+        let mut check = Check::new(config.timing, place(service, name), on_probation, Instant::now());
         check.set_enabled(false, Instant::now());
         let (config, config_seen) = watch::channel(Arc::new(config.clone()));
         let (enabled, enabled_seen) = watch::channel(false);
@@ -101,12 +97,11 @@ impl Drop for Checker {
     }
 }
 
-/// A place in the interval that is the same at every start and differs between checks.
-fn offset(service: &ServiceName, name: &CheckName, interval: Duration) -> Duration {
+/// A place in the interval, in 1/1024, that is the same at every start and differs between checks.
+fn place(service: &ServiceName, name: &CheckName) -> u16 {
     let mut hasher = DefaultHasher::new();
     (service, name).hash(&mut hasher);
-    let part = (hasher.finish() % 1024) as u32;
-    interval.min(SPREAD) * part / 1024
+    (hasher.finish() % 1024) as u16
 }
 
 fn prober(service: &ServiceName, name: &CheckName, config: &CheckConfig) -> Arc<Prober> {

@@ -33,10 +33,25 @@ impl std::fmt::Display for Health {
 pub struct Outcome {
     /// What it says about the service; `Unknown` when the run itself could not be done and proves nothing.
     pub health: Health,
+    /// Why, as far as the check must know.
+    pub cause: Cause,
     /// What was seen, in words for an operator; one line.
     pub detail: String,
     /// How long it took.
     pub took: Duration,
+}
+
+/// What kind of answer a run has had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// It was answered, well or badly, or could not be asked.
+    Answered,
+    /// There was no answer in time.
+    TimedOut,
+    /// The connection was refused.
+    Refused,
+    /// The connection was refused, and the kernel has no listener at that address and port.
+    Gone,
 }
 
 /// What the driver is to run.
@@ -44,6 +59,8 @@ pub struct Outcome {
 pub struct Probe {
     /// The run has failed when it takes longer.
     pub timeout: Duration,
+    /// It follows a hint: where a connection is refused, the kernel is asked whether anybody listens there.
+    pub confirm: bool,
 }
 
 /// Counts over the life of a check.
@@ -57,6 +74,8 @@ pub struct CheckCounters {
     pub inconclusive: u64,
     /// Runs that began more than an interval late.
     pub late: u64,
+    /// Hints that the listener or the process may have gone.
+    pub hints: u64,
 }
 
 /// A run of equal judgements against the present health.
@@ -72,7 +91,8 @@ struct Streak {
 ///
 /// The driver calls [`poll_probe`](Self::poll_probe) until it is `None`, runs the probe, answers once with
 /// [`handle_outcome`](Self::handle_outcome), and calls [`handle_timeout`](Self::handle_timeout) at
-/// [`poll_timeout`](Self::poll_timeout).
+/// [`poll_timeout`](Self::poll_timeout). After a [`handle_hint`](Self::handle_hint) it drops the run under way where
+/// [`poll_cancel`](Self::poll_cancel) says so.
 #[derive(Debug, Clone)]
 pub struct Check {
     timing: CheckTiming,
@@ -83,10 +103,14 @@ pub struct Check {
     /// Begun as an addition to a service that was decided already: not counted until it is decided itself.
     on_probation: bool,
     last: Option<Outcome>,
-    /// The last answer that proved anything, or the start.
-    proven_at: Instant,
+    /// How long the last answer that proved anything is believed.
+    proof: Proof,
     due: Instant,
+    /// Its place in the interval, in 1/1024.
+    place: u16,
+    placed: bool,
     running: Option<Running>,
+    hint: Option<Hinted>,
     counters: CheckCounters,
 }
 
@@ -96,15 +120,39 @@ struct Running {
     deadline: Instant,
     /// Judged already, by the deadline; the driver's answer will come too late.
     expired: bool,
+    confirm: bool,
+    /// A hint came while it was under way: what it saw may have been before.
+    void: bool,
 }
 
-/// Without a proof for this long (or ten intervals, if that is longer) a check no longer knows.
-const PROOF_LASTS: Duration = Duration::from_secs(10);
+/// The kernel saw a listener or a process go, and no run has said yet what that means.
+#[derive(Debug, Clone, Copy, Default)]
+struct Hinted {
+    /// Until when a new listener is waited for.
+    grace_until: Option<Instant>,
+    /// Runs that were repeated for it.
+    repeated: u8,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Proof {
+    until: Instant,
+    /// It has been given the time of a run more already, because we were not there to see it run out.
+    extended: bool,
+}
+
+/// More than this after a deadline the agent itself was kept from running: an answer may have come in time, unseen.
+const OVERSLEPT: Duration = Duration::from_millis(50);
+/// Runs that hints may repeat; then answers count again, or listeners that come and go all the time would leave nothing known.
+const REPEATS: u8 = 3;
+/// How often a listener is looked for while it is waited for.
+const GRACE_PACE: Duration = Duration::from_millis(10);
 
 impl Check {
-    /// A check that first runs `offset` after `now`: the offset spreads many checks over their interval.
+    /// A check that runs as soon as it may, and once it is settled at its own `place` (in 1/1024) in the interval: that spreads
+    /// many checks.
     #[must_use]
-    pub fn new(timing: CheckTiming, offset: Duration, on_probation: bool, now: Instant) -> Self {
+    pub fn new(timing: CheckTiming, place: u16, on_probation: bool, now: Instant) -> Self {
         Self {
             timing,
             enabled: true,
@@ -113,9 +161,12 @@ impl Check {
             streak: None,
             on_probation,
             last: None,
-            proven_at: now,
-            due: now + offset,
+            proof: Proof { until: now, extended: false },
+            due: now + timing.start_delay,
+            place: place.min(1024),
+            placed: false,
             running: None,
+            hint: None,
             counters: CheckCounters::default(),
         }
     }
@@ -136,13 +187,42 @@ impl Check {
         }
         self.enabled = enabled;
         self.streak = None;
+        self.hint = None;
         if enabled {
-            self.due = now;
-            self.proven_at = now;
+            let delay = if self.counters.runs == 0 { self.timing.start_delay } else { Duration::ZERO };
+            self.due = now + delay;
         } else {
             self.last = None;
             self.become_health(Health::Unknown, now);
         }
+    }
+
+    /// The kernel saw a listener or a process of the service go. That decides nothing; it makes the check ask.
+    pub fn handle_hint(&mut self, now: Instant) {
+        if !self.enabled {
+            return;
+        }
+        self.counters.hints += 1;
+        let patient = self.hint.is_some_and(|hint| hint.repeated >= REPEATS);
+        self.hint.get_or_insert_default();
+        match &mut self.running {
+            Some(running) => running.void |= !patient,
+            None if patient => {}
+            None => self.due = self.due.min(now),
+        }
+    }
+
+    /// Whether the run under way is to be dropped, because it is repeated at once.
+    pub fn poll_cancel(&mut self, now: Instant) -> bool {
+        let Some(running) = self.running.filter(|running| running.void) else { return false };
+        let Some(hint) = &mut self.hint else { return false };
+        if running.expired || hint.repeated >= REPEATS {
+            return false;
+        }
+        hint.repeated += 1;
+        self.running = None;
+        self.due = now;
+        true
     }
 
     /// The next run, if it is time for one and none is under way.
@@ -155,32 +235,82 @@ impl Check {
             self.due = now;
         }
         self.counters.runs += 1;
-        self.running = Some(Running { started: self.due, deadline: now + self.timing.timeout, expired: false });
-        Some(Probe { timeout: self.timing.timeout })
+        let confirm = self.hint.is_some();
+        let deadline = now + self.timing.timeout;
+        self.running = Some(Running { started: self.due, deadline, expired: false, confirm, void: false });
+        Some(Probe { timeout: self.timing.timeout, confirm })
     }
 
     /// The answer of the run that [`poll_probe`](Self::poll_probe) asked for.
     pub fn handle_outcome(&mut self, outcome: Outcome, now: Instant) {
         let Some(running) = self.running.take() else { return };
         if self.enabled && !running.expired {
-            self.judge(outcome, now);
+            self.answered(outcome, running, now);
+        } else {
+            self.due = running.started + self.pace();
         }
-        self.due = running.started + self.pace();
+    }
+
+    fn answered(&mut self, outcome: Outcome, running: Running, now: Instant) {
+        if outcome.cause == Cause::TimedOut && overslept(running.deadline, now) {
+            return self.excuse(running.deadline, now);
+        }
+        if running.void && outcome.health >= Health::Degraded {
+            self.due = now; // It may have been answered before the listener went.
+            return;
+        }
+        let Some(hint) = self.hint.filter(|_| running.confirm) else {
+            self.judge(outcome, now);
+            self.due = if self.hint.is_some() { now } else { running.started + self.wait() };
+            return;
+        };
+        match (outcome.health, outcome.cause) {
+            (Health::Down, Cause::Gone) => {
+                let until = hint.grace_until.unwrap_or(now + self.timing.restart_grace);
+                if now < until {
+                    self.last = Some(outcome);
+                    self.hint = Some(Hinted { grace_until: Some(until), ..hint });
+                    self.due = (now + GRACE_PACE).min(until);
+                    return;
+                }
+                self.hint = None;
+                self.fall(outcome, now);
+            }
+            // Nothing is known of the listener yet.
+            (Health::Unknown, _) => self.judge(outcome, now),
+            (Health::Down | Health::Degraded | Health::Up, _) => {
+                self.hint = None;
+                self.judge(outcome, now);
+            }
+        }
+        self.due = running.started + self.wait();
     }
 
     /// Judges a run that hangs, and forgets a proof that is too old.
     pub fn handle_timeout(&mut self, now: Instant) {
         if let Some(running) = self.running.as_mut().filter(|running| !running.expired && now >= running.deadline) {
-            running.expired = true;
             let timeout = self.timing.timeout;
-            let detail = format!("no answer within {}", in_words(timeout));
-            if self.enabled {
-                self.judge(Outcome { health: Health::Down, detail, took: timeout }, now);
+            if overslept(running.deadline, now) {
+                // What came meanwhile has not been looked at: the run is given the time to.
+                running.deadline = now + OVERSLEPT;
+            } else {
+                running.expired = true;
+                let detail = format!("no answer within {}", in_words(timeout));
+                if self.enabled {
+                    let outcome = Outcome { health: Health::Down, cause: Cause::TimedOut, detail, took: timeout };
+                    self.judge(outcome, now);
+                }
             }
         }
         if self.proof_expires().is_some_and(|at| now >= at) {
-            self.streak = None;
-            self.become_health(Health::Unknown, now);
+            if overslept(self.proof.until, now) && !self.proof.extended {
+                // Nobody was there to renew it: one run decides whether it still holds.
+                self.proof = Proof { until: now + self.timing.timeout + 2 * OVERSLEPT, extended: true };
+                self.due = self.due.min(now);
+            } else {
+                self.streak = None;
+                self.become_health(Health::Unknown, now);
+            }
         }
     }
 
@@ -238,6 +368,28 @@ impl Check {
         self.streak.map(|streak| (streak.count, self.needed(streak.rising)))
     }
 
+    /// We were not there when the answer was due: that says nothing of the service.
+    fn excuse(&mut self, deadline: Instant, now: Instant) {
+        let late = now.saturating_duration_since(deadline);
+        let detail = format!("not known: the agent itself was kept from running for {}", in_words(late));
+        let took = self.timing.timeout + late;
+        self.judge(Outcome { health: Health::Unknown, cause: Cause::TimedOut, detail, took }, now);
+        self.due = now;
+    }
+
+    /// Down at once: it is proven that nobody is there.
+    fn fall(&mut self, outcome: Outcome, now: Instant) {
+        self.counters.failures += 1;
+        self.last = Some(outcome);
+        self.prove(now);
+        self.streak = None;
+        self.become_health(Health::Down, now);
+    }
+
+    fn prove(&mut self, now: Instant) {
+        self.proof = Proof { until: now + self.timing.stale_after.max(self.timing.interval * 10), extended: false };
+    }
+
     fn judge(&mut self, outcome: Outcome, now: Instant) {
         let answer = outcome.health;
         match answer {
@@ -249,7 +401,7 @@ impl Check {
         if answer == Health::Unknown {
             return; // It proves nothing, for or against; see `proof_expires`.
         }
-        self.proven_at = now;
+        self.prove(now);
         if answer == self.health {
             self.streak = None;
             return;
@@ -292,10 +444,26 @@ impl Check {
         if settled { self.timing.interval } else { self.timing.fast_interval }
     }
 
+    /// From the start of a run to the start of the next. The first time that it is settled the check goes to its place in the
+    /// interval; before, all of them began with the agent, at once.
+    fn wait(&mut self) -> Duration {
+        let pace = self.pace();
+        if pace < self.timing.interval || self.placed {
+            return pace;
+        }
+        self.placed = true;
+        let least = self.timing.fast_interval;
+        least + (pace - least) * u32::from(self.place) / 1024
+    }
+
     /// Only a claim can grow stale: Up and Degraded need proof, Down and Unknown claim nothing.
     fn proof_expires(&self) -> Option<Instant> {
-        (self.health >= Health::Degraded).then(|| self.proven_at + PROOF_LASTS.max(self.timing.interval * 10))
+        (self.health >= Health::Degraded).then_some(self.proof.until)
     }
+}
+
+fn overslept(deadline: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(deadline) > OVERSLEPT
 }
 
 /// `300 ms`, `1.5 s`.

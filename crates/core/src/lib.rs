@@ -11,7 +11,7 @@ mod name;
 pub mod reconcile;
 mod secret;
 
-pub use check::{Check, CheckCounters, Health, Outcome, Probe};
+pub use check::{Cause, Check, CheckCounters, Health, Outcome, Probe};
 pub use config::Config;
 pub use decide::{Desired, View, decide};
 pub use drain::Drain;

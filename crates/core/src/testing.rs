@@ -46,6 +46,9 @@ pub(crate) fn service(name: &str, addresses: &[&str], prefixes: &[&str], neighbo
             timeout: Duration::from_millis(300),
             rise: one,
             fall: one,
+            start_delay: Duration::ZERO,
+            restart_grace: Duration::ZERO,
+            stale_after: Duration::from_secs(10),
         },
         probe: ProbeConfig::Exec(ExecProbe { command: vec!["/bin/true".into()] }),
     };

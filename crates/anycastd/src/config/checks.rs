@@ -26,6 +26,8 @@ use super::{
 const SHORTEST: Duration = Duration::from_millis(10);
 const USUAL_INTERVAL: Duration = Duration::from_secs(1);
 const USUAL_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long an answer that nothing contradicts is believed.
+const STALE_AFTER: Duration = Duration::from_secs(10);
 const USUAL_COUNT: NonZeroU16 = NonZeroU16::new(2).expect("it is not zero");
 
 const BUILT: [&str; 3] = ["tcp", "http", "exec"];
@@ -122,6 +124,7 @@ fn timing(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<CheckTim
         section.or(key, USUAL_COUNT, report, |node, report| non_zero(node, key, report))
     };
     let (rise, fall) = (count("rise", section, report), count("fall", section, report));
+    let start_delay = time("start_delay", Duration::ZERO, section, report);
 
     let interval = interval?.map_or(USUAL_INTERVAL, |(_, interval)| interval);
     let fast_interval = match fast? {
@@ -134,7 +137,17 @@ fn timing(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<CheckTim
         None => (interval / 5).max(SHORTEST),
     };
     let timeout = timeout?.map_or(interval.min(USUAL_TIMEOUT), |(_, timeout)| timeout);
-    Some(CheckTiming { interval, fast_interval, timeout, rise: rise?, fall: fall? })
+    let start_delay = start_delay?.map_or(Duration::ZERO, |(_, delay)| delay);
+    Some(CheckTiming {
+        interval,
+        fast_interval,
+        timeout,
+        rise: rise?,
+        fall: fall?,
+        start_delay,
+        restart_grace: Duration::ZERO,
+        stale_after: STALE_AFTER,
+    })
 }
 
 fn tcp(

@@ -88,7 +88,7 @@ impl ExecProber {
         let mut running = match timeout_at(deadline, self.start(permit)).await {
             Ok(Ok(running)) => running,
             Ok(Err(finding)) => return finding,
-            Err(_) => return Finding::down(format!("not started within {}", words::time(limit))),
+            Err(_) => return Finding::late(format!("not started within {}", words::time(limit))),
         };
         match timeout_at(deadline, running.ended()).await {
             Ok(Ok(())) => running.conclude().await,
@@ -219,11 +219,11 @@ impl Running {
                     let _ = self.reap();
                 }
             });
-            return Finding::down(format!("{late}; cannot be killed"));
+            return Finding::late(format!("{late}; cannot be killed"));
         }
         let _ = self.reap();
         let said = self.output.first_line().map(|line| format!("; it said: {line}")).unwrap_or_default();
-        Finding::down(format!("{late}; killed{said}"))
+        Finding::late(format!("{late}; killed{said}"))
     }
 
     async fn killed(&mut self) -> bool {
@@ -289,7 +289,7 @@ fn verdict(status: ExitStatus, said: Option<&str>) -> Finding {
         (None, None) => (Health::Down, status.to_string()),
     };
     let detail = said.map_or_else(|| what.clone(), |line| format!("{what}: {line}"));
-    Finding { health, detail }
+    Finding::answered(health, detail)
 }
 
 #[cfg(test)]

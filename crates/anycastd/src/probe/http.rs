@@ -181,10 +181,10 @@ impl HttpProber {
         let timeout = words::time(timeout);
         match step {
             Step::Lookup => Finding::unknown(format!("cannot look up {}: no answer within {timeout}", self.host())),
-            Step::Connect => Finding::down(format!("connect {}: no answer within {timeout}", self.host())),
-            Step::Handshake => Finding::down(format!("connected, no TLS handshake within {timeout}")),
-            Step::Answer => Finding::down(format!("connected, no answer within {timeout}")),
-            Step::Body(status) => Finding::down(format!("status {status}, but no whole body within {timeout}")),
+            Step::Connect => Finding::late(format!("connect {}: no answer within {timeout}", self.host())),
+            Step::Handshake => Finding::late(format!("connected, no TLS handshake within {timeout}")),
+            Step::Answer => Finding::late(format!("connected, no answer within {timeout}")),
+            Step::Body(status) => Finding::late(format!("status {status}, but no whole body within {timeout}")),
         }
     }
 

@@ -13,7 +13,7 @@ mod words;
 
 use std::time::{Duration, Instant};
 
-use anycast_core::{Health, Outcome, config::ProbeConfig};
+use anycast_core::{Cause, Health, Outcome, config::ProbeConfig};
 
 use self::{exec::ExecProber, http::HttpProber, tcp::TcpProber};
 
@@ -62,7 +62,12 @@ impl Prober {
             Kind::Http(http) => http.run(timeout).await,
             Kind::Exec(exec) => exec.run(timeout).await,
         };
-        Outcome { health: finding.health, detail: words::line(&finding.detail), took: started.elapsed() }
+        Outcome {
+            health: finding.health,
+            cause: finding.cause,
+            detail: words::line(&finding.detail),
+            took: started.elapsed(),
+        }
     }
 }
 
@@ -70,27 +75,39 @@ impl Prober {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Finding {
     health: Health,
+    cause: Cause,
     detail: String,
 }
 
 impl Finding {
     fn up(detail: impl Into<String>) -> Self {
-        Self { health: Health::Up, detail: detail.into() }
+        Self::answered(Health::Up, detail)
     }
 
     fn down(detail: impl Into<String>) -> Self {
-        Self { health: Health::Down, detail: detail.into() }
+        Self::answered(Health::Down, detail)
+    }
+
+    /// There was no answer in time.
+    fn late(detail: impl Into<String>) -> Self {
+        Self { health: Health::Down, cause: Cause::TimedOut, detail: detail.into() }
+    }
+
+    fn answered(health: Health, detail: impl Into<String>) -> Self {
+        Self { health, cause: Cause::Answered, detail: detail.into() }
     }
 
     /// The run could not be done, and says nothing about the service.
     fn unknown(detail: impl Into<String>) -> Self {
-        Self { health: Health::Unknown, detail: detail.into() }
+        Self::answered(Health::Unknown, detail)
     }
 
     /// A failed system call, judged by whose trouble it is.
     fn fault(doing: &str, error: &std::io::Error) -> Self {
         let health = if words::is_ours(error) { Health::Unknown } else { Health::Down };
-        Self { health, detail: format!("{doing}: {}", words::fault(error)) }
+        let refused = error.kind() == std::io::ErrorKind::ConnectionRefused;
+        let cause = if refused { Cause::Refused } else { Cause::Answered };
+        Self { health, cause, detail: format!("{doing}: {}", words::fault(error)) }
     }
 
     /// Several failures as one: it takes a single proof that the service is bad.
@@ -98,7 +115,16 @@ impl Finding {
         let proven = failures.iter().any(|failure| failure.health == Health::Down);
         let details: Vec<&str> = failures.iter().map(|failure| failure.detail.as_str()).collect();
         let health = if proven { Health::Down } else { Health::Unknown };
-        Self { health, detail: details.join("; ") }
+        // What is refused is refused whatever else was late; only where all were late may the trouble be ours.
+        let causes = || failures.iter().filter(|failure| failure.health == health).map(|failure| failure.cause);
+        let cause = if causes().any(|cause| cause == Cause::Refused) {
+            Cause::Refused
+        } else if causes().all(|cause| cause == Cause::TimedOut) {
+            Cause::TimedOut
+        } else {
+            Cause::Answered
+        };
+        Self { health, cause, detail: details.join("; ") }
     }
 }
 

@@ -58,7 +58,7 @@ pub(super) async fn connect(address: SocketAddr, timeout: Duration) -> Result<Tc
     match time::timeout(timeout, TcpStream::connect(address)).await {
         Ok(Ok(stream)) => refuse_self(stream),
         Ok(Err(error)) => Err(error),
-        Err(_) => return Err(Finding::down(format!("connect {address}: no answer within {}", words::time(timeout)))),
+        Err(_) => return Err(Finding::late(format!("connect {address}: no answer within {}", words::time(timeout)))),
     }
     .map_err(|error| Finding::fault(&format!("connect {address}"), &error))
 }

@@ -13,6 +13,9 @@ fn timing(rise: u16, fall: u16) -> CheckTiming {
         timeout: 300 * MS,
         rise: NonZeroU16::new(rise).unwrap(),
         fall: NonZeroU16::new(fall).unwrap(),
+        start_delay: Duration::ZERO,
+        restart_grace: Duration::ZERO,
+        stale_after: Duration::from_secs(10),
     }
 }
 
@@ -25,7 +28,7 @@ struct World {
 impl World {
     fn new(rise: u16, fall: u16) -> Self {
         let now = Instant::now();
-        Self { check: Check::new(timing(rise, fall), Duration::ZERO, false, now), now }
+        Self { check: Check::new(timing(rise, fall), 1024, false, now), now }
     }
 
     /// Waits for the next run and begins it; how long it waited.
@@ -40,7 +43,8 @@ impl World {
 
     fn answer(&mut self, health: Health) -> Health {
         self.start();
-        self.check.handle_outcome(Outcome { health, detail: String::new(), took: MS }, self.now);
+        self.check
+            .handle_outcome(Outcome { health, cause: Cause::Answered, detail: String::new(), took: MS }, self.now);
         self.check.health()
     }
 
@@ -71,11 +75,17 @@ fn it_takes_rise_and_fall_answers_in_a_row() {
 fn it_hurries_while_undecided_and_while_turning() {
     let mut world = World::new(2, 2);
     assert_eq!(world.start(), Duration::ZERO);
-    world.check.handle_outcome(Outcome { health: Up, detail: String::new(), took: MS }, world.now);
+    world
+        .check
+        .handle_outcome(Outcome { health: Up, cause: Cause::Answered, detail: String::new(), took: MS }, world.now);
     assert_eq!(world.start(), 100 * MS, "undecided");
-    world.check.handle_outcome(Outcome { health: Up, detail: String::new(), took: MS }, world.now);
+    world
+        .check
+        .handle_outcome(Outcome { health: Up, cause: Cause::Answered, detail: String::new(), took: MS }, world.now);
     assert_eq!(world.start(), 1000 * MS, "settled");
-    world.check.handle_outcome(Outcome { health: Down, detail: String::new(), took: MS }, world.now);
+    world
+        .check
+        .handle_outcome(Outcome { health: Down, cause: Cause::Answered, detail: String::new(), took: MS }, world.now);
     assert_eq!(world.check.turning(), Some((1, 2)));
     assert_eq!(world.start(), 100 * MS, "falling");
 }
@@ -92,7 +102,9 @@ fn a_run_that_hangs_has_failed_at_its_timeout_and_is_never_doubled() {
     assert_eq!(world.check.last().unwrap().detail, "no answer within 300 ms");
     world.now += 5000 * MS;
     assert_eq!(world.check.poll_probe(world.now), None, "one is still under way");
-    world.check.handle_outcome(Outcome { health: Up, detail: String::new(), took: MS }, world.now);
+    world
+        .check
+        .handle_outcome(Outcome { health: Up, cause: Cause::Answered, detail: String::new(), took: MS }, world.now);
     assert_eq!(world.check.health(), Down, "the late answer does not count");
     assert!(world.check.poll_probe(world.now).is_some());
 }
@@ -117,7 +129,9 @@ fn a_rest_forgets_and_a_wake_runs_at_once() {
     world.start();
     world.check.set_enabled(false, world.now);
     assert_eq!(world.check.health(), Unknown);
-    world.check.handle_outcome(Outcome { health: Up, detail: String::new(), took: MS }, world.now);
+    world
+        .check
+        .handle_outcome(Outcome { health: Up, cause: Cause::Answered, detail: String::new(), took: MS }, world.now);
     assert_eq!(world.check.health(), Unknown, "what began before the rest proves nothing");
     assert_eq!(world.check.poll_timeout(), None);
     world.check.set_enabled(true, world.now);
@@ -137,7 +151,7 @@ fn new_times_keep_health_and_counters() {
 #[test]
 fn probation_ends_with_the_first_decision() {
     let now = Instant::now();
-    let mut world = World { check: Check::new(timing(2, 2), Duration::ZERO, true, now), now };
+    let mut world = World { check: Check::new(timing(2, 2), 1024, true, now), now };
     assert!(!world.check.counts());
     world.answer(Down);
     assert!(!world.check.counts());
@@ -168,7 +182,7 @@ proptest! {
         steps in prop::collection::vec(step(), 0..200), rise in 1u16..4, fall in 1u16..4,
     ) {
         let mut now = Instant::now();
-        let mut check = Check::new(timing(rise, fall), Duration::ZERO, false, now);
+        let mut check = Check::new(timing(rise, fall), 1024, false, now);
         let mut good_in_a_row = 0;
         let mut running = false;
         let mut best = Health::Down; // a run that hangs needs no answer to be bad
@@ -190,7 +204,7 @@ proptest! {
                     }
                     running = false;
                     let before = check.health();
-                    check.handle_outcome(Outcome { health, detail: String::new(), took: MS }, now);
+                    check.handle_outcome(Outcome { health, cause: Cause::Answered, detail: String::new(), took: MS }, now);
                     if check.health() > before && before <= Down && check.health() >= Degraded {
                         prop_assert!(good_in_a_row >= u32::from(rise) || rise == 1);
                     }
