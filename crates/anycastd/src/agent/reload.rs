@@ -14,7 +14,7 @@ use anycast_core::{
 
 use super::{Agent, Farewell};
 use crate::{
-    checker::Checker,
+    checker::{Checker, Ties},
     config::Settings,
     listener::ListenPlan,
     peer::{self, Past, Peer, Start},
@@ -190,9 +190,9 @@ impl Agent {
                 continue;
             }
             let times = self.instruments.check_time(name.as_str(), check.as_str());
-            let listeners = self.watch.listeners();
-            let (wake, sink) = (self.wake.clone(), self.sink.clone());
-            let checker = Checker::start(name, check, config, decided.is_some(), wake, sink, times, listeners);
+            let (wake, sink, listeners) = (self.wake.clone(), self.sink.clone(), self.watch.listeners());
+            let ties = Ties { wake, sink, times, listeners };
+            let checker = Checker::start(name, check, config, decided.is_some(), ties);
             checkers.insert(check.clone(), checker);
         }
     }

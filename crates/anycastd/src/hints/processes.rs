@@ -58,7 +58,13 @@ pub(super) async fn follow(
         let found = find(&origins, &listeners).await;
         let pids = found.as_deref().unwrap_or_default();
         // One that is not there any more may have ended while the others were looked for.
-        followed.extract_if(.., |pid, _| !pids.contains(pid)).for_each(|(pid, _)| ended(pid));
+        followed.retain(|pid, _| {
+            let there = pids.contains(pid);
+            if !there {
+                ended(*pid);
+            }
+            there
+        });
         for pid in pids {
             if !followed.contains_key(pid)
                 && let Some(pidfd) = open(*pid)
