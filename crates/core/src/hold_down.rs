@@ -234,6 +234,12 @@ impl HoldDown {
         self.phase
     }
 
+    /// Whether the checks said last that it serves, and nobody had withdrawn it.
+    #[must_use]
+    pub const fn is_serving(&self) -> bool {
+        self.serving
+    }
+
     /// The hold it is in.
     #[must_use]
     pub const fn held(&self) -> Option<Hold> {
