@@ -9,7 +9,7 @@ use std::{
 
 use anycast_core::{
     CheckName,
-    config::{CheckConfig, CheckTiming, ExecProbe, ProbeConfig, TcpProbe},
+    config::{CheckConfig, CheckTiming, ExecProbe, ProbeConfig, Scope, TcpProbe},
 };
 
 use super::{
@@ -38,9 +38,9 @@ const LATER: [&str; 8] = ["dns", "udp", "grpc", "systemd", "process", "file", "i
 pub(super) struct Checks {
     /// `None`: something about them is wrong.
     pub(super) configs: Option<BTreeMap<CheckName, CheckConfig>>,
-    /// How many are written.
-    pub(super) count: usize,
-    /// The addresses they aim at, as far as they are written.
+    /// How many are written that may withdraw the service; those that cannot be read are taken for such.
+    pub(super) local: usize,
+    /// The addresses that the local ones aim at, as far as they are written.
     pub(super) targets: Vec<(Span, IpAddr)>,
 }
 
@@ -63,8 +63,18 @@ pub(super) fn read(section: &mut Section<'_>, addresses: Option<&[IpAddr]>, repo
         report.error(node.span, "a service without checks", HINT);
         return Checks::default();
     }
-    let configs = checks.items.into_iter().map(|(_, check)| check).collect::<Option<_>>().filter(|_| checks.whole);
-    Checks { configs, count, targets }
+    let configs: Option<BTreeMap<_, _>> =
+        checks.items.into_iter().map(|(_, check)| check).collect::<Option<_>>().filter(|_| checks.whole);
+    let shared = |(_, check): &(&CheckName, &CheckConfig)| check.scope == Scope::Shared;
+    let shared = configs.iter().flatten().filter(shared).count();
+    if shared > 0 && shared == count {
+        report.error(
+            node.span,
+            "every check of the service is `scope: shared`: nothing could withdraw it",
+            "add a check of what this node does itself, or write `scope: local`",
+        );
+    }
+    Checks { configs, local: count - shared, targets }
 }
 
 fn check(
@@ -78,18 +88,25 @@ fn check(
     let kind = section.require("type", &format!("write one of {}", in_words(&BUILT)), report);
     let kind = kind.and_then(|node| kind_of(node, report));
     let timing = timing(&mut section, report);
-    section.only("scope", "local", &["shared"], report);
+    let scope = section.or("scope", Scope::default(), report, |node, report| {
+        values::choice(node, "scope", &[("local", Scope::Local), ("shared", Scope::Shared)], report)
+    });
     let Some(kind) = kind else {
         section.close_open(report);
         return None;
     };
+    let targets_before = targets.len();
     let probe = match kind {
         "tcp" => tcp(&mut section, addresses, targets, report).map(ProbeConfig::Tcp),
         "http" => http::read(&mut section, targets, report).map(ProbeConfig::Http),
         _ => exec(&mut section, report).map(ProbeConfig::Exec),
     };
     section.close(report);
-    Some((name?.id?, CheckConfig { timing: timing?, probe: probe? }))
+    // What every node depends on is elsewhere.
+    if scope == Some(Scope::Shared) {
+        targets.truncate(targets_before);
+    }
+    Some((name?.id?, CheckConfig { timing: timing?, scope: scope?, probe: probe? }))
 }
 
 /// The type, if it is built. The keys of another are not judged: their meaning is not known yet.
