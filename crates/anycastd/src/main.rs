@@ -19,6 +19,7 @@ mod cli;
 mod config;
 mod control;
 mod descriptors;
+mod dns;
 mod http;
 mod kernel;
 mod listener;

@@ -34,6 +34,8 @@ pub(super) struct Checks {
     pub(super) count: usize,
     /// The addresses they aim at, as far as they are written.
     pub(super) targets: Vec<(Span, IpAddr)>,
+    /// Where one of them sends ICMP echoes.
+    pub(super) echoes: Vec<Span>,
 }
 
 /// `addresses` are the service's own, where they are known for certain.
@@ -41,7 +43,7 @@ pub(super) fn read(section: &mut Section<'_>, addresses: Option<&[IpAddr]>, repo
     const HINT: &str = "write at least one, such as `checks: [{ name: accepts, type: tcp, port: 53 }]`";
     let Some(node) = section.require("checks", HINT, report) else { return Checks::default() };
     let mut names = Names::default();
-    let mut aim = Aim { addresses, targets: Vec::new() };
+    let mut aim = Aim { addresses, targets: Vec::new(), echoes: Vec::new() };
     let checks: Listed<Option<(CheckName, CheckConfig)>> =
         list(node, "checks", "{ name: accepts, type: tcp, port: 53 }", report, |node, report| {
             let section = Section::open(node, "a check", "`name: accepts`, `type: tcp` and what it asks", report)?;
@@ -56,7 +58,7 @@ pub(super) fn read(section: &mut Section<'_>, addresses: Option<&[IpAddr]>, repo
         return Checks::default();
     }
     let configs = checks.items.into_iter().map(|(_, check)| check).collect::<Option<_>>().filter(|_| checks.whole);
-    Checks { configs, count, targets: aim.targets }
+    Checks { configs, count, targets: aim.targets, echoes: aim.echoes }
 }
 
 fn check(

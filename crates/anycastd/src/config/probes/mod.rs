@@ -1,18 +1,24 @@
 //! The types of checks: what each asks, one file per type.
 
+mod dns;
 mod exec;
 mod http;
+mod icmp;
 mod tcp;
+mod tls;
+mod udp;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use anycast_core::config::ProbeConfig;
+
+pub(super) use self::icmp::echoes_permitted;
 
 use super::{
     diagnostic::{Report, quoted},
     reader::{Section, in_words, nearest, not_supported},
     source::Span,
-    values::text,
+    values::{non_zero, text},
 };
 
 /// Reads what a check of one type asks.
@@ -24,17 +30,17 @@ const TYPES: &[(&str, Read)] = &[
     ("tcp", tcp::read),
     ("http", http::read),
     ("exec", exec::read),
+    ("dns", dns::read),
+    ("udp", udp::read),
+    ("icmp", icmp::read),
+    ("tls", tls::read),
 ];
 #[rustfmt::skip]
 const LATER: &[&str] = &[
-    "dns",
-    "udp",
     "grpc",
     "systemd",
     "process",
     "file",
-    "icmp",
-    "tls",
 ];
 
 /// What the checks of a service aim at.
@@ -44,6 +50,8 @@ pub(super) struct Aim<'a> {
     pub(super) addresses: Option<&'a [IpAddr]>,
     /// The addresses that are written, each with its place.
     pub(super) targets: Vec<(Span, IpAddr)>,
+    /// Where a check sends ICMP echoes.
+    pub(super) echoes: Vec<Span>,
 }
 
 impl Aim<'_> {
@@ -57,6 +65,60 @@ impl Aim<'_> {
         self.targets.push((span, target));
         Some(target)
     }
+}
+
+/// How a check is told where to connect.
+#[derive(Debug, Clone, Copy)]
+struct Where {
+    /// The type of the check.
+    kind: &'static str,
+    /// The key that holds an address.
+    key: &'static str,
+    /// The port that need not be written.
+    usual_port: Option<u16>,
+    /// How it is written.
+    hint: &'static str,
+}
+
+/// At the address that is written, or at each of the service's.
+fn sockets(
+    section: &mut Section<'_>,
+    aim: &mut Aim<'_>,
+    place: Where,
+    report: &mut Report<'_>,
+) -> Option<Vec<SocketAddr>> {
+    let Where { kind, key, usual_port, hint } = place;
+    let at_port = section.has("port");
+    let port = section.maybe("port", report, |node, report| non_zero(node, "port", report))?.map(u16::from);
+    if section.has(key).is_none() {
+        let Some(port) = port.or(usual_port) else {
+            report.error(section.span, format!("a {kind} check without `{key}` or `port`"), hint);
+            return None;
+        };
+        return Some(aim.addresses?.iter().map(|address| SocketAddr::new(*address, port)).collect());
+    }
+    let node = section.take(key, report)?;
+    let written = text(node, key, report)?;
+    let alone = written.parse::<IpAddr>().ok().filter(|_| usual_port.is_some());
+    let whole = written.parse::<SocketAddr>().ok().filter(|address| address.port() != 0);
+    let address = match (alone, whole) {
+        (Some(address), _) => SocketAddr::new(address, port.or(usual_port)?),
+        (None, Some(address)) => {
+            if let Some(span) = at_port {
+                let hint = "write the port within the address: `203.0.113.53:53`";
+                report.error(span, format!("`{key}` and `port` together"), hint);
+                return None;
+            }
+            address
+        }
+        (None, None) => {
+            let wanted = if usual_port.is_some() { "an address" } else { "an address with a port" };
+            report.error(node.span, format!("`{key}`: {} is not {wanted}", quoted(written)), hint);
+            return None;
+        }
+    };
+    aim.at(node.span, address.ip(), report)?;
+    Some(vec![address])
 }
 
 /// The type, if it is built. The keys of another are not judged: their meaning is not known yet.
