@@ -11,6 +11,7 @@ mod maintenance;
 mod passive;
 mod reload;
 mod routes;
+mod states;
 mod stop;
 mod unnumbered;
 mod web;
