@@ -20,6 +20,7 @@ mod cli;
 mod config;
 mod control;
 mod descriptors;
+mod dns;
 mod flaps;
 mod http;
 mod kernel;

@@ -14,7 +14,7 @@ use anycast_core::{
 use super::{
     Settings, ShutdownMode, across,
     diagnostic::Report,
-    endpoint, graceful, neighbors,
+    endpoint, graceful, neighbors, probes,
     reader::{Listed, Section, wrong_type},
     services,
     settings::{self, Host},
@@ -30,6 +30,7 @@ pub(super) fn read(root: &Node, host: &Host, report: &mut Report<'_>) -> Option<
     let node = settings::node(&mut top, host, report);
     let bgp = bgp(&mut top, host, report);
     let services = services(&mut top, report);
+    probes::echoes_permitted(services.values().flat_map(|service| &service.checks.echoes), host, report);
     let interface =
         top.or("interface", "lo".to_owned(), report, |node, report| settings::interface(node, "interface", report));
     let anchor = top.or("anchor", Anchor::default(), report, |node, report| {

@@ -24,7 +24,7 @@ fn keys() {
         ("      asn: 65001\n", "", "5:7", "missing key `asn`", "`external`"),
         ("      address: 192.0.2.1\n", "", "5:7", "missing key `address`", "router's address"),
         ("- name: leaf1\n      address", "- address", "5:7", "missing key `name`", "`name: …`"),
-        ("        type: tcp\n", "", "14:9", "missing key `type`", "`tcp`, `http` and `exec`"),
+        ("        type: tcp\n", "", "14:9", "missing key `type`", "`tcp`, `http`, "),
         ("    addresses: [203.0.113.53/32]\n", "", "9:5", "missing key `addresses`", "`addresses: ["),
         (
             "    checks:\n      - name: accepts\n        type: tcp\n        port: 53\n",
@@ -329,12 +329,12 @@ fn addresses_and_prefixes() {
 fn checks() {
     let kinds = [
         ("type: tpc", "15:15", "`type` cannot be `tpc`", "did you mean `tcp`?"),
-        ("type: smtp", "15:15", "`type` cannot be `smtp`", "`tcp`, `http` and `exec`"),
+        ("type: smtp", "15:15", "`type` cannot be `smtp`", "`tcp`, `http`, "),
         (
-            "type: dns\n        query: x",
+            "type: systemd\n        unit: x",
             "15:15",
-            "`type: dns` is not supported in this version",
-            "`tcp`, `http` and `exec`",
+            "`type: systemd` is not supported in this version",
+            "`tcp`, `http`, ",
         ),
         ("type: tcp", "14:9", "a tcp check without `address` or `port`", "`port: 53`"),
         (
