@@ -193,6 +193,8 @@ impl Agent {
             }),
             runs: state.counters.runs,
             failures: state.counters.failures,
+            inconclusive: state.counters.inconclusive,
+            late: state.counters.late,
             turning: state.turning,
         })
     }
