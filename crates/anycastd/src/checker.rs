@@ -1,6 +1,7 @@
 //! One task per check: it drives a [`Check`] and runs its probe.
 //!
-//! Settings and permission come in by `watch`, what the check knows goes out by `watch` ([`CheckState`]). Dropping the
+//! Settings, permission and hints of the kernel come in by `watch`, what the check knows goes out by `watch` ([`CheckState`]).
+//! Dropping the
 //! handle ends the task; a probe under way is dropped with it, and its child with the probe.
 
 use std::{
@@ -8,16 +9,20 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
     pin::Pin,
     sync::Arc,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use anycast_core::{Check, CheckCounters, CheckName, Health, Outcome, ServiceName, config::CheckConfig};
 use tokio::sync::watch;
 
 use crate::{
+    hints::{Hint, Hinter, Listeners},
     probe::Prober,
     signal::{Sink, Wake},
 };
+
+/// A hint is told of when it is the first for as long; where sockets come and go all the time the counter says enough.
+const HINTS_TOLD: Duration = Duration::from_secs(1);
 
 /// What is known of a check, as of now.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +42,7 @@ pub(crate) struct Checker {
     pub(crate) state: watch::Receiver<CheckState>,
     config: watch::Sender<Arc<CheckConfig>>,
     enabled: watch::Sender<bool>,
+    hinter: Hinter,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -50,11 +56,13 @@ impl Checker {
         wake: Wake,
         sink: Sink,
         times: prometheus::Histogram,
+        listeners: Listeners,
     ) -> Self {
         let mut check = Check::new(config.timing, place(service, name), on_probation, Instant::now());
         check.set_enabled(false, Instant::now());
         let (config, config_seen) = watch::channel(Arc::new(config.clone()));
         let (enabled, enabled_seen) = watch::channel(false);
+        let (hinter, hints) = Hinter::new();
         let (state, state_seen) = watch::channel(state_of(&check, SystemTime::now(), None));
         let driver = Driver {
             prober: prober(service, name, &config.borrow()),
@@ -63,6 +71,9 @@ impl Checker {
             check,
             config: config_seen,
             enabled: enabled_seen,
+            hints,
+            hint_told: None,
+            listeners,
             state,
             wake,
             sink,
@@ -71,7 +82,7 @@ impl Checker {
         };
         let span = tracing::info_span!("check", service = %service, name = %name);
         let task = tokio::spawn(tracing::Instrument::instrument(driver.run(), span));
-        Self { state: state_seen, config, enabled, task }
+        Self { state: state_seen, config, enabled, hinter, task }
     }
 
     /// New settings; what it knows stays.
@@ -83,6 +94,11 @@ impl Checker {
             }
             changed
         });
+    }
+
+    /// Where it gets its hints.
+    pub(crate) fn hinter(&self) -> Hinter {
+        self.hinter.clone()
     }
 
     /// Lets it run, or has it rest because its target is not bound here.
@@ -117,6 +133,9 @@ struct Driver {
     check: Check,
     config: watch::Receiver<Arc<CheckConfig>>,
     enabled: watch::Receiver<bool>,
+    hints: watch::Receiver<Option<Hint>>,
+    hint_told: Option<Instant>,
+    listeners: Listeners,
     state: watch::Sender<CheckState>,
     wake: Wake,
     sink: Sink,
@@ -131,8 +150,14 @@ impl Driver {
             if run.is_none()
                 && let Some(probe) = self.check.poll_probe(Instant::now())
             {
-                let prober = self.prober.clone();
-                run = Some(Box::pin(async move { prober.run(probe.timeout).await }));
+                let (prober, listeners) = (self.prober.clone(), self.listeners.clone());
+                run = Some(Box::pin(async move {
+                    if probe.confirm {
+                        prober.run_to_confirm(probe.timeout, &listeners).await
+                    } else {
+                        prober.run(probe.timeout).await
+                    }
+                }));
             }
             let timeout = self.check.poll_timeout();
             let timeout = async move {
@@ -153,6 +178,12 @@ impl Driver {
                     self.handle_outcome(outcome);
                 }
                 () = timeout => self.handle_timeout(),
+                Ok(()) = self.hints.changed() => {
+                    // What is under way may have been answered before the listener went.
+                    if self.handle_hint() {
+                        run = None;
+                    }
+                }
                 Ok(()) = self.config.changed() => self.reconfigure(),
                 Ok(()) = self.enabled.changed() => {
                     let enabled = *self.enabled.borrow_and_update();
@@ -162,6 +193,18 @@ impl Driver {
                 else => return,
             }
         }
+    }
+
+    /// Whether the run under way is to be dropped.
+    fn handle_hint(&mut self) -> bool {
+        let Some(hint) = *self.hints.borrow_and_update() else { return false };
+        let now = Instant::now();
+        self.check.handle_hint(now);
+        if self.check.enabled() && self.hint_told.is_none_or(|told| now.duration_since(told) >= HINTS_TOLD) {
+            self.hint_told = Some(now);
+            self.sink.report("check", format!("{}/{}", self.service, self.name), format!("hint: {hint}"));
+        }
+        self.check.poll_cancel(now)
     }
 
     fn handle_outcome(&mut self, outcome: Outcome) {

@@ -9,6 +9,7 @@
 //! | [`peer`], one per neighbor | the session and its socket | a drop closes the connection |
 //! | [`listener`] | the sockets that neighbors connect to | a drop closes them |
 //! | [`kernel`] | the netlink sockets | a drop leaves the kernel as it is |
+//! | [`hints`] | the socket that hears of closed listeners; pidfds | a drop closes them |
 //! | [`control`], [`http`] | the listeners | a drop closes them |
 //! | [`signals`], [`manager`] | nothing | at any await |
 
@@ -19,6 +20,7 @@ mod cli;
 mod config;
 mod control;
 mod descriptors;
+mod hints;
 mod http;
 mod kernel;
 mod listener;

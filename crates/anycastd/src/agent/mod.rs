@@ -12,6 +12,7 @@ mod reload;
 mod report;
 mod ring;
 mod shutdown;
+mod watched;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -36,6 +37,7 @@ pub(crate) use self::{
 use crate::{
     checker::Checker,
     config::{Settings, ShutdownMode},
+    hints::Watch,
     kernel::{AddressPlan, AddressState, KernelState},
     listener::{Arrival, Deaf, ListenPlan, Refusals},
     metrics::Instruments,
@@ -152,6 +154,8 @@ pub(crate) struct Agent {
     /// Until when the neighbors wait for the rest of the routes; `None`: they have them all.
     complete_by: Option<Instant>,
     checkers: BTreeMap<ServiceName, BTreeMap<anycast_core::CheckName, Checker>>,
+    /// What the kernel tells the checks.
+    watch: Watch,
     carried: BTreeMap<ServiceName, Health>,
     drains: BTreeMap<ServiceName, Drain>,
     orders: Orders,
@@ -205,6 +209,7 @@ pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
         crowded: None,
         complete_by: None,
         checkers: BTreeMap::new(),
+        watch: Watch::start(),
         carried: BTreeMap::new(),
         drains: BTreeMap::new(),
         orders: parts.orders,

@@ -170,6 +170,7 @@ impl Agent {
                 .reconfigure(service.drain);
             self.settle_checks(name, service, before.get(name).copied());
         }
+        self.settle_watch();
     }
 
     /// Checks are matched by service and name: what a check knows survives any change of its settings.
@@ -189,8 +190,9 @@ impl Agent {
                 continue;
             }
             let times = self.instruments.check_time(name.as_str(), check.as_str());
-            let checker =
-                Checker::start(name, check, config, decided.is_some(), self.wake.clone(), self.sink.clone(), times);
+            let listeners = self.watch.listeners();
+            let (wake, sink) = (self.wake.clone(), self.sink.clone());
+            let checker = Checker::start(name, check, config, decided.is_some(), wake, sink, times, listeners);
             checkers.insert(check.clone(), checker);
         }
     }

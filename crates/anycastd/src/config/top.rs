@@ -227,6 +227,7 @@ fn assemble_services(
             degraded,
             drain: draft.drain?,
             unbind: draft.unbind?,
+            watch: draft.watch?,
         };
         Some((draft.name.as_ref()?.id.clone()?, service))
     };

@@ -11,11 +11,18 @@ mod tcp;
 mod tls;
 mod words;
 
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
-use anycast_core::{Cause, Health, Outcome, config::ProbeConfig};
+use anycast_core::{
+    Cause, Health, Outcome,
+    config::{ProbeConfig, Protocol},
+};
 
 use self::{exec::ExecProber, http::HttpProber, tcp::TcpProber};
+use crate::hints::Listeners;
 
 /// Keeps deadlines within what a clock can hold.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -24,6 +31,8 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Debug)]
 pub(crate) struct Prober {
     kind: Kind,
+    /// What it asks, where a refusal does not say which of them refused.
+    sockets: Vec<(Protocol, SocketAddr)>,
 }
 
 #[derive(Debug)]
@@ -42,7 +51,7 @@ impl Prober {
             ProbeConfig::Http(config) => Kind::Http(Box::new(HttpProber::new(config))),
             ProbeConfig::Exec(config) => Kind::Exec(ExecProber::new(config)),
         };
-        Self { kind }
+        Self { kind, sockets: config.sockets() }
     }
 
     /// Tells a program for whom it runs, in `ANYCASTD_SERVICE` and `ANYCASTD_CHECK`.
@@ -56,17 +65,29 @@ impl Prober {
     /// One run. Cancel safe: nothing of it goes on when the future is dropped, but for what the module's head names.
     pub(crate) async fn run(&self, timeout: Duration) -> Outcome {
         let started = Instant::now();
+        self.ask(timeout).await.judged(started)
+    }
+
+    /// The same; where a connection is refused the kernel is asked whether anybody listens there.
+    pub(crate) async fn run_to_confirm(&self, timeout: Duration, listeners: &Listeners) -> Outcome {
+        let started = Instant::now();
+        let mut finding = self.ask(timeout).await;
+        if finding.cause == Cause::Refused {
+            let sockets = if finding.refused.is_empty() { &self.sockets } else { &finding.refused };
+            if let Some((_, address)) = listeners.nobody_at(sockets).await {
+                finding.cause = Cause::Gone;
+                finding.detail = format!("{}; nobody listens on {address}", finding.detail);
+            }
+        }
+        finding.judged(started)
+    }
+
+    async fn ask(&self, timeout: Duration) -> Finding {
         let timeout = timeout.min(LONGEST);
-        let finding = match &self.kind {
+        match &self.kind {
             Kind::Tcp(tcp) => tcp.run(timeout).await,
             Kind::Http(http) => http.run(timeout).await,
             Kind::Exec(exec) => exec.run(timeout).await,
-        };
-        Outcome {
-            health: finding.health,
-            cause: finding.cause,
-            detail: words::line(&finding.detail),
-            took: started.elapsed(),
         }
     }
 }
@@ -77,9 +98,21 @@ struct Finding {
     health: Health,
     cause: Cause,
     detail: String,
+    /// The sockets that refused, as far as it is known which.
+    refused: Vec<(Protocol, SocketAddr)>,
 }
 
 impl Finding {
+    fn judged(self, started: Instant) -> Outcome {
+        let finding = self;
+        Outcome {
+            health: finding.health,
+            cause: finding.cause,
+            detail: words::line(&finding.detail),
+            took: started.elapsed(),
+        }
+    }
+
     fn up(detail: impl Into<String>) -> Self {
         Self::answered(Health::Up, detail)
     }
@@ -90,11 +123,11 @@ impl Finding {
 
     /// There was no answer in time.
     fn late(detail: impl Into<String>) -> Self {
-        Self { health: Health::Down, cause: Cause::TimedOut, detail: detail.into() }
+        Self { cause: Cause::TimedOut, ..Self::down(detail) }
     }
 
     fn answered(health: Health, detail: impl Into<String>) -> Self {
-        Self { health, cause: Cause::Answered, detail: detail.into() }
+        Self { health, cause: Cause::Answered, detail: detail.into(), refused: Vec::new() }
     }
 
     /// The run could not be done, and says nothing about the service.
@@ -107,7 +140,15 @@ impl Finding {
         let health = if words::is_ours(error) { Health::Unknown } else { Health::Down };
         let refused = error.kind() == std::io::ErrorKind::ConnectionRefused;
         let cause = if refused { Cause::Refused } else { Cause::Answered };
-        Self { health, cause, detail: format!("{doing}: {}", words::fault(error)) }
+        Self { cause, ..Self::answered(health, format!("{doing}: {}", words::fault(error))) }
+    }
+
+    /// It was this socket that refused, if it did.
+    fn of(mut self, protocol: Protocol, address: SocketAddr) -> Self {
+        if self.cause == Cause::Refused {
+            self.refused = vec![(protocol, address)];
+        }
+        self
     }
 
     /// Several failures as one: it takes a single proof that the service is bad.
@@ -124,7 +165,8 @@ impl Finding {
         } else {
             Cause::Answered
         };
-        Self { health, cause, detail: details.join("; ") }
+        let refused = failures.iter().flat_map(|failure| failure.refused.iter().copied()).collect();
+        Self { health, cause, detail: details.join("; "), refused }
     }
 }
 

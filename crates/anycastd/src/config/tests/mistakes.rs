@@ -457,8 +457,6 @@ fn what_is_not_built_yet() {
             "9:54",
             "`connect: passive` with `interface`",
         ),
-        (service("watch: listener"), "13:12", "`watch: listener`"),
-        (service("restart_grace: 1s"), "13:20", "`restart_grace`"),
         (service("on_down: keep"), "13:14", "`on_down: keep`"),
         (service("depends_on: [web]"), "13:17", "`depends_on`"),
         (service("hold_down: { after: 3 flaps in 1m }"), "13:16", "`hold_down`"),
