@@ -74,7 +74,7 @@ pub(super) fn exabgp(pace: Pace) -> String {
     };
     let question = question();
     format!(
-        "process watch {{\n  run /usr/bin/python3 -m exabgp healthcheck --silent --no-syslog --no-ack --no-ip-setup \
+        "process watch {{\n  run /usr/bin/python3 -m exabgp healthcheck --no-syslog --no-ack --no-ip-setup \
          --withdraw-on-down --ip {PREFIX} {timing} --cmd \"{question}\";\n  encoder text;\n}}\n\
          neighbor 192.0.2.1 {{\n  router-id 192.0.2.254;\n  local-address 192.0.2.254;\n  local-as 65010;\n  peer-as 65101;\n  \
          hold-time 180;\n  family {{\n    ipv4 unicast;\n  }}\n  api {{\n    processes [ watch ];\n  }}\n}}\n"

@@ -52,8 +52,8 @@ pub(super) async fn measure(stand: &Stand, sizes: &Sizes) -> anyhow::Result<Sect
     Ok(Section {
         title: format!("A server with {} connections a second", thousands(sizes.rate)),
         meaning: "Or as many as the machine can do, clients, server and agent together. A client connects from the other node, is greeted \
-                  and closes. Percent of one core. AGENT, SERVER: user and system of the process; PROGRAMS, SYSTEM, INTERRUPTS: of the \
-                  whole machine, by what for. US A CONNECTION: the machine's time for all, divided by the connections.",
+                  and closes. PCT: percent of one core. AGENT, SERVER: user and system of the process; PROGRAMS, SYSTEM, INTERRUPTS: of the \
+                  whole machine, by what for. US EACH: the machine's time for all, by connection.",
         rows,
     })
 }
@@ -101,14 +101,14 @@ fn row(name: &str, sum: Sum) -> Row {
     let percent = |time: Duration| time.as_secs_f64() / seconds * 100.0;
     let all = sum.programs + sum.system + sum.interrupts;
     let figures = vec![
-        Figure::new("connections_a_second", sum.connections as f64 / seconds, 0),
+        Figure::new("a_second", sum.connections as f64 / seconds, 0),
         Figure::new("failed", sum.failed as f64, 0),
-        Figure::new("agent_percent", percent(sum.agent), 2),
-        Figure::new("server_percent", percent(sum.server), 1),
-        Figure::new("programs_percent", percent(sum.programs), 1),
-        Figure::new("system_percent", percent(sum.system), 1),
-        Figure::new("interrupts_percent", percent(sum.interrupts), 1),
-        Figure::new("us_a_connection", all.as_secs_f64() * 1e6 / sum.connections.max(1) as f64, 2),
+        Figure::new("agent_pct", percent(sum.agent), 2),
+        Figure::new("server_pct", percent(sum.server), 1),
+        Figure::new("programs_pct", percent(sum.programs), 1),
+        Figure::new("system_pct", percent(sum.system), 1),
+        Figure::new("interrupts_pct", percent(sum.interrupts), 1),
+        Figure::new("us_each", all.as_secs_f64() * 1e6 / sum.connections.max(1) as f64, 2),
     ];
     Row { subject: name.to_owned(), outcome: Outcome::Figures(figures) }
 }

@@ -7,8 +7,8 @@ use anyhow::{Context as _, ensure};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Sizes, config,
-    config::PORT,
+    Sizes,
+    config::{self, PORT},
     moments::{Quantiles, fullest, off_beat},
     node::{Agent, began},
     service::Service,
@@ -23,46 +23,59 @@ use crate::{
     burden,
 };
 
-/// From the first answers to when each check runs at its own place in the interval.
-const SETTLED: Duration = Duration::from_secs(5);
 /// The interval of the checks, in milliseconds.
 const INTERVAL: f64 = 1000.0;
 /// Where the server of many checks listens first.
 const FIRST: u16 = 20_000;
 
+/// What a check is and asks, by the address of its service and its number there.
+type Question<'a> = &'a dyn Fn(&str, u32) -> String;
+
 /// A thousand checks by http, and a thousand programs.
-pub(super) async fn measure(stand: &Stand, sizes: &Sizes) -> anyhow::Result<Section> {
+pub(super) async fn measure(stand: &Stand, sizes: &Sizes) -> anyhow::Result<[Section; 2]> {
     let at = format!("0.0.0.0:{FIRST}");
     let server = Service::start(&stand.lab, &["http", "--at", &at, "--ports", "10"]).await?;
     let http = |address: &str, n: u32| format!("type: http, url: \"http://{address}:{}/\"", u32::from(FIRST) + n);
     let exec = |_: &str, _: u32| "type: exec, command: [/bin/true]".to_owned();
-    let rows = vec![
-        row(stand, sizes, "http", Some(&server), &http).await.context("http checks")?,
-        row(stand, sizes, "exec", None, &exec).await.context("exec checks")?,
-    ];
-    Ok(Section {
-        title: format!("{} checks a second", thousands(sizes.checks)),
-        meaning: "Each with an interval of 1 s and everything else as it is by default, ten to a service; http: a connection and a \
-                  request each, answered by one server beside it; exec: /bin/true. CORE: processor time of the agent, user and system, in \
-                  percent of one core; CHILDREN: of the programs; SERVER: of the server that answers. LATE: runs that began more than \
-                  an interval late. FAILED: runs that failed, or proved nothing. OFF BEAT: how far the last start of a check was from a \
-                  whole number of seconds after an earlier one. FULLEST 10 MS: starts in the fullest hundredth of a second; \
-                  were they spread evenly, a hundredth of the checks.",
-        rows,
-    })
+    let kinds: [(_, _, Question<'_>); 2] = [("http", Some(&server), &http), ("exec", None, &exec)];
+    let (mut costs, mut times) = (Vec::new(), Vec::new());
+    for (kind, server, check) in kinds {
+        let [cost, time] = loaded(stand, sizes, kind, server, check).await.with_context(|| format!("{kind} checks"))?;
+        costs.push(Row { subject: kind.to_owned(), outcome: Outcome::Figures(cost) });
+        times.push(Row { subject: kind.to_owned(), outcome: Outcome::Figures(time) });
+    }
+    let count = thousands(sizes.checks);
+    Ok([
+        Section {
+            title: format!("{count} checks a second: what they cost"),
+            meaning: "Each with an interval of 1 s and everything else as it is by default, ten to a service; http: a connection and a \
+                      request each, answered by one server beside it; exec: /bin/true. AGENT: processor time, user and \
+                      system, in percent of one core; CHILDREN: of the programs; SERVER: of the server that answers. RSS: the most \
+                      so far.",
+            rows: costs,
+        },
+        Section {
+            title: format!("{count} checks a second: whether they keep their times"),
+            meaning: "LATE: runs that began more than an interval late. FAILED: runs that failed, or proved nothing. OFF: how far \
+                      the last start of a check was from a whole number of seconds after an earlier one. FULLEST 10 MS: \
+                      starts in the fullest hundredth of a second; were they spread evenly, a hundredth of the checks.",
+            rows: times,
+        },
+    ])
 }
 
-async fn row(
+/// What they cost, and how well they keep their times.
+async fn loaded(
     stand: &Stand,
     sizes: &Sizes,
     kind: &str,
     server: Option<&Service>,
-    check: &dyn Fn(&str, u32) -> String,
-) -> anyhow::Result<Row> {
+    check: Question<'_>,
+) -> anyhow::Result<[Vec<Figure>; 2]> {
     eprintln!("anycast-lab: measuring {} {kind} checks", sizes.checks);
     let services = sizes.checks.div_ceil(10) as usize;
     let agent = Agent::start(stand, &config::anycastd_of(sizes.checks, check), services).await?;
-    sleep(SETTLED).await;
+    sleep(sizes.settling).await;
     let first = agent.checks(stand).await?;
     let served = || -> anyhow::Result<Duration> {
         server.map_or(Ok(Duration::ZERO), |server| Ok(burden::of(server.id()?)?.processor))
@@ -73,14 +86,13 @@ async fn row(
     let second = agent.checks(stand).await?;
     agent.end(stand).await?;
     let percent = |time: Duration| time.as_secs_f64() / took.as_secs_f64() * 100.0;
-    let mut figures = vec![
-        Figure::new("core_percent", percent(after.processor - before.processor), 1),
-        Figure::new("children_percent", percent(after.children - before.children), 1),
-        Figure::new("server_percent", percent(served_after - served_before), 1),
+    let cost = vec![
+        Figure::new("agent_pct", percent(after.processor - before.processor), 1),
+        Figure::new("children_pct", percent(after.children - before.children), 1),
+        Figure::new("server_pct", percent(served_after - served_before), 1),
         Figure::mebibytes("rss_mib", after.peak),
     ];
-    figures.extend(regularity(sizes.checks, &first, &second)?);
-    Ok(Row { subject: kind.to_owned(), outcome: Outcome::Figures(figures) })
+    Ok([cost, regularity(sizes.checks, &first, &second)?])
 }
 
 /// How well the runs between two looks kept to their times.
@@ -97,9 +109,9 @@ fn regularity(checks: u32, first: &[Check], second: &[Check]) -> anyhow::Result<
         Figure::new("runs", more(|check| check.runs), 0),
         Figure::new("late", more(|check| check.late), 0),
         Figure::new("failed", more(|check| check.failures + check.inconclusive), 0),
-        Figure::new("off_beat_p50_ms", p50, 1),
-        Figure::new("p99_ms", p99, 1),
-        Figure::new("max_ms", most, 1),
+        Figure::new("off_p50_ms", p50, 1),
+        Figure::new("off_p99_ms", p99, 1),
+        Figure::new("off_max_ms", most, 1),
         Figure::new("fullest_10_ms", fullest(&latest, INTERVAL, 10.0) as f64, 0),
     ])
 }
@@ -110,7 +122,7 @@ pub(super) async fn idle(stand: &Stand, sizes: &Sizes) -> anyhow::Result<Section
     let at = format!("0.0.0.0:{PORT}");
     let _server = Service::start(&stand.lab, &["http", "--at", &at]).await?;
     let agent = Agent::start(stand, &config::anycastd(Pace::Default), 1).await?;
-    sleep(SETTLED).await;
+    sleep(sizes.settling).await;
     let (begun, before, slept) = (Instant::now(), agent.burden()?, agent.sleeps()?);
     sleep(sizes.idle).await;
     let (took, after, slept) = (begun.elapsed().as_secs_f64(), agent.burden()?, agent.sleeps()?.saturating_sub(slept));

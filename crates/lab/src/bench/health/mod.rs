@@ -57,6 +57,8 @@ struct Sizes {
     slow_kills: usize,
     /// Checks at 1 s.
     checks: u32,
+    /// From the first answers to when each check runs at its own place in the interval.
+    settling: Duration,
     /// For how long they are counted.
     load: Duration,
     /// For how long one check is.
@@ -76,6 +78,7 @@ const FULL: Sizes = Sizes {
     kills_of_others: 50,
     slow_kills: 10,
     checks: 1000,
+    settling: Duration::from_secs(5),
     load: Duration::from_secs(60),
     idle: Duration::from_secs(120),
     rate: 20_000,
@@ -84,14 +87,15 @@ const FULL: Sizes = Sizes {
     busy: Duration::from_secs(600),
 };
 const QUICK: Sizes = Sizes {
-    kills: 3,
+    kills: 2,
     kills_of_others: 2,
     slow_kills: 1,
     checks: 50,
-    load: Duration::from_secs(5),
-    idle: Duration::from_secs(5),
+    settling: Duration::from_secs(2),
+    load: Duration::from_secs(2),
+    idle: Duration::from_secs(2),
     rate: 2000,
-    connections: Duration::from_secs(3),
+    connections: Duration::from_secs(1),
     rounds: 1,
     busy: Duration::from_secs(60),
 };
@@ -108,7 +112,7 @@ pub async fn measure(options: &Options, parts: &[Part], programs: &Programs) -> 
     for part in parts {
         match part {
             Part::Reaction => sections.extend(reaction::measure(&stand, &sizes, options.with_others).await?),
-            Part::Load => sections.push(load::measure(&stand, &sizes).await?),
+            Part::Load => sections.extend(load::measure(&stand, &sizes).await?),
             Part::Idle => sections.push(load::idle(&stand, &sizes).await?),
             Part::Connections => sections.push(connections::measure(&stand, &sizes).await?),
             Part::Busy => sections.push(busy::measure(&stand, &sizes).await?),
