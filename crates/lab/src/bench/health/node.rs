@@ -125,11 +125,15 @@ impl Agent {
         self.process.child.id().context("the agent has ended")
     }
 
+    /// What it says of everything.
+    pub(super) async fn status(&self, stand: &Stand) -> anyhow::Result<Status> {
+        let said = stand.lab.run("edge", &["anycastctl", "--json", "status"]).await?;
+        serde_json::from_str(&said).context("the agent's status")
+    }
+
     /// What it knows of its checks.
     pub(super) async fn checks(&self, stand: &Stand) -> anyhow::Result<Vec<Check>> {
-        let said = stand.lab.run("edge", &["anycastctl", "--json", "status"]).await?;
-        let status: Status = serde_json::from_str(&said).context("the agent's status")?;
-        Ok(status.services.into_iter().flat_map(|service| service.checks).collect())
+        Ok(self.status(stand).await?.services.into_iter().flat_map(|service| service.checks).collect())
     }
 
     /// Ends it.
