@@ -36,6 +36,16 @@ pub(crate) struct CheckState {
     pub(crate) counters: CheckCounters,
 }
 
+/// What a task tells, and whom it asks.
+#[derive(Debug, Clone)]
+pub(crate) struct Ties {
+    pub(crate) wake: Wake,
+    pub(crate) sink: Sink,
+    /// Where it notes how long its runs take.
+    pub(crate) times: prometheus::Histogram,
+    pub(crate) listeners: Listeners,
+}
+
 /// The handle of a running task.
 #[derive(Debug)]
 pub(crate) struct Checker {
@@ -53,10 +63,7 @@ impl Checker {
         name: &CheckName,
         config: &CheckConfig,
         on_probation: bool,
-        wake: Wake,
-        sink: Sink,
-        times: prometheus::Histogram,
-        listeners: Listeners,
+        ties: Ties,
     ) -> Self {
         let mut check = Check::new(config.timing, place(service, name), on_probation, Instant::now());
         check.set_enabled(false, Instant::now());
@@ -73,11 +80,8 @@ impl Checker {
             enabled: enabled_seen,
             hints,
             hint_told: None,
-            listeners,
             state,
-            wake,
-            sink,
-            times,
+            ties,
             answered: SystemTime::now(),
         };
         let span = tracing::info_span!("check", service = %service, name = %name);
@@ -135,11 +139,8 @@ struct Driver {
     enabled: watch::Receiver<bool>,
     hints: watch::Receiver<Option<Hint>>,
     hint_told: Option<Instant>,
-    listeners: Listeners,
     state: watch::Sender<CheckState>,
-    wake: Wake,
-    sink: Sink,
-    times: prometheus::Histogram,
+    ties: Ties,
     answered: SystemTime,
 }
 
@@ -150,7 +151,7 @@ impl Driver {
             if run.is_none()
                 && let Some(probe) = self.check.poll_probe(Instant::now())
             {
-                let (prober, listeners) = (self.prober.clone(), self.listeners.clone());
+                let (prober, listeners) = (self.prober.clone(), self.ties.listeners.clone());
                 run = Some(Box::pin(async move {
                     if probe.confirm {
                         prober.run_to_confirm(probe.timeout, &listeners).await
@@ -202,13 +203,13 @@ impl Driver {
         self.check.handle_hint(now);
         if self.check.enabled() && self.hint_told.is_none_or(|told| now.duration_since(told) >= HINTS_TOLD) {
             self.hint_told = Some(now);
-            self.sink.report("check", format!("{}/{}", self.service, self.name), format!("hint: {hint}"));
+            self.ties.sink.report("check", format!("{}/{}", self.service, self.name), format!("hint: {hint}"));
         }
         self.check.poll_cancel(now)
     }
 
     fn handle_outcome(&mut self, outcome: Outcome) {
-        self.times.observe(outcome.took.as_secs_f64());
+        self.ties.times.observe(outcome.took.as_secs_f64());
         self.check.handle_outcome(outcome, Instant::now());
         self.answered = SystemTime::now();
         self.publish();
@@ -246,7 +247,7 @@ impl Driver {
         }
         self.state.send_replace(state_of(&self.check, since, last));
         if changed || counted != counts {
-            self.wake.wake();
+            self.ties.wake.wake();
         }
     }
 
@@ -258,7 +259,7 @@ impl Driver {
             tracing::info!(was = %was, "{health}: {detail}");
         }
         let subject = format!("{}/{}", self.service, self.name);
-        self.sink.report("check", subject, format!("{was} → {health}: {detail}"));
+        self.ties.sink.report("check", subject, format!("{was} → {health}: {detail}"));
     }
 }
 

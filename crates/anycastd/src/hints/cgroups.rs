@@ -15,12 +15,14 @@ const PROCESSES: usize = 64;
 
 /// Where the unified hierarchy is mounted.
 pub(super) fn mount() -> Option<PathBuf> {
-    mounted(&fs::read_to_string("/proc/self/mountinfo").ok()?)
+    let table = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    // One may be covered by what was mounted over it later.
+    mounted(&table).find(|place| place.join("cgroup.procs").exists())
 }
 
 /// proc_pid_mountinfo(5): the fifth field is the mount point; after a field that is a hyphen comes the type.
-fn mounted(table: &str) -> Option<PathBuf> {
-    table.lines().find_map(|line| {
+fn mounted(table: &str) -> impl Iterator<Item = PathBuf> {
+    table.lines().filter_map(|line| {
         let (before, after) = line.split_once(" - ")?;
         let place = before.split(' ').nth(4)?;
         // A space in a path is written `\040`; nobody mounts it there.
@@ -89,7 +91,7 @@ mod tests {
         ];
         for (line, expected) in cases {
             let table = format!("22 1 0:20 / / rw - ext4 /dev/root rw\n{line}\n");
-            assert_eq!(mounted(&table).as_deref(), expected.map(Path::new), "{line}");
+            assert_eq!(mounted(&table).next().as_deref(), expected.map(Path::new), "{line}");
         }
     }
 

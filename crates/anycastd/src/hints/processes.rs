@@ -39,8 +39,10 @@ pub(crate) enum Origin {
     /// Those of the control group whose socket listens there.
     Socket(Protocol, SocketAddr),
     /// Those of a systemd unit.
+    #[allow(dead_code, reason = "no check names a unit yet")]
     Unit(String),
     /// The one that this file names.
+    #[cfg_attr(not(test), allow(dead_code, reason = "no check names a pid file yet"))]
     PidFile(PathBuf),
 }
 
@@ -58,7 +60,13 @@ pub(super) async fn follow(
         let found = find(&origins, &listeners).await;
         let pids = found.as_deref().unwrap_or_default();
         // One that is not there any more may have ended while the others were looked for.
-        followed.extract_if(.., |pid, _| !pids.contains(pid)).for_each(|(pid, _)| ended(pid));
+        followed.retain(|pid, _| {
+            let there = pids.contains(pid);
+            if !there {
+                ended(*pid);
+            }
+            there
+        });
         for pid in pids {
             if !followed.contains_key(pid)
                 && let Some(pidfd) = open(*pid)

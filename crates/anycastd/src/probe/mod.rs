@@ -5,10 +5,14 @@
 //! all its process group, and the runtime reaps it. Only a name lookup that the resolver does not give back, and a
 //! program that cannot be killed, outlive their run; each prober has at most one of them.
 
+mod datagram;
+mod dns;
 mod exec;
 mod http;
+mod icmp;
 mod tcp;
 mod tls;
+mod udp;
 mod words;
 
 use std::{
@@ -21,7 +25,11 @@ use anycast_core::{
     config::{ProbeConfig, Protocol},
 };
 
-use self::{exec::ExecProber, http::HttpProber, tcp::TcpProber};
+pub(crate) use self::icmp::may_ping;
+use self::{
+    dns::DnsProber, exec::ExecProber, http::HttpProber, icmp::IcmpProber, tcp::TcpProber, tls::TlsProber,
+    udp::UdpProber,
+};
 use crate::hints::Listeners;
 
 /// Keeps deadlines within what a clock can hold.
@@ -40,6 +48,10 @@ enum Kind {
     Tcp(TcpProber),
     Http(Box<HttpProber>),
     Exec(ExecProber),
+    Dns(Box<DnsProber>),
+    Udp(UdpProber),
+    Icmp(IcmpProber),
+    Tls(Box<TlsProber>),
 }
 
 impl Prober {
@@ -50,6 +62,10 @@ impl Prober {
             ProbeConfig::Tcp(config) => Kind::Tcp(TcpProber::new(config)),
             ProbeConfig::Http(config) => Kind::Http(Box::new(HttpProber::new(config))),
             ProbeConfig::Exec(config) => Kind::Exec(ExecProber::new(config)),
+            ProbeConfig::Dns(config) => Kind::Dns(Box::new(DnsProber::new(config))),
+            ProbeConfig::Udp(config) => Kind::Udp(UdpProber::new(config)),
+            ProbeConfig::Icmp(config) => Kind::Icmp(IcmpProber::new(config)),
+            ProbeConfig::Tls(config) => Kind::Tls(Box::new(TlsProber::new(config))),
         };
         Self { kind, sockets: config.sockets() }
     }
@@ -88,6 +104,10 @@ impl Prober {
             Kind::Tcp(tcp) => tcp.run(timeout).await,
             Kind::Http(http) => http.run(timeout).await,
             Kind::Exec(exec) => exec.run(timeout).await,
+            Kind::Dns(dns) => dns.run(timeout).await,
+            Kind::Udp(udp) => udp.run(timeout).await,
+            Kind::Icmp(icmp) => icmp.run(timeout).await,
+            Kind::Tls(tls) => tls.run(timeout).await,
         }
     }
 }

@@ -13,4 +13,5 @@ mod reload;
 mod routes;
 mod stop;
 mod unnumbered;
+mod watch;
 mod web;
