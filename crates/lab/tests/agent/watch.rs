@@ -133,8 +133,7 @@ async fn a_restart_withdraws_once_and_not_at_all_within_its_grace() -> anyhow::R
         assert_eq!(falls(edge).await?, 1, "without a grace it falls, once");
 
         // Ample, for a busy machine takes longer than it was told to.
-        edge.configure(&format!("{WATCHED}").replace("watch: listener", "watch: listener\n    restart_grace: 10s"))
-            .await?;
+        edge.configure(&WATCHED.replace("watch: listener", "watch: listener\n    restart_grace: 10s")).await?;
         edge.reload().await?;
         let reloaded = async || Ok(edge.ctl(&["events"]).await?.output.contains("reloaded"));
         edge.wait("it has reloaded", reloaded).await?;
