@@ -195,6 +195,12 @@ pub struct Check {
     pub runs: u64,
     /// Runs that failed.
     pub failures: u64,
+    /// Runs that proved nothing, because of trouble of the agent's own.
+    #[serde(default)]
+    pub inconclusive: u64,
+    /// Runs that began more than an interval late.
+    #[serde(default)]
+    pub late: u64,
     /// How far it is on its way to another opinion: answers so far and answers needed.
     pub turning: Option<(u16, u16)>,
     /// What the kernel tells it of, in words; `None`: nothing, it asks at its intervals.

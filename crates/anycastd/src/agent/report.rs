@@ -208,6 +208,8 @@ impl Agent {
             }),
             runs: state.counters.runs,
             failures: state.counters.failures,
+            inconclusive: state.counters.inconclusive,
+            late: state.counters.late,
             turning: state.turning,
             watches: self.watched(service, name),
             hints: state.counters.hints,
