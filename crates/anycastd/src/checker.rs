@@ -83,6 +83,7 @@ impl Checker {
             state,
             ties,
             answered: SystemTime::now(),
+            unlogged: None,
         };
         let span = tracing::info_span!("check", service = %service, name = %name);
         let task = tokio::spawn(tracing::Instrument::instrument(driver.run(), span));
@@ -142,12 +143,26 @@ struct Driver {
     state: watch::Sender<CheckState>,
     ties: Ties,
     answered: SystemTime,
+    /// A change that the log is not told of yet.
+    unlogged: Option<Change>,
+}
+
+/// The check changed its mind.
+struct Change {
+    was: Health,
+    health: Health,
+    detail: String,
 }
 
 impl Driver {
     async fn run(mut self) {
         let mut run: Option<Run> = None;
         loop {
+            if let Some(change) = self.unlogged.take() {
+                // The decision and the neighbors go first: they wait on this very thread.
+                tokio::task::yield_now().await;
+                change.log();
+            }
             if run.is_none()
                 && let Some(probe) = self.check.poll_probe(Instant::now())
             {
@@ -243,23 +258,27 @@ impl Driver {
         let changed = was != health;
         let since = if changed { SystemTime::now() } else { since };
         if changed {
-            self.report(was, health, last.as_ref());
+            // Before the decision loop reports what follows from it.
+            let detail = last.as_ref().map_or("not checked", |(outcome, _)| outcome.detail.as_str()).to_owned();
+            let subject = format!("{}/{}", self.service, self.name);
+            self.ties.sink.report("check", subject, format!("{was} → {health}: {detail}"));
+            self.unlogged = Some(Change { was, health, detail });
         }
         self.state.send_replace(state_of(&self.check, since, last));
         if changed || counted != counts {
             self.ties.wake.wake();
         }
     }
+}
 
-    fn report(&self, was: Health, health: Health, last: Option<&(Outcome, SystemTime)>) {
-        let detail = last.map_or("not checked", |(outcome, _)| outcome.detail.as_str());
-        if health == Health::Down {
+impl Change {
+    fn log(&self) {
+        let Self { was, health, detail } = self;
+        if *health == Health::Down {
             tracing::warn!(was = %was, "down: {detail}");
         } else {
             tracing::info!(was = %was, "{health}: {detail}");
         }
-        let subject = format!("{}/{}", self.service, self.name);
-        self.ties.sink.report("check", subject, format!("{was} → {health}: {detail}"));
     }
 }
 

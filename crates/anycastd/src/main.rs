@@ -201,10 +201,12 @@ async fn run(settings: Settings, file: PathBuf) -> anyhow::Result<()> {
     if let Some(address) = http {
         tasks.spawn(http::run(address, handle, instruments));
     }
-    agent.await;
+    // A task like those that wake it and those that it wakes: they follow each other on one thread, and nobody has to be roused.
+    let ended = tokio::spawn(agent).await;
     tasks.shutdown().await;
     let _ = tokio::time::timeout(flaps::LAST_WRITE, keeper).await;
     netlink.abort();
+    ended.context("the decision loop")?;
     tracing::info!("ended");
     Ok(())
 }

@@ -131,6 +131,22 @@ pub(crate) struct Parts {
     pub(crate) connections: usize,
 }
 
+/// What somebody may want to read of.
+enum Change {
+    Service {
+        name: ServiceName,
+        before: Option<api::ServiceState>,
+        state: api::ServiceState,
+    },
+    Prefix {
+        prefix: anycast_bgp::Prefix,
+        announced: bool,
+        why: String,
+    },
+    /// It was announced, and is not configured any more.
+    Forgotten(anycast_bgp::Prefix),
+}
+
 /// The loop's end of the listener.
 pub(crate) struct Listening {
     pub(crate) plan: watch::Sender<ListenPlan>,
@@ -176,6 +192,8 @@ pub(crate) struct Agent {
     /// Since when each service is in its state, and each prefix announced or not.
     service_since: BTreeMap<ServiceName, (api::ServiceState, SystemTime)>,
     prefix_since: BTreeMap<anycast_bgp::Prefix, (bool, SystemTime)>,
+    /// What changed and is not told yet.
+    changes: Vec<Change>,
     /// What is wrong with the agent itself, by subject.
     problems: BTreeMap<&'static str, String>,
     ring: Ring,
@@ -231,6 +249,7 @@ pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
         desired: Desired::default(),
         service_since: BTreeMap::new(),
         prefix_since: BTreeMap::new(),
+        changes: Vec::new(),
         problems: BTreeMap::new(),
         ring: Ring::default(),
         waiters: Vec::new(),
@@ -253,6 +272,11 @@ impl Agent {
         loop {
             if moved {
                 self.turn();
+                if !self.changes.is_empty() {
+                    // The neighbors go first: their tasks were woken, and wait on this very thread.
+                    tokio::task::yield_now().await;
+                    self.tell_changes();
+                }
             }
             if self.is_over() {
                 return;
@@ -428,7 +452,7 @@ impl Agent {
         }
     }
 
-    /// Writes down which services and prefixes changed their state.
+    /// Sees which services and prefixes changed their state.
     fn note_changes(&mut self) {
         let now = SystemTime::now();
         let states: Vec<_> =
@@ -437,13 +461,8 @@ impl Agent {
         for (name, state) in states {
             let before = self.service_since.get(&name).map(|(state, _)| *state);
             if before != Some(state) {
-                let text = match before {
-                    Some(before) => format!("{} → {}", report::state_word(before), report::state_word(state)),
-                    None => report::state_word(state).to_owned(),
-                };
-                tracing::info!(service = %name, "{text}");
-                self.sink.report("service", &name, text);
-                self.service_since.insert(name, (state, now));
+                self.service_since.insert(name.clone(), (state, now));
+                self.changes.push(Change::Service { name, before, state });
             }
         }
         self.note_prefixes(now);
@@ -454,7 +473,7 @@ impl Agent {
             self.prefix_since.keys().filter(|prefix| !self.desired.prefixes.contains_key(*prefix)).copied().collect();
         for prefix in gone {
             if let Some((true, _)) = self.prefix_since.remove(&prefix) {
-                self.sink.report("route", prefix, "withdrawn: no longer configured");
+                self.changes.push(Change::Forgotten(prefix));
             }
         }
         for (prefix, verdict) in &self.desired.prefixes {
@@ -465,13 +484,29 @@ impl Agent {
             }
             self.prefix_since.insert(*prefix, (announced, now));
             if announced || before == Some(true) {
-                let why = report::reason(verdict);
-                tracing::info!(%prefix, announced, "{why}");
-                self.sink.report(
-                    "route",
-                    prefix,
-                    if announced { format!("announced: {why}") } else { format!("withdrawn: {why}") },
-                );
+                self.changes.push(Change::Prefix { prefix: *prefix, announced, why: report::reason(verdict) });
+            }
+        }
+    }
+
+    /// Tells the log, and those who follow what happens.
+    fn tell_changes(&mut self) {
+        for change in std::mem::take(&mut self.changes) {
+            match change {
+                Change::Service { name, before, state } => {
+                    let text = match before {
+                        Some(before) => format!("{} → {}", report::state_word(before), report::state_word(state)),
+                        None => report::state_word(state).to_owned(),
+                    };
+                    tracing::info!(service = %name, "{text}");
+                    self.sink.report("service", name, text);
+                }
+                Change::Forgotten(prefix) => self.sink.report("route", prefix, "withdrawn: no longer configured"),
+                Change::Prefix { prefix, announced, why } => {
+                    tracing::info!(%prefix, announced, "{why}");
+                    let text = if announced { format!("announced: {why}") } else { format!("withdrawn: {why}") };
+                    self.sink.report("route", prefix, text);
+                }
             }
         }
     }
