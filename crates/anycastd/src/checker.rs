@@ -8,7 +8,10 @@ use std::{
     future::Future,
     hash::{DefaultHasher, Hash, Hasher},
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
@@ -16,7 +19,7 @@ use anycast_core::{Check, CheckCounters, CheckName, Health, Outcome, ServiceName
 use tokio::sync::watch;
 
 use crate::{
-    hints::{Hint, Hinter, Listeners},
+    hints::{Held, Hint, Hinter, Holder, Listeners},
     probe::Prober,
     signal::{Sink, Wake},
 };
@@ -44,6 +47,7 @@ pub(crate) struct Ties {
     /// Where it notes how long its runs take.
     pub(crate) times: prometheus::Histogram,
     pub(crate) listeners: Listeners,
+    pub(crate) holder: Holder,
 }
 
 /// The handle of a running task.
@@ -53,6 +57,8 @@ pub(crate) struct Checker {
     config: watch::Sender<Arc<CheckConfig>>,
     enabled: watch::Sender<bool>,
     hinter: Hinter,
+    /// Connections that are held open to the service.
+    open: Arc<AtomicUsize>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -70,6 +76,7 @@ impl Checker {
         let (config, config_seen) = watch::channel(Arc::new(config.clone()));
         let (enabled, enabled_seen) = watch::channel(false);
         let (hinter, hints) = Hinter::new();
+        let open = Arc::default();
         let (state, state_seen) = watch::channel(state_of(&check, SystemTime::now(), None));
         let driver = Driver {
             prober: prober(service, name, &config.borrow()),
@@ -79,7 +86,11 @@ impl Checker {
             config: config_seen,
             enabled: enabled_seen,
             hints,
+            hinter: hinter.clone(),
             hint_told: None,
+            untold: None,
+            held: None,
+            open: Arc::clone(&open),
             state,
             ties,
             answered: SystemTime::now(),
@@ -87,7 +98,7 @@ impl Checker {
         };
         let span = tracing::info_span!("check", service = %service, name = %name);
         let task = tokio::spawn(tracing::Instrument::instrument(driver.run(), span));
-        Self { state: state_seen, config, enabled, hinter, task }
+        Self { state: state_seen, config, enabled, hinter, open, task }
     }
 
     /// New settings; what it knows stays.
@@ -104,6 +115,11 @@ impl Checker {
     /// Where it gets its hints.
     pub(crate) fn hinter(&self) -> Hinter {
         self.hinter.clone()
+    }
+
+    /// How many connections are held open to the service at this moment.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
     }
 
     /// Lets it run, or has it rest because its target is not bound here.
@@ -139,7 +155,12 @@ struct Driver {
     config: watch::Receiver<Arc<CheckConfig>>,
     enabled: watch::Receiver<bool>,
     hints: watch::Receiver<Option<Hint>>,
+    hinter: Hinter,
     hint_told: Option<Instant>,
+    /// A hint that is told of only if something comes of it.
+    untold: Option<Hint>,
+    held: Option<Held>,
+    open: Arc<AtomicUsize>,
     state: watch::Sender<CheckState>,
     ties: Ties,
     answered: SystemTime,
@@ -204,6 +225,7 @@ impl Driver {
                 Ok(()) = self.enabled.changed() => {
                     let enabled = *self.enabled.borrow_and_update();
                     self.check.set_enabled(enabled, Instant::now());
+                    self.hold();
                     self.publish();
                 }
                 else => return,
@@ -216,15 +238,28 @@ impl Driver {
         let Some(hint) = *self.hints.borrow_and_update() else { return false };
         let now = Instant::now();
         self.check.handle_hint(now);
-        if self.check.enabled() && self.hint_told.is_none_or(|told| now.duration_since(told) >= HINTS_TOLD) {
-            self.hint_told = Some(now);
-            self.ties.sink.report("check", format!("{}/{}", self.service, self.name), format!("hint: {hint}"));
+        match hint {
+            // Servers close what is idle: that a healthy one does so is nobody's news.
+            Hint::Dropped(_) => self.untold = Some(hint),
+            Hint::Closed(..) | Hint::Ended(_) | Hint::Lost(_) | Hint::Overrun => self.tell_hint(hint, now),
         }
         self.check.poll_cancel(now)
     }
 
+    fn tell_hint(&mut self, hint: Hint, now: Instant) {
+        if self.check.enabled() && self.hint_told.is_none_or(|told| now.duration_since(told) >= HINTS_TOLD) {
+            self.hint_told = Some(now);
+            self.ties.sink.report("check", format!("{}/{}", self.service, self.name), format!("hint: {hint}"));
+        }
+    }
+
     fn handle_outcome(&mut self, outcome: Outcome) {
         self.ties.times.observe(outcome.took.as_secs_f64());
+        if let Some(hint) = self.untold.take()
+            && outcome.health < Health::Up
+        {
+            self.tell_hint(hint, Instant::now());
+        }
         self.check.handle_outcome(outcome, Instant::now());
         self.answered = SystemTime::now();
         self.publish();
@@ -245,6 +280,20 @@ impl Driver {
         let config = self.config.borrow_and_update().clone();
         self.check.reconfigure(config.timing, Instant::now());
         self.prober = prober(&self.service, &self.name, &config);
+        self.hold();
+    }
+
+    /// Holds connections open while the check runs, if it is to.
+    fn hold(&mut self) {
+        let config = self.config.borrow().clone();
+        if !(config.hold_connection && self.check.enabled()) {
+            self.held = None;
+            return;
+        }
+        let addresses = config.probe.connections();
+        if self.held.as_ref().is_none_or(|held| held.addresses != addresses) {
+            self.held = Some(self.ties.holder.hold(addresses, &self.hinter, &self.open));
+        }
     }
 
     /// Shows what is known now; wakes the decision loop only when it matters to it.

@@ -68,7 +68,7 @@ pub struct Status {
 /// What the kernel told of listeners and processes, and what it was asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WatchCounters {
-    /// Hints to checks, by kind: `listener`, `process`; `overrun`: times that not each closed socket was told.
+    /// Hints to checks, by kind: `listener`, `process`, `connection`, `network`; `overrun`: times that not each closed socket was told.
     pub hints: BTreeMap<String, u64>,
     /// Lists of listeners asked for.
     pub lists: u64,

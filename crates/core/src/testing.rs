@@ -52,6 +52,7 @@ pub(crate) fn service(name: &str, addresses: &[&str], prefixes: &[&str], neighbo
         },
         scope: Scope::Local,
         probe: ProbeConfig::Exec(ExecProbe { command: vec!["/bin/true".into()] }),
+        hold_connection: false,
     };
     let service = Service {
         addresses: addresses.iter().map(|text| ip(text)).collect(),

@@ -175,6 +175,8 @@ pub(crate) struct Agent {
     checkers: BTreeMap<ServiceName, BTreeMap<anycast_core::CheckName, Checker>>,
     /// What the kernel tells the checks.
     watch: Watch,
+    /// How many lost networks the checks were told of.
+    losses_seen: u64,
     carried: BTreeMap<ServiceName, Health>,
     drains: BTreeMap<ServiceName, Drain>,
     holds: BTreeMap<ServiceName, HoldDown>,
@@ -236,6 +238,7 @@ pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
         complete_by: None,
         checkers: BTreeMap::new(),
         watch: Watch::start(),
+        losses_seen: 0,
         carried: BTreeMap::new(),
         drains: BTreeMap::new(),
         holds: BTreeMap::new(),
@@ -323,6 +326,7 @@ impl Agent {
 
     /// Decides, and moves on what depends on the decision, until nothing moves any more.
     fn turn(&mut self) {
+        self.hint_of_losses();
         for _ in 0..TURNS {
             let now = Instant::now();
             self.drains.values_mut().for_each(|drain| drain.handle_timeout(now));

@@ -193,8 +193,8 @@ impl Agent {
                 continue;
             }
             let times = self.instruments.check_time(name.as_str(), check.as_str());
-            let (wake, sink, listeners) = (self.wake.clone(), self.sink.clone(), self.watch.listeners());
-            let ties = Ties { wake, sink, times, listeners };
+            let (wake, sink) = (self.wake.clone(), self.sink.clone());
+            let ties = Ties { wake, sink, times, listeners: self.watch.listeners(), holder: self.watch.holder() };
             let checker = Checker::start(name, check, config, decided.is_some(), ties);
             checkers.insert(check.clone(), checker);
         }

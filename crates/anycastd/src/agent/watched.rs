@@ -35,8 +35,41 @@ impl Agent {
         self.watch.set_plan(plan);
     }
 
-    /// What the kernel tells a check of, in words.
+    /// Has those checks ask at once whose networks were lost since this was last looked at.
+    pub(super) fn hint_of_losses(&mut self) {
+        let kernel = self.kernel.borrow().clone();
+        for loss in kernel.losses.since(std::mem::replace(&mut self.losses_seen, kernel.losses.count())) {
+            for (name, service) in &self.settings.core.services {
+                for (check, config) in &service.checks {
+                    let Some(checker) = self.checkers.get(name).and_then(|checkers| checkers.get(check)) else {
+                        continue;
+                    };
+                    if config.probe.targets().iter().any(|target| loss.network().contains(target)) {
+                        self.watch.lost(&checker.hinter(), loss);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What gives a check its hints, in words.
     pub(super) fn watched(&self, service: &ServiceName, check: &CheckName) -> Option<String> {
+        let all = [self.told_by_kernel(service, check), self.held_by(service, check)];
+        let all: Vec<String> = all.into_iter().flatten().collect();
+        (!all.is_empty()).then(|| all.join("; "))
+    }
+
+    /// The connections that a check holds open.
+    fn held_by(&self, service: &ServiceName, check: &CheckName) -> Option<String> {
+        let config = self.settings.core.services.get(service)?.checks.get(check)?;
+        let open = self.checkers.get(service)?.get(check)?.open();
+        let addresses: Vec<String> = config.probe.connections().iter().map(ToString::to_string).collect();
+        let missing =
+            if open < addresses.len() { format!(" ({open} of {} open)", addresses.len()) } else { String::new() };
+        config.hold_connection.then(|| format!("connection to {}{missing}", addresses.join(", ")))
+    }
+
+    fn told_by_kernel(&self, service: &ServiceName, check: &CheckName) -> Option<String> {
         let configured = self.settings.core.services.get(service)?;
         match configured.watch {
             Setting::None => None,

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr, num::NonZeroU16, time::Duration};
 
 use anycast_core::{
     CheckName,
-    config::{CheckConfig, CheckTiming, Scope},
+    config::{CheckConfig, CheckTiming, ProbeConfig, Scope},
 };
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
     probes::{self, Aim},
     reader::{Listed, Section, list},
     source::Span,
-    values::{self, LONGEST, non_zero},
+    values::{self, LONGEST, non_zero, truth},
     yaml::Kind,
 };
 
@@ -89,12 +89,31 @@ fn check(
     };
     let targets_before = aim.targets.len();
     let probe = read(&mut section, aim, report);
+    let hold_connection = hold_connection(&mut section, probe.as_ref(), report);
     section.close(report);
     // What every node depends on is elsewhere.
     if scope == Some(Scope::Shared) {
         aim.targets.truncate(targets_before);
     }
-    Some((name?.id?, CheckConfig { timing: timing?, scope: scope?, probe: probe? }))
+    let config = CheckConfig { timing: timing?, scope: scope?, probe: probe?, hold_connection: hold_connection? };
+    Some((name?.id?, config))
+}
+
+/// Only a connection to an address can be held.
+fn hold_connection(section: &mut Section<'_>, probe: Option<&ProbeConfig>, report: &mut Report<'_>) -> Option<bool> {
+    let span = section.has("hold_connection");
+    let hold = section.or("hold_connection", false, report, |node, report| truth(node, "hold_connection", report))?;
+    if let (true, Some(span), Some(probe)) = (hold, span, probe)
+        && probe.connections().is_empty()
+    {
+        let (what, hint) = match probe {
+            ProbeConfig::Http(_) => ("a host name", "write an address in the URL, or leave `hold_connection` out"),
+            _ => ("a check without a connection", "leave it out: only checks of type `tcp` and `http` can hold one"),
+        };
+        report.error(span, format!("`hold_connection` for {what}"), hint);
+        return None;
+    }
+    Some(hold)
 }
 
 fn timing(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<CheckTiming> {

@@ -1,10 +1,12 @@
 //! The kernel tells: which listeners close, which processes end. What is told is a hint to the checks that ask there; it decides
 //! nothing.
 //!
-//! One task ([`Watcher`]) owns the netlink socket that hears of closed listeners, and one per service follows its processes. The
+//! One task ([`Watcher`]) owns the netlink socket that hears of closed listeners, and one per service follows its processes;
+//! connections that checks hold open ([`Holder`]) have a task each, and belong to their check. The
 //! plan comes in by `watch`; hints go to the checks by a `watch` each, which loses none. Dropping the handle ends all of them.
 
 mod cgroups;
+mod held;
 mod listeners;
 mod message;
 mod processes;
@@ -28,7 +30,10 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::kernel::Loss;
+
 pub(crate) use self::{
+    held::{Held, Holder},
     listeners::{Listeners, in_words},
     processes::Origin,
 };
@@ -51,6 +56,10 @@ pub(crate) enum Hint {
     Closed(Protocol, SocketAddr),
     /// A process of the service ended.
     Ended(i32),
+    /// A connection that was held open to the service ended.
+    Dropped(SocketAddr),
+    /// The network that is asked there was lost.
+    Lost(Loss),
     /// So many sockets closed that not each was told.
     Overrun,
 }
@@ -62,6 +71,8 @@ impl fmt::Display for Hint {
                 write!(f, "listener {} closed", listeners::in_words(*protocol, *address))
             }
             Self::Ended(pid) => write!(f, "process {pid} ended"),
+            Self::Dropped(address) => write!(f, "the connection held to {address} was closed"),
+            Self::Lost(loss) => loss.fmt(f),
             Self::Overrun => f.write_str("sockets closed faster than the kernel could tell which"),
         }
     }
@@ -125,6 +136,8 @@ pub(crate) struct Seen {
 struct Counts {
     listener: AtomicU64,
     process: AtomicU64,
+    connection: AtomicU64,
+    network: AtomicU64,
     overrun: AtomicU64,
 }
 
@@ -167,16 +180,33 @@ impl Watch {
         self.listeners.clone()
     }
 
+    /// Tells a check that a network was lost where it asks.
+    pub(crate) fn lost(&self, hinter: &Hinter, loss: Loss) {
+        self.counts.network.fetch_add(1, Ordering::Relaxed);
+        hinter.hint(Hint::Lost(loss));
+    }
+
+    /// Who holds connections.
+    pub(crate) fn holder(&self) -> Holder {
+        Holder(Arc::clone(&self.counts))
+    }
+
     /// What is known of the watching.
     pub(crate) fn seen(&self) -> Seen {
         self.seen.borrow().clone()
     }
 
     /// Hints that were given, by kind.
-    pub(crate) fn hints(&self) -> [(&'static str, u64); 3] {
+    pub(crate) fn hints(&self) -> [(&'static str, u64); 5] {
         let counts = &self.counts;
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        [("listener", of(&counts.listener)), ("process", of(&counts.process)), ("overrun", of(&counts.overrun))]
+        [
+            ("listener", of(&counts.listener)),
+            ("process", of(&counts.process)),
+            ("connection", of(&counts.connection)),
+            ("network", of(&counts.network)),
+            ("overrun", of(&counts.overrun)),
+        ]
     }
 }
 

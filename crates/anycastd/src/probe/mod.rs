@@ -25,11 +25,11 @@ use anycast_core::{
     config::{ProbeConfig, Protocol},
 };
 
-pub(crate) use self::icmp::may_ping;
 use self::{
     dns::DnsProber, exec::ExecProber, http::HttpProber, icmp::IcmpProber, tcp::TcpProber, tls::TlsProber,
     udp::UdpProber,
 };
+pub(crate) use self::{icmp::may_ping, tcp::refuse_self};
 use crate::hints::Listeners;
 
 /// Keeps deadlines within what a clock can hold.

@@ -71,7 +71,7 @@ async fn accepts(address: SocketAddr, timeout: Duration) -> Result<Duration, Fin
 
 /// Where nobody listens on a local port of the ephemeral range, the kernel may choose that very port as the source: the
 /// SYN then meets its own socket, and TCP connects it to itself (RFC 9293 §3.5, simultaneous open).
-fn refuse_self(stream: TcpStream) -> std::io::Result<TcpStream> {
+pub(crate) fn refuse_self(stream: TcpStream) -> std::io::Result<TcpStream> {
     if stream.local_addr()? == stream.peer_addr()? {
         return Err(Error::from(ErrorKind::ConnectionRefused));
     }

@@ -53,6 +53,16 @@ impl ProbeConfig {
         }
     }
 
+    /// Where a connection can be held open ([`CheckConfig::hold_connection`](super::CheckConfig::hold_connection)).
+    #[must_use]
+    pub fn connections(&self) -> Vec<SocketAddr> {
+        match self {
+            Self::Tcp(tcp) => tcp.addresses.clone(),
+            Self::Http(HttpProbe { target: HttpTarget::Address(address), .. }) => vec![*address],
+            Self::Http(_) | Self::Exec(_) | Self::Dns(_) | Self::Udp(_) | Self::Icmp(_) | Self::Tls(_) => Vec::new(),
+        }
+    }
+
     /// The type's name in the configuration file.
     #[must_use]
     pub const fn kind(&self) -> &'static str {

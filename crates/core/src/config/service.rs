@@ -146,6 +146,8 @@ pub struct CheckConfig {
     pub scope: Scope,
     /// What it asks.
     pub probe: ProbeConfig,
+    /// Whether a connection is held open to the service, whose end has it ask at once; then [`ProbeConfig::connections`] has one.
+    pub hold_connection: bool,
 }
 
 /// Whose fault it is when a check fails.

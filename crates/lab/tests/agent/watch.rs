@@ -214,21 +214,117 @@ async fn a_storm_of_closed_listeners_is_a_hint_itself_and_makes_nothing_fall() -
     story(told, Edge::new().await).await
 }
 
+/// A service in a network namespace of its own, as a container has, at 10.9.0.2.
+async fn serve_elsewhere(edge: &Edge) -> anyhow::Result<()> {
+    for line in [
+        "ip netns add inner",
+        "ip link add out type veth peer name in netns inner",
+        "ip address add 10.9.0.1/24 dev out",
+        "ip link set out up",
+        "ip -n inner address add 10.9.0.2/24 dev in",
+        "ip -n inner link set in up",
+    ] {
+        edge.run(&line.split(' ').collect::<Vec<_>>()).await?;
+    }
+    let serve = "ip netns exec inner anycast-lab tool serve --node inner --region here --http-port 8080";
+    edge.lab.start("edge", &serve.split(' ').collect::<Vec<_>>(), "/var/log/serve.log").await
+}
+
+/// A check that asks on its own every ten minutes only, as soon as it is settled.
+const HELD: &str = "interval: 10m, fast_interval: 100ms, timeout: 1s, rise: 1, fall: 3, hold_connection: true }";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_held_tells_of_a_service_that_the_kernel_does_not_see() -> anyhow::Result<()> {
+    let told = async |edge: &Edge| {
+        serve_elsewhere(edge).await?;
+        let (before, rest) = WATCHED.split_once("port: 8080, ").expect("it has a check");
+        let (_, after) = rest.split_once("watch: listener").expect("and watches");
+        edge.configure(&format!("{before}address: 10.9.0.2:8080, {HELD}{after}")).await?;
+        edge.start().await?;
+        edge.announced(V4).await?;
+        let words = async || Ok(check(edge).await?["watches"] == "connection to 10.9.0.2:8080");
+        edge.wait("the connection is open", words).await?;
+        let updates = edge.updates().await?;
+
+        // A healthy service closes what is idle: it is asked, and nothing comes of it.
+        let kill = "ss --kill --tcp state established dst 10.9.0.2";
+        edge.run(&kill.split(' ').collect::<Vec<_>>()).await?;
+        edge.wait("a hint comes", async || Ok(count(edge, "hints").await? == 1)).await?;
+        edge.wait("the connection is open again", words).await?;
+        assert_eq!((falls(edge).await?, edge.updates().await?), (0, updates));
+
+        edge.lab.kill("edge", "anycast-lab", Signal::SIGKILL).await?;
+        edge.withdrawn(V4).await?;
+        let last = check(edge).await?;
+        assert_eq!(last["hints"], 2, "{last}");
+        let events = edge.ctl(&["events"]).await?.output;
+        let hints: Vec<_> = events.lines().filter(|line| line.contains("hint: the connection held to")).collect();
+        assert_eq!(hints.len(), 1, "only the one that something came of: {events}");
+        let hinted = edge.ask(&["status"]).await?["watch"]["hints"]["connection"].clone();
+        assert_eq!(hinted, 2);
+        Ok(())
+    };
+    story(told, Edge::new().await).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interface_that_goes_down_has_those_ask_whose_target_is_behind_it() -> anyhow::Result<()> {
+    let told = async |edge: &Edge| {
+        serve_elsewhere(edge).await?;
+        let (before, rest) = WATCHED.split_once("port: 8080, ").expect("it has a check");
+        let (_, after) = rest.split_once("watch: listener").expect("and watches");
+        let check_there = HELD.replace(", hold_connection: true", "");
+        edge.configure(&format!("{before}address: 10.9.0.2:8080, {check_there}{after}")).await?;
+        edge.start().await?;
+        edge.announced(V4).await?;
+        edge.run(&["ip", "link", "set", "out", "down"]).await?;
+        edge.withdrawn(V4).await?;
+        let events = edge.ctl(&["events"]).await?.output;
+        assert!(events.contains("hint: the interface of 10.9.0.1/24 went down"), "{events}");
+        Ok(())
+    };
+    story(told, Edge::new().await).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_udp_service_that_is_killed_is_withdrawn_by_a_hint() -> anyhow::Result<()> {
+    const ECHO: &str = r#"
+import socket
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.bind(("::", 7))
+while True:
+    question, address = s.recvfrom(512)
+    s.sendto(question, address)
+"#;
+    let serve =
+        async |edge: &Edge| edge.lab.start("edge", &["/usr/bin/python3", "/run/echo.py"], "/var/log/echo.log").await;
+    let told = async |edge: &Edge| {
+        edge.lab.write("edge", "/run/echo.py", ECHO).await?;
+        serve(edge).await?;
+        edge.configure(&WATCHED.replace("type: tcp, port: 8080", "type: udp, port: 7, send: ping, expect: ping"))
+            .await?;
+        announcing(edge).await?;
+        for number in 1..=2 {
+            let tool = edge.lab.runner().tool("edge");
+            edge.run(&[&tool, "tool", "kill", "--signal", "kill", "python3", "/run/echo.py"]).await?;
+            edge.withdrawn(V4).await?;
+            edge.withdrawn(V6).await?;
+            assert_eq!(falls(edge).await?, number);
+            serve(edge).await?;
+            edge.announced(V4).await?;
+            edge.announced(V6).await?;
+        }
+        let events = edge.ctl(&["events"]).await?.output;
+        assert!(events.contains("hint: listener udp ") && events.contains("nobody listens on"), "{events}");
+        Ok(())
+    };
+    story(told, Edge::new().await).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_in_another_network_namespace_gives_no_hints_and_is_polled() -> anyhow::Result<()> {
     let told = async |edge: &Edge| {
-        for line in [
-            "ip netns add inner",
-            "ip link add out type veth peer name in netns inner",
-            "ip address add 10.9.0.1/24 dev out",
-            "ip link set out up",
-            "ip -n inner address add 10.9.0.2/24 dev in",
-            "ip -n inner link set in up",
-        ] {
-            edge.run(&line.split(' ').collect::<Vec<_>>()).await?;
-        }
-        let serve = "ip netns exec inner anycast-lab tool serve --node inner --region here --http-port 8080";
-        edge.lab.start("edge", &serve.split(' ').collect::<Vec<_>>(), "/var/log/serve.log").await?;
+        serve_elsewhere(edge).await?;
         edge.configure(&WATCHED.replace("port: 8080", "address: 10.9.0.2:8080").replace("fall: 100", "fall: 2"))
             .await?;
         edge.start().await?;

@@ -465,6 +465,32 @@ fn what_the_kernel_cannot_tell() {
 }
 
 #[test]
+fn what_holds_no_connection() {
+    let cases = [
+        (
+            "type: exec\n        command: [/bin/true]",
+            "`hold_connection` for a check without a connection",
+            "type `tcp` and `http`",
+        ),
+        (
+            "type: http\n        url: http://www.example.net/",
+            "`hold_connection` for a host name",
+            "write an address in the URL",
+        ),
+    ];
+    for (check, message, hint) in cases {
+        let text = small_with("type: tcp\n        port: 53", &format!("{check}\n        hold_connection: true"));
+        let found = findings(&text);
+        assert!(found.len() == 1 && found[0].message.contains(message), "{found:?}");
+        assert!(found[0].hint.contains(hint), "{found:?}");
+        assert_eq!(findings(&text.replace("hold_connection: true", "hold_connection: false")), [], "{check}");
+    }
+    let text = small_with("port: 53", "port: 53\n        hold_connection: maybe");
+    let found = findings(&text);
+    assert!(found.len() == 1 && found[0].message.contains("true or false"), "{found:?}");
+}
+
+#[test]
 fn what_is_not_built_yet() {
     let neighbor = |line: &str| ("asn: 65001", format!("asn: 65001\n      {line}"));
     let service = |line: &str| ("[leaf1]", format!("[leaf1]\n    {line}"));
