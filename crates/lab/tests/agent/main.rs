@@ -4,6 +4,7 @@ mod attributes;
 mod auth;
 mod capabilities;
 mod capture;
+mod checks;
 mod edge;
 mod graceful;
 mod kernel;
