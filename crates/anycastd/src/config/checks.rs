@@ -83,13 +83,16 @@ fn check(
     let scope = section.or("scope", Scope::default(), report, |node, report| {
         values::choice(node, "scope", &[("local", Scope::Local), ("shared", Scope::Shared)], report)
     });
+    let hold = section.or("hold_connection", None, report, |node, report| {
+        truth(node, "hold_connection", report).map(|hold| hold.then_some(node.span))
+    });
     let Some(read) = kind else {
         section.close_open(report);
         return None;
     };
     let targets_before = aim.targets.len();
     let probe = read(&mut section, aim, report);
-    let hold_connection = hold_connection(&mut section, probe.as_ref(), report);
+    let hold_connection = may_hold(hold, probe.as_ref(), report);
     section.close(report);
     // What every node depends on is elsewhere.
     if scope == Some(Scope::Shared) {
@@ -99,21 +102,19 @@ fn check(
     Some((name?.id?, config))
 }
 
-/// Only a connection to an address can be held.
-fn hold_connection(section: &mut Section<'_>, probe: Option<&ProbeConfig>, report: &mut Report<'_>) -> Option<bool> {
-    let span = section.has("hold_connection");
-    let hold = section.or("hold_connection", false, report, |node, report| truth(node, "hold_connection", report))?;
-    if let (true, Some(span), Some(probe)) = (hold, span, probe)
-        && probe.connections().is_empty()
-    {
-        let (what, hint) = match probe {
-            ProbeConfig::Http(_) => ("a host name", "write an address in the URL, or leave `hold_connection` out"),
-            _ => ("a check without a connection", "leave it out: only checks of type `tcp` and `http` can hold one"),
-        };
-        report.error(span, format!("`hold_connection` for {what}"), hint);
-        return None;
+/// Whether a connection is held; where that is written, if it is. Only one to an address can be.
+fn may_hold(hold: Option<Option<Span>>, probe: Option<&ProbeConfig>, report: &mut Report<'_>) -> Option<bool> {
+    let Some(span) = hold? else { return Some(false) };
+    let probe = probe?;
+    if !probe.connections().is_empty() {
+        return Some(true);
     }
-    Some(hold)
+    let (what, hint) = match probe {
+        ProbeConfig::Http(_) => ("a host name", "write an address in the URL, or leave `hold_connection` out"),
+        _ => ("a check without a connection", "leave it out: only checks of type `tcp` and `http` can hold one"),
+    };
+    report.error(span, format!("`hold_connection` for {what}"), hint);
+    None
 }
 
 fn timing(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<CheckTiming> {
