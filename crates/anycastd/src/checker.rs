@@ -1,20 +1,26 @@
 //! One task per check: it drives a [`Check`] and runs its probe.
 //!
 //! Settings and permission come in by `watch`, what the check knows goes out by `watch` ([`CheckState`]). Dropping the
-//! handle ends the task; a probe under way is dropped with it, and its child with the probe.
+//! handle ends the task; a probe under way is dropped with it, and its child with the probe. A task that panics or hangs is
+//! restarted ([`supervise`]).
+
+mod supervise;
 
 use std::{
     future::Future,
     hash::{DefaultHasher, Hash, Hasher},
     pin::Pin,
     sync::Arc,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use anycast_core::{Check, CheckCounters, CheckName, Health, Outcome, ServiceName, config::CheckConfig};
 use tokio::sync::watch;
 
+pub(crate) use self::supervise::is_check_task;
 use crate::{
+    fence::{Fence, Heart},
+    metrics::Instruments,
     probe::Prober,
     signal::{Sink, Wake},
 };
@@ -29,6 +35,27 @@ pub(crate) struct CheckState {
     pub(crate) last: Option<(Outcome, SystemTime)>,
     pub(crate) turning: Option<(u16, u16)>,
     pub(crate) counters: CheckCounters,
+    /// It claims what it has to confirm, because the agent was away.
+    pub(crate) unconfirmed: bool,
+    /// The last absence that it was told of.
+    pub(crate) absence: u64,
+}
+
+/// The agent was away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Away {
+    number: u64,
+    /// For so long, or in such a way, that nothing that was known is believed.
+    forget: bool,
+}
+
+/// What the task of a check has to do with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Around<'a> {
+    pub(crate) wake: &'a Wake,
+    pub(crate) sink: &'a Sink,
+    pub(crate) instruments: &'a Instruments,
+    pub(crate) fence: &'a Fence,
 }
 
 /// The handle of a running task.
@@ -37,6 +64,7 @@ pub(crate) struct Checker {
     pub(crate) state: watch::Receiver<CheckState>,
     config: watch::Sender<Arc<CheckConfig>>,
     enabled: watch::Sender<bool>,
+    away: watch::Sender<Away>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -47,31 +75,48 @@ impl Checker {
         name: &CheckName,
         config: &CheckConfig,
         on_probation: bool,
-        wake: Wake,
-        sink: Sink,
-        times: prometheus::Histogram,
+        around: Around<'_>,
     ) -> Self {
+        let Around { wake, sink, instruments, fence } = around;
         let mut check = Check::new(config.timing, place(service, name), on_probation, Instant::now());
         check.set_enabled(false, Instant::now());
         let (config, config_seen) = watch::channel(Arc::new(config.clone()));
         let (enabled, enabled_seen) = watch::channel(false);
-        let (state, state_seen) = watch::channel(state_of(&check, SystemTime::now(), None));
+        let (away, away_seen) = watch::channel(Away::default());
+        let (state, state_seen) = watch::channel(state_of(&check, SystemTime::now(), None, 0));
         let driver = Driver {
             prober: prober(service, name, &config.borrow()),
             service: service.clone(),
             name: name.clone(),
+            kept: watch::Sender::new(check.clone()),
             check,
             config: config_seen,
             enabled: enabled_seen,
+            away: away_seen,
             state,
-            wake,
-            sink,
-            times,
+            wake: wake.clone(),
+            sink: sink.clone(),
+            times: instruments.check_time(service.as_str(), name.as_str()),
             answered: SystemTime::now(),
+            heart: fence.heart(format!("{service}/{name}")),
+            turn: 0,
         };
         let span = tracing::info_span!("check", service = %service, name = %name);
-        let task = tokio::spawn(tracing::Instrument::instrument(driver.run(), span));
-        Self { state: state_seen, config, enabled, task }
+        let keep = supervise::keep(driver, instruments.clone());
+        let task = tokio::spawn(tracing::Instrument::instrument(keep, span));
+        Self { state: state_seen, config, enabled, away, task }
+    }
+
+    /// The agent was away: what is claimed must be confirmed, or is forgotten at once.
+    pub(crate) fn prove_again(&self, forget: bool) {
+        self.away.send_modify(|away| *away = Away { number: away.number + 1, forget });
+    }
+
+    /// Whether it knows since the last absence what it claims; where that has made it forget, whether it is decided.
+    pub(crate) fn has_proven(&self) -> bool {
+        let (state, away) = (self.state.borrow(), self.away.borrow());
+        let decided = !away.forget || !state.enabled || state.health != Health::Unknown;
+        state.absence == away.number && !state.unconfirmed && decided
     }
 
     /// New settings; what it knows stays.
@@ -108,20 +153,29 @@ fn prober(service: &ServiceName, name: &CheckName, config: &CheckConfig) -> Arc<
     Arc::new(Prober::new(&config.probe).named(service.as_str(), name.as_str()))
 }
 
+/// How long a run may go on past its timeout before its task is taken for one that hangs.
+const OVERRUN: Duration = Duration::from_secs(5);
+
 type Run = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
+#[derive(Clone)]
 struct Driver {
     service: ServiceName,
     name: CheckName,
     prober: Arc<Prober>,
     check: Check,
+    /// What whoever takes over from this task begins with.
+    kept: watch::Sender<Check>,
     config: watch::Receiver<Arc<CheckConfig>>,
     enabled: watch::Receiver<bool>,
+    away: watch::Receiver<Away>,
     state: watch::Sender<CheckState>,
     wake: Wake,
     sink: Sink,
     times: prometheus::Histogram,
     answered: SystemTime,
+    heart: Arc<Heart>,
+    turn: u64,
 }
 
 impl Driver {
@@ -131,10 +185,18 @@ impl Driver {
             if run.is_none()
                 && let Some(probe) = self.check.poll_probe(Instant::now())
             {
+                self.keep();
                 let prober = self.prober.clone();
-                run = Some(Box::pin(async move { prober.run(probe.timeout).await }));
+                run = Some(Box::pin(async move {
+                    #[cfg(debug_assertions)]
+                    crate::faults::probe_begins();
+                    prober.run(probe.timeout).await
+                }));
             }
             let timeout = self.check.poll_timeout();
+            // A run ends by itself: one that does not is a fault of ours.
+            let ends = run.is_some().then(|| Instant::now() + OVERRUN);
+            self.heart.beat(self.turn, timeout.or(ends));
             let timeout = async move {
                 match timeout {
                     Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -147,13 +209,20 @@ impl Driver {
                     None => std::future::pending().await,
                 }
             };
+            // What has been answered counts before any time that is over.
             tokio::select! {
+                biased;
                 outcome = answer => {
                     run = None;
                     self.handle_outcome(outcome);
                 }
                 () = timeout => self.handle_timeout(),
                 Ok(()) = self.config.changed() => self.reconfigure(),
+                Ok(()) = self.away.changed() => {
+                    if self.was_away() {
+                        run = None;
+                    }
+                }
                 Ok(()) = self.enabled.changed() => {
                     let enabled = *self.enabled.borrow_and_update();
                     self.check.set_enabled(enabled, Instant::now());
@@ -172,13 +241,41 @@ impl Driver {
     }
 
     fn handle_timeout(&mut self) {
-        let (failures, health) = (self.check.counters().failures, self.check.health());
+        let judged = |check: &Check| (check.counters().failures, check.counters().inconclusive);
+        let (before, health) = (judged(&self.check), self.check.health());
         self.check.handle_timeout(Instant::now());
-        if self.check.counters().failures != failures {
+        if judged(&self.check) != before {
             self.answered = SystemTime::now();
             self.publish();
         } else if self.check.health() != health {
             self.publish();
+        }
+    }
+
+    /// Whether a run under way is to be dropped. Not told of the same absence twice, whichever task hears of it.
+    fn was_away(&mut self) -> bool {
+        let away = *self.away.borrow_and_update();
+        if away.number == self.state.borrow().absence {
+            return false;
+        }
+        let now = Instant::now();
+        if away.forget {
+            self.check.forget(now);
+        } else {
+            self.check.prove_again(now);
+        }
+        if self.heart.is_turn(self.turn) {
+            self.state.send_modify(|state| state.absence = away.number);
+        }
+        self.publish();
+        self.wake.wake();
+        true
+    }
+
+    /// Leaves what it knows to whoever takes over.
+    fn keep(&self) {
+        if self.heart.is_turn(self.turn) {
+            self.kept.send_replace(self.check.clone());
         }
     }
 
@@ -190,19 +287,23 @@ impl Driver {
 
     /// Shows what is known now; wakes the decision loop only when it matters to it.
     fn publish(&mut self) {
+        if !self.heart.is_turn(self.turn) {
+            return; // Another task has taken over from this one, which hung.
+        }
+        self.keep();
         let last = self.check.last().cloned().map(|outcome| (outcome, self.answered));
         let (health, counts) = (self.check.health(), self.check.counts());
-        let (was, counted, since) = {
+        let (was, counted, since, absence, unconfirmed) = {
             let old = self.state.borrow();
-            (old.health, old.counts, old.since)
+            (old.health, old.counts, old.since, old.absence, old.unconfirmed)
         };
         let changed = was != health;
         let since = if changed { SystemTime::now() } else { since };
         if changed {
             self.report(was, health, last.as_ref());
         }
-        self.state.send_replace(state_of(&self.check, since, last));
-        if changed || counted != counts {
+        self.state.send_replace(state_of(&self.check, since, last, absence));
+        if changed || counted != counts || unconfirmed != self.check.is_unconfirmed() {
             self.wake.wake();
         }
     }
@@ -219,7 +320,7 @@ impl Driver {
     }
 }
 
-fn state_of(check: &Check, since: SystemTime, last: Option<(Outcome, SystemTime)>) -> CheckState {
+fn state_of(check: &Check, since: SystemTime, last: Option<(Outcome, SystemTime)>, absence: u64) -> CheckState {
     CheckState {
         health: check.health(),
         since,
@@ -228,5 +329,7 @@ fn state_of(check: &Check, since: SystemTime, last: Option<(Outcome, SystemTime)
         last,
         turning: check.turning(),
         counters: check.counters(),
+        unconfirmed: check.is_unconfirmed(),
+        absence,
     }
 }

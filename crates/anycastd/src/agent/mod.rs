@@ -4,8 +4,10 @@
 //! [`anycast_core::decide`] what should be true, and hands the whole sets on. Questions and orders come as closures over
 //! bounded queues ([`Handle`]) and run between two decisions; nothing in this task waits for a disk or a peer.
 
+mod absence;
 mod clock;
 mod dynamic;
+mod expiry;
 mod explain;
 mod orders;
 mod reload;
@@ -35,7 +37,9 @@ pub(crate) use self::{
 };
 use crate::{
     checker::Checker,
+    clock::moment,
     config::{Settings, ShutdownMode},
+    fence::Fence,
     kernel::{AddressPlan, AddressState, KernelState},
     listener::{Arrival, Deaf, ListenPlan, Refusals},
     metrics::Instruments,
@@ -124,6 +128,7 @@ pub(crate) struct Parts {
     pub(crate) restarted: bool,
     /// How many neighbors may be connected that have dialled us.
     pub(crate) connections: usize,
+    pub(crate) fence: Fence,
 }
 
 /// The loop's end of the listener.
@@ -155,6 +160,7 @@ pub(crate) struct Agent {
     carried: BTreeMap<ServiceName, Health>,
     drains: BTreeMap<ServiceName, Drain>,
     orders: Orders,
+    expiries: expiry::Expiries,
     orders_file: std::path::PathBuf,
     /// An expired order is being taken off the disk.
     forgetting: bool,
@@ -174,6 +180,11 @@ pub(crate) struct Agent {
     sink: Sink,
     instruments: Instruments,
     desk: OrderDesk,
+    fence: Fence,
+    /// When the loop last went round.
+    turned: anycast_core::fence::Moment,
+    /// Until when no session begins, because what is claimed is being proven anew.
+    proving_until: Option<Instant>,
     /// The handle by which tasks that the loop starts come back to it.
     handle: Handle,
 }
@@ -208,6 +219,7 @@ pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
         carried: BTreeMap::new(),
         drains: BTreeMap::new(),
         orders: parts.orders,
+        expiries: expiry::Expiries::default(),
         orders_file: parts.orders_file,
         forgetting: false,
         plan: parts.plan,
@@ -224,8 +236,13 @@ pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
         sink: parts.sink,
         instruments: parts.instruments,
         desk: parts.desk,
+        fence: parts.fence,
+        turned: moment(),
+        proving_until: None,
         handle: handle.clone(),
     };
+    // Sessions may begin from now on.
+    agent.fence.beat();
     agent.begin();
     (agent.run(queues), handle)
 }
@@ -235,12 +252,17 @@ impl Agent {
         let wake = self.wake.clone();
         let mut moved = true;
         loop {
+            // Before anything else is done with what was known.
+            self.mind_absence();
             if moved {
                 self.turn();
             }
+            self.settle_absence(Instant::now());
+            self.fence.beat();
             if self.is_over() {
                 return;
             }
+            let beat = tokio::time::sleep(self.fence.beat_every());
             let timeout = self.poll_timeout();
             let timeout = async move {
                 match timeout {
@@ -253,6 +275,7 @@ impl Agent {
                 () = wake.woken() => true,
                 Ok(()) = self.kernel.changed() => true,
                 () = timeout => true,
+                () = beat => false,
                 Some(order) = queues.orders.recv() => {
                     order(&mut self);
                     true
@@ -307,7 +330,14 @@ impl Agent {
         let drains = self.drains.values().filter_map(Drain::poll_timeout);
         // The end of a peer's task wakes nobody: look again soon.
         let parted = (!self.parting.is_empty()).then(|| Instant::now() + SOON);
-        let others = [self.next_expiry(), self.stop_timeout(), parted, self.next_forgotten(), self.complete_by];
+        let others = [
+            self.next_expiry(),
+            self.stop_timeout(),
+            parted,
+            self.next_forgotten(),
+            self.complete_by,
+            self.proving_until,
+        ];
         drains.chain(others.into_iter().flatten()).min()
     }
 

@@ -252,7 +252,7 @@ impl Agent {
         let deaf = deaf.iter().map(|(place, why)| format!("cannot listen on {place}: {why}"));
         let own = self.problems.values().chain(&kernel.error).chain(&kernel.problems).cloned();
         let loud = self.peers.iter().filter_map(|(id, peer)| announces_too_much(id, peer));
-        own.chain(deaf).chain(loud).collect()
+        own.chain(deaf).chain(loud).chain(self.fence.problems()).collect()
     }
 }
 

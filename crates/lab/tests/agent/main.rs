@@ -5,6 +5,7 @@ mod auth;
 mod capabilities;
 mod capture;
 mod edge;
+mod fence;
 mod graceful;
 mod kernel;
 mod maintenance;
