@@ -1,25 +1,20 @@
 //! `services[].checks`: how a service proves that it works.
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
-    num::NonZeroU16,
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::IpAddr, num::NonZeroU16, time::Duration};
 
 use anycast_core::{
     CheckName,
-    config::{CheckConfig, CheckTiming, ExecProbe, ProbeConfig, TcpProbe},
+    config::{CheckConfig, CheckTiming, Scope},
 };
 
 use super::{
-    diagnostic::{Report, quoted},
-    http,
+    diagnostic::Report,
     names::{Named, Names},
-    reader::{Listed, Section, in_words, list, nearest, not_supported},
+    probes::{self, Aim},
+    reader::{Listed, Section, list},
     source::Span,
-    values::{self, LONGEST, non_zero, socket_address, text},
-    yaml::{Kind, Node},
+    values::{self, LONGEST, non_zero},
+    yaml::Kind,
 };
 
 /// Faster checks would mostly measure the scheduler.
@@ -28,18 +23,17 @@ const USUAL_INTERVAL: Duration = Duration::from_secs(1);
 const USUAL_TIMEOUT: Duration = Duration::from_secs(1);
 const USUAL_COUNT: NonZeroU16 = NonZeroU16::new(2).expect("it is not zero");
 
-const BUILT: [&str; 3] = ["tcp", "http", "exec"];
-const LATER: [&str; 8] = ["dns", "udp", "grpc", "systemd", "process", "file", "icmp", "tls"];
-
 /// The checks of a service, as far as they could be read.
 #[derive(Debug, Default)]
 pub(super) struct Checks {
     /// `None`: something about them is wrong.
     pub(super) configs: Option<BTreeMap<CheckName, CheckConfig>>,
-    /// How many are written.
-    pub(super) count: usize,
-    /// The addresses they aim at, as far as they are written.
+    /// How many are written that may withdraw the service; those that cannot be read are taken for such.
+    pub(super) local: usize,
+    /// The addresses that the local ones aim at, as far as they are written.
     pub(super) targets: Vec<(Span, IpAddr)>,
+    /// Where one of them sends ICMP echoes.
+    pub(super) echoes: Vec<Span>,
 }
 
 /// `addresses` are the service's own, where they are known for certain.
@@ -47,11 +41,11 @@ pub(super) fn read(section: &mut Section<'_>, addresses: Option<&[IpAddr]>, repo
     const HINT: &str = "write at least one, such as `checks: [{ name: accepts, type: tcp, port: 53 }]`";
     let Some(node) = section.require("checks", HINT, report) else { return Checks::default() };
     let mut names = Names::default();
-    let mut targets = Vec::new();
+    let mut aim = Aim { addresses, targets: Vec::new(), echoes: Vec::new() };
     let checks: Listed<Option<(CheckName, CheckConfig)>> =
         list(node, "checks", "{ name: accepts, type: tcp, port: 53 }", report, |node, report| {
             let section = Section::open(node, "a check", "`name: accepts`, `type: tcp` and what it asks", report)?;
-            Some(check(section, &mut names, addresses, &mut targets, report))
+            Some(check(section, &mut names, &mut aim, report))
         });
     let count = match &node.kind {
         Kind::List(items) => items.len(),
@@ -61,52 +55,44 @@ pub(super) fn read(section: &mut Section<'_>, addresses: Option<&[IpAddr]>, repo
         report.error(node.span, "a service without checks", HINT);
         return Checks::default();
     }
-    let configs = checks.items.into_iter().map(|(_, check)| check).collect::<Option<_>>().filter(|_| checks.whole);
-    Checks { configs, count, targets }
+    let configs: Option<BTreeMap<_, _>> =
+        checks.items.into_iter().map(|(_, check)| check).collect::<Option<_>>().filter(|_| checks.whole);
+    let shared = |(_, check): &(&CheckName, &CheckConfig)| check.scope == Scope::Shared;
+    let shared = configs.iter().flatten().filter(shared).count();
+    if shared > 0 && shared == count {
+        report.error(
+            node.span,
+            "every check of the service is `scope: shared`: nothing could withdraw it",
+            "add a check of what this node does itself, or write `scope: local`",
+        );
+    }
+    Checks { configs, local: count - shared, targets: aim.targets, echoes: aim.echoes }
 }
 
 fn check(
     mut section: Section<'_>,
     names: &mut Names,
-    addresses: Option<&[IpAddr]>,
-    targets: &mut Vec<(Span, IpAddr)>,
+    aim: &mut Aim<'_>,
     report: &mut Report<'_>,
 ) -> Option<(CheckName, CheckConfig)> {
     let name: Option<Named<CheckName>> = names.take(&mut section, "check", CheckName::new, report);
-    let kind = section.require("type", &format!("write one of {}", in_words(&BUILT)), report);
-    let kind = kind.and_then(|node| kind_of(node, report));
+    let kind = probes::kind(&mut section, report);
     let timing = timing(&mut section, report);
-    section.only("scope", "local", &["shared"], report);
-    let Some(kind) = kind else {
+    let scope = section.or("scope", Scope::default(), report, |node, report| {
+        values::choice(node, "scope", &[("local", Scope::Local), ("shared", Scope::Shared)], report)
+    });
+    let Some(read) = kind else {
         section.close_open(report);
         return None;
     };
-    let probe = match kind {
-        "tcp" => tcp(&mut section, addresses, targets, report).map(ProbeConfig::Tcp),
-        "http" => http::read(&mut section, targets, report).map(ProbeConfig::Http),
-        _ => exec(&mut section, report).map(ProbeConfig::Exec),
-    };
+    let targets_before = aim.targets.len();
+    let probe = read(&mut section, aim, report);
     section.close(report);
-    Some((name?.id?, CheckConfig { timing: timing?, probe: probe? }))
-}
-
-/// The type, if it is built. The keys of another are not judged: their meaning is not known yet.
-fn kind_of<'a>(node: &'a Node, report: &mut Report<'_>) -> Option<&'a str> {
-    let kind = text(node, "type", report)?;
-    if BUILT.contains(&kind) {
-        return Some(kind);
+    // What every node depends on is elsewhere.
+    if scope == Some(Scope::Shared) {
+        aim.targets.truncate(targets_before);
     }
-    if LATER.contains(&kind) {
-        let hint = format!("there are {}", in_words(&BUILT));
-        not_supported(node.span, &format!("`type: {kind}`"), &hint, report);
-        return None;
-    }
-    let hint = match nearest(kind, BUILT.into_iter()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("write one of {}", in_words(&BUILT)),
-    };
-    report.error(node.span, format!("`type` cannot be {}", quoted(kind)), hint);
-    None
+    Some((name?.id?, CheckConfig { timing: timing?, scope: scope?, probe: probe? }))
 }
 
 fn timing(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<CheckTiming> {
@@ -146,78 +132,4 @@ fn timing(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<CheckTim
         restart_grace: Duration::ZERO,
         stale_after: super::settings::STALE_AFTER,
     })
-}
-
-fn tcp(
-    section: &mut Section<'_>,
-    addresses: Option<&[IpAddr]>,
-    targets: &mut Vec<(Span, IpAddr)>,
-    report: &mut Report<'_>,
-) -> Option<TcpProbe> {
-    const HINT: &str = "write `address: 203.0.113.53:53`, or `port: 53` for each address of the service";
-    match (section.has("address"), section.has("port")) {
-        (None, None) => {
-            report.error(section.span, "a tcp check without `address` or `port`", HINT);
-            None
-        }
-        (Some(_), Some(span)) => {
-            report.error(span, "`address` and `port` together", "write the port within the address: `203.0.113.53:53`");
-            None
-        }
-        (Some(_), None) => {
-            let node = section.take("address", report)?;
-            let address = socket_address(node, "address", HINT, report)?;
-            check_target(node.span, address.ip(), targets, report)?;
-            Some(TcpProbe { addresses: vec![address] })
-        }
-        (None, Some(_)) => {
-            let node = section.take("port", report)?;
-            let port = non_zero(node, "port", report)?;
-            let addresses = addresses?.iter().map(|address| SocketAddr::new(*address, port.get())).collect();
-            Some(TcpProbe { addresses })
-        }
-    }
-}
-
-/// One machine must answer.
-pub(super) fn check_target(
-    span: Span,
-    target: IpAddr,
-    targets: &mut Vec<(Span, IpAddr)>,
-    report: &mut Report<'_>,
-) -> Option<()> {
-    if target.is_unspecified() || target.is_multicast() {
-        let message = format!("nobody answers at {target}");
-        report.error(span, message, "write the address at which the service answers");
-        return None;
-    }
-    targets.push((span, target));
-    Some(())
-}
-
-fn exec(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<ExecProbe> {
-    const EXAMPLE: &str = "/usr/lib/nagios/plugins/check_load, -w, \"8\", -c, \"16\"";
-    let node = section.require("command", &format!("write `command: [{EXAMPLE}]`"), report)?;
-    let words = list(node, "command", EXAMPLE, report, |node, report| {
-        let word = text(node, "command", report)?;
-        if word.contains('\0') {
-            report.error(node.span, "a word of `command` with U+0000 in it", "no program can be given it: remove it");
-            return None;
-        }
-        Some(word.to_owned())
-    });
-    match words.items.first() {
-        _ if !words.whole => return None,
-        Some((_, program)) if program.starts_with('/') => {}
-        Some((span, program)) => {
-            let message = format!("`command`: {} is not an absolute path", quoted(program));
-            report.error(*span, message, "write the whole path of the program, beginning with `/`; there is no shell");
-            return None;
-        }
-        None => {
-            report.error(node.span, "`command` is empty", format!("write `command: [{EXAMPLE}]`"));
-            return None;
-        }
-    }
-    Some(ExecProbe { command: words.items.into_iter().map(|(_, word)| word).collect() })
 }

@@ -4,6 +4,7 @@ mod attributes;
 mod good;
 mod mistakes;
 mod mutations;
+mod probes;
 mod syntax;
 mod together;
 

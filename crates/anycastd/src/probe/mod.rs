@@ -5,17 +5,25 @@
 //! all its process group, and the runtime reaps it. Only a name lookup that the resolver does not give back, and a
 //! program that cannot be killed, outlive their run; each prober has at most one of them.
 
+mod datagram;
+mod dns;
 mod exec;
 mod http;
+mod icmp;
 mod tcp;
 mod tls;
+mod udp;
 mod words;
 
 use std::time::{Duration, Instant};
 
 use anycast_core::{Cause, Health, Outcome, config::ProbeConfig};
 
-use self::{exec::ExecProber, http::HttpProber, tcp::TcpProber};
+pub(crate) use self::icmp::may_ping;
+use self::{
+    dns::DnsProber, exec::ExecProber, http::HttpProber, icmp::IcmpProber, tcp::TcpProber, tls::TlsProber,
+    udp::UdpProber,
+};
 
 /// Keeps deadlines within what a clock can hold.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -31,6 +39,10 @@ enum Kind {
     Tcp(TcpProber),
     Http(Box<HttpProber>),
     Exec(ExecProber),
+    Dns(Box<DnsProber>),
+    Udp(UdpProber),
+    Icmp(IcmpProber),
+    Tls(Box<TlsProber>),
 }
 
 impl Prober {
@@ -41,6 +53,10 @@ impl Prober {
             ProbeConfig::Tcp(config) => Kind::Tcp(TcpProber::new(config)),
             ProbeConfig::Http(config) => Kind::Http(Box::new(HttpProber::new(config))),
             ProbeConfig::Exec(config) => Kind::Exec(ExecProber::new(config)),
+            ProbeConfig::Dns(config) => Kind::Dns(Box::new(DnsProber::new(config))),
+            ProbeConfig::Udp(config) => Kind::Udp(UdpProber::new(config)),
+            ProbeConfig::Icmp(config) => Kind::Icmp(IcmpProber::new(config)),
+            ProbeConfig::Tls(config) => Kind::Tls(Box::new(TlsProber::new(config))),
         };
         Self { kind }
     }
@@ -61,6 +77,10 @@ impl Prober {
             Kind::Tcp(tcp) => tcp.run(timeout).await,
             Kind::Http(http) => http.run(timeout).await,
             Kind::Exec(exec) => exec.run(timeout).await,
+            Kind::Dns(dns) => dns.run(timeout).await,
+            Kind::Udp(udp) => udp.run(timeout).await,
+            Kind::Icmp(icmp) => icmp.run(timeout).await,
+            Kind::Tls(tls) => tls.run(timeout).await,
         };
         Outcome {
             health: finding.health,

@@ -1,9 +1,12 @@
-//! The TLS side of an HTTPS check: whom to trust, and what went wrong in words.
+//! The TLS side of checks: whom to trust, and what went wrong in words.
+
+mod prober;
 
 use std::{
     io,
     path::Path,
     sync::{Arc, Mutex, PoisonError, Weak},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use anycast_core::config::TlsOptions;
@@ -18,7 +21,11 @@ use rustls::{
 };
 use tokio_rustls::TlsConnector;
 
+pub(super) use self::prober::TlsProber;
 use super::words;
+
+/// 2026-01-01. No version of this program is older: a clock that shows less is not set.
+const EARLIEST: Duration = Duration::from_secs(1_767_225_600);
 
 /// The configuration with the system's roots: one for all checks that use it, since its parsed roots are large. Read anew
 /// when the last of them is gone.
@@ -42,6 +49,9 @@ impl Tls {
     /// # Errors
     /// In words, why there is nothing; it is tried again at every call.
     pub(super) fn connector(&self) -> Result<(TlsConnector, ServerName<'static>), String> {
+        if self.options.verify {
+            clock_is_set(SystemTime::now())?;
+        }
         let name = ServerName::try_from(self.options.name.clone())
             .map_err(|_| format!("\"{}\" is neither a host name nor an address", self.options.name))?;
         let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
@@ -70,6 +80,16 @@ impl Tls {
             None => words::fault(error),
         }
     }
+}
+
+/// Dates can be judged only by a clock that is set.
+fn clock_is_set(now: SystemTime) -> Result<(), String> {
+    let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    if since >= EARLIEST {
+        return Ok(());
+    }
+    let shown = humantime::format_rfc3339_seconds(UNIX_EPOCH + since);
+    Err(format!("the clock of this node shows {shown}: no certificate can be judged"))
 }
 
 fn prepare(options: &TlsOptions) -> Result<Arc<ClientConfig>, String> {

@@ -22,13 +22,13 @@ use super::{
 };
 
 /// A certificate authority, with its certificate in a file.
-struct Authority {
+pub(super) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     directory: TempDir,
 }
 
 impl Authority {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -38,12 +38,12 @@ impl Authority {
         Self { issuer, directory }
     }
 
-    fn file(&self) -> PathBuf {
+    pub(super) fn file(&self) -> PathBuf {
         self.directory.path().join("ca.pem")
     }
 
     /// Serves with a certificate for these names and years.
-    async fn serve(&self, names: &[&str], years: (i32, i32)) -> SocketAddr {
+    pub(super) async fn serve(&self, names: &[&str], years: (i32, i32)) -> SocketAddr {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
         params.not_before = date_time_ymd(years.0, 1, 1);
@@ -88,7 +88,7 @@ async fn ask(address: SocketAddr, name: &str, ca_file: Option<PathBuf>, verify: 
     run(&https(address, TlsOptions { name: name.to_owned(), ca_file, verify }), AMPLE).await
 }
 
-const GOOD: (i32, i32) = (2000, 4000);
+pub(super) const GOOD: (i32, i32) = (2000, 4000);
 
 #[tokio::test]
 async fn a_good_certificate_is_up() {
@@ -201,4 +201,12 @@ fn system_roots_are_shared() {
 fn alerts_are_words() {
     assert_eq!(alert_words(AlertDescription::HandshakeFailure), "handshake failure");
     assert_eq!(alert_words(AlertDescription::NoApplicationProtocol), "no application protocol");
+}
+
+#[test]
+fn a_clock_that_is_not_set_judges_nothing() {
+    assert_eq!(clock_is_set(SystemTime::now()), Ok(()));
+    assert_eq!(clock_is_set(UNIX_EPOCH + EARLIEST), Ok(()));
+    let words = "the clock of this node shows 1970-01-01T00:00:05Z: no certificate can be judged";
+    assert_eq!(clock_is_set(UNIX_EPOCH + Duration::from_secs(5)), Err(words.to_owned()));
 }
