@@ -20,6 +20,8 @@ use crate::{agent::Handle, state::write_atomically};
 
 /// A service that flaps many times a second must not wear out a disk.
 const SPACING: Duration = Duration::from_secs(1);
+/// How soon a write that failed is tried again.
+const AGAIN: Duration = Duration::from_secs(10);
 /// The last write has had the whole shutdown already.
 pub(crate) const LAST_WRITE: Duration = Duration::from_millis(300);
 
@@ -79,7 +81,7 @@ impl Flaps {
 pub(crate) async fn run(mut books: watch::Receiver<Option<Book>>, file: PathBuf, agent: Handle) {
     while books.changed().await.is_ok() {
         let Some(book) = books.borrow_and_update().clone() else { continue };
-        let (to, ended) = (file.clone(), book.ended);
+        let (to, ended, written) = (file.clone(), book.ended, book.clone());
         let saved = tokio::task::spawn_blocking(move || save(&to, &book)).await;
         let problem = match saved {
             Ok(Ok(())) => None,
@@ -95,12 +97,14 @@ pub(crate) async fn run(mut books: watch::Receiver<Option<Book>>, file: PathBuf,
         if ended {
             continue;
         }
+        let pause = if problem.is_some() { AGAIN } else { SPACING };
         if agent.order(move |agent| agent.problem("flaps", problem)).await.is_err() {
             tracing::debug!("the loop does not answer");
         }
         // What comes meanwhile is one write; the end of the agent does not wait.
-        let ends = async { books.wait_for(|book| book.as_ref().is_some_and(|book| book.ended)).await.map(drop) };
-        if let Ok(Ok(())) = tokio::time::timeout(SPACING, ends).await {
+        let ends = books.wait_for(|book| book.as_ref().is_some_and(|book| book.ended));
+        let _ = tokio::time::timeout(pause, ends).await.map(|ended| ended.map(drop));
+        if pause == AGAIN || books.borrow().as_ref() != Some(&written) {
             books.mark_changed();
         }
     }

@@ -145,7 +145,7 @@ fn flags(node: &Node, transport: Option<DnsTransport>, report: &mut Report<'_>) 
     let mut seen: Vec<(DnsFlag, Span)> = Vec::new();
     let flags = list(node, "flags", "aa, no-ra", report, |node, report| {
         let (flag, set) = flag(node, report)?;
-        if flag == DnsFlag::Tc && transport.is_some_and(|transport| transport != DnsTransport::Udp) {
+        if flag == DnsFlag::Tc && set && transport.is_some_and(|transport| transport != DnsTransport::Udp) {
             let hint = "only an answer over UDP is truncated: write `transport: udp`, or remove the flag";
             report.error(node.span, "the flag `tc` of answers over TCP", hint);
             return None;

@@ -133,7 +133,7 @@ fn what_a_dns_check_asks_and_expects() {
         &[
             ("query: a ANY\n        expect: { answer: x }", "17:27", "`answer` to a query for ANY", "the type"),
             (
-                "query: a A\n        transport: both\n        expect: { flags: [no-tc] }",
+                "query: a A\n        transport: both\n        expect: { flags: [tc] }",
                 "18:27",
                 "the flag `tc` of answers over TCP",
                 "`transport: udp`",

@@ -10,6 +10,8 @@ use domain::{
 };
 use tokio::net::{TcpListener, UdpSocket};
 
+use proptest::prelude::*;
+
 use super::{
     super::{
         Prober,
@@ -376,4 +378,36 @@ async fn every_server_must_answer() {
     let bad = answering(|query| vec![answer(query, Rcode::REFUSED, |_| ())]).await;
     let outcome = run(&prober(probe(&[good, bad])), AMPLE).await;
     assert_eq!((outcome.health, outcome.detail), (Health::Down, format!("{bad}: REFUSED, expected NOERROR")));
+}
+
+proptest! {
+    /// Whatever comes, it is judged or passed over.
+    #[test]
+    fn no_bytes_are_too_strange(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
+        cut in prop::option::of(any::<prop::sample::Index>()),
+        noise in prop::collection::vec(any::<u8>(), 0..40),
+    ) {
+        let config = dns(([127, 0, 0, 1], 53).into());
+        let prober = DnsProber::new(&config);
+        let expected = prober.ready.as_ref().unwrap();
+        let query = prober.query(&expected.question).unwrap();
+        let mut bytes = answer(&query.bytes, Rcode::NOERROR, |answer| {
+            let alias = (Name::vec_from_str(NAME).unwrap(), 60, Cname::new(Name::vec_from_str("end.example.net").unwrap()));
+            answer.push(alias).unwrap();
+            answer.push(address("end.example.net", GOOD)).unwrap();
+        });
+        bytes.extend(noise);
+        for (at, value) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        let ask = Ask { question: &expected.question, query, asked: (Protocol::Udp, config.servers[0]), strays: 0 };
+        if let Some(answer) = ask.answer(&bytes) {
+            let _ = expected.judge(&answer, &config);
+        }
+    }
 }

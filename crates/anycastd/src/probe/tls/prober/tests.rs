@@ -4,6 +4,7 @@ use anycast_core::{
     Cause, Outcome,
     config::{ProbeConfig, TlsOptions},
 };
+use proptest::prelude::*;
 use tokio::net::TcpListener;
 
 use super::{
@@ -157,5 +158,28 @@ async fn what_is_not_tls_is_down() {
 fn garbage_is_no_certificate() {
     for bytes in [&b""[..], b"\x30\x03\x02\x01\x01", &[0x30; 64], b"nothing of the kind"] {
         assert_eq!(Shown::read(bytes), None);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    /// Whatever is shown as a certificate, it is judged.
+    #[test]
+    fn no_certificate_is_too_strange(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        static DER: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(|| {
+            let certified = rcgen::generate_simple_self_signed(vec!["www.example.net".to_owned()]).unwrap();
+            certified.cert.der().to_vec()
+        });
+        let mut der = DER.clone();
+        for (at, value) in changes {
+            let at = at.index(der.len());
+            der[at] = value;
+        }
+        if let Some(shown) = Shown::read(&der) {
+            let _ = shown.judge(1_800_000_000, None, Duration::ZERO);
+        }
     }
 }
