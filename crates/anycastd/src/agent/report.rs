@@ -272,7 +272,7 @@ impl Agent {
         let watch = self.watch.seen().problem;
         let own = self.problems.values().chain(&kernel.error).chain(&kernel.problems).chain(&watch).cloned();
         let loud = self.peers.iter().filter_map(|(id, peer)| announces_too_much(id, peer));
-        own.chain(deaf).chain(loud).collect()
+        own.chain(deaf).chain(loud).chain(self.fence.problems()).collect()
     }
 }
 

@@ -21,8 +21,6 @@ use super::{
 const SHORTEST: Duration = Duration::from_millis(10);
 const USUAL_INTERVAL: Duration = Duration::from_secs(1);
 const USUAL_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long an answer that nothing contradicts is believed.
-const STALE_AFTER: Duration = Duration::from_secs(10);
 const USUAL_COUNT: NonZeroU16 = NonZeroU16::new(2).expect("it is not zero");
 
 /// The checks of a service, as far as they could be read.
@@ -132,6 +130,6 @@ fn timing(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<CheckTim
         fall: fall?,
         start_delay,
         restart_grace: Duration::ZERO,
-        stale_after: STALE_AFTER,
+        stale_after: super::settings::STALE_AFTER,
     })
 }

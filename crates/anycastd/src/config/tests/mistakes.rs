@@ -76,6 +76,8 @@ fn types() {
             "decimal",
         ),
         ("services:", "shutdown: fats\nservices:", "8:11", "`shutdown` cannot be `fats`", "did you mean `fast`?"),
+        ("services:", "stale_after: 0s\nservices:", "8:14", "`stale_after` of `0s` is out of range", "from 1s to 1h"),
+        ("services:", "stale_after: 10\nservices:", "8:14", "`stale_after: 10` has no unit", "write `10s`"),
         (
             "services:",
             "anchor: maybe\nservices:",
@@ -479,7 +481,6 @@ fn what_is_not_built_yet() {
         ),
         (service("disable_file: /run/x"), "13:5", "`disable_file`"),
         (top("policy: { regions: {} }"), "1:1", "`policy`"),
-        (top("stale_after: 10s"), "1:1", "`stale_after`"),
     ];
     for ((from, to), at, what) in &cases {
         errors(&[(from, to, at, &format!("{what} is not supported in this version"), "")]);
