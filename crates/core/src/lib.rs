@@ -8,6 +8,7 @@ pub mod config;
 pub mod decide;
 pub mod drain;
 mod name;
+pub mod performance;
 pub mod reconcile;
 mod secret;
 
@@ -16,6 +17,7 @@ pub use config::Config;
 pub use decide::{Desired, View, decide};
 pub use drain::Drain;
 pub use name::{BadName, CheckName, PeerId, ServiceName};
+pub use performance::Performance;
 pub use reconcile::Reconciler;
 pub use secret::Secret;
 
