@@ -1,21 +1,19 @@
 //! An HTTP check: its URL, what is expected, and how the certificate is judged.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    ops::RangeInclusive,
-};
+use std::{net::SocketAddr, ops::RangeInclusive};
 
-use anycast_core::config::{HttpProbe, HttpTarget, TlsOptions};
+use anycast_core::config::{HttpProbe, HttpTarget, ProbeConfig, TlsOptions};
 use hyper::Uri;
 use rustls::pki_types::ServerName;
 
 use super::{
-    checks::check_target,
-    diagnostic::{Report, quoted},
-    reader::{Section, list, wrong_type},
-    source::Span,
-    values::{path, text, truth},
-    yaml::{Kind, Node},
+    super::{
+        diagnostic::{Report, quoted},
+        reader::{Section, list, wrong_type},
+        values::{path, text, truth},
+        yaml::{Kind, Node},
+    },
+    Aim,
 };
 
 const EXAMPLE: &str = "write it as `url: https://203.0.113.53/healthz`";
@@ -35,12 +33,8 @@ struct Url {
     path: String,
 }
 
-pub(super) fn read(
-    section: &mut Section<'_>,
-    targets: &mut Vec<(Span, IpAddr)>,
-    report: &mut Report<'_>,
-) -> Option<HttpProbe> {
-    let url = section.require("url", EXAMPLE, report).and_then(|node| url(node, targets, report));
+pub(super) fn read(section: &mut Section<'_>, aim: &mut Aim<'_>, report: &mut Report<'_>) -> Option<ProbeConfig> {
+    let url = section.require("url", EXAMPLE, report).and_then(|node| url(node, aim, report));
     let (expect_status, expect_body) = expect(section, report);
     let tls = tls(section, url.as_ref(), report);
     let url = url?;
@@ -48,7 +42,7 @@ pub(super) fn read(
         Ok(address) => HttpTarget::Address(SocketAddr::new(address, url.port)),
         Err(_) => HttpTarget::Name { host: url.host, port: url.port },
     };
-    Some(HttpProbe {
+    Some(ProbeConfig::Http(HttpProbe {
         url: url.text,
         tls: tls?,
         target,
@@ -56,15 +50,15 @@ pub(super) fn read(
         path: url.path,
         expect_status: expect_status?,
         expect_body: expect_body?,
-    })
+    }))
 }
 
-fn url(node: &Node, targets: &mut Vec<(Span, IpAddr)>, report: &mut Report<'_>) -> Option<Url> {
+fn url(node: &Node, aim: &mut Aim<'_>, report: &mut Report<'_>) -> Option<Url> {
     let text = text(node, "url", report)?;
     match parse_url(text) {
         Ok(url) => {
             if let Ok(address) = url.host.parse() {
-                check_target(node.span, address, targets, report)?;
+                aim.at(node.span, address, report)?;
             }
             Some(url)
         }
