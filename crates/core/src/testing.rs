@@ -50,7 +50,7 @@ pub(crate) fn service(name: &str, addresses: &[&str], prefixes: &[&str], neighbo
             restart_grace: Duration::ZERO,
             stale_after: Duration::from_secs(10),
         },
-        probe: ProbeConfig::Exec(ExecProbe { command: vec!["/bin/true".into()] }),
+        probe: ProbeConfig::Exec(ExecProbe::new(vec!["/bin/true".into()])),
     };
     let service = Service {
         addresses: addresses.iter().map(|text| ip(text)).collect(),

@@ -5,17 +5,27 @@
 //! all its process group, and the runtime reaps it. Only a name lookup that the resolver does not give back, and a
 //! program that cannot be killed, outlive their run; each prober has at most one of them.
 
+mod blocking;
 mod exec;
+mod file;
+mod grpc;
 mod http;
+mod http2;
+mod process;
+mod several;
+mod systemd;
 mod tcp;
 mod tls;
 mod words;
 
 use std::time::{Duration, Instant};
 
-use anycast_core::{Cause, Health, Outcome, config::ProbeConfig};
+use anycast_core::{Cause, Health, Outcome, Performance, config::ProbeConfig};
 
-use self::{exec::ExecProber, http::HttpProber, tcp::TcpProber};
+use self::{
+    exec::ExecProber, file::FileProber, grpc::GrpcProber, http::HttpProber, process::ProcessProber,
+    systemd::SystemdProber, tcp::TcpProber,
+};
 
 /// Keeps deadlines within what a clock can hold.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -30,6 +40,10 @@ pub(crate) struct Prober {
 enum Kind {
     Tcp(TcpProber),
     Http(Box<HttpProber>),
+    Grpc(Box<GrpcProber>),
+    Systemd(SystemdProber),
+    Process(ProcessProber),
+    File(FileProber),
     Exec(ExecProber),
 }
 
@@ -40,6 +54,10 @@ impl Prober {
         let kind = match config {
             ProbeConfig::Tcp(config) => Kind::Tcp(TcpProber::new(config)),
             ProbeConfig::Http(config) => Kind::Http(Box::new(HttpProber::new(config))),
+            ProbeConfig::Grpc(config) => Kind::Grpc(Box::new(GrpcProber::new(config))),
+            ProbeConfig::Systemd(config) => Kind::Systemd(SystemdProber::new(config)),
+            ProbeConfig::Process(config) => Kind::Process(ProcessProber::new(config)),
+            ProbeConfig::File(config) => Kind::File(FileProber::new(config)),
             ProbeConfig::Exec(config) => Kind::Exec(ExecProber::new(config)),
         };
         Self { kind }
@@ -60,6 +78,10 @@ impl Prober {
         let finding = match &self.kind {
             Kind::Tcp(tcp) => tcp.run(timeout).await,
             Kind::Http(http) => http.run(timeout).await,
+            Kind::Grpc(grpc) => grpc.run(timeout).await,
+            Kind::Systemd(systemd) => systemd.run(timeout).await,
+            Kind::Process(process) => process.run(timeout).await,
+            Kind::File(file) => file.run(timeout).await,
             Kind::Exec(exec) => exec.run(timeout).await,
         };
         Outcome {
@@ -67,16 +89,29 @@ impl Prober {
             cause: finding.cause,
             detail: words::line(&finding.detail),
             took: started.elapsed(),
+            performance: finding.performance,
+        }
+    }
+
+    /// Ends when what it asks about has changed, so that it is worth asking now. Most kinds cannot tell. Cancel safe: what
+    /// changes meanwhile is told at the next call.
+    pub(crate) async fn changed(&self) {
+        match &self.kind {
+            Kind::Systemd(systemd) => systemd.changed().await,
+            Kind::Tcp(_) | Kind::Http(_) | Kind::Grpc(_) | Kind::Process(_) | Kind::File(_) | Kind::Exec(_) => {
+                std::future::pending().await
+            }
         }
     }
 }
 
 /// What a run saw, before it is made fit for a line.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 struct Finding {
     health: Health,
     cause: Cause,
     detail: String,
+    performance: Vec<Performance>,
 }
 
 impl Finding {
@@ -90,11 +125,11 @@ impl Finding {
 
     /// There was no answer in time.
     fn late(detail: impl Into<String>) -> Self {
-        Self { health: Health::Down, cause: Cause::TimedOut, detail: detail.into() }
+        Self { cause: Cause::TimedOut, ..Self::answered(Health::Down, detail) }
     }
 
     fn answered(health: Health, detail: impl Into<String>) -> Self {
-        Self { health, cause: Cause::Answered, detail: detail.into() }
+        Self { health, cause: Cause::Answered, detail: detail.into(), performance: Vec::new() }
     }
 
     /// The run could not be done, and says nothing about the service.
@@ -107,7 +142,7 @@ impl Finding {
         let health = if words::is_ours(error) { Health::Unknown } else { Health::Down };
         let refused = error.kind() == std::io::ErrorKind::ConnectionRefused;
         let cause = if refused { Cause::Refused } else { Cause::Answered };
-        Self { health, cause, detail: format!("{doing}: {}", words::fault(error)) }
+        Self { cause, ..Self::answered(health, format!("{doing}: {}", words::fault(error))) }
     }
 
     /// Several failures as one: it takes a single proof that the service is bad.
@@ -124,7 +159,7 @@ impl Finding {
         } else {
             Cause::Answered
         };
-        Self { health, cause, detail: details.join("; ") }
+        Self { cause, ..Self::answered(health, details.join("; ")) }
     }
 }
 

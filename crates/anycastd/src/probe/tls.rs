@@ -16,25 +16,44 @@ use rustls::{
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
 };
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::words;
 
-/// The configuration with the system's roots: one for all checks that use it, since its parsed roots are large. Read anew
-/// when the last of them is gone.
-static SYSTEM: Mutex<Weak<ClientConfig>> = Mutex::new(Weak::new());
+/// The configurations with the system's roots, one for each [`Alpn`]: all checks share them, since parsed roots are large.
+/// Read anew when the last check that uses them is gone.
+static SYSTEM: [Mutex<Weak<ClientConfig>>; 2] = [const { Mutex::new(Weak::new()) }; 2];
+
+/// What is to be spoken inside TLS (RFC 7301).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Alpn {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
+impl Alpn {
+    const fn id(self) -> &'static [u8] {
+        match self {
+            Self::Http1 => b"http/1.1",
+            Self::Http2 => b"h2",
+        }
+    }
+}
 
 /// How one check speaks TLS.
 #[derive(Debug)]
 pub(super) struct Tls {
     options: TlsOptions,
+    alpn: Alpn,
     /// The last error stays until a run finds it mended.
     ready: Mutex<Result<Arc<ClientConfig>, String>>,
 }
 
 impl Tls {
-    pub(super) fn new(options: &TlsOptions) -> Self {
-        Self { options: options.clone(), ready: Mutex::new(prepare(options)) }
+    pub(super) fn new(options: &TlsOptions, alpn: Alpn) -> Self {
+        Self { options: options.clone(), alpn, ready: Mutex::new(prepare(options, alpn)) }
     }
 
     /// What to shake hands with, and the name that is expected.
@@ -46,10 +65,20 @@ impl Tls {
             .map_err(|_| format!("\"{}\" is neither a host name nor an address", self.options.name))?;
         let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
         if ready.is_err() {
-            *ready = prepare(&self.options);
+            *ready = prepare(&self.options, self.alpn);
         }
         let config = ready.clone()?;
         Ok((TlsConnector::from(config), name))
+    }
+
+    /// Whether what is to be spoken was agreed upon. Servers of HTTP/1.1 need not know ALPN; those of HTTP/2 must (RFC 9113
+    /// §3.2).
+    pub(super) fn agreed<S>(&self, stream: &TlsStream<S>) -> Result<(), &'static str> {
+        match self.alpn {
+            Alpn::Http1 => Ok(()),
+            Alpn::Http2 if stream.get_ref().1.alpn_protocol() == Some(Alpn::Http2.id()) => Ok(()),
+            Alpn::Http2 => Err("the server does not offer HTTP/2 over TLS"),
+        }
     }
 
     /// Why the handshake failed.
@@ -64,6 +93,9 @@ impl Tls {
     pub(super) fn fault(&self, error: &io::Error) -> String {
         match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
             Some(Error::InvalidCertificate(fault)) => certificate_fault(fault, &self.options.name),
+            Some(Error::AlertReceived(AlertDescription::NoApplicationProtocol)) if self.alpn == Alpn::Http2 => {
+                "the server does not offer HTTP/2 over TLS".to_owned()
+            }
             Some(Error::AlertReceived(alert)) => format!("TLS alert from the server: {}", alert_words(*alert)),
             Some(Error::InvalidMessage(_)) => "the server does not speak TLS".to_owned(),
             Some(fault) => format!("TLS: {fault}"),
@@ -72,16 +104,16 @@ impl Tls {
     }
 }
 
-fn prepare(options: &TlsOptions) -> Result<Arc<ClientConfig>, String> {
+fn prepare(options: &TlsOptions, alpn: Alpn) -> Result<Arc<ClientConfig>, String> {
     match &options.ca_file {
-        _ if !options.verify => client_config(None),
-        Some(file) => client_config(Some(roots_of(file)?)),
-        None => system_config(),
+        _ if !options.verify => client_config(None, alpn),
+        Some(file) => client_config(Some(roots_of(file)?), alpn),
+        None => system_config(alpn),
     }
 }
 
-fn system_config() -> Result<Arc<ClientConfig>, String> {
-    let mut shared = SYSTEM.lock().unwrap_or_else(PoisonError::into_inner);
+fn system_config(alpn: Alpn) -> Result<Arc<ClientConfig>, String> {
+    let mut shared = SYSTEM[alpn as usize].lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(config) = shared.upgrade() {
         return Ok(config);
     }
@@ -90,7 +122,7 @@ fn system_config() -> Result<Arc<ClientConfig>, String> {
     if usable == 0 {
         return Err("this system has no trusted certificates".to_owned());
     }
-    let config = client_config(Some(roots))?;
+    let config = client_config(Some(roots), alpn)?;
     *shared = Arc::downgrade(&config);
     Ok(config)
 }
@@ -107,7 +139,7 @@ fn roots_of(file: &Path) -> Result<RootCertStore, String> {
 }
 
 /// `None` trusts everybody.
-fn client_config(roots: Option<RootCertStore>) -> Result<Arc<ClientConfig>, String> {
+fn client_config(roots: Option<RootCertStore>, alpn: Alpn) -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
@@ -116,7 +148,7 @@ fn client_config(roots: Option<RootCertStore>) -> Result<Arc<ClientConfig>, Stri
         Some(roots) => builder.with_root_certificates(roots).with_no_client_auth(),
         None => builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider))).with_no_client_auth(),
     };
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![alpn.id().to_vec()];
     // A resumed session shows no certificate: an expired one would go unseen.
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))

@@ -1,7 +1,12 @@
 //! The types of checks: what each asks, one file per type.
 
 mod exec;
+mod file;
+mod grpc;
 mod http;
+mod process;
+mod secure;
+mod systemd;
 mod tcp;
 
 use std::net::IpAddr;
@@ -23,16 +28,16 @@ pub(super) type Read = fn(&mut Section<'_>, &mut Aim<'_>, &mut Report<'_>) -> Op
 const TYPES: &[(&str, Read)] = &[
     ("tcp", tcp::read),
     ("http", http::read),
+    ("grpc", grpc::read),
+    ("systemd", systemd::read),
+    ("process", process::read),
+    ("file", file::read),
     ("exec", exec::read),
 ];
 #[rustfmt::skip]
 const LATER: &[&str] = &[
     "dns",
     "udp",
-    "grpc",
-    "systemd",
-    "process",
-    "file",
     "icmp",
     "tls",
 ];

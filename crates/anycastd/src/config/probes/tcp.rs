@@ -14,10 +14,20 @@ use super::{
 };
 
 pub(super) fn read(section: &mut Section<'_>, aim: &mut Aim<'_>, report: &mut Report<'_>) -> Option<ProbeConfig> {
+    Some(ProbeConfig::Tcp(TcpProbe { addresses: addresses("tcp", section, aim, report)? }))
+}
+
+/// `address`, or `port` for each address of the service.
+pub(super) fn addresses(
+    kind: &str,
+    section: &mut Section<'_>,
+    aim: &mut Aim<'_>,
+    report: &mut Report<'_>,
+) -> Option<Vec<SocketAddr>> {
     const HINT: &str = "write `address: 203.0.113.53:53`, or `port: 53` for each address of the service";
     match (section.has("address"), section.has("port")) {
         (None, None) => {
-            report.error(section.span, "a tcp check without `address` or `port`", HINT);
+            report.error(section.span, format!("a {kind} check without `address` or `port`"), HINT);
             None
         }
         (Some(_), Some(span)) => {
@@ -28,13 +38,12 @@ pub(super) fn read(section: &mut Section<'_>, aim: &mut Aim<'_>, report: &mut Re
             let node = section.take("address", report)?;
             let address = socket_address(node, "address", HINT, report)?;
             aim.at(node.span, address.ip(), report)?;
-            Some(ProbeConfig::Tcp(TcpProbe { addresses: vec![address] }))
+            Some(vec![address])
         }
         (None, Some(_)) => {
             let node = section.take("port", report)?;
             let port = non_zero(node, "port", report)?;
-            let addresses = aim.addresses?.iter().map(|address| SocketAddr::new(*address, port.get())).collect();
-            Some(ProbeConfig::Tcp(TcpProbe { addresses }))
+            Some(aim.addresses?.iter().map(|address| SocketAddr::new(*address, port.get())).collect())
         }
     }
 }
