@@ -147,12 +147,20 @@ impl Driver {
                     None => std::future::pending().await,
                 }
             };
+            let prober = self.prober.clone();
             tokio::select! {
                 outcome = answer => {
                     run = None;
                     self.handle_outcome(outcome);
                 }
                 () = timeout => self.handle_timeout(),
+                () = prober.changed() => {
+                    let now = Instant::now();
+                    self.check.handle_hint(now);
+                    if self.check.poll_cancel(now) {
+                        run = None;
+                    }
+                }
                 Ok(()) = self.config.changed() => self.reconfigure(),
                 Ok(()) = self.enabled.changed() => {
                     let enabled = *self.enabled.borrow_and_update();

@@ -29,6 +29,24 @@ pub struct Performance {
     pub max: Option<f64>,
 }
 
+/// What a plugin printed: its first line with something on it, and the values behind the `|` of that line and in all that
+/// follows the next one. Where what is behind the first `|` is no performance data, it belongs to the line.
+#[must_use]
+pub fn split(output: &str) -> (Option<String>, Vec<Performance>) {
+    let output = output.trim_start();
+    let (first, long) = output.split_once('\n').unwrap_or((output, ""));
+    let (line, mut data) = match first.split_once('|') {
+        Some((line, data)) if !parse(data).is_empty() || data.trim().is_empty() => (line, data.to_owned()),
+        Some(_) | None => (first, String::new()),
+    };
+    if let Some((_, more)) = long.split_once('|') {
+        data.push(' ');
+        data.push_str(more);
+    }
+    let line = line.trim();
+    ((!line.is_empty()).then(|| line.to_owned()), parse(&data))
+}
+
 /// The values in a text, at most [`MOST`] of them; of two with the same label and unit the first.
 #[must_use]
 pub fn parse(text: &str) -> Vec<Performance> {
@@ -161,6 +179,24 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(parse(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn output_is_a_line_and_values() {
+        let (a, b, c) = (plain("a", 1.0, ""), plain("b", 2.0, ""), plain("c", 3.0, ""));
+        let cases = [
+            ("", None, vec![]),
+            ("\n \n OK \nmore", Some("OK"), vec![]),
+            ("OK - fine|a=1 b=2\n", Some("OK - fine"), vec![a.clone(), b.clone()]),
+            ("OK | a=1\nlong\nlonger | b=2\nc=3\n", Some("OK"), vec![a.clone(), b.clone(), c]),
+            ("OK\nlong | b=2", Some("OK"), vec![b]),
+            ("|a=1", None, vec![a]),
+            ("OK|", Some("OK"), vec![]),
+            ("usage: foo | bar", Some("usage: foo | bar"), vec![]),
+        ];
+        for (output, line, values) in cases {
+            assert_eq!(split(output), (line.map(str::to_owned), values), "{output:?}");
         }
     }
 

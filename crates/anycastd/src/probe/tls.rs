@@ -226,4 +226,4 @@ impl ServerCertVerifier for Anybody {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

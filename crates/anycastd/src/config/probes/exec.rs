@@ -61,6 +61,10 @@ fn user(node: &Node, report: &mut Report<'_>) -> Option<String> {
         report.error(node.span, message, "write the name of a user of this system: `user: nagios`");
         return None;
     }
+    if user == "root" {
+        report.error(node.span, "`user: root`", "leave it out: the agent makes nobody root that it is not itself");
+        return None;
+    }
     Some(user.to_owned())
 }
 

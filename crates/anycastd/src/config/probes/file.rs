@@ -33,7 +33,8 @@ pub(super) fn read(section: &mut Section<'_>, _: &mut Aim<'_>, report: &mut Repo
     let expect = match (word?, age?, at) {
         (Word::Fresh, Some(age), _) => FileExpected::Fresh(age),
         (Word::Fresh, None, _) => {
-            report.error(section.span, "`expect: fresh` without `max_age`", "say how old it may be: `max_age: 5m`");
+            let span = section.has("expect").unwrap_or(section.span);
+            report.error(span, "`expect: fresh` without `max_age`", "say how old it may be: `max_age: 5m`");
             return None;
         }
         (Word::Present | Word::Absent, _, Some(span)) => {

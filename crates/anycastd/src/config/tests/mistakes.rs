@@ -24,7 +24,13 @@ fn keys() {
         ("      asn: 65001\n", "", "5:7", "missing key `asn`", "`external`"),
         ("      address: 192.0.2.1\n", "", "5:7", "missing key `address`", "router's address"),
         ("- name: leaf1\n      address", "- address", "5:7", "missing key `name`", "`name: …`"),
-        ("        type: tcp\n", "", "14:9", "missing key `type`", "`tcp`, `http` and `exec`"),
+        (
+            "        type: tcp\n",
+            "",
+            "14:9",
+            "missing key `type`",
+            "`tcp`, `http`, `grpc`, `systemd`, `process`, `file` and `exec`",
+        ),
         ("    addresses: [203.0.113.53/32]\n", "", "9:5", "missing key `addresses`", "`addresses: ["),
         (
             "    checks:\n      - name: accepts\n        type: tcp\n        port: 53\n",
@@ -329,12 +335,17 @@ fn addresses_and_prefixes() {
 fn checks() {
     let kinds = [
         ("type: tpc", "15:15", "`type` cannot be `tpc`", "did you mean `tcp`?"),
-        ("type: smtp", "15:15", "`type` cannot be `smtp`", "`tcp`, `http` and `exec`"),
+        (
+            "type: smtp",
+            "15:15",
+            "`type` cannot be `smtp`",
+            "`tcp`, `http`, `grpc`, `systemd`, `process`, `file` and `exec`",
+        ),
         (
             "type: dns\n        query: x",
             "15:15",
             "`type: dns` is not supported in this version",
-            "`tcp`, `http` and `exec`",
+            "`tcp`, `http`, `grpc`, `systemd`, `process`, `file` and `exec`",
         ),
         ("type: tcp", "14:9", "a tcp check without `address` or `port`", "`port: 53`"),
         (
@@ -378,7 +389,7 @@ fn checks() {
         ("expect: { status: [200, x] }", "17:33", "not `x`", "`200-299`"),
         ("expect: { status: [] }", "17:27", "`status` is empty", "200-299"),
         ("expect: { body: \"\" }", "17:25", "`body` of 0 bytes", "1 to 65536"),
-        ("expect: { rcode: NOERROR }", "17:19", "unknown key `rcode`", "`status` and `body`"),
+        ("expect: { rcode: NOERROR }", "17:19", "unknown key `rcode`", "`status`, `body` and `header`"),
         ("tls: { verify: false }", "17:9", "`tls` for an http URL", "https"),
     ];
     for (keys, at, message, hint) in expectations {
