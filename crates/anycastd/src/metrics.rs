@@ -113,6 +113,11 @@ fn draw_services(drawing: &Drawing, status: &Status) -> prometheus::Result<()> {
     let up = drawing.gauge("anycastd_check_up", "Whether the check counts as good (degraded included).", &labels)?;
     let runs = drawing.counter("anycastd_check_runs_total", "Runs begun.", &labels)?;
     let failures = drawing.counter("anycastd_check_failures_total", "Runs that failed.", &labels)?;
+    let performance = drawing.gauge(
+        "anycastd_check_performance",
+        "What the program of an exec check measured in its last run; at most 16 values of each check.",
+        &["service", "check", "label", "unit"],
+    )?;
     for service in &status.services {
         for (name, known) in STATES {
             state.with_label_values(&[service.name.as_str(), name]).set(flag(service.state == known));
@@ -125,6 +130,11 @@ fn draw_services(drawing: &Drawing, status: &Status) -> prometheus::Result<()> {
             up.with_label_values(&labels).set(flag(matches!(check.health, Health::Up | Health::Degraded)));
             runs.with_label_values(&labels).inc_by(check.runs);
             failures.with_label_values(&labels).inc_by(check.failures);
+            for one in check.last.iter().flat_map(|last| &last.performance) {
+                if let Some(value) = one.value {
+                    performance.with_label_values(&[&service.name, &check.name, &one.label, &one.unit]).set(value);
+                }
+            }
         }
     }
     Ok(())

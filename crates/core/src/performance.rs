@@ -124,7 +124,9 @@ fn measured(text: &str) -> Option<(Option<f64>, &str)> {
     // An exponent is part of the number only with digits behind it: `3e` would be a unit.
     let ends = (1..=text.len()).rev().filter(|end| text.is_char_boundary(*end));
     let (value, end) = ends.filter_map(|end| Some((number(&text[..end])?, end))).next()?;
-    Some((Some(value), &text[end..]))
+    let unit = &text[end..];
+    // What is too large for a number has its end left over.
+    (!unit.starts_with(|character: char| character.is_ascii_digit())).then_some((Some(value), unit))
 }
 
 /// A plain decimal number; what else Rust takes for one (`inf`, `nan`) is none here. Some locales write a comma.

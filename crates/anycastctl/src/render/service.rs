@@ -1,6 +1,6 @@
 //! One service in detail.
 
-use anycast_api::{Check, Service, ServiceState, Status};
+use anycast_api::{Check, Performance, Service, ServiceState, Status};
 
 use super::{
     Page, View, health,
@@ -86,10 +86,14 @@ fn checks(service: &Service, view: View) -> Vec<Line> {
 }
 
 /// The last answer with its age, and why there may be no other.
-fn last_answer(check: &Check, view: View) -> Vec<Line> {
+fn last_answer(check: &Check, Performance, view: View) -> Vec<Line> {
     let mut lines = Vec::new();
     if let Some(last) = &check.last {
         lines.push(Line::plain(&last.detail).with(Style::Dim, &format!(" ({} ago)", when::age(last.at, view.now))));
+    }
+    let measured = check.last.iter().flat_map(|last| &last.performance).map(measured).collect::<Vec<_>>();
+    if !measured.is_empty() {
+        lines.push(Line::plain(&measured.join("  ")));
     }
     lines.extend(check.paused.as_ref().map(|why| Line::styled(Style::Warn, why)));
     if !check.counts {
@@ -101,13 +105,35 @@ fn last_answer(check: &Check, view: View) -> Vec<Line> {
     lines
 }
 
+/// `load1 0.1`, `time 4ms`, `queue ?` where the program could not tell.
+fn measured(one: &Performance) -> String {
+    let value = one.value.map_or_else(|| "?".to_owned(), |value| value.to_string());
+    format!("{} {value}{}", one.label, one.unit)
+}
+
 #[cfg(test)]
 mod tests {
     use insta::assert_snapshot;
     use serde_json::json;
 
     use super::*;
-    use crate::render::testing::{node, view};
+    use crate::render::testing::{node, read, view};
+
+    #[test]
+    fn what_a_check_measured_is_shown() {
+        let one = |label: &str, value: Option<f64>, unit: &str| {
+            read::<Performance>(json!({"label": label, "value": value, "unit": unit}))
+        };
+        assert_eq!(measured(&one("load1", Some(0.1), "")), "load1 0.1");
+        assert_eq!(measured(&one("time", Some(4.0), "ms")), "time 4ms");
+        assert_eq!(measured(&one("queue", None, "")), "queue ?");
+        let mut status = node(json!({}));
+        let answer = status.services[0].checks[0].last.as_mut().unwrap();
+        answer.performance = vec![one("load1", Some(0.1), ""), one("/", Some(95.0), "%")];
+        let page = page(&status, &status.services[0], view()).paint(false);
+        assert!(page.contains("200 OK (00:00:02 ago)\n"), "{page}");
+        assert!(page.contains(" load1 0.1  / 95%\n"), "{page}");
+    }
 
     #[test]
     fn a_service_in_detail() {

@@ -173,7 +173,7 @@ impl<'a> Talk<'a> {
         let (state, path) = match answer {
             Ok(answer) => answer,
             // An answer, if not the wanted one: the others may do better.
-            Err(error @ zbus::Error::MethodError(..)) => {
+            Err(error) if is_refusal(&error) => {
                 self.watched.told(&name, Seen::Trouble(format!("systemd refuses: {}", words(error))));
                 return Ok(());
             }
@@ -227,17 +227,43 @@ async fn read(connection: &Connection, name: &str) -> zbus::Result<(State, Owned
 async fn result(connection: &Connection, path: &OwnedObjectPath) -> zbus::Result<Option<String>> {
     let asked = connection.call_method(Some(SYSTEMD), path, Some(PROPERTIES), "Get", &(SERVICE, "Result")).await;
     let reply = match asked {
-        Err(zbus::Error::MethodError(..)) => return Ok(None),
+        Err(error) if is_refusal(&error) => return Ok(None),
         asked => asked?,
     };
     let value: OwnedVariant = reply.body().deserialize()?;
     Ok(String::try_from(value).ok())
 }
 
+/// Whether somebody was there to answer.
+fn is_refusal(error: &zbus::Error) -> bool {
+    use zbus::fdo::Error;
+
+    match error {
+        zbus::Error::MethodError(..) => true,
+        zbus::Error::FDO(error) => !matches!(
+            **error,
+            Error::ZBus(_)
+                | Error::NoReply(_)
+                | Error::Timeout(_)
+                | Error::TimedOut(_)
+                | Error::Disconnected(_)
+                | Error::ServiceUnknown(_)
+                | Error::NameHasNoOwner(_)
+        ),
+        _ => false,
+    }
+}
+
 /// An error of the bus, without the names that only programs care about.
 fn words(error: zbus::Error) -> String {
     match error {
         zbus::Error::MethodError(name, text, _) => text.unwrap_or_else(|| name.to_string()),
+        zbus::Error::FDO(error) => {
+            let text = error.to_string();
+            text.split_once(": ")
+                .filter(|(name, _)| !name.contains(' '))
+                .map_or(text.clone(), |(_, text)| text.to_owned())
+        }
         zbus::Error::InputOutput(error) => error.to_string(),
         other => other.to_string(),
     }

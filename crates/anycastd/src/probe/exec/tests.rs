@@ -315,6 +315,29 @@ async fn many_runs() {
     eventually("every descriptor is closed", || open_descriptors() <= descriptors).await;
 }
 
+#[test]
+fn ten_thousand_runs_leave_neither_zombie_nor_descriptor() {
+    alone(module_path!(), "ten_thousand_runs");
+}
+
+#[tokio::test]
+#[ignore = "run alone, by another test"]
+async fn ten_thousand_runs() {
+    const CHECKS: usize = 16;
+    let prober = exec(&["/bin/true"]);
+    run(&prober, AMPLE).await;
+    let descriptors = open_descriptors();
+    let check = async || {
+        let prober = exec(&["/bin/true"]);
+        for _ in 0..10_000 / CHECKS {
+            check(&run(&prober, AMPLE).await, Health::Up, "exit 0");
+        }
+    };
+    futures_util::future::join_all((0..CHECKS).map(|_| check())).await;
+    eventually("every child is reaped", || children().is_empty()).await;
+    eventually("every descriptor is closed", || open_descriptors() <= descriptors).await;
+}
+
 fn open_descriptors() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()
 }
