@@ -86,7 +86,7 @@ fn checks(service: &Service, view: View) -> Vec<Line> {
 }
 
 /// The last answer with its age, and why there may be no other.
-fn last_answer(check: &Check, Performance, view: View) -> Vec<Line> {
+fn last_answer(check: &Check, view: View) -> Vec<Line> {
     let mut lines = Vec::new();
     if let Some(last) = &check.last {
         lines.push(Line::plain(&last.detail).with(Style::Dim, &format!(" ({} ago)", when::age(last.at, view.now))));
