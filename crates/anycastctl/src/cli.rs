@@ -73,7 +73,7 @@ pub(crate) enum Verb {
         /// The services to announce again
         #[arg(value_name = "SERVICE", value_parser = NonEmptyStringValueParser::new())]
         services: Vec<String>,
-        /// Announce also what is in quarantine because a neighbor refused it
+        /// Announce also what is held down because it flaps, or in quarantine because a neighbor refused it
         #[arg(long)]
         force: bool,
     },

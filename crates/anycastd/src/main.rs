@@ -9,6 +9,7 @@
 //! | [`peer`], one per neighbor | the session and its socket | a drop closes the connection |
 //! | [`listener`] | the sockets that neighbors connect to | a drop closes them |
 //! | [`kernel`] | the netlink sockets | a drop leaves the kernel as it is |
+//! | [`flaps`] | the file of what flapped | a drop loses what is not written |
 //! | [`control`], [`http`] | the listeners | a drop closes them |
 //! | [`signals`], [`manager`] | nothing | at any await |
 
@@ -19,6 +20,8 @@ mod cli;
 mod config;
 mod control;
 mod descriptors;
+mod dns;
+mod flaps;
 mod http;
 mod kernel;
 mod listener;
@@ -52,6 +55,7 @@ use crate::{
     cli::{Arguments, Exit},
     config::Settings,
     control::{ControlSocket, Desk},
+    flaps::Flaps,
     listener::{Deaf, ListenPlan, Listener, Refusals},
     metrics::Instruments,
     signal::{Sink, Wake},
@@ -149,6 +153,7 @@ async fn run(settings: Settings, file: PathBuf) -> anyhow::Result<()> {
     let state = StateDirectory::open(&settings.state_directory)?;
     let _alone = alone::claim()?;
     let orders = state.load()?;
+    let (flaps, kept) = Flaps::load(&state.flaps_file());
     let socket = ControlSocket::bind(&settings.control.socket, settings.control.group.as_deref()).await?;
     let operators = Arc::new(control::operators(&settings.control.operators));
     let http = settings.http;
@@ -175,6 +180,7 @@ async fn run(settings: Settings, file: PathBuf) -> anyhow::Result<()> {
         settings,
         orders,
         orders_file: state.orders_file(),
+        flaps,
         plan,
         kernel: kernel.clone(),
         wake,
@@ -186,6 +192,7 @@ async fn run(settings: Settings, file: PathBuf) -> anyhow::Result<()> {
         restarted,
         connections: descriptors::spare(),
     });
+    let keeper = tokio::spawn(flaps::run(kept, state.flaps_file(), handle.clone()));
     let mut tasks = JoinSet::new();
     tasks.spawn(control::serve(socket, Desk { agent: handle.clone(), orders: desk, operators }));
     tasks.spawn(listener.run());
@@ -196,6 +203,7 @@ async fn run(settings: Settings, file: PathBuf) -> anyhow::Result<()> {
     }
     agent.await;
     tasks.shutdown().await;
+    let _ = tokio::time::timeout(flaps::LAST_WRITE, keeper).await;
     netlink.abort();
     tracing::info!("ended");
     Ok(())

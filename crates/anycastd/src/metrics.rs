@@ -109,6 +109,16 @@ fn draw_services(drawing: &Drawing, status: &Status) -> prometheus::Result<()> {
     let state = drawing.gauge("anycastd_service_state", "1 for the state the service is in.", &["service", "state"])?;
     let announced =
         drawing.gauge("anycastd_prefix_announced", "Whether the prefix is to be announced.", &["prefix", "service"])?;
+    let flaps = drawing.counter(
+        "anycastd_service_flaps_total",
+        "Times the checks took the service from serving to down.",
+        &["service"],
+    )?;
+    let held = drawing.gauge(
+        "anycastd_service_hold_down_seconds",
+        "For how long the service is still held down because it flapped; 0: it is not.",
+        &["service"],
+    )?;
     let labels = ["service", "check"];
     let up = drawing.gauge("anycastd_check_up", "Whether the check counts as good (degraded included).", &labels)?;
     let runs = drawing.counter("anycastd_check_runs_total", "Runs begun.", &labels)?;
@@ -121,6 +131,10 @@ fn draw_services(drawing: &Drawing, status: &Status) -> prometheus::Result<()> {
     for service in &status.services {
         for (name, known) in STATES {
             state.with_label_values(&[service.name.as_str(), name]).set(flag(service.state == known));
+        }
+        flaps.with_label_values(&[service.name.as_str()]).inc_by(service.flaps);
+        if let Some(hold_down) = &service.hold_down {
+            held.with_label_values(&[service.name.as_str()]).set(hold_down.left_seconds);
         }
         for prefix in &service.prefixes {
             announced.with_label_values(&[&prefix.prefix, &service.name]).set(flag(prefix.announced));
@@ -140,11 +154,12 @@ fn draw_services(drawing: &Drawing, status: &Status) -> prometheus::Result<()> {
     Ok(())
 }
 
-const STATES: [(&str, ServiceState); 6] = [
+const STATES: [(&str, ServiceState); 7] = [
     ("unknown", ServiceState::Unknown),
     ("down", ServiceState::Down),
     ("degraded", ServiceState::Degraded),
     ("up", ServiceState::Up),
+    ("held", ServiceState::Held),
     ("draining", ServiceState::Draining),
     ("drained", ServiceState::Drained),
 ];

@@ -103,6 +103,11 @@ impl StateDirectory {
         self.path.join("orders.json")
     }
 
+    /// Where the flaps are kept.
+    pub(crate) fn flaps_file(&self) -> PathBuf {
+        self.path.join("flaps.json")
+    }
+
     /// Reads the orders; a file that is not there means none.
     pub(crate) fn load(&self) -> Result<Orders, StateError> {
         let path = self.orders_file();

@@ -74,6 +74,8 @@ pub enum ServiceState {
     Degraded,
     /// It serves.
     Up,
+    /// It serves, and has flapped too often: not announced for a time, or with the degraded attributes.
+    Held,
     /// An operator withdraws it: still announced, or not yet acknowledged, or lingering.
     Draining,
     /// An operator has withdrawn it: safe to stop.
@@ -87,7 +89,7 @@ pub struct Service {
     pub name: String,
     /// In one word.
     pub state: ServiceState,
-    /// What its checks say, whatever else is decided.
+    /// What its checks say, and what it depends on allows; whatever else is decided.
     pub health: Health,
     /// Since when `state` holds.
     pub since: Timestamp,
@@ -101,6 +103,36 @@ pub struct Service {
     pub checks: Vec<Check>,
     /// The maintenance it is in.
     pub drain: Option<Drain>,
+    /// The service that it depends on and that does not serve, in words, where that is why it does not.
+    #[serde(default)]
+    pub lacks: Option<String>,
+    /// Whether it is held down because it flaps; none where that is not configured.
+    #[serde(default)]
+    pub hold_down: Option<HoldDown>,
+    /// How often its checks took it from serving to down, since the agent started.
+    #[serde(default)]
+    pub flaps: u64,
+}
+
+/// The hold-down of a service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HoldDown {
+    /// It is held.
+    pub held: bool,
+    /// When that ends by itself.
+    pub until: Option<Timestamp>,
+    /// In how many seconds; 0 where it is not held.
+    pub left_seconds: f64,
+    /// Flaps of late; those that led to a hold do not count any more.
+    pub recent_flaps: usize,
+    /// So many begin a hold, …
+    pub after_flaps: u16,
+    /// … within so many seconds.
+    pub within_seconds: f64,
+    /// How many seconds the next hold would last.
+    pub next_seconds: f64,
+    /// Holds since the agent started.
+    pub holds: u64,
 }
 
 /// The health of a service or a check.
@@ -427,7 +459,7 @@ pub struct PrefixExplanation {
 /// One link of the chain.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Link {
-    /// `check`, `service`, `drain`, `address`, `anchor`, `decision` or `neighbor`.
+    /// `check`, `dependency`, `service`, `hold_down`, `drain`, `address`, `anchor`, `decision` or `neighbor`.
     pub kind: String,
     /// Which: `dns/resolves`, `203.0.113.53`, `leaf1`.
     pub name: String,
@@ -460,7 +492,7 @@ pub struct Event {
     pub id: u64,
     /// When.
     pub at: Timestamp,
-    /// What kind: `agent`, `check`, `service`, `drain`, `address`, `route`, `neighbor`, `config`.
+    /// What kind: `agent`, `check`, `service`, `hold_down`, `drain`, `address`, `route`, `neighbor`, `config`.
     pub kind: String,
     /// What it happened to.
     pub subject: String,
@@ -506,7 +538,7 @@ pub struct AnnounceRequest {
     /// Which services; empty: all of this node.
     #[serde(default)]
     pub services: Vec<String>,
-    /// Announce also what is in quarantine.
+    /// Announce also what is held down or in quarantine.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub force: bool,
 }

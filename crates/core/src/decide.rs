@@ -1,6 +1,7 @@
 //! The one place where it is decided what is announced and what is bound.
 
 mod routes;
+mod standing;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,10 +14,13 @@ use ipnet::IpNet;
 
 use crate::{
     check::Health,
-    config::{Anchor, Combine, Config, DrainBy, Require, Service, Unbind},
+    config::{Anchor, Combine, Config, DrainBy, OnDown, Service, Unbind},
     drain::Phase,
+    hold_down::{self, Hold},
     name::{CheckName, PeerId, ServiceName},
 };
+
+pub use self::standing::{Lack, Missing, Standing, service_health};
 
 /// All that is known of the world when a decision is made.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,6 +31,11 @@ pub struct View {
     pub carried: BTreeMap<ServiceName, Health>,
     /// Where each drain stands. A service that is missing here is not drained.
     pub drains: BTreeMap<ServiceName, Phase>,
+    /// Where each hold-down stands. A service that is missing here is not held.
+    pub holds: BTreeMap<ServiceName, hold_down::Phase>,
+    /// The health that each service last served with: what is kept is kept as it was then. One that is missing here has not
+    /// served since the agent knows of it.
+    pub served: BTreeMap<ServiceName, Health>,
     /// The addresses the kernel answers for, whoever put them there.
     pub bound: BTreeSet<IpAddr>,
     /// What each Established neighbor holds from us, or may still hold: a withdraw counts once it is acknowledged.
@@ -53,8 +62,8 @@ pub struct Desired {
     pub anchors: BTreeSet<Prefix>,
     /// What each neighbor is to hold; every configured neighbor has an entry.
     pub routes: BTreeMap<PeerId, Routes>,
-    /// What was made of each service's checks.
-    pub services: BTreeMap<ServiceName, Health>,
+    /// What was made of each service's checks, and of what it depends on.
+    pub services: BTreeMap<ServiceName, Standing>,
     /// Why each configured prefix is, or is not, announced.
     pub prefixes: BTreeMap<Prefix, Verdict>,
 }
@@ -93,6 +102,8 @@ struct Speaker {
 pub enum Contribution {
     /// It can take traffic. Ordered from the best to the worst.
     Serves {
+        /// It is announced though it is not well.
+        despite: Option<Despite>,
         /// It is being drained: announced with GRACEFUL_SHUTDOWN.
         leaving: bool,
         /// Others should be preferred.
@@ -102,6 +113,15 @@ pub enum Contribution {
     Blocked(Blocker),
 }
 
+/// What a service is announced in spite of, because the operator wants it so.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Despite {
+    /// It is held down (`on_hold: degrade`).
+    Held(Hold),
+    /// Its checks fail, or it lacks a service that it depends on (`on_down: degrade` or `keep`).
+    Down(Option<Lack>),
+}
+
 /// Why a service cannot take traffic; the first that holds in this order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Blocker {
@@ -109,20 +129,18 @@ pub enum Blocker {
     Drained,
     /// These of its addresses in the prefix are not bound.
     NotBound(BTreeSet<IpAddr>),
-    /// Its checks are not decided yet, or cannot run.
-    Unknown,
-    /// Its checks fail.
-    Down,
+    /// Its checks are not decided yet, or cannot run; or nothing is known of a service that it depends on.
+    Unknown(Option<Lack>),
+    /// Its checks fail, or it lacks a service that it depends on.
+    Down(Option<Lack>),
+    /// It has flapped too often.
+    Held(Hold),
 }
 
 /// Decides. A pure function: the same view gives the same sets.
 #[must_use]
 pub fn decide(config: &Config, view: &View) -> Desired {
-    let services: BTreeMap<_, _> = config
-        .services
-        .iter()
-        .map(|(name, service)| (name.clone(), service_health(service, view.checks.get(name), view.carried.get(name))))
-        .collect();
+    let services = standing::of_each(config, view);
     let prefixes: BTreeMap<_, _> = members(config)
         .into_iter()
         .map(|(prefix, members)| (prefix, judge(config, view, &services, prefix, &members)))
@@ -133,35 +151,6 @@ pub fn decide(config: &Config, view: &View) -> Desired {
         routes: routes::towards_each(config, &prefixes),
         services,
         prefixes,
-    }
-}
-
-/// What the checks say of a service, by its rule.
-#[must_use]
-pub fn service_health(
-    service: &Service,
-    checks: Option<&BTreeMap<CheckName, CheckView>>,
-    carried: Option<&Health>,
-) -> Health {
-    let unknown = CheckView { health: Health::Unknown, counts: true };
-    let seen = |name| checks.and_then(|checks| checks.get(name)).unwrap_or(&unknown);
-    let counting: Vec<Health> =
-        service.checks.keys().map(seen).filter(|check| check.counts).map(|check| check.health).collect();
-    if counting.is_empty() {
-        return carried.copied().unwrap_or(Health::Unknown);
-    }
-    let needed = match service.require {
-        Require::All => counting.len(),
-        Require::Any => 1,
-        Require::AtLeast(number) => number.get().min(counting.len()),
-    };
-    let reached = |least: Health| counting.iter().filter(|health| **health >= least).count() >= needed;
-    let possible = counting.iter().filter(|health| **health != Health::Down).count() >= needed;
-    match (reached(Health::Up), reached(Health::Degraded), possible) {
-        (true, _, _) => Health::Up,
-        (_, true, _) => Health::Degraded,
-        (_, _, true) => Health::Unknown,
-        (_, _, false) => Health::Down,
     }
 }
 
@@ -179,7 +168,7 @@ fn members(config: &Config) -> BTreeMap<Prefix, Vec<&ServiceName>> {
 fn judge(
     config: &Config,
     view: &View,
-    health: &BTreeMap<ServiceName, Health>,
+    standings: &BTreeMap<ServiceName, Standing>,
     prefix: Prefix,
     members: &[&ServiceName],
 ) -> Verdict {
@@ -188,8 +177,8 @@ fn judge(
         .iter()
         .filter_map(|name| {
             let service = config.services.get(*name)?;
-            let health = health.get(*name).copied().unwrap_or(Health::Unknown);
-            Some(((*name).clone(), contribution(service, health, view, name, prefix)))
+            let standing = standings.get(*name)?;
+            Some(((*name).clone(), contribution(service, standing, view, name, prefix)))
         })
         .collect();
     // The derived order puts what serves before what blocks, and the better before the worse.
@@ -203,7 +192,9 @@ fn judge(
             Combine::All => worst(services.values())?,
         };
         match quality {
-            Contribution::Serves { leaving, degraded } => Some(Speaker { service: name.clone(), degraded, leaving }),
+            Contribution::Serves { leaving, degraded, .. } => {
+                Some(Speaker { service: name.clone(), degraded, leaving })
+            }
             Contribution::Blocked(_) => None,
         }
     });
@@ -217,17 +208,26 @@ fn judge(
 
 /// All of them together: as degraded as any of them, as leaving as any of them, blocked if one is.
 fn worst<'a>(contributions: impl Iterator<Item = &'a Contribution>) -> Option<Contribution> {
-    let mut together = (false, false);
+    let (mut any_leaves, mut any_degraded) = (false, false);
     for contribution in contributions {
         match contribution {
-            Contribution::Serves { leaving, degraded } => together = (together.0 | leaving, together.1 | degraded),
+            Contribution::Serves { leaving, degraded, .. } => {
+                any_leaves |= leaving;
+                any_degraded |= degraded;
+            }
             Contribution::Blocked(_) => return None,
         }
     }
-    Some(Contribution::Serves { leaving: together.0, degraded: together.1 })
+    Some(Contribution::Serves { despite: None, leaving: any_leaves, degraded: any_degraded })
 }
 
-fn contribution(service: &Service, health: Health, view: &View, name: &ServiceName, prefix: Prefix) -> Contribution {
+fn contribution(
+    service: &Service,
+    standing: &Standing,
+    view: &View,
+    name: &ServiceName,
+    prefix: Prefix,
+) -> Contribution {
     let phase = view.drains.get(name).copied().unwrap_or(Phase::Active);
     if phase.is_withdrawn() {
         return Contribution::Blocked(Blocker::Drained);
@@ -241,13 +241,41 @@ fn contribution(service: &Service, health: Health, view: &View, name: &ServiceNa
     if !not_bound.is_empty() {
         return Contribution::Blocked(Blocker::NotBound(not_bound));
     }
-    match health {
-        Health::Unknown => Contribution::Blocked(Blocker::Unknown),
-        Health::Down => Contribution::Blocked(Blocker::Down),
-        Health::Degraded | Health::Up => Contribution::Serves {
+    match quality(service, standing, view, name) {
+        Ok((despite, degraded)) => Contribution::Serves {
+            despite,
             leaving: matches!(phase, Phase::GracefulShutdown { .. }),
-            degraded: health == Health::Degraded || phase == Phase::Degraded,
+            degraded: degraded || phase == Phase::Degraded,
         },
+        Err(blocker) => Contribution::Blocked(blocker),
+    }
+}
+
+/// Whether it is announced though it is not well, and whether with the degraded attributes; or why it is not announced.
+fn quality(
+    service: &Service,
+    standing: &Standing,
+    view: &View,
+    name: &ServiceName,
+) -> Result<(Option<Despite>, bool), Blocker> {
+    let lack = || standing.lack.clone();
+    let (down, degraded) = match (standing.health, service.on_down) {
+        // Nobody announces what has not been seen to work: nothing is kept of what is not known.
+        (Health::Unknown, _) => return Err(Blocker::Unknown(lack())),
+        (Health::Down, OnDown::Withdraw) => return Err(Blocker::Down(lack())),
+        (Health::Down, OnDown::Degrade) => (true, true),
+        (Health::Down, OnDown::Keep) => match view.served.get(name) {
+            Some(before) => (true, *before == Health::Degraded),
+            None => return Err(Blocker::Down(lack())),
+        },
+        (Health::Degraded, _) => (false, true),
+        (Health::Up, _) => (false, false),
+    };
+    let despite = down.then(|| Despite::Down(lack()));
+    match view.holds.get(name) {
+        Some(hold_down::Phase::Held(hold)) if hold.degrades => Ok((despite.or(Some(Despite::Held(*hold))), true)),
+        Some(hold_down::Phase::Held(hold)) => Err(Blocker::Held(*hold)),
+        Some(hold_down::Phase::Free) | None => Ok((despite, degraded)),
     }
 }
 

@@ -6,8 +6,8 @@ use anycast_bgp::{Asn, Attributes, PeerAs, Prefix, RouterId};
 
 use crate::{
     config::{
-        Anchor, CheckConfig, CheckTiming, Config, DrainTimes, Endpoint, ExecProbe, Neighbor, Node, OnExit, ProbeConfig,
-        Require, Service, Towards, Unbind,
+        Anchor, CheckConfig, CheckTiming, Config, DrainTimes, Endpoint, ExecProbe, Neighbor, Node, OnDown, OnExit,
+        ProbeConfig, Require, Scope, Service, Towards, Unbind,
     },
     name::{CheckName, PeerId, ServiceName},
 };
@@ -50,6 +50,7 @@ pub(crate) fn service(name: &str, addresses: &[&str], prefixes: &[&str], neighbo
             restart_grace: Duration::ZERO,
             stale_after: Duration::from_secs(10),
         },
+        scope: Scope::Local,
         probe: ProbeConfig::Exec(ExecProbe::new(vec!["/bin/true".into()])),
     };
     let service = Service {
@@ -58,6 +59,9 @@ pub(crate) fn service(name: &str, addresses: &[&str], prefixes: &[&str], neighbo
         neighbors: neighbors.iter().map(|name| (PeerId::new(name).unwrap(), Towards::default())).collect(),
         checks: [(CheckName::new("check").unwrap(), check)].into(),
         require: Require::All,
+        depends_on: [].into(),
+        on_down: OnDown::Withdraw,
+        hold_down: None,
         up: Attributes::default(),
         degraded: Attributes { as_path_prepend: 3, ..Attributes::default() },
         drain: DrainTimes { graceful_shutdown: Duration::from_secs(10), linger: Duration::from_secs(5) },

@@ -6,7 +6,7 @@ use super::{
     Page, View, health,
     line::{Line, Style},
     nothing, number,
-    status::{address_table, maintenance, state},
+    status::{address_table, hold, maintenance, state},
     table::{Cell, Column, Table},
     when,
 };
@@ -17,6 +17,8 @@ pub(crate) fn page(status: &Status, service: &Service, view: View) -> Page {
     for line in header(service).wrap(view.width) {
         page.line(line);
     }
+    page.section(lacks(service, view));
+    page.section(hold_down(service, view));
     page.section(drain(service, view));
     page.section(prefixes(service, view));
     page.section(checks(service, view));
@@ -29,11 +31,33 @@ fn header(service: &Service) -> Line {
     let mut line = Line::styled(Style::Bold, &service.name).and("  ");
     line.append(&state(service.state));
     line = line.and(&format!(" for {}", when::clock(service.since_seconds)));
-    if matches!(service.state, ServiceState::Draining | ServiceState::Drained) {
+    if matches!(service.state, ServiceState::Held | ServiceState::Draining | ServiceState::Drained) {
         line = line.and("  health ");
         line.append(&health(service.health));
     }
     line
+}
+
+/// What it lacks to serve.
+fn lacks(service: &Service, view: View) -> Vec<Line> {
+    service.lacks.as_ref().map(|lacks| Line::plain(lacks).wrap(view.width)).unwrap_or_default()
+}
+
+/// Whether it is held down, or not far from it; nothing is said of a service that does not flap.
+fn hold_down(service: &Service, view: View) -> Vec<Line> {
+    let Some(hold_down) = &service.hold_down else { return Vec::new() };
+    let text = match hold(service) {
+        Some(held) => format!("{held}; anycastctl announce {} --force ends it", service.name),
+        None if hold_down.recent_flaps == 0 => return Vec::new(),
+        None => format!(
+            "{} of {} flaps in {} that would have it held down for {}",
+            hold_down.recent_flaps,
+            hold_down.after_flaps,
+            when::clock(hold_down.within_seconds),
+            when::clock(hold_down.next_seconds)
+        ),
+    };
+    Line::plain(&text).wrap(view.width)
 }
 
 /// Who withdrew it, when and why.
@@ -178,5 +202,34 @@ mod tests {
         ADDRESS      ON  STATE  SINCE     PROBLEM
         203.0.113.4  lo  bound  3d 04:12  –
         "#);
+    }
+
+    #[test]
+    fn a_service_that_is_held_or_lacks_another() {
+        let node_with = |state: &str, extra: serde_json::Value| {
+            let mut status = serde_json::to_value(node(json!({}))).unwrap();
+            let service = status["services"][0].as_object_mut().unwrap();
+            service.insert("state".into(), state.into());
+            service.extend(extra.as_object().unwrap().clone());
+            read::<Status>(status)
+        };
+        let shown = |status: &Status| page(status, &status.services[0], view()).paint(false);
+        let hold_down = |held: bool| {
+            json!({"hold_down": {"held": held, "until": null, "left_seconds": 34.2, "recent_flaps": 2, "after_flaps": 3,
+                "within_seconds": 60.0, "next_seconds": 20.0, "holds": 1}})
+        };
+        let held = node_with("held", hold_down(true));
+        assert!(shown(&held).contains("held for 3d 04:11  health up"), "{}", shown(&held));
+        assert!(
+            shown(&held).contains("held 00:00:35 more (3 flaps in 00:01:00); anycastctl announce dns --force ends it"),
+            "{}",
+            shown(&held)
+        );
+        let row = super::super::status::page(&held, view()).paint(false);
+        assert!(row.contains("dns") && row.contains("held 00:00:35 more"), "{row}");
+        let near = shown(&node_with("up", hold_down(false)));
+        assert!(near.contains("2 of 3 flaps in 00:01:00 that would have it held down for 00:00:20"), "{near}");
+        let lacks = node_with("down", json!({"lacks": "depends on db, which is down"}));
+        assert!(shown(&lacks).contains("\ndepends on db, which is down\n"), "{}", shown(&lacks));
     }
 }

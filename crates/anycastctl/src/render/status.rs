@@ -68,12 +68,13 @@ pub(super) fn state(state: ServiceState) -> Line {
         ServiceState::Down => Line::styled(Style::Bad, "down"),
         ServiceState::Degraded => Line::styled(Style::Warn, "degraded"),
         ServiceState::Up => Line::styled(Style::Good, "up"),
+        ServiceState::Held => Line::styled(Style::Warn, "held"),
         ServiceState::Draining => Line::styled(Style::Warn, "draining"),
         ServiceState::Drained => Line::styled(Style::Warn, "drained"),
     }
 }
 
-/// What is announced, what is missing though it should be, and the maintenance.
+/// What is announced, what is missing though it should be, and why: another service, a hold, a maintenance.
 fn announced(service: &Service, view: View) -> Vec<(usize, Line)> {
     let mut items: Vec<_> = service.prefixes.iter().filter(|prefix| prefix.announced).map(prefix).collect();
     let serves = matches!(service.state, ServiceState::Up | ServiceState::Degraded);
@@ -85,13 +86,22 @@ fn announced(service: &Service, view: View) -> Vec<(usize, Line)> {
         items.push(nothing());
     }
     let mut items: Vec<_> = items.into_iter().map(|item| (2, item)).collect();
-    items.extend(maintenance(service, view).map(|text| (3, Line::plain(&text))));
+    let why = [service.lacks.clone(), hold(service), maintenance(service, view)];
+    items.extend(why.into_iter().flatten().map(|text| (3, Line::plain(&text))));
     items
 }
 
 fn prefix(prefix: &PrefixSummary) -> Line {
     let line = Line::plain(&prefix.prefix);
     if prefix.notes.is_empty() { line } else { line.and(&format!(" ({})", prefix.notes.join(", "))) }
+}
+
+/// A hold in few words: `held 00:00:35 more (3 flaps in 00:01:00)`.
+pub(super) fn hold(service: &Service) -> Option<String> {
+    let hold_down = service.hold_down.as_ref().filter(|hold_down| hold_down.held)?;
+    let (left, within) = (when::clock(hold_down.left_seconds.ceil()), when::clock(hold_down.within_seconds));
+    let flaps = if hold_down.after_flaps == 1 { "flap" } else { "flaps" };
+    Some(format!("held {left} more ({} {flaps} in {within})", hold_down.after_flaps))
 }
 
 /// A maintenance in few words: `"kernel update" until 15:00Z`.

@@ -1,17 +1,17 @@
 //! Why a prefix is, or is not, announced: the whole chain from the checks to what each neighbor holds.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Instant};
 
 use anycast_api::{Explanation, Link, LinkState, PrefixExplanation, Timestamp};
 use anycast_bgp::{Prefix, Progress, State};
 use anycast_core::{
     Health, PeerId, ServiceName,
-    config::{Combine, DrainBy, Endpoint, Neighbor, Require, Service, Towards, Unbind},
+    config::{Combine, DrainBy, Endpoint, Neighbor, OnDown, Require, Scope, Service, Towards, Unbind},
     decide::Verdict,
     drain::Phase,
 };
 
-use super::{Agent, Refusal, clock::wall, report};
+use super::{Agent, Refusal, clock::wall, holds, report};
 use crate::{
     kernel::{AddressState, Owner},
     peer::Peer,
@@ -50,7 +50,9 @@ impl Agent {
         for name in verdict.services.keys() {
             let Some(service) = self.settings.core.services.get(name) else { continue };
             chain.extend(self.check_links(name, service));
+            chain.extend(service.depends_on.iter().map(|other| self.dependency_link(name, other)));
             chain.push(self.service_link(name, service));
+            chain.extend(self.hold_link(name, service));
             chain.extend(self.drain_link(name, service));
             chain.extend(
                 service
@@ -106,24 +108,69 @@ impl Agent {
     }
 
     fn service_link(&self, name: &ServiceName, service: &Service) -> Link {
-        let health = self.desired.services.get(name).copied().unwrap_or(Health::Unknown);
+        let health = self.health_of(name);
         let rule = match service.require {
             Require::All => "all checks must pass".to_owned(),
             Require::Any => "one check must pass".to_owned(),
             Require::AtLeast(number) => format!("{number} checks must pass"),
         };
+        let shared = service.checks.values().any(|check| check.scope == Scope::Shared);
+        let shared = if shared { ", a shared one makes it degraded and no worse" } else { "" };
+        let on_down = match service.on_down {
+            OnDown::Withdraw => "",
+            OnDown::Degrade => "; while down it is announced as degraded",
+            OnDown::Keep => "; while down it is announced as it was",
+        };
+        let lack = self.lack_of(name).map_or(String::new(), |lack| format!(": it {lack}"));
         Link {
             kind: "service".to_owned(),
             name: name.to_string(),
             ok: match health {
                 Health::Up => LinkState::Ok,
                 Health::Degraded => LinkState::Warning,
+                Health::Down if service.on_down != OnDown::Withdraw => LinkState::Warning,
                 Health::Unknown | Health::Down => LinkState::Broken,
             },
-            text: format!("{health}; {rule}"),
+            text: format!("{health}{lack}; {rule}{shared}{on_down}"),
             since: self.service_since.get(name).map(|(_, since)| Timestamp::from(*since)),
             hint: None,
         }
+    }
+
+    fn dependency_link(&self, name: &ServiceName, other: &ServiceName) -> Link {
+        let (health, held) = (self.health_of(other), self.hold_of(other).filter(|hold| !hold.degrades));
+        let ok = health >= Health::Degraded && held.is_none();
+        let text =
+            held.filter(|_| health >= Health::Degraded).map_or_else(|| health.to_string(), |hold| holds::held(&hold));
+        Link {
+            kind: "dependency".to_owned(),
+            name: format!("{name}/{other}"),
+            ok: if ok { LinkState::Ok } else { LinkState::Broken },
+            text: format!("{other} is {text}"),
+            since: self.service_since.get(other).map(|(_, since)| Timestamp::from(*since)),
+            hint: (!ok).then(|| format!("see `anycastctl explain {other}`")),
+        }
+    }
+
+    /// Nothing is said of a service that has not flapped of late.
+    fn hold_link(&self, name: &ServiceName, service: &Service) -> Option<Link> {
+        let times = service.hold_down?;
+        let (hold_down, now) = (self.holds.get(name)?, Instant::now());
+        let (ok, text, hint) = match hold_down.held() {
+            Some(hold) => {
+                let ok = if hold.degrades { LinkState::Warning } else { LinkState::Broken };
+                let hint = format!("it ends by itself; `anycastctl announce {name} --force` ends it now");
+                (ok, holds::held(&hold), Some(hint))
+            }
+            None if hold_down.recent(now) == 0 => return None,
+            None => {
+                let next = holds::spoken(hold_down.next().unwrap_or_default());
+                let (recent, flaps, within) = (hold_down.recent(now), times.flaps, holds::spoken(times.within));
+                let text = format!("not held; {recent} of {flaps} flaps in {within}, the next hold would last {next}");
+                (LinkState::Warning, text, None)
+            }
+        };
+        Some(Link { kind: "hold_down".to_owned(), name: name.to_string(), ok, text, since: None, hint })
     }
 
     fn drain_link(&self, name: &ServiceName, service: &Service) -> Option<Link> {

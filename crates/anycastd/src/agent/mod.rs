@@ -7,6 +7,7 @@
 mod clock;
 mod dynamic;
 mod explain;
+mod holds;
 mod orders;
 mod reload;
 mod report;
@@ -23,7 +24,7 @@ use std::{
 use anycast_api as api;
 use anycast_bgp::Farewell;
 use anycast_core::{
-    Desired, Drain, Health, PeerId, ServiceName, View,
+    Desired, Drain, Health, HoldDown, PeerId, ServiceName, View,
     config::ProbeConfig,
     decide::{Blocker, CheckView, Contribution, awaits_withdraw},
 };
@@ -36,6 +37,7 @@ pub(crate) use self::{
 use crate::{
     checker::Checker,
     config::{Settings, ShutdownMode},
+    flaps::Flaps,
     kernel::{AddressPlan, AddressState, KernelState},
     listener::{Arrival, Deaf, ListenPlan, Refusals},
     metrics::Instruments,
@@ -112,6 +114,7 @@ pub(crate) struct Parts {
     pub(crate) settings: Settings,
     pub(crate) orders: Orders,
     pub(crate) orders_file: std::path::PathBuf,
+    pub(crate) flaps: Flaps,
     pub(crate) plan: watch::Sender<Option<Arc<AddressPlan>>>,
     pub(crate) kernel: watch::Receiver<Arc<KernelState>>,
     pub(crate) wake: Wake,
@@ -154,6 +157,11 @@ pub(crate) struct Agent {
     checkers: BTreeMap<ServiceName, BTreeMap<anycast_core::CheckName, Checker>>,
     carried: BTreeMap<ServiceName, Health>,
     drains: BTreeMap<ServiceName, Drain>,
+    holds: BTreeMap<ServiceName, HoldDown>,
+    /// The health that each service last served with.
+    served: BTreeMap<ServiceName, Health>,
+    /// What is to be known of flaps after a restart.
+    flaps: Flaps,
     orders: Orders,
     orders_file: std::path::PathBuf,
     /// An expired order is being taken off the disk.
@@ -207,6 +215,9 @@ pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
         checkers: BTreeMap::new(),
         carried: BTreeMap::new(),
         drains: BTreeMap::new(),
+        holds: BTreeMap::new(),
+        served: BTreeMap::new(),
+        flaps: parts.flaps,
         orders: parts.orders,
         orders_file: parts.orders_file,
         forgetting: false,
@@ -286,10 +297,11 @@ impl Agent {
         for _ in 0..TURNS {
             let now = Instant::now();
             self.drains.values_mut().for_each(|drain| drain.handle_timeout(now));
+            self.end_holds(now);
             self.expire_orders();
             let view = self.view();
             let desired = anycast_core::decide(&self.settings.core, &view);
-            let moved = self.settle_drains(&desired, &view, now);
+            let moved = self.settle_drains(&desired, &view, now) | self.settle_holds(&desired, now);
             self.adopt(desired, &view);
             if !moved {
                 break;
@@ -307,8 +319,9 @@ impl Agent {
         let drains = self.drains.values().filter_map(Drain::poll_timeout);
         // The end of a peer's task wakes nobody: look again soon.
         let parted = (!self.parting.is_empty()).then(|| Instant::now() + SOON);
+        let holds = self.holds.values().filter_map(HoldDown::poll_timeout);
         let others = [self.next_expiry(), self.stop_timeout(), parted, self.next_forgotten(), self.complete_by];
-        drains.chain(others.into_iter().flatten()).min()
+        drains.chain(holds).chain(others.into_iter().flatten()).min()
     }
 
     /// What is known of the world now.
@@ -326,6 +339,8 @@ impl Agent {
             checks: checks.collect(),
             carried: self.carried.clone(),
             drains: self.drains.iter().map(|(name, drain)| (name.clone(), drain.phase())).collect(),
+            holds: self.holds.iter().map(|(name, hold)| (name.clone(), hold.phase())).collect(),
+            served: self.served.clone(),
             bound: bound.map(|(address, _)| *address).collect(),
             held: self.held(),
             stopping: self.is_unbinding(),
@@ -360,7 +375,7 @@ impl Agent {
     fn settle_complete(&mut self, now: Instant) {
         let Some(by) = self.complete_by else { return };
         let open = |contribution: &Contribution| {
-            matches!(contribution, Contribution::Blocked(Blocker::Unknown | Blocker::NotBound(_)))
+            matches!(contribution, Contribution::Blocked(Blocker::Unknown(_) | Blocker::NotBound(_)))
         };
         let undecided = self.desired.prefixes.values().any(|verdict| verdict.services.values().any(open));
         if undecided && now < by {

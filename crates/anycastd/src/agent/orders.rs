@@ -20,7 +20,7 @@ use anycast_core::{
 };
 use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 
-use super::{Agent, Handle, NoAnswer, clock::wall, report};
+use super::{Agent, Handle, NoAnswer, clock::wall, holds::held, report};
 use crate::{
     config,
     state::{self, Order, Orders, StateError},
@@ -76,6 +76,8 @@ pub(crate) struct Plan {
     orders: Orders,
     file: PathBuf,
     names: Vec<ServiceName>,
+    /// What is held down is not any more.
+    clears: bool,
 }
 
 /// Serialises orders from planning to commit.
@@ -105,7 +107,7 @@ impl OrderDesk {
         let turn = self.turn().await?;
         let AnnounceRequest { services, force } = request;
         let named = services.clone();
-        let plan = agent.order(move |agent| agent.plan_announce(&named, &by)).await??;
+        let plan = agent.order(move |agent| agent.plan_announce(&named, force, &by)).await??;
         let reply = carry_out(turn, agent, plan).await?;
         if force {
             agent.order(move |agent| agent.release(&services)).await??;
@@ -198,15 +200,15 @@ impl Agent {
             };
             orders.insert(name.clone(), order);
         }
-        Ok(Plan { orders, file: self.orders_file.clone(), names })
+        Ok(Plan { orders, file: self.orders_file.clone(), names, clears: false })
     }
 
-    fn plan_announce(&self, services: &[String], by: &Actor) -> Result<Plan, Refusal> {
+    fn plan_announce(&self, services: &[String], force: bool, by: &Actor) -> Result<Plan, Refusal> {
         let names = self.named(services)?;
-        tracing::info!(by = %by.0, "announce ordered");
+        tracing::info!(by = %by.0, force, "announce ordered");
         let mut orders = self.orders.clone();
         names.iter().for_each(|name| drop(orders.remove(name)));
-        Ok(Plan { orders, file: self.orders_file.clone(), names })
+        Ok(Plan { orders, file: self.orders_file.clone(), names, clears: force })
     }
 
     /// Has every neighbor told again what it refused.
@@ -251,6 +253,9 @@ impl Agent {
         for name in &plan.names {
             let order = self.orders.get(name).cloned();
             self.obey(name, order.as_ref());
+        }
+        if plan.clears {
+            self.clear_holds(&plan.names);
         }
         self.turn();
         let services = phases.iter().map(|(name, phase)| self.ordered(name, *phase, &before)).collect();
@@ -339,7 +344,12 @@ impl Agent {
             Some(_) if phase != Phase::Degraded => "; the maintenance ends with `announce`".to_owned(),
             Some(_) | None => String::new(),
         };
-        let note = note(phase) + &end;
+        let note = match self.hold_of(name) {
+            Some(hold) if phase == Phase::Active => {
+                format!("{}; `anycastctl announce {name} --force` ends that", held(&hold))
+            }
+            Some(_) | None => note(phase) + &end,
+        };
         OrderedService { service: name.to_string(), moves, stays, note, phase: phase_outside(phase) }
     }
 

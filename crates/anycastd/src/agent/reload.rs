@@ -23,6 +23,7 @@ use crate::{
 impl Agent {
     /// The first configuration, and the orders that outlived the last process.
     pub(super) fn begin(&mut self) {
+        self.begin_holds();
         self.drop_orders();
         for (name, order) in self.orders.clone() {
             self.resume(&name, &order);
@@ -32,6 +33,7 @@ impl Agent {
         // Routers that connect to us may take as long as that.
         self.restarted_until = self.restarted_until.zip(waits().max()).map(|(at, time)| at + time);
         self.settle(&BTreeMap::new());
+        self.settle_hold_downs(&[]);
         self.sink.report(
             "agent",
             &self.settings.core.node.name,
@@ -63,10 +65,11 @@ impl Agent {
             return Vec::new();
         }
         let needs_restart = needs_restart(&self.settings, &settings);
-        let before: BTreeMap<ServiceName, Health> = self.desired.services.clone();
-        self.settings = settings;
+        let before = self.desired.services.iter().map(|(name, standing)| (name.clone(), standing.checks)).collect();
+        let old = std::mem::replace(&mut self.settings, settings);
         self.drop_orders();
         self.settle(&before);
+        self.settle_hold_downs(&other_checks(&old, &self.settings));
         let problem = (!needs_restart.is_empty())
             .then(|| format!("changes of {} take effect at the next start of the agent", needs_restart.join(", ")));
         self.problem("restart", problem);
@@ -212,6 +215,15 @@ fn seed(id: &PeerId) -> u64 {
     let mut hasher = DefaultHasher::new();
     (id, std::process::id()).hash(&mut hasher);
     hasher.finish()
+}
+
+/// The services that are checked in another way than before.
+fn other_checks(old: &Settings, new: &Settings) -> Vec<ServiceName> {
+    let other = |(name, service): &(&ServiceName, &Service)| {
+        let before = old.core.services.get(*name);
+        before.is_some_and(|before| (&before.checks, before.require) != (&service.checks, service.require))
+    };
+    new.core.services.iter().filter(other).map(|(name, _)| name.clone()).collect()
 }
 
 /// The settings that only a new process can take.

@@ -10,12 +10,12 @@ use anycast_bgp::{Advertised, Asn, Attributes, PeerAs, Prefix, Quarantined, Stat
 use anycast_core::{
     CheckName, Drain, Health, PeerId, ServiceName,
     config::{Combine, Connect, Neighbor, Service},
-    decide::{Blocker, Contribution, Verdict},
+    decide::{Blocker, Contribution, Despite, Lack, Missing, Verdict},
     drain::Phase,
 };
 use tokio::sync::mpsc;
 
-use super::{Agent, Refusal, clock::wall, orders::phase_outside};
+use super::{Agent, Refusal, clock::wall, holds::held, orders::phase_outside};
 use crate::{
     checker::CheckState,
     kernel::{AddressState, Owner},
@@ -117,7 +117,7 @@ impl Agent {
 
     /// In one word.
     pub(super) fn service_state(&self, name: &ServiceName) -> ServiceState {
-        let health = self.desired.services.get(name).copied().unwrap_or(Health::Unknown);
+        let health = self.health_of(name);
         match (self.drains.get(name).map_or(Phase::Active, Drain::phase), health) {
             (Phase::Drained, _) => ServiceState::Drained,
             (Phase::GracefulShutdown { .. } | Phase::Withdrawing | Phase::Lingering { .. }, _) => {
@@ -125,9 +125,20 @@ impl Agent {
             }
             (_, Health::Unknown) => ServiceState::Unknown,
             (_, Health::Down) => ServiceState::Down,
+            (_, Health::Degraded | Health::Up) if self.hold_of(name).is_some() => ServiceState::Held,
             (Phase::Degraded, _) | (_, Health::Degraded) => ServiceState::Degraded,
             (Phase::Active, Health::Up) => ServiceState::Up,
         }
+    }
+
+    /// What a service is, by its checks and by what it depends on.
+    pub(super) fn health_of(&self, name: &ServiceName) -> Health {
+        self.desired.services.get(name).map_or(Health::Unknown, |standing| standing.health)
+    }
+
+    /// Why it is worse than its checks say.
+    pub(super) fn lack_of(&self, name: &ServiceName) -> Option<String> {
+        self.desired.services.get(name)?.lack.as_ref().map(lacks)
     }
 
     fn service(&self, name: &ServiceName, service: &Service) -> api::Service {
@@ -136,7 +147,7 @@ impl Agent {
         api::Service {
             name: name.to_string(),
             state: self.service_state(name),
-            health: health(self.desired.services.get(name).copied().unwrap_or(Health::Unknown)),
+            health: health(self.health_of(name)),
             since,
             since_seconds: since.age(now).as_secs_f64(),
             prefixes: service.prefixes.iter().map(|prefix| self.prefix(*prefix)).collect(),
@@ -147,6 +158,9 @@ impl Agent {
                 .filter_map(|(check, config)| self.check(name, check, config.probe.kind()))
                 .collect(),
             drain: self.drain(name),
+            lacks: self.lack_of(name),
+            hold_down: self.hold_down(name),
+            flaps: self.flaps_of(name),
         }
     }
 
@@ -304,6 +318,7 @@ pub(super) const fn state_word(state: ServiceState) -> &'static str {
         ServiceState::Down => "down",
         ServiceState::Degraded => "degraded",
         ServiceState::Up => "up",
+        ServiceState::Held => "held",
         ServiceState::Draining => "draining",
         ServiceState::Drained => "drained",
     }
@@ -333,6 +348,13 @@ fn notes(attributes: &Attributes) -> Vec<String> {
 /// Why a prefix is, or is not, announced, in one clause.
 pub(super) fn reason(verdict: &Verdict) -> String {
     let one = |name: &ServiceName, contribution: &Contribution| match contribution {
+        Contribution::Serves { despite: Some(Despite::Held(hold)), .. } => {
+            format!("{name} is {}, announced as degraded", held(hold))
+        }
+        Contribution::Serves { despite: Some(Despite::Down(lack)), .. } => {
+            let why = lack.as_ref().map_or_else(|| "is down".to_owned(), lacks);
+            format!("{name} {why}, and stays announced by its `on_down`")
+        }
         Contribution::Serves { leaving: true, .. } => format!("{name} is leaving (graceful shutdown)"),
         Contribution::Serves { degraded: true, .. } => format!("{name} is degraded"),
         Contribution::Serves { .. } => format!("{name} is up"),
@@ -358,9 +380,21 @@ pub(super) fn blocked(blocker: &Blocker) -> String {
             let list: Vec<_> = addresses.iter().map(ToString::to_string).collect();
             format!("has no bound {}", list.join(", "))
         }
-        Blocker::Unknown => "is not proven healthy yet".to_owned(),
-        Blocker::Down => "is down".to_owned(),
+        Blocker::Unknown(Some(lack)) | Blocker::Down(Some(lack)) => lacks(lack),
+        Blocker::Unknown(None) => "is not proven healthy yet".to_owned(),
+        Blocker::Down(None) => "is down".to_owned(),
+        Blocker::Held(hold) => format!("is {}", held(hold)),
     }
+}
+
+/// `depends on dns, which is down`.
+fn lacks(lack: &Lack) -> String {
+    let state = match lack.state {
+        Missing::Down => "down",
+        Missing::Held => "held down",
+        Missing::Unknown => "not proven healthy yet",
+    };
+    format!("depends on {}, which is {state}", lack.service)
 }
 
 /// `Established` as RFC 4271 writes it.

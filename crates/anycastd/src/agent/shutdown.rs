@@ -53,6 +53,7 @@ impl Agent {
         }
         tracing::info!(?mode, "stopping: {why}");
         self.sink.report("agent", &self.settings.core.node.name, format!("stopping: {why}"));
+        self.keep_flaps(true);
         let now = Instant::now();
         self.listen.send_replace(ListenPlan::default());
         if self.settings.core.on_exit == OnExit::Keep {

@@ -17,6 +17,7 @@ fn idle(home: &std::path::Path) -> (impl Future<Output = ()> + Send + use<>, Han
         settings,
         orders: Orders::new(),
         orders_file: home.join("orders.json"),
+        flaps: Flaps::load(&home.join("flaps.json")).0,
         plan: watch::channel(None).0,
         kernel: watch::channel(Arc::default()).1,
         wake: Wake::default(),

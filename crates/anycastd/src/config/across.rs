@@ -45,8 +45,8 @@ pub(super) fn check<'a>(parts: &Parts<'a>, report: &mut Report<'_>) -> Carried<'
     let fixed = parts.fixed_addresses();
     for service in parts.services.values() {
         addresses_and_prefixes(service, &fixed, report);
-        targets(service, report);
     }
+    targets(parts.services, report);
     for neighbor in parts.neighbors.values() {
         let Some(carried) = neighbor.name.as_ref().and_then(|name| carried.get(name.text.as_str())) else { continue };
         next_hop(neighbor, carried, report);
@@ -299,13 +299,18 @@ fn addresses_and_prefixes(service: &services::Draft, fixed: &BTreeMap<IpAddr, St
     }
 }
 
-/// A node that is down must not be kept up by the answer of another.
-fn targets(service: &services::Draft, report: &mut Report<'_>) {
-    let own = |target: &IpAddr| service.addresses.values().any(|address| address == target);
-    let foreign = |(_, target): &&(Span, IpAddr)| service.addresses.whole && !target.is_loopback() && !own(target);
-    for (span, target) in service.checks.targets.iter().filter(foreign) {
-        let hint = "another node's answer could keep the service up: aim at one of its addresses, or at the loopback";
-        report.warning(*span, format!("{target} is not an address of the service"), hint);
+/// A node that is down must not be kept up by the answer of another. A check runs only while those of its targets that are
+/// service addresses are bound here, so those of another service are as good as its own.
+fn targets(services: &Listed<services::Draft>, report: &mut Report<'_>) {
+    if !services.whole || services.values().any(|service| !service.addresses.whole) {
+        return;
+    }
+    let ours: BTreeSet<IpAddr> = services.values().flat_map(|service| service.addresses.values().copied()).collect();
+    let targets = services.values().flat_map(|service| &service.checks.targets);
+    for (span, target) in targets.filter(|(_, target)| !target.is_loopback() && !ours.contains(target)) {
+        let hint = "another node's answer could keep the service up: aim at an address of the service or at the loopback; \
+                    what every node depends on is `scope: shared`";
+        report.warning(*span, format!("{target} is an address of no service of this node"), hint);
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr, num::NonZeroU16, time::Duration};
 
 use anycast_core::{
     CheckName,
-    config::{CheckConfig, CheckTiming},
+    config::{CheckConfig, CheckTiming, Scope},
 };
 
 use super::{
@@ -30,10 +30,12 @@ const USUAL_COUNT: NonZeroU16 = NonZeroU16::new(2).expect("it is not zero");
 pub(super) struct Checks {
     /// `None`: something about them is wrong.
     pub(super) configs: Option<BTreeMap<CheckName, CheckConfig>>,
-    /// How many are written.
-    pub(super) count: usize,
-    /// The addresses they aim at, as far as they are written.
+    /// How many are written that may withdraw the service; those that cannot be read are taken for such.
+    pub(super) local: usize,
+    /// The addresses that the local ones aim at, as far as they are written.
     pub(super) targets: Vec<(Span, IpAddr)>,
+    /// Where one of them sends ICMP echoes.
+    pub(super) echoes: Vec<Span>,
 }
 
 /// `addresses` are the service's own, where they are known for certain.
@@ -41,7 +43,7 @@ pub(super) fn read(section: &mut Section<'_>, addresses: Option<&[IpAddr]>, repo
     const HINT: &str = "write at least one, such as `checks: [{ name: accepts, type: tcp, port: 53 }]`";
     let Some(node) = section.require("checks", HINT, report) else { return Checks::default() };
     let mut names = Names::default();
-    let mut aim = Aim { addresses, targets: Vec::new() };
+    let mut aim = Aim { addresses, targets: Vec::new(), echoes: Vec::new() };
     let checks: Listed<Option<(CheckName, CheckConfig)>> =
         list(node, "checks", "{ name: accepts, type: tcp, port: 53 }", report, |node, report| {
             let section = Section::open(node, "a check", "`name: accepts`, `type: tcp` and what it asks", report)?;
@@ -55,8 +57,18 @@ pub(super) fn read(section: &mut Section<'_>, addresses: Option<&[IpAddr]>, repo
         report.error(node.span, "a service without checks", HINT);
         return Checks::default();
     }
-    let configs = checks.items.into_iter().map(|(_, check)| check).collect::<Option<_>>().filter(|_| checks.whole);
-    Checks { configs, count, targets: aim.targets }
+    let configs: Option<BTreeMap<_, _>> =
+        checks.items.into_iter().map(|(_, check)| check).collect::<Option<_>>().filter(|_| checks.whole);
+    let shared = |(_, check): &(&CheckName, &CheckConfig)| check.scope == Scope::Shared;
+    let shared = configs.iter().flatten().filter(shared).count();
+    if shared > 0 && shared == count {
+        report.error(
+            node.span,
+            "every check of the service is `scope: shared`: nothing could withdraw it",
+            "add a check of what this node does itself, or write `scope: local`",
+        );
+    }
+    Checks { configs, local: count - shared, targets: aim.targets, echoes: aim.echoes }
 }
 
 fn check(
@@ -68,14 +80,21 @@ fn check(
     let name: Option<Named<CheckName>> = names.take(&mut section, "check", CheckName::new, report);
     let kind = probes::kind(&mut section, report);
     let timing = timing(&mut section, report);
-    section.only("scope", "local", &["shared"], report);
+    let scope = section.or("scope", Scope::default(), report, |node, report| {
+        values::choice(node, "scope", &[("local", Scope::Local), ("shared", Scope::Shared)], report)
+    });
     let Some(read) = kind else {
         section.close_open(report);
         return None;
     };
+    let targets_before = aim.targets.len();
     let probe = read(&mut section, aim, report);
     section.close(report);
-    Some((name?.id?, CheckConfig { timing: timing?, probe: probe? }))
+    // What every node depends on is elsewhere.
+    if scope == Some(Scope::Shared) {
+        aim.targets.truncate(targets_before);
+    }
+    Some((name?.id?, CheckConfig { timing: timing?, scope: scope?, probe: probe? }))
 }
 
 fn timing(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<CheckTiming> {

@@ -18,6 +18,7 @@ mod secrets;
 mod services;
 mod settings;
 mod source;
+mod states;
 mod top;
 mod transport;
 mod values;

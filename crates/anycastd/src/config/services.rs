@@ -16,6 +16,7 @@ use super::{
     neighbors,
     reader::{Listed, Section, list, not_supported, set},
     source::Span,
+    states::{self, States},
     values::{LONGEST, choice, duration, host_address, prefix, text},
     yaml::{Kind, Node},
 };
@@ -37,6 +38,8 @@ pub(super) struct Draft {
     pub(super) attributes: Option<(Attributes, Attributes)>,
     pub(super) drain: Option<DrainTimes>,
     pub(super) unbind: Option<Unbind>,
+    /// What follows from its state.
+    pub(super) states: States,
 }
 
 /// A neighbor that a service names.
@@ -72,33 +75,27 @@ fn service(mut section: Section<'_>, names: &mut Names, report: &mut Report<'_>)
     let neighbors = chosen_neighbors(&mut section, report);
     let known: Option<Vec<IpAddr>> = addresses.whole.then(|| addresses.values().copied().collect());
     let checks = checks::read(&mut section, known.as_deref(), report);
-    let require = require(&mut section, checks.count, report);
+    let require = require(&mut section, checks.local, report);
     let attributes = attributes::read(&mut section, report);
     let drain = drain(&mut section, report);
     let unbind = section.or("unbind", Unbind::default(), report, |node, report| {
         choice(node, "unbind", &[("never", Unbind::Never), ("drained", Unbind::Drained)], report)
     });
+    let states = states::read(&mut section, report);
     later(&mut section, report);
     section.close(report);
-    Draft { name, addresses, prefixes, neighbors, checks, require, attributes, drain, unbind }
+    Draft { name, addresses, prefixes, neighbors, checks, require, attributes, drain, unbind, states }
 }
 
 /// Keys and values of the configuration that are not built yet.
 fn later(section: &mut Section<'_>, report: &mut Report<'_>) {
     section.only("watch", "none", &["listener", "process"], report);
-    section.only("on_down", "withdraw", &["degrade", "keep"], report);
-    section.only("hold_down", "none", &[], report);
     section.unsupported("disable_file", report);
     if let Some(node) = section.take("restart_grace", report)
         && let Some(time) = duration(node, "restart_grace", Duration::ZERO..=LONGEST, report)
         && !time.is_zero()
     {
         not_supported(node.span, "`restart_grace`", "leave it out, or write `0s`", report);
-    }
-    if let Some(node) = section.take("depends_on", report)
-        && !matches!(&node.kind, Kind::List(items) if items.is_empty())
-    {
-        not_supported(node.span, "`depends_on`", "leave it out, or write `[]`", report);
     }
 }
 
@@ -194,7 +191,8 @@ fn require(section: &mut Section<'_>, checks: usize, report: &mut Report<'_>) ->
     // Where there are none, that is the mistake to mend.
     if checks > 0 && number.get() > checks {
         let message = format!("`require: at least {number}` of {checks} check{}", if checks == 1 { "" } else { "s" });
-        report.error(node.span, message, "it could never be up: write a smaller number, or `all`");
+        let hint = "it could never be up: write a smaller number, or `all` (checks of `scope: shared` do not count)";
+        report.error(node.span, message, hint);
         return None;
     }
     Some(Require::AtLeast(number))

@@ -8,7 +8,7 @@ use std::{
 use anycast_core::config::Node as NodeLabels;
 use tracing::Level;
 
-use crate::peer::options;
+use crate::{peer::options, probe::may_ping};
 
 use super::{
     Control, Log, LogFormat,
@@ -36,6 +36,8 @@ pub(super) struct Host {
     pub(super) credentials: Option<PathBuf>,
     /// Whether the kernel has TCP-AO.
     pub(super) has_tcp_ao: bool,
+    /// Neither a ping socket nor a raw one may be had.
+    pub(super) cannot_ping: bool,
     /// Nothing is started: what only the unit has may be missing.
     pub(super) only_checks: bool,
 }
@@ -56,6 +58,7 @@ impl Host {
             addresses: addresses(),
             credentials,
             has_tcp_ao: options::has_tcp_ao(),
+            cannot_ping: !may_ping(),
             only_checks,
         }
     }

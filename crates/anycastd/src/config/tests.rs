@@ -5,6 +5,7 @@ mod good;
 mod kinds;
 mod mistakes;
 mod mutations;
+mod probes;
 mod syntax;
 mod together;
 

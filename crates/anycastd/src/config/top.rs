@@ -14,11 +14,12 @@ use anycast_core::{
 use super::{
     Settings, ShutdownMode, across,
     diagnostic::Report,
-    endpoint, graceful, neighbors,
+    endpoint, graceful, neighbors, probes,
     reader::{Listed, Section, wrong_type},
     services,
     settings::{self, Host},
     source::Span,
+    states,
     values::{asn, choice, parse_prefix, router_id},
     yaml::{Kind, Node},
 };
@@ -29,6 +30,7 @@ pub(super) fn read(root: &Node, host: &Host, report: &mut Report<'_>) -> Option<
     let node = settings::node(&mut top, host, report);
     let bgp = bgp(&mut top, host, report);
     let services = services(&mut top, report);
+    probes::echoes_permitted(services.values().flat_map(|service| &service.checks.echoes), host, report);
     let interface =
         top.or("interface", "lo".to_owned(), report, |node, report| settings::interface(node, "interface", report));
     let anchor = top.or("anchor", Anchor::default(), report, |node, report| {
@@ -55,6 +57,7 @@ pub(super) fn read(root: &Node, host: &Host, report: &mut Report<'_>) -> Option<
     let written_id = bgp.router_id.flatten().map(|id| IpAddr::V4(id.get()));
     let parts = across::Parts::new(&bgp.neighbors, &services, rules.as_deref().unwrap_or_default(), written_id);
     let carried = across::check(&parts, report);
+    states::check(&services, report);
     endpoint::shadowed(&bgp.neighbors, report);
     graceful::check(&bgp.neighbors, exit_at.zip(on_exit), report);
     let router_id = match bgp.router_id? {
@@ -227,10 +230,18 @@ fn assemble_services(
             degraded,
             drain: draft.drain?,
             unbind: draft.unbind?,
+            depends_on: depends_on(draft)?,
+            on_down: draft.states.on_down?,
+            hold_down: draft.states.hold_down?,
         };
         Some((draft.name.as_ref()?.id.clone()?, service))
     };
     drafts.values().map(assemble).collect()
+}
+
+fn depends_on(draft: &services::Draft) -> Option<BTreeSet<ServiceName>> {
+    let listed = draft.states.depends_on.as_ref()?;
+    listed.values().map(|name| ServiceName::new(name).ok()).collect()
 }
 
 /// How a service is announced to a neighbor: `None` where it is not, the inner `None` where something about it is wrong.

@@ -18,11 +18,7 @@ use tokio::{
 use tonic::{Code, Status, body::Body, codegen::Service};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
-use super::{
-    Finding, http2, several, tcp,
-    tls::{Alpn, Tls},
-    words,
-};
+use super::{Finding, http2, several, tcp, tls::Tls, words};
 
 /// The largest answer; a real one has two bytes.
 const LARGEST: usize = 4096;
@@ -44,7 +40,7 @@ enum Step {
 
 impl GrpcProber {
     pub(super) fn new(config: &GrpcProbe) -> Self {
-        let tls = config.tls.as_ref().map(|options| Tls::new(options, Alpn::Http2));
+        let tls = config.tls.as_ref().map(Tls::for_http2);
         Self { config: config.clone(), tls }
     }
 
@@ -73,14 +69,13 @@ impl GrpcProber {
         let secure = self.tls.as_ref().map(|tls| tls.connector().map(|ready| (tls, ready))).transpose();
         let secure = secure.map_err(Finding::unknown)?;
         let stream = tcp::connect(address, timeout).await?;
-        let Some((tls, (connector, name))) = secure else {
+        let Some((tls, ready)) = secure else {
             *step = Step::Answer;
             return self.call(stream, address, timeout, started).await;
         };
         *step = Step::Handshake;
-        let stream = connector.connect(name, stream).await;
+        let stream = tls.shake_hands(ready, stream).await;
         let stream = stream.map_err(|error| judged(&error, tls.handshake_fault(&error)))?;
-        tls.agreed(&stream).map_err(Finding::down)?;
         *step = Step::Answer;
         self.call(stream, address, timeout, started).await
     }
@@ -104,18 +99,11 @@ impl GrpcProber {
         let mut question = tonic::Request::new(HealthCheckRequest { service: self.config.service.clone() });
         // The server need not go on when nobody waits any more.
         question.set_timeout(timeout.saturating_sub(started.elapsed()));
-        // The connection moves the bytes; what it has to report comes out of the question too.
-        let motion = async {
-            let _ = connection.await;
-            std::future::pending::<()>().await;
+        let asked = async {
+            let answer = client.check(question).await;
+            failed.take().map_or(Ok(answer), Err)
         };
-        let answer = tokio::select! {
-            answer = client.check(question) => answer,
-            () = motion => return Err(Finding::unknown("the connection ended without a word")),
-        };
-        if let Some(error) = failed.take() {
-            return Err(self.failure(&error));
-        }
+        let answer = http2::answered(asked, connection).await.map_err(|error| self.failure(&error))?;
         Ok(match answer {
             Ok(answer) => self.serving(answer.get_ref().status, started),
             Err(status) => self.refusal(&status),

@@ -12,7 +12,7 @@ use std::{
 };
 
 use anycast_core::config::{HttpProbe, HttpTarget, HttpVersion};
-use hyper::{Response, body::Incoming, client::conn::http1};
+use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -22,11 +22,7 @@ use tokio::{
 };
 
 use self::request::{Question, question};
-use super::{
-    Finding, http2, several, tcp,
-    tls::{Alpn, Tls},
-    words,
-};
+use super::{Finding, http2, several, tcp, tls::Tls, words};
 
 /// The largest header of an answer.
 const HEADER_LIMIT: usize = 64 * 1024;
@@ -59,14 +55,14 @@ impl HttpProber {
             HttpTarget::Addresses(all) => all.iter().map(|address| question(config, Some(*address))).collect(),
             HttpTarget::Name { .. } => vec![question(config, None)],
         };
-        let alpn = match config.version {
-            HttpVersion::Http1 => Alpn::Http1,
-            HttpVersion::Http2 => Alpn::Http2,
+        let tls = match config.version {
+            HttpVersion::Http1 => Tls::new,
+            HttpVersion::Http2 => Tls::for_http2,
         };
         Self {
             config: config.clone(),
             questions,
-            tls: config.tls.as_ref().map(|options| Tls::new(options, alpn)),
+            tls: config.tls.as_ref().map(tls),
             lookup: Arc::new(Semaphore::new(1)),
         }
     }
@@ -108,13 +104,12 @@ impl HttpProber {
 
         *step = Step::Connect;
         let stream = connect_in_order(&addresses, timeout.saturating_sub(started.elapsed())).await?;
-        let Some((tls, (connector, name))) = secure else {
+        let Some((tls, ready)) = secure else {
             return self.exchange(stream, question, step, started).await;
         };
         *step = Step::Handshake;
         let stream =
-            connector.connect(name, stream).await.map_err(|error| judged(&error, tls.handshake_fault(&error)))?;
-        tls.agreed(&stream).map_err(Finding::down)?;
+            tls.shake_hands(ready, stream).await.map_err(|error| judged(&error, tls.handshake_fault(&error)))?;
         self.exchange(stream, question, step, started).await
     }
 
@@ -169,7 +164,8 @@ impl HttpProber {
             builder.handshake(TokioIo::new(stream)).await.map_err(|error| self.failure(&error, *step))?;
         let asked = async {
             let response = sender.send_request(question).await.map_err(|error| self.failure(&error, *step))?;
-            self.judge(response, step, started).await
+            *step = Step::Body(response.status().as_u16());
+            judge::judge(&self.config, response, started).await.map_err(|error| self.failure(&error, *step))
         };
         // The connection moves the bytes; what it has to report comes out of the question too.
         let motion = async {
@@ -196,26 +192,11 @@ impl HttpProber {
         let (mut sender, connection) =
             http2::handshake(stream, &tasks).await.map_err(|error| self.failure2(&error, *step))?;
         let asked = async {
-            let response = sender.send_request(question).await.map_err(|error| self.failure2(&error, *step))?;
-            self.judge(response, step, started).await
+            let response = sender.send_request(question).await?;
+            *step = Step::Body(response.status().as_u16());
+            judge::judge(&self.config, response, started).await
         };
-        let motion = async {
-            let _ = connection.await;
-            std::future::pending::<()>().await;
-        };
-        tokio::select! {
-            finding = asked => finding,
-            () = motion => Err(Finding::unknown("the connection ended without a word")),
-        }
-    }
-
-    async fn judge(&self, response: Response<Incoming>, step: &mut Step, started: Instant) -> Result<Finding, Finding> {
-        *step = Step::Body(response.status().as_u16());
-        let judged = judge::judge(&self.config, response, started).await;
-        judged.map_err(|error| match self.config.version {
-            HttpVersion::Http1 => self.failure(&error, *step),
-            HttpVersion::Http2 => self.failure2(&error, *step),
-        })
+        http2::answered(asked, connection).await.map_err(|error| self.failure2(&error, *step))
     }
 
     fn failure(&self, error: &hyper::Error, step: Step) -> Finding {

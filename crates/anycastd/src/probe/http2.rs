@@ -4,7 +4,9 @@ use std::{
     error::Error as _,
     future::Future,
     io,
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use hyper::{
@@ -16,10 +18,13 @@ use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     task::AbortHandle,
+    time,
 };
 
 /// The largest header of an answer.
 const HEADER_LIMIT: u32 = 64 * 1024;
+/// For a connection to say why it ended.
+const LAST_WORDS: Duration = Duration::from_millis(50);
 
 /// Shakes hands. The tasks of the connection end with `tasks`.
 pub(super) async fn handshake<S, B>(
@@ -35,6 +40,34 @@ where
     let mut builder = http2::Builder::new(Starter(tasks.0.clone()));
     builder.max_header_list_size(HEADER_LIMIT);
     builder.handshake(TokioIo::new(stream)).await
+}
+
+/// Waits for an answer while the connection moves the bytes. Where the question only learns that the connection is over, the
+/// connection knows why.
+pub(super) async fn answered<T>(
+    asked: impl Future<Output = hyper::Result<T>>,
+    connection: impl Future<Output = hyper::Result<()>>,
+) -> hyper::Result<T> {
+    let (mut asked, mut connection) = (pin!(asked), pin!(connection));
+    let mut ended = None;
+    let answer = loop {
+        tokio::select! {
+            biased;
+            answer = &mut asked => break answer,
+            end = &mut connection, if ended.is_none() => ended = Some(end),
+        }
+    };
+    match answer {
+        Err(error) if matches!(fault(&error), Fault::Closed) => {
+            // It has ended already; it only may not have been asked yet.
+            let end = match ended {
+                Some(end) => end,
+                None => time::timeout(LAST_WORDS, connection).await.unwrap_or(Ok(())),
+            };
+            Err(end.err().unwrap_or(error))
+        }
+        answer => answer,
+    }
 }
 
 /// The tasks of one connection; they end when this is dropped.

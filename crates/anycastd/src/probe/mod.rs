@@ -6,25 +6,30 @@
 //! program that cannot be killed, outlive their run; each prober has at most one of them.
 
 mod blocking;
+mod datagram;
+mod dns;
 mod exec;
 mod file;
 mod grpc;
 mod http;
 mod http2;
+mod icmp;
 mod process;
 mod several;
 mod systemd;
 mod tcp;
 mod tls;
+mod udp;
 mod words;
 
 use std::time::{Duration, Instant};
 
 use anycast_core::{Cause, Health, Outcome, Performance, config::ProbeConfig};
 
+pub(crate) use self::icmp::may_ping;
 use self::{
-    exec::ExecProber, file::FileProber, grpc::GrpcProber, http::HttpProber, process::ProcessProber,
-    systemd::SystemdProber, tcp::TcpProber,
+    dns::DnsProber, exec::ExecProber, file::FileProber, grpc::GrpcProber, http::HttpProber, icmp::IcmpProber,
+    process::ProcessProber, systemd::SystemdProber, tcp::TcpProber, tls::TlsProber, udp::UdpProber,
 };
 
 /// Keeps deadlines within what a clock can hold.
@@ -45,6 +50,10 @@ enum Kind {
     Process(ProcessProber),
     File(FileProber),
     Exec(ExecProber),
+    Dns(Box<DnsProber>),
+    Udp(UdpProber),
+    Icmp(IcmpProber),
+    Tls(Box<TlsProber>),
 }
 
 impl Prober {
@@ -59,6 +68,10 @@ impl Prober {
             ProbeConfig::Process(config) => Kind::Process(ProcessProber::new(config)),
             ProbeConfig::File(config) => Kind::File(FileProber::new(config)),
             ProbeConfig::Exec(config) => Kind::Exec(ExecProber::new(config)),
+            ProbeConfig::Dns(config) => Kind::Dns(Box::new(DnsProber::new(config))),
+            ProbeConfig::Udp(config) => Kind::Udp(UdpProber::new(config)),
+            ProbeConfig::Icmp(config) => Kind::Icmp(IcmpProber::new(config)),
+            ProbeConfig::Tls(config) => Kind::Tls(Box::new(TlsProber::new(config))),
         };
         Self { kind }
     }
@@ -83,6 +96,10 @@ impl Prober {
             Kind::Process(process) => process.run(timeout).await,
             Kind::File(file) => file.run(timeout).await,
             Kind::Exec(exec) => exec.run(timeout).await,
+            Kind::Dns(dns) => dns.run(timeout).await,
+            Kind::Udp(udp) => udp.run(timeout).await,
+            Kind::Icmp(icmp) => icmp.run(timeout).await,
+            Kind::Tls(tls) => tls.run(timeout).await,
         };
         Outcome {
             health: finding.health,
@@ -98,9 +115,16 @@ impl Prober {
     pub(crate) async fn changed(&self) {
         match &self.kind {
             Kind::Systemd(systemd) => systemd.changed().await,
-            Kind::Tcp(_) | Kind::Http(_) | Kind::Grpc(_) | Kind::Process(_) | Kind::File(_) | Kind::Exec(_) => {
-                std::future::pending().await
-            }
+            Kind::Tcp(_)
+            | Kind::Http(_)
+            | Kind::Grpc(_)
+            | Kind::Process(_)
+            | Kind::File(_)
+            | Kind::Exec(_)
+            | Kind::Dns(_)
+            | Kind::Udp(_)
+            | Kind::Icmp(_)
+            | Kind::Tls(_) => std::future::pending().await,
         }
     }
 }

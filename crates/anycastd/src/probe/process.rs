@@ -50,11 +50,8 @@ fn look(config: &ProcessProbe) -> Finding {
         Err(rustix::io::Errno::INVAL) => return Finding::down(format!("{number} is not a process")),
         Err(error) => return Finding::fault(&format!("cannot look at process {number}"), &io::Error::from(error)),
     };
-    let name = match name_of(pid) {
-        Ok(name) => Some(name),
-        // Where /proc hides the processes of others, the descriptor still knows whether it lives.
-        Err(_) => None,
-    };
+    // Where /proc hides the processes of others, the descriptor still knows whether it lives.
+    let name = name_of(pid).ok();
     match ended(&process) {
         Ok(true) => {
             return Finding::down(format!("process {number} has ended (a zombie: its parent has not reaped it)"));

@@ -1,10 +1,20 @@
 //! What the tests of all kinds of probe share.
 
-use std::{collections::BTreeMap, error::Error, net::SocketAddr, process::Command, time::Duration};
+use std::{
+    collections::BTreeMap,
+    error::Error,
+    net::{IpAddr, SocketAddr},
+    num::NonZeroU16,
+    process::Command,
+    time::Duration,
+};
 
 use anycast_core::{
     Health, Outcome,
-    config::{ExecProbe, HttpMethod, HttpProbe, HttpTarget, HttpVersion, ProbeConfig, TcpProbe, TlsOptions},
+    config::{
+        DnsProbe, DnsTransport, ExecProbe, HttpMethod, HttpProbe, HttpTarget, HttpVersion, IcmpProbe, ProbeConfig,
+        TcpProbe, TlsOptions, TlsProbe, UdpExpect, UdpProbe,
+    },
 };
 use hyper::{
     Request, Response,
@@ -16,7 +26,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpSocket, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream, UdpSocket},
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -43,6 +53,33 @@ pub(super) fn http(address: SocketAddr) -> HttpProbe {
     }
 }
 
+pub(super) fn dns(server: SocketAddr) -> DnsProbe {
+    DnsProbe {
+        servers: vec![server],
+        name: "health.example.net".to_owned(),
+        kind: "A".to_owned(),
+        transport: DnsTransport::Udp,
+        recursion_desired: true,
+        dnssec_ok: false,
+        rcode: 0,
+        answers: vec!["192.0.2.80".to_owned()],
+        min_answers: 1,
+        flags: Vec::new(),
+    }
+}
+
+pub(super) fn udp(address: SocketAddr) -> UdpProbe {
+    UdpProbe { addresses: vec![address], send: b"ping".to_vec(), expect: UdpExpect::Any }
+}
+
+pub(super) fn icmp(address: IpAddr) -> IcmpProbe {
+    IcmpProbe { addresses: vec![address], packets: NonZeroU16::MIN, max_loss: 0 }
+}
+
+pub(super) fn certificate(address: SocketAddr, tls: TlsOptions) -> TlsProbe {
+    TlsProbe { addresses: vec![address], tls, alpn: Vec::new(), warn_before: None, fail_before: Duration::ZERO }
+}
+
 pub(super) fn exec(command: &[&str]) -> Prober {
     Prober::new(&ProbeConfig::Exec(ExecProbe::new(command.iter().map(|&part| part.to_owned()).collect())))
 }
@@ -65,6 +102,11 @@ pub(super) async fn run(prober: &Prober, timeout: Duration) -> Outcome {
 /// An address where nobody listens.
 pub(super) async fn nobody() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+}
+
+/// An address that has no UDP socket.
+pub(super) async fn nobody_udp() -> SocketAddr {
+    UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }
 
 /// A listener that does not accept, with its queue full: a SYN to it is not answered.
@@ -155,13 +197,18 @@ fn out_of_descriptors_proves_nothing() {
 async fn out_of_descriptors() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let secure =
-        HttpProbe { tls: Some(TlsOptions { name: "x".to_owned(), ca_file: None, verify: false }), ..http(address) };
+    let anybody = || TlsOptions { name: "x".to_owned(), ca_file: None, verify: false };
+    let secure = HttpProbe { tls: Some(anybody()), ..http(address) };
     let probers = [
         tcp(&[address]),
         Prober::new(&ProbeConfig::Http(http(address))),
         Prober::new(&ProbeConfig::Http(secure)),
         exec(&["/bin/true"]),
+        Prober::new(&ProbeConfig::Dns(dns(address))),
+        Prober::new(&ProbeConfig::Dns(DnsProbe { transport: DnsTransport::Tcp, ..dns(address) })),
+        Prober::new(&ProbeConfig::Udp(udp(address))),
+        Prober::new(&ProbeConfig::Icmp(icmp(address.ip()))),
+        Prober::new(&ProbeConfig::Tls(certificate(address, anybody()))),
     ];
     let limits = getrlimit(Resource::Nofile);
     let held: Vec<_> = {
@@ -172,9 +219,49 @@ async fn out_of_descriptors() {
         let outcome = run(prober, AMPLE).await;
         assert_eq!(outcome.health, Health::Unknown, "{prober:?}: {outcome:?}");
         assert!(outcome.detail.contains("too many open files"), "{outcome:?}");
+        assert!(!outcome.detail.contains("not permitted"), "{outcome:?}");
     }
     drop(held);
     setrlimit(Resource::Nofile, limits).unwrap();
     assert_eq!(run(&probers[0], AMPLE).await.health, Health::Up);
     assert_eq!(run(&probers[3], AMPLE).await.health, Health::Up);
+}
+
+#[test]
+fn many_runs_leave_no_descriptor() {
+    alone(module_path!(), "descriptors");
+}
+
+#[tokio::test]
+#[ignore = "run alone, by another test"]
+async fn descriptors() {
+    let absent = nobody().await;
+    let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let quiet = silent.local_addr().unwrap();
+    let deaf = Deaf::new().await;
+    let anybody = TlsOptions { name: "x".to_owned(), ca_file: None, verify: false };
+    let kinds = [
+        ProbeConfig::Dns(dns(quiet)),
+        ProbeConfig::Dns(DnsProbe { transport: DnsTransport::Both, ..dns(absent) }),
+        ProbeConfig::Udp(udp(quiet)),
+        ProbeConfig::Udp(udp(absent)),
+        ProbeConfig::Icmp(icmp([127, 0, 0, 1].into())),
+        ProbeConfig::Tls(certificate(absent, anybody.clone())),
+        ProbeConfig::Tls(certificate(deaf.address, anybody)),
+    ];
+    let probers: Vec<Prober> = kinds.iter().map(Prober::new).collect();
+    let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let round = async |timeout: Duration| {
+        for prober in &probers {
+            run(prober, timeout).await;
+            // Dropped under way.
+            let _ = tokio::time::timeout(timeout / 2, prober.run(AMPLE)).await;
+        }
+    };
+    round(Duration::from_millis(4)).await;
+    let before = open();
+    for _ in 0..100 {
+        round(Duration::from_millis(4)).await;
+    }
+    assert_eq!(open(), before);
 }

@@ -1,9 +1,12 @@
-//! The TLS side of an HTTPS check: whom to trust, and what went wrong in words.
+//! The TLS side of checks: whom to trust, and what went wrong in words.
+
+mod prober;
 
 use std::{
     io,
     path::Path,
     sync::{Arc, Mutex, PoisonError, Weak},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use anycast_core::config::TlsOptions;
@@ -16,44 +19,37 @@ use rustls::{
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
 };
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
+pub(super) use self::prober::TlsProber;
 use super::words;
 
-/// The configurations with the system's roots, one for each [`Alpn`]: all checks share them, since parsed roots are large.
-/// Read anew when the last check that uses them is gone.
-static SYSTEM: [Mutex<Weak<ClientConfig>>; 2] = [const { Mutex::new(Weak::new()) }; 2];
+/// 2026-01-01. No version of this program is older: a clock that shows less is not set.
+const EARLIEST: Duration = Duration::from_secs(1_767_225_600);
 
-/// What is to be spoken inside TLS (RFC 7301).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Alpn {
-    /// HTTP/1.1.
-    Http1,
-    /// HTTP/2.
-    Http2,
-}
-
-impl Alpn {
-    const fn id(self) -> &'static [u8] {
-        match self {
-            Self::Http1 => b"http/1.1",
-            Self::Http2 => b"h2",
-        }
-    }
-}
+/// The configuration with the system's roots: one for all checks that use it, since its parsed roots are large. Read anew
+/// when the last of them is gone.
+static SYSTEM: Mutex<Weak<ClientConfig>> = Mutex::new(Weak::new());
 
 /// How one check speaks TLS.
 #[derive(Debug)]
 pub(super) struct Tls {
     options: TlsOptions,
-    alpn: Alpn,
+    /// Whether HTTP/2 is to be spoken inside, and nothing else.
+    http2: bool,
     /// The last error stays until a run finds it mended.
     ready: Mutex<Result<Arc<ClientConfig>, String>>,
 }
 
 impl Tls {
-    pub(super) fn new(options: &TlsOptions, alpn: Alpn) -> Self {
-        Self { options: options.clone(), alpn, ready: Mutex::new(prepare(options, alpn)) }
+    pub(super) fn new(options: &TlsOptions) -> Self {
+        Self { options: options.clone(), http2: false, ready: Mutex::new(prepare(options)) }
+    }
+
+    /// For HTTP/2, or for nothing where the server does not offer it.
+    pub(super) fn for_http2(options: &TlsOptions) -> Self {
+        Self { http2: true, ..Self::new(options) }
     }
 
     /// What to shake hands with, and the name that is expected.
@@ -61,24 +57,40 @@ impl Tls {
     /// # Errors
     /// In words, why there is nothing; it is tried again at every call.
     pub(super) fn connector(&self) -> Result<(TlsConnector, ServerName<'static>), String> {
+        if self.options.verify {
+            clock_is_set(SystemTime::now())?;
+        }
         let name = ServerName::try_from(self.options.name.clone())
             .map_err(|_| format!("\"{}\" is neither a host name nor an address", self.options.name))?;
         let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
         if ready.is_err() {
-            *ready = prepare(&self.options, self.alpn);
+            *ready = prepare(&self.options);
         }
         let config = ready.clone()?;
         Ok((TlsConnector::from(config), name))
     }
 
-    /// Whether what is to be spoken was agreed upon. Servers of HTTP/1.1 need not know ALPN; those of HTTP/2 must (RFC 9113
-    /// §3.2).
-    pub(super) fn agreed<S>(&self, stream: &TlsStream<S>) -> Result<(), &'static str> {
-        match self.alpn {
-            Alpn::Http1 => Ok(()),
-            Alpn::Http2 if stream.get_ref().1.alpn_protocol() == Some(Alpn::Http2.id()) => Ok(()),
-            Alpn::Http2 => Err("the server does not offer HTTP/2 over TLS"),
+    /// Shakes hands with what [`connector`](Self::connector) gave.
+    ///
+    /// # Errors
+    /// As the library says it, for [`handshake_fault`](Self::handshake_fault).
+    pub(super) async fn shake_hands<S>(
+        &self,
+        (connector, name): (TlsConnector, ServerName<'static>),
+        stream: S,
+    ) -> io::Result<TlsStream<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        if !self.http2 {
+            return connector.connect(name, stream).await;
         }
+        let stream = connector.with_alpn(vec![b"h2".to_vec()]).connect(name, stream).await?;
+        // A server of HTTP/1.1 need not know ALPN, one of HTTP/2 must (RFC 9113 §3.2).
+        if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
+            return Err(io::Error::other(Error::AlertReceived(AlertDescription::NoApplicationProtocol)));
+        }
+        Ok(stream)
     }
 
     /// Why the handshake failed.
@@ -93,7 +105,7 @@ impl Tls {
     pub(super) fn fault(&self, error: &io::Error) -> String {
         match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
             Some(Error::InvalidCertificate(fault)) => certificate_fault(fault, &self.options.name),
-            Some(Error::AlertReceived(AlertDescription::NoApplicationProtocol)) if self.alpn == Alpn::Http2 => {
+            Some(Error::AlertReceived(AlertDescription::NoApplicationProtocol)) if self.http2 => {
                 "the server does not offer HTTP/2 over TLS".to_owned()
             }
             Some(Error::AlertReceived(alert)) => format!("TLS alert from the server: {}", alert_words(*alert)),
@@ -104,16 +116,26 @@ impl Tls {
     }
 }
 
-fn prepare(options: &TlsOptions, alpn: Alpn) -> Result<Arc<ClientConfig>, String> {
+/// Dates can be judged only by a clock that is set.
+fn clock_is_set(now: SystemTime) -> Result<(), String> {
+    let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    if since >= EARLIEST {
+        return Ok(());
+    }
+    let shown = humantime::format_rfc3339_seconds(UNIX_EPOCH + since);
+    Err(format!("the clock of this node shows {shown}: no certificate can be judged"))
+}
+
+fn prepare(options: &TlsOptions) -> Result<Arc<ClientConfig>, String> {
     match &options.ca_file {
-        _ if !options.verify => client_config(None, alpn),
-        Some(file) => client_config(Some(roots_of(file)?), alpn),
-        None => system_config(alpn),
+        _ if !options.verify => client_config(None),
+        Some(file) => client_config(Some(roots_of(file)?)),
+        None => system_config(),
     }
 }
 
-fn system_config(alpn: Alpn) -> Result<Arc<ClientConfig>, String> {
-    let mut shared = SYSTEM[alpn as usize].lock().unwrap_or_else(PoisonError::into_inner);
+fn system_config() -> Result<Arc<ClientConfig>, String> {
+    let mut shared = SYSTEM.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(config) = shared.upgrade() {
         return Ok(config);
     }
@@ -122,7 +144,7 @@ fn system_config(alpn: Alpn) -> Result<Arc<ClientConfig>, String> {
     if usable == 0 {
         return Err("this system has no trusted certificates".to_owned());
     }
-    let config = client_config(Some(roots), alpn)?;
+    let config = client_config(Some(roots))?;
     *shared = Arc::downgrade(&config);
     Ok(config)
 }
@@ -139,7 +161,7 @@ fn roots_of(file: &Path) -> Result<RootCertStore, String> {
 }
 
 /// `None` trusts everybody.
-fn client_config(roots: Option<RootCertStore>, alpn: Alpn) -> Result<Arc<ClientConfig>, String> {
+fn client_config(roots: Option<RootCertStore>) -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
@@ -148,7 +170,7 @@ fn client_config(roots: Option<RootCertStore>, alpn: Alpn) -> Result<Arc<ClientC
         Some(roots) => builder.with_root_certificates(roots).with_no_client_auth(),
         None => builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider))).with_no_client_auth(),
     };
-    config.alpn_protocols = vec![alpn.id().to_vec()];
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     // A resumed session shows no certificate: an expired one would go unseen.
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))

@@ -10,7 +10,7 @@ use std::{
 use anycast_bgp::{Attributes, Family, Prefix};
 
 use super::probe::ProbeConfig;
-use crate::name::{CheckName, PeerId};
+use crate::name::{CheckName, PeerId, ServiceName};
 
 /// A service: addresses it answers on, prefixes that lead to them, and the proof that it works.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,10 +21,16 @@ pub struct Service {
     pub prefixes: BTreeSet<Prefix>,
     /// To whom it is announced, and how.
     pub neighbors: BTreeMap<PeerId, Towards>,
-    /// Never empty.
+    /// One of them at least has the scope [`Scope::Local`].
     pub checks: BTreeMap<CheckName, CheckConfig>,
-    /// How many checks must pass.
+    /// How many checks of scope [`Scope::Local`] must pass.
     pub require: Require,
+    /// The services that this one needs; nothing depends on itself, not by way of others either.
+    pub depends_on: BTreeSet<ServiceName>,
+    /// What becomes of its routes while it is down.
+    pub on_down: OnDown,
+    /// When it is held down; `None`: never.
+    pub hold_down: Option<HoldDownTimes>,
     /// Attributes while it is up.
     pub up: Attributes,
     /// Attributes while it is degraded.
@@ -61,6 +67,43 @@ pub enum Require {
     AtLeast(NonZeroUsize),
 }
 
+/// What becomes of the routes of a service that is down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnDown {
+    /// They are withdrawn.
+    #[default]
+    Withdraw,
+    /// They get the degraded attributes: other nodes are preferred, as long as there are any.
+    Degrade,
+    /// They stay as they were when it was last healthy.
+    Keep,
+}
+
+/// When a service that flaps is held down, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HoldDownTimes {
+    /// So many flaps …
+    pub flaps: NonZeroU16,
+    /// … within this time begin a hold.
+    pub within: Duration,
+    /// How long the first hold lasts; each further one lasts twice as long.
+    pub initial: Duration,
+    /// No hold lasts longer; at least `initial`.
+    pub max: Duration,
+    /// What a healthy service is while it is held.
+    pub on_hold: OnHold,
+}
+
+/// What becomes of the routes of a healthy service that is held down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnHold {
+    /// They are withdrawn.
+    #[default]
+    Withdraw,
+    /// They get the degraded attributes.
+    Degrade,
+}
+
 /// What becomes of a drained service's addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Unbind {
@@ -85,8 +128,20 @@ pub struct DrainTimes {
 pub struct CheckConfig {
     /// When it runs and what counts.
     pub timing: CheckTiming,
+    /// Whose fault it is when it fails.
+    pub scope: Scope,
     /// What it asks.
     pub probe: ProbeConfig,
+}
+
+/// Whose fault it is when a check fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Scope {
+    /// This node's: the others can do better.
+    #[default]
+    Local,
+    /// That of something every node depends on: were it a reason to withdraw, all of them would, in the same second.
+    Shared,
 }
 
 /// When a check runs and how many answers change its mind.

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    config::Towards,
+    config::{Require, Scope, Towards},
     testing::{config, ip, prefix, service},
 };
 
@@ -190,7 +190,7 @@ fn each_neighbor_is_told_of_the_families_it_carries() {
 #[test]
 fn nothing_is_announced_that_is_not_proven_healthy() {
     let config = config(&["a"], vec![service("dns", &["203.0.113.53"], &["203.0.113.0/24"], &["a"])]);
-    for (health, blocker) in [(Health::Unknown, Blocker::Unknown), (Health::Down, Blocker::Down)] {
+    for (health, blocker) in [(Health::Unknown, Blocker::Unknown(None)), (Health::Down, Blocker::Down(None))] {
         let desired = decide(&config, &all_well(&config, health));
         assert_eq!(announced(&desired, "a"), [""; 0]);
         let verdict = &desired.prefixes[&prefix("203.0.113.0/24")];
@@ -455,6 +455,8 @@ proptest! {
         }
     }
 }
+
+mod states;
 
 proptest! {
     #[test]

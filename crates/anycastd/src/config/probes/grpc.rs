@@ -8,11 +8,18 @@ use super::{
         reader::Section,
         values::text,
     },
-    Aim, secure, tcp,
+    Aim, Where, secure, sockets,
+};
+
+const WHERE: Where = Where {
+    kind: "grpc",
+    key: "address",
+    usual_port: None,
+    hint: "write `address: 203.0.113.53:50051`, or `port: 50051` for each address of the service",
 };
 
 pub(super) fn read(section: &mut Section<'_>, aim: &mut Aim<'_>, report: &mut Report<'_>) -> Option<ProbeConfig> {
-    let addresses = tcp::addresses("grpc", section, aim, report);
+    let addresses = sockets(section, aim, WHERE, report);
     let service = section.or("service", String::new(), report, |node, report| {
         let service = text(node, "service", report)?;
         if service.len() > 255 || service.chars().any(char::is_control) {

@@ -143,7 +143,7 @@ fn a_grpc_check_asks_for_a_service() {
     let ProbeConfig::Grpc(grpc) = probe(keys) else { panic!() };
     assert_eq!((grpc.service.as_str(), grpc.tls.unwrap().name.as_str()), ("example.v1.Search", "grpc.example.net"));
     mistakes(&[
-        ("type: grpc", "14:9", "a grpc check without `address` or `port`", "`port: 53`"),
+        ("type: grpc", "14:9", "a grpc check without `address` or `port`", "`port: 50051`"),
         ("type: grpc\nport: 1\nservice: \"a\\nb\"", "17:18", "`service` cannot be `a", "full name"),
         ("type: grpc\nport: 1\ntls: {}", "17:9", "missing key `name`", "that the certificate carries"),
         ("type: grpc\nport: 1\ntls: true", "17:14", "`tls` must be a mapping", "`tls: {"),

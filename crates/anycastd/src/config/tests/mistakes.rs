@@ -24,13 +24,7 @@ fn keys() {
         ("      asn: 65001\n", "", "5:7", "missing key `asn`", "`external`"),
         ("      address: 192.0.2.1\n", "", "5:7", "missing key `address`", "router's address"),
         ("- name: leaf1\n      address", "- address", "5:7", "missing key `name`", "`name: …`"),
-        (
-            "        type: tcp\n",
-            "",
-            "14:9",
-            "missing key `type`",
-            "`tcp`, `http`, `grpc`, `systemd`, `process`, `file` and `exec`",
-        ),
+        ("        type: tcp\n", "", "14:9", "missing key `type`", "`tcp`, `http`, "),
         ("    addresses: [203.0.113.53/32]\n", "", "9:5", "missing key `addresses`", "`addresses: ["),
         (
             "    checks:\n      - name: accepts\n        type: tcp\n        port: 53\n",
@@ -335,18 +329,7 @@ fn addresses_and_prefixes() {
 fn checks() {
     let kinds = [
         ("type: tpc", "15:15", "`type` cannot be `tpc`", "did you mean `tcp`?"),
-        (
-            "type: smtp",
-            "15:15",
-            "`type` cannot be `smtp`",
-            "`tcp`, `http`, `grpc`, `systemd`, `process`, `file` and `exec`",
-        ),
-        (
-            "type: dns\n        query: x",
-            "15:15",
-            "`type: dns` is not supported in this version",
-            "`tcp`, `http`, `grpc`, `systemd`, `process`, `file` and `exec`",
-        ),
+        ("type: smtp", "15:15", "`type` cannot be `smtp`", "`tcp`, `http`, "),
         ("type: tcp", "14:9", "a tcp check without `address` or `port`", "`port: 53`"),
         (
             "type: tcp\n        port: 1\n        address: 203.0.113.53:1",
@@ -458,7 +441,6 @@ fn the_agent_itself() {
 fn what_is_not_built_yet() {
     let neighbor = |line: &str| ("asn: 65001", format!("asn: 65001\n      {line}"));
     let service = |line: &str| ("[leaf1]", format!("[leaf1]\n    {line}"));
-    let check = |line: &str| ("port: 53", format!("port: 53\n        {line}"));
     let top = |line: &str| ("bgp:", format!("{line}\nbgp:"));
     // (where and what, line:column, what is named)
     let cases = [
@@ -470,11 +452,7 @@ fn what_is_not_built_yet() {
         ),
         (service("watch: listener"), "13:12", "`watch: listener`"),
         (service("restart_grace: 1s"), "13:20", "`restart_grace`"),
-        (service("on_down: keep"), "13:14", "`on_down: keep`"),
-        (service("depends_on: [web]"), "13:17", "`depends_on`"),
-        (service("hold_down: { after: 3 flaps in 1m }"), "13:16", "`hold_down`"),
         (service("disable_file: /run/x"), "13:5", "`disable_file`"),
-        (check("scope: shared"), "17:16", "`scope: shared`"),
         (top("policy: { regions: {} }"), "1:1", "`policy`"),
         (top("stale_after: 10s"), "1:1", "`stale_after`"),
     ];
@@ -498,6 +476,82 @@ fn what_is_not_built_yet() {
         ),
         ("port: 53", "port: 53\n        scope: node", "17:16", "`scope` cannot be `node`", "`local` and `shared`"),
     ]);
+}
+
+#[test]
+fn states() {
+    let service = |lines: &str| ("[leaf1]", format!("[leaf1]\n    {lines}"));
+    // (what is written, line:column, message, hint)
+    let cases = [
+        ("hold_down: always", "13:16", "`hold_down` must be a mapping", "after: 3 flaps in 1m"),
+        ("hold_down: {}", "13:5", "missing key `after`", "3 flaps in 1m"),
+        ("hold_down: { after: 3 }", "13:25", "`after` cannot be `3`", "`3 flaps in 1m`"),
+        ("hold_down: { after: 3 flaps }", "13:25", "`after` cannot be `3 flaps`", "`3 flaps in 1m`"),
+        ("hold_down: { after: 0 flaps in 1m }", "13:25", "`after` cannot be", "1 to 1000"),
+        ("hold_down: { after: 1001 flaps in 1m }", "13:25", "`after` cannot be", "1 to 1000"),
+        ("hold_down: { after: 3 flaps in 0s }", "13:25", "`after` cannot be", "1s to 24h"),
+        ("hold_down: { after: 3 flaps in 60 }", "13:25", "`after` cannot be", "in 1m"),
+        ("hold_down: { after: 1 flap in 1m, initial: 0s }", "13:48", "`initial` of `0s` is out of range", "from 1s"),
+        ("hold_down: { after: 1 flap in 1m, initial: 10 }", "13:48", "`initial: 10` has no unit", "`10s`"),
+        ("hold_down: { after: 1 flap in 1m, max: 5s }", "13:44", "`max` is shorter than `initial`, 10s", "longer"),
+        ("hold_down: { after: 1 flap in 1m, maximum: 5s }", "13:39", "unknown key `maximum`", "`max`"),
+        ("on_hold: degrade", "13:5", "`on_hold` without `hold_down`", "remove it"),
+        (
+            "on_hold: keep\n    hold_down: { after: 1 flap in 1m }",
+            "13:14",
+            "`on_hold` cannot be `keep`",
+            "`withdraw` and `degrade`",
+        ),
+        (
+            "on_down: keep\n    hold_down: { after: 1 flap in 1m }",
+            "13:5",
+            "`on_down: keep` with `hold_down`",
+            "one of the two",
+        ),
+        (
+            "on_down: degrade\n    hold_down: { after: 1 flap in 1m }",
+            "13:5",
+            "`on_down: degrade` with `hold_down`",
+            "`on_hold: degrade`",
+        ),
+        ("depends_on: dns", "13:17", "`depends_on` must be a list, not `dns`", "`[dns]`"),
+        ("depends_on: [web]", "13:18", "unknown service `web`", "the services are `dns`"),
+        ("depends_on: [dsn]", "13:18", "unknown service `dsn`", "did you mean `dns`?"),
+        ("depends_on: [dns]", "13:18", "`dns` depends on itself: dns → dns", "remove"),
+    ];
+    for (lines, at, message, hint) in cases {
+        let (from, to) = service(lines);
+        errors(&[(from, &to, at, message, hint)]);
+    }
+    errors(&[
+        (
+            "port: 53",
+            "port: 53\n        scope: shared",
+            "14:7",
+            "every check of the service is `scope: shared`",
+            "`scope: local`",
+        ),
+        (
+            "port: 53",
+            "port: 53\n      - { name: other, type: tcp, port: 5, scope: shared }\n    require: at least 2",
+            "18:14",
+            "`require: at least 2` of 1 check",
+            "do not count",
+        ),
+    ]);
+}
+
+#[test]
+fn services_that_need_each_other() {
+    let web = |needs: &str| {
+        format!(
+            "port: 53\n    depends_on: [web]\n  - name: web\n    addresses: [203.0.113.80]\n    checks: [{{ name: accepts, type: tcp, port: 80 }}]\n    \
+             depends_on: [{needs}]"
+        )
+    };
+    assert!(read(&small_with("port: 53", &web(""))).is_ok());
+    errors(&[("port: 53", &web("dns"), "21:18", "`dns` depends on itself: dns → web → dns", "remove one")]);
+    errors(&[("port: 53", &web("web"), "21:18", "`web` depends on itself: web → web", "remove one")]);
 }
 
 #[test]

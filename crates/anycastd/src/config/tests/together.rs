@@ -110,14 +110,14 @@ fn warnings() {
             "port: 53",
             "address: 192.0.2.99:53",
             "16:18",
-            "192.0.2.99 is not an address of the service",
+            "192.0.2.99 is an address of no service of this node",
             "another node's answer",
         ),
         (
             "type: tcp\n        port: 53",
             "type: http\n        url: http://192.0.2.99/",
             "16:14",
-            "192.0.2.99 is not an address of the service",
+            "192.0.2.99 is an address of no service of this node",
             "another node's answer",
         ),
         (
@@ -136,6 +136,14 @@ fn warnings() {
         ),
     ];
     expect_one(&cases, Severity::Warning);
+    let elsewhere = [
+        "address: 127.0.0.1:53".to_owned(),
+        "address: 203.0.113.80:53\n  - { name: web, addresses: [203.0.113.80], checks: [{ name: accepts, type: tcp, port: 80 }] }".to_owned(),
+        "port: 53\n      - { name: database, type: tcp, address: 192.0.2.99:5432, scope: shared }".to_owned(),
+    ];
+    for check in elsewhere {
+        assert_eq!(findings(&small_with("port: 53", &check)).len(), 0, "{check}");
+    }
     let alone = SMALL.split_once("  neighbors:").unwrap().0;
     let found = findings(alone);
     let messages: Vec<_> = found.iter().map(|found| (found.severity, found.message.as_str())).collect();

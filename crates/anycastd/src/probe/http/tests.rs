@@ -339,7 +339,7 @@ async fn http2_is_spoken_in_the_clear_and_over_tls() {
     let tls = || Some(TlsOptions { name: "a.example.net".to_owned(), ca_file: Some(authority.file()), verify: true });
     let question = "GET https://www.example.net/healthz?full=1 HTTP/2.0";
     let acceptor = |alpn: &[&[u8]]| Some(authority.acceptor(&["a.example.net"], GOOD, alpn));
-    let good = serve2(acceptor(&[b"h2", b"http/1.1"]), service_fn(echo)).await;
+    let good = serve2(acceptor(&[&b"h2"[..], b"http/1.1"]), service_fn(echo)).await;
     check(&run(&http2(good, tls(), question), AMPLE).await, Health::Up, "status 200, body has \"is ok\", in …");
     for alpn in [&[][..], &[&b"http/1.1"[..]]] {
         let old = serve2(acceptor(alpn), service_fn(echo)).await;

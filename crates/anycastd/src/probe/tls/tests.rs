@@ -43,7 +43,7 @@ impl Authority {
     }
 
     /// Serves with a certificate for these names and years.
-    async fn serve(&self, names: &[&str], years: (i32, i32)) -> SocketAddr {
+    pub(super) async fn serve(&self, names: &[&str], years: (i32, i32)) -> SocketAddr {
         accept(self.acceptor(names, years, &[])).await
     }
 
@@ -198,7 +198,7 @@ async fn a_server_without_tls_is_down() {
 
 #[test]
 fn system_roots_are_shared() {
-    if let (Ok(one), Ok(other)) = (system_config(Alpn::Http1), system_config(Alpn::Http1)) {
+    if let (Ok(one), Ok(other)) = (system_config(), system_config()) {
         assert!(Arc::ptr_eq(&one, &other));
     }
 }
@@ -207,4 +207,12 @@ fn system_roots_are_shared() {
 fn alerts_are_words() {
     assert_eq!(alert_words(AlertDescription::HandshakeFailure), "handshake failure");
     assert_eq!(alert_words(AlertDescription::NoApplicationProtocol), "no application protocol");
+}
+
+#[test]
+fn a_clock_that_is_not_set_judges_nothing() {
+    assert_eq!(clock_is_set(SystemTime::now()), Ok(()));
+    assert_eq!(clock_is_set(UNIX_EPOCH + EARLIEST), Ok(()));
+    let words = "the clock of this node shows 1970-01-01T00:00:05Z: no certificate can be judged";
+    assert_eq!(clock_is_set(UNIX_EPOCH + Duration::from_secs(5)), Err(words.to_owned()));
 }

@@ -1,0 +1,214 @@
+//! Services that flap are held down, over restarts of the agent too.
+
+use std::time::{Duration, Instant};
+
+use anycast_api as api;
+use anycast_core::{
+    Desired, Health, HoldDown, ServiceName,
+    config::Service,
+    drain::Phase,
+    hold_down::{Hold, Phase as HoldPhase},
+};
+
+use super::{Agent, clock::wall};
+use crate::flaps::Book;
+
+impl Agent {
+    /// Goes on where the process before this one was. If that ended though nobody had told it to, its services flapped with it.
+    pub(super) fn begin_holds(&mut self) {
+        let now = Instant::now();
+        if let Some(problem) = self.flaps.problem.take() {
+            self.sink.report("agent", &self.settings.core.node.name, problem);
+        }
+        let Some(past) = self.flaps.past.take() else { return };
+        for (name, state) in past.services {
+            let Some(times) = self.settings.core.services.get(&name).and_then(|service| service.hold_down) else {
+                continue;
+            };
+            let flapped = !past.ended && state.serving;
+            let mut hold_down = HoldDown::restore(Some(times), state, now);
+            if flapped {
+                hold_down.handle_flap(now);
+                self.tell_flap(&name, &hold_down, "the agent before this one ended without being told to", now);
+            }
+            if let Some(hold) = hold_down.held() {
+                self.tell_hold(&name, &held(&hold));
+            }
+            self.holds.insert(name, hold_down);
+        }
+    }
+
+    /// Brings them in line with the configuration; `other_checks` are the services whose checks are others than before.
+    pub(super) fn settle_hold_downs(&mut self, other_checks: &[ServiceName]) {
+        let now = Instant::now();
+        let services = &self.settings.core.services;
+        self.holds.retain(|name, _| services.contains_key(name));
+        self.served.retain(|name, _| services.contains_key(name));
+        for (name, service) in services {
+            let hold_down = self.holds.entry(name.clone()).or_insert_with(|| HoldDown::new(service.hold_down));
+            hold_down.reconfigure(service.hold_down, now);
+            if other_checks.contains(name) {
+                hold_down.handle_new_checks(now + until_decided(service));
+            }
+        }
+        self.keep_flaps(self.is_stopping());
+    }
+
+    /// Ends those whose time is over.
+    pub(super) fn end_holds(&mut self, now: Instant) {
+        let mut ended = Vec::new();
+        for (name, hold_down) in &mut self.holds {
+            let before = hold_down.phase();
+            hold_down.handle_timeout(now);
+            if hold_down.phase() != before {
+                let text = match hold_down.phase() {
+                    HoldPhase::Held(hold) => format!("it flapped while it was held: {}", held(&hold)),
+                    HoldPhase::Free => "held down no longer".to_owned(),
+                };
+                ended.push((name.clone(), text));
+            }
+        }
+        for (name, text) in &ended {
+            self.tell_hold(name, text);
+        }
+        if !ended.is_empty() {
+            self.keep_flaps(self.is_stopping());
+        }
+    }
+
+    /// Tells each what the checks of its service say; whether any of them moved.
+    pub(super) fn settle_holds(&mut self, desired: &Desired, now: Instant) -> bool {
+        let stopping = self.is_stopping();
+        let (mut moved, mut changed) = (false, false);
+        for (name, standing) in &desired.services {
+            if standing.health >= Health::Degraded {
+                self.served.insert(name.clone(), standing.health);
+            }
+            let drained = self.drains.get(name).is_some_and(|drain| drain.phase() != Phase::Active);
+            let Some(hold_down) = self.holds.get_mut(name) else { continue };
+            let (serving, phase, (flaps, _)) = (hold_down.is_serving(), hold_down.phase(), hold_down.counts());
+            hold_down.handle_maintenance(drained || stopping);
+            hold_down.handle_health(standing.checks, now);
+            changed |= serving != hold_down.is_serving();
+            moved |= phase != hold_down.phase();
+            if flaps != hold_down.counts().0 {
+                let hold_down = hold_down.clone();
+                self.tell_flap(name, &hold_down, "it went down", now);
+                if let Some(hold) = hold_down.held().filter(|_| phase == HoldPhase::Free) {
+                    self.tell_hold(name, &held(&hold));
+                }
+            }
+        }
+        if moved || changed {
+            self.keep_flaps(stopping);
+        }
+        moved
+    }
+
+    /// The operator knows that they are well.
+    pub(super) fn clear_holds(&mut self, names: &[ServiceName]) {
+        let mut cleared = Vec::new();
+        for name in names {
+            if let Some(hold_down) = self.holds.get_mut(name) {
+                cleared.extend(hold_down.held().map(|_| name.clone()));
+                hold_down.handle_clear();
+            }
+        }
+        cleared.iter().for_each(|name| self.tell_hold(name, "ended by an order"));
+        self.keep_flaps(self.is_stopping());
+    }
+
+    /// Has written what a process after this one is to know; `ended`: that this one was told to end.
+    pub(super) fn keep_flaps(&mut self, ended: bool) {
+        let now = Instant::now();
+        let holding = self.holds.iter().filter(|(_, hold_down)| hold_down.times().is_some());
+        let services = holding.map(|(name, hold_down)| (name.clone(), hold_down.snapshot(now))).collect();
+        self.flaps.keep(Book { ended, services });
+    }
+
+    fn tell_flap(&self, name: &ServiceName, hold_down: &HoldDown, why: &str, now: Instant) {
+        let Some(times) = hold_down.times() else { return };
+        // Those that led to a hold are not counted twice.
+        let recent = match hold_down.held() {
+            Some(hold) if hold_down.recent(now) == 0 => usize::from(hold.flaps),
+            Some(_) | None => hold_down.recent(now),
+        };
+        let text = format!("flap {recent} of {} in {}: {why}", times.flaps, spoken(times.within));
+        self.tell_hold(name, &text);
+    }
+
+    fn tell_hold(&self, name: &ServiceName, text: &str) {
+        tracing::info!(service = %name, "hold-down: {text}");
+        self.sink.report("hold_down", name, text);
+    }
+
+    /// The hold of a service, if it is held.
+    pub(super) fn hold_of(&self, name: &ServiceName) -> Option<Hold> {
+        self.holds.get(name)?.held()
+    }
+
+    /// As it is shown; `None` where it is not configured.
+    pub(super) fn hold_down(&self, name: &ServiceName) -> Option<api::HoldDown> {
+        let (hold_down, now) = (self.holds.get(name)?, Instant::now());
+        let times = hold_down.times()?;
+        let held = hold_down.held();
+        Some(api::HoldDown {
+            held: held.is_some(),
+            until: held.map(|hold| wall(hold.until)),
+            left_seconds: held.map_or(0.0, |hold| hold.until.saturating_duration_since(now).as_secs_f64()),
+            recent_flaps: hold_down.recent(now),
+            after_flaps: times.flaps.get(),
+            within_seconds: times.within.as_secs_f64(),
+            next_seconds: hold_down.next().unwrap_or_default().as_secs_f64(),
+            holds: hold_down.counts().1,
+        })
+    }
+
+    /// How often it has flapped since the agent began.
+    pub(super) fn flaps_of(&self, name: &ServiceName) -> u64 {
+        self.holds.get(name).map_or(0, |hold_down| hold_down.counts().0)
+    }
+}
+
+/// `held down for 35 s more after 3 flaps in 1 min`.
+pub(super) fn held(hold: &Hold) -> String {
+    let left = hold.until.saturating_duration_since(Instant::now());
+    // What is left of a second is a second.
+    let left = Duration::from_millis(u64::try_from(left.as_millis()).unwrap_or(u64::MAX).next_multiple_of(1000));
+    let flaps = if hold.flaps == 1 { "flap" } else { "flaps" };
+    format!("held down for {} more after {} {flaps} in {}", spoken(left), hold.flaps, spoken(hold.within))
+}
+
+/// `35 s`, `1 min 5 s`, `2 h`.
+pub(super) fn spoken(time: Duration) -> String {
+    let seconds = time.as_secs();
+    if seconds == 0 {
+        return format!("{} ms", time.as_millis());
+    }
+    let parts = [(seconds / 3600, "h"), (seconds / 60 % 60, "min"), (seconds % 60, "s")];
+    let parts: Vec<String> =
+        parts.into_iter().filter(|(number, _)| *number > 0).map(|(number, unit)| format!("{number} {unit}")).collect();
+    parts.join(" ")
+}
+
+/// How long its checks may take to be decided.
+fn until_decided(service: &Service) -> Duration {
+    let times = service.checks.values().map(|check| {
+        let timing = check.timing;
+        (timing.interval + timing.timeout).saturating_mul(u32::from(timing.fall.get()) + 1)
+    });
+    times.max().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_spoken() {
+        let table = [(35_000, "35 s"), (60_000, "1 min"), (65_000, "1 min 5 s"), (7_200_000, "2 h"), (300, "300 ms")];
+        for (millis, words) in table {
+            assert_eq!(spoken(Duration::from_millis(millis)), words);
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! What is remembered of flaps over a restart, so that an agent that dies again and again is held down like a service that does.
+//!
+//! One file of the state directory. It is written when a service begins or ceases to serve and when a hold begins or ends, at
+//! most once a second, and at the end of an agent that ends as it was told. Nothing waits for it; a disk that is full costs the
+//! memory, not the service.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use anycast_api::Timestamp;
+use anycast_core::{ServiceName, hold_down::State};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::{agent::Handle, state::write_atomically};
+
+/// A service that flaps many times a second must not wear out a disk.
+const SPACING: Duration = Duration::from_secs(1);
+/// How soon a write that failed is tried again.
+const AGAIN: Duration = Duration::from_secs(10);
+/// The last write has had the whole shutdown already.
+pub(crate) const LAST_WRITE: Duration = Duration::from_millis(300);
+
+const VERSION: u32 = 1;
+
+/// What is kept of the services that can be held down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Book {
+    /// The agent ended as it was told.
+    pub(crate) ended: bool,
+    pub(crate) services: BTreeMap<ServiceName, State>,
+}
+
+/// The loop's end: what the process before left, and where what is to be kept is put.
+#[derive(Debug)]
+pub(crate) struct Flaps {
+    /// Until it is taken; `None`: there was none before, or it cannot be read.
+    pub(crate) past: Option<Book>,
+    /// Why what was there cannot be read.
+    pub(crate) problem: Option<String>,
+    keep: watch::Sender<Option<Book>>,
+    /// Where nothing can be held down and there is no file, none is made.
+    wanted: bool,
+}
+
+impl Flaps {
+    /// Reads what the process before left, as it is now. It can be read, or it is done without.
+    pub(crate) fn load(file: &Path) -> (Self, watch::Receiver<Option<Book>>) {
+        let (keep, kept) = watch::channel(None);
+        let (past, problem) = match load(file) {
+            Ok(past) => (past, None),
+            Err(error) => {
+                let text =
+                    format!("{}: {error}; the flaps before this start of the agent are not known", file.display());
+                tracing::warn!("{text}");
+                (None, Some(text))
+            }
+        };
+        let wanted = past.is_some() || problem.is_some();
+        (Self { past, problem, keep, wanted }, kept)
+    }
+
+    /// Has it kept, soon.
+    pub(crate) fn keep(&mut self, book: Book) {
+        self.wanted |= !book.services.is_empty();
+        if self.wanted {
+            self.keep.send_if_modified(|held| {
+                let changed = held.as_ref() != Some(&book);
+                *held = Some(book);
+                changed
+            });
+        }
+    }
+}
+
+/// Writes what the loop wants kept until the loop has ended.
+pub(crate) async fn run(mut books: watch::Receiver<Option<Book>>, file: PathBuf, agent: Handle) {
+    while books.changed().await.is_ok() {
+        let Some(book) = books.borrow_and_update().clone() else { continue };
+        let (to, ended, written) = (file.clone(), book.ended, book.clone());
+        let saved = tokio::task::spawn_blocking(move || save(&to, &book)).await;
+        let problem = match saved {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error),
+            Err(_) => return,
+        };
+        let problem = problem.map(|error| {
+            format!(
+                "cannot write {}: {error}; were the agent to end now, it would not know of the flaps before",
+                file.display()
+            )
+        });
+        if ended {
+            continue;
+        }
+        let pause = if problem.is_some() { AGAIN } else { SPACING };
+        if agent.order(move |agent| agent.problem("flaps", problem)).await.is_err() {
+            tracing::debug!("the loop does not answer");
+        }
+        // What comes meanwhile is one write; the end of the agent does not wait.
+        let ends = books.wait_for(|book| book.as_ref().is_some_and(|book| book.ended));
+        let _ = tokio::time::timeout(pause, ends).await.map(|ended| ended.map(drop));
+        if pause == AGAIN || books.borrow().as_ref() != Some(&written) {
+            books.mark_changed();
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Contents {
+    version: u32,
+    /// The agent ended as it was told.
+    ended: bool,
+    at: Timestamp,
+    services: BTreeMap<String, Service>,
+}
+
+/// Times in seconds: what has passed, or is left, at that time.
+#[derive(Serialize, Deserialize)]
+struct Service {
+    serving: bool,
+    flaps: Vec<f64>,
+    level: u32,
+    left: Option<f64>,
+    forgets_in: Option<f64>,
+}
+
+fn load(file: &Path) -> io::Result<Option<Book>> {
+    let text = match fs::read(file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let contents: Contents = serde_json::from_slice(&text)?;
+    if contents.version != VERSION {
+        return Err(io::Error::other(format!("version {} is not {VERSION}", contents.version)));
+    }
+    // A clock that was set back: as if it were now.
+    let passed = SystemTime::now().duration_since(contents.at.system_time()).unwrap_or_default();
+    let time = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    let services = contents.services.into_iter().filter_map(|(name, service)| {
+        let state = State {
+            serving: service.serving,
+            flaps: service.flaps.into_iter().map(time).collect(),
+            level: service.level,
+            left: service.left.map(time),
+            forgets_in: service.forgets_in.map(time),
+        };
+        Some((ServiceName::new(&name).ok()?, state.later(passed)))
+    });
+    Ok(Some(Book { ended: contents.ended, services: services.collect() }))
+}
+
+fn save(file: &Path, book: &Book) -> io::Result<()> {
+    let services = book.services.iter().map(|(name, state)| {
+        let service = Service {
+            serving: state.serving,
+            flaps: state.flaps.iter().map(Duration::as_secs_f64).collect(),
+            level: state.level,
+            left: state.left.map(|time| time.as_secs_f64()),
+            forgets_in: state.forgets_in.map(|time| time.as_secs_f64()),
+        };
+        (name.to_string(), service)
+    });
+    let contents = Contents { version: VERSION, ended: book.ended, at: Timestamp::now(), services: services.collect() };
+    write_atomically(file, &serde_json::to_vec_pretty(&contents)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn book() -> Book {
+        let state = State {
+            serving: true,
+            flaps: vec![Duration::from_secs(5)],
+            level: 2,
+            left: Some(Duration::from_secs(40)),
+            forgets_in: None,
+        };
+        Book { ended: false, services: [(ServiceName::new("dns").unwrap(), state)].into() }
+    }
+
+    #[test]
+    fn what_is_kept_is_read_again_as_it_is_then() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("flaps.json");
+        let (flaps, _kept) = Flaps::load(&file);
+        assert_eq!((flaps.past, flaps.problem), (None, None), "there is none at first");
+        save(&file, &book()).unwrap();
+        let read = load(&file).unwrap().unwrap();
+        let state = &read.services["dns"];
+        assert!(!read.ended && state.serving && state.level == 2);
+        assert!(
+            state.flaps[0] >= Duration::from_secs(5) && state.left.unwrap() <= Duration::from_secs(40),
+            "{state:?}"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_done_without_and_said() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("flaps.json");
+        let strange = r#"{"version":1,"ended":false,"at":"2026-11-23T20:00:00Z","services":{"a b":{"serving":true,
+            "flaps":[-1.0,1e300],"level":4294967295,"left":-5.0,"forgets_in":null}}}"#;
+        fs::write(&file, strange).unwrap();
+        assert_eq!(load(&file).unwrap().unwrap().services.len(), 0, "no such name can be");
+        for text in ["", "{", "[]", r#"{"version":2,"ended":true,"at":"2026-11-23T20:00:00Z","services":{}}"#] {
+            fs::write(&file, text).unwrap();
+            let (flaps, _kept) = Flaps::load(&file);
+            assert_eq!(flaps.past, None);
+            assert!(flaps.problem.unwrap().contains("flaps.json"), "{text}");
+        }
+    }
+
+    #[test]
+    fn without_anything_to_keep_no_file_is_made() {
+        let home = tempfile::tempdir().unwrap();
+        let (mut flaps, kept) = Flaps::load(&home.path().join("flaps.json"));
+        flaps.keep(Book { ended: false, services: [].into() });
+        assert!(!kept.has_changed().unwrap());
+        flaps.keep(book());
+        assert!(kept.has_changed().unwrap());
+    }
+}
