@@ -232,6 +232,7 @@ impl Driver {
                     None => std::future::pending().await,
                 }
             };
+            let prober = self.prober.clone();
             // What has been answered counts before any time that is over.
             tokio::select! {
                 biased;
@@ -240,6 +241,13 @@ impl Driver {
                     self.handle_outcome(outcome);
                 }
                 () = timeout => self.handle_timeout(),
+                () = prober.changed() => {
+                    let now = Instant::now();
+                    self.check.handle_hint(now);
+                    if self.check.poll_cancel(now) {
+                        run = None;
+                    }
+                }
                 Ok(()) = self.hints.changed() => {
                     // What is under way may have been answered before the listener went.
                     if self.handle_hint() {

@@ -37,10 +37,12 @@ mod logging;
 mod manager;
 mod metrics;
 mod peer;
+mod pid_file;
 mod probe;
 mod signal;
 mod signals;
 mod state;
+mod units;
 
 use std::{
     io::{IsTerminal as _, Write as _},

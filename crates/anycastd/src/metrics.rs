@@ -196,6 +196,11 @@ fn draw_services(drawing: &Drawing, status: &Status) -> prometheus::Result<()> {
     let runs = drawing.counter("anycastd_check_runs_total", "Runs begun.", &labels)?;
     let failures = drawing.counter("anycastd_check_failures_total", "Runs that failed.", &labels)?;
     let hinted = drawing.counter("anycastd_check_hints_total", "Hints of the kernel that the check had.", &labels)?;
+    let performance = drawing.gauge(
+        "anycastd_check_performance",
+        "What the program of an exec check measured in its last run; at most 16 values of each check.",
+        &["service", "check", "label", "unit"],
+    )?;
     for service in &status.services {
         for (name, known) in STATES {
             state.with_label_values(&[service.name.as_str(), name]).set(flag(service.state == known));
@@ -213,6 +218,11 @@ fn draw_services(drawing: &Drawing, status: &Status) -> prometheus::Result<()> {
             runs.with_label_values(&labels).inc_by(check.runs);
             failures.with_label_values(&labels).inc_by(check.failures);
             hinted.with_label_values(&labels).inc_by(check.hints);
+            for one in check.last.iter().flat_map(|last| &last.performance) {
+                if let Some(value) = one.value {
+                    performance.with_label_values(&[&service.name, &check.name, &one.label, &one.unit]).set(value);
+                }
+            }
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::config::CheckTiming;
+use crate::{config::CheckTiming, performance::Performance};
 
 /// What a service, or one check of it, is known to be; ordered from worst to best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,7 +29,7 @@ impl std::fmt::Display for Health {
 }
 
 /// The answer of one run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     /// What it says about the service; `Unknown` when the run itself could not be done and proves nothing.
     pub health: Health,
@@ -39,6 +39,16 @@ pub struct Outcome {
     pub detail: String,
     /// How long it took.
     pub took: Duration,
+    /// What it measured besides.
+    pub performance: Vec<Performance>,
+}
+
+impl Outcome {
+    /// An answer that measured nothing.
+    #[must_use]
+    pub const fn new(health: Health, cause: Cause, detail: String, took: Duration) -> Self {
+        Self { health, cause, detail, took, performance: Vec::new() }
+    }
 }
 
 /// What kind of answer a run has had.
@@ -262,7 +272,10 @@ impl Check {
         let started = self.running.take().map_or(now, |running| running.started);
         if self.enabled {
             let took = now.saturating_duration_since(started);
-            self.judge(Outcome { health: Health::Unknown, cause: Cause::Answered, detail, took }, now);
+            self.judge(
+                Outcome { health: Health::Unknown, cause: Cause::Answered, detail, took, performance: Vec::new() },
+                now,
+            );
             self.due = now.max(started + self.timing.fast_interval);
         }
     }
@@ -349,7 +362,7 @@ impl Check {
                 running.expired = true;
                 let detail = format!("no answer within {}", in_words(timeout));
                 if self.enabled {
-                    let outcome = Outcome { health: Health::Down, cause: Cause::TimedOut, detail, took: timeout };
+                    let outcome = Outcome::new(Health::Down, Cause::TimedOut, detail, timeout);
                     self.judge(outcome, now);
                 }
             }
@@ -440,7 +453,7 @@ impl Check {
         let late = now.saturating_duration_since(deadline);
         let detail = format!("not known: the agent itself was kept from running for {}", in_words(late));
         let took = self.timing.timeout + late;
-        self.judge(Outcome { health: Health::Unknown, cause: Cause::TimedOut, detail, took }, now);
+        self.judge(Outcome::new(Health::Unknown, Cause::TimedOut, detail, took), now);
         self.due = now;
     }
 

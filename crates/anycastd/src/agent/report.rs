@@ -205,6 +205,7 @@ impl Agent {
                 detail: outcome.detail,
                 took_seconds: outcome.took.as_secs_f64(),
                 at: at.into(),
+                performance: outcome.performance.into_iter().map(performance).collect(),
             }),
             runs: state.counters.runs,
             failures: state.counters.failures,
@@ -336,6 +337,11 @@ pub(super) const fn health(health: Health) -> api::Health {
         Health::Degraded => api::Health::Degraded,
         Health::Up => api::Health::Up,
     }
+}
+
+fn performance(one: anycast_core::Performance) -> api::Performance {
+    let anycast_core::Performance { label, value, unit, warn, crit, min, max } = one;
+    api::Performance { label, value, unit, warn, crit, min, max }
 }
 
 /// What is remarkable about the attributes.

@@ -43,8 +43,7 @@ impl World {
 
     fn answer(&mut self, health: Health) -> Health {
         self.start();
-        self.check
-            .handle_outcome(Outcome { health, cause: Cause::Answered, detail: String::new(), took: MS }, self.now);
+        self.check.handle_outcome(Outcome::new(health, Cause::Answered, String::new(), MS), self.now);
         self.check.health()
     }
 
@@ -75,17 +74,11 @@ fn it_takes_rise_and_fall_answers_in_a_row() {
 fn it_hurries_while_undecided_and_while_turning() {
     let mut world = World::new(2, 2);
     assert_eq!(world.start(), Duration::ZERO);
-    world
-        .check
-        .handle_outcome(Outcome { health: Up, cause: Cause::Answered, detail: String::new(), took: MS }, world.now);
+    world.check.handle_outcome(Outcome::new(Up, Cause::Answered, String::new(), MS), world.now);
     assert_eq!(world.start(), 100 * MS, "undecided");
-    world
-        .check
-        .handle_outcome(Outcome { health: Up, cause: Cause::Answered, detail: String::new(), took: MS }, world.now);
+    world.check.handle_outcome(Outcome::new(Up, Cause::Answered, String::new(), MS), world.now);
     assert_eq!(world.start(), 1000 * MS, "settled");
-    world
-        .check
-        .handle_outcome(Outcome { health: Down, cause: Cause::Answered, detail: String::new(), took: MS }, world.now);
+    world.check.handle_outcome(Outcome::new(Down, Cause::Answered, String::new(), MS), world.now);
     assert_eq!(world.check.turning(), Some((1, 2)));
     assert_eq!(world.start(), 100 * MS, "falling");
 }
@@ -102,9 +95,7 @@ fn a_run_that_hangs_has_failed_at_its_timeout_and_is_never_doubled() {
     assert_eq!(world.check.last().unwrap().detail, "no answer within 300 ms");
     world.now += 5000 * MS;
     assert_eq!(world.check.poll_probe(world.now), None, "one is still under way");
-    world
-        .check
-        .handle_outcome(Outcome { health: Up, cause: Cause::Answered, detail: String::new(), took: MS }, world.now);
+    world.check.handle_outcome(Outcome::new(Up, Cause::Answered, String::new(), MS), world.now);
     assert_eq!(world.check.health(), Down, "the late answer does not count");
     assert!(world.check.poll_probe(world.now).is_some());
 }
@@ -129,9 +120,7 @@ fn a_rest_forgets_and_a_wake_runs_at_once() {
     world.start();
     world.check.set_enabled(false, world.now);
     assert_eq!(world.check.health(), Unknown);
-    world
-        .check
-        .handle_outcome(Outcome { health: Up, cause: Cause::Answered, detail: String::new(), took: MS }, world.now);
+    world.check.handle_outcome(Outcome::new(Up, Cause::Answered, String::new(), MS), world.now);
     assert_eq!(world.check.health(), Unknown, "what began before the rest proves nothing");
     assert_eq!(world.check.poll_timeout(), None);
     world.check.set_enabled(true, world.now);
@@ -160,7 +149,7 @@ fn probation_ends_with_the_first_decision() {
 }
 
 fn outcome(health: Health, cause: Cause) -> Outcome {
-    Outcome { health, cause, detail: String::new(), took: MS }
+    Outcome { health, cause, detail: String::new(), took: MS, performance: Vec::new() }
 }
 
 /// What a probe says whose own timeout has passed.
@@ -402,7 +391,7 @@ proptest! {
                     }
                     running = false;
                     let before = check.health();
-                    check.handle_outcome(Outcome { health, cause: Cause::Answered, detail: String::new(), took: MS }, now);
+                    check.handle_outcome(Outcome::new(health, Cause::Answered, String::new(), MS), now);
                     if check.health() > before && before <= Down && check.health() >= Degraded {
                         prop_assert!(good_in_a_row >= u32::from(rise) || rise == 1);
                     }
@@ -442,7 +431,8 @@ fn a_grace_longer_than_an_answer_is_believed_ends_with_down() {
     while world.check.health() != Down {
         assert_eq!(world.check.health(), Up, "after {:?}", world.now - began);
         world.start();
-        let gone = Outcome { health: Down, cause: Cause::Gone, detail: String::new(), took: MS };
+        let gone =
+            Outcome { health: Down, cause: Cause::Gone, detail: String::new(), took: MS, performance: Vec::new() };
         world.check.handle_outcome(gone, world.now);
         assert!(world.now <= began + grace + 100 * MS);
     }

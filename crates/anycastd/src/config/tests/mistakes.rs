@@ -332,12 +332,6 @@ fn checks() {
     let kinds = [
         ("type: tpc", "15:15", "`type` cannot be `tpc`", "did you mean `tcp`?"),
         ("type: smtp", "15:15", "`type` cannot be `smtp`", "`tcp`, `http`, "),
-        (
-            "type: systemd\n        unit: x",
-            "15:15",
-            "`type: systemd` is not supported in this version",
-            "`tcp`, `http`, ",
-        ),
         ("type: tcp", "14:9", "a tcp check without `address` or `port`", "`port: 53`"),
         (
             "type: tcp\n        port: 1\n        address: 203.0.113.53:1",
@@ -380,7 +374,7 @@ fn checks() {
         ("expect: { status: [200, x] }", "17:33", "not `x`", "`200-299`"),
         ("expect: { status: [] }", "17:27", "`status` is empty", "200-299"),
         ("expect: { body: \"\" }", "17:25", "`body` of 0 bytes", "1 to 65536"),
-        ("expect: { rcode: NOERROR }", "17:19", "unknown key `rcode`", "`status` and `body`"),
+        ("expect: { rcode: NOERROR }", "17:19", "unknown key `rcode`", "`status`, `body` and `header`"),
         ("tls: { verify: false }", "17:9", "`tls` for an http URL", "https"),
     ];
     for (keys, at, message, hint) in expectations {
