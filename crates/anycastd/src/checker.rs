@@ -1,8 +1,8 @@
 //! One task per check: it drives a [`Check`] and runs its probe.
 //!
-//! Settings and permission come in by `watch`, what the check knows goes out by `watch` ([`CheckState`]). Dropping the
-//! handle ends the task; a probe under way is dropped with it, and its child with the probe. A task that panics or hangs is
-//! restarted ([`supervise`]).
+//! Settings, permission and hints of the kernel come in by `watch`, what the check knows goes out by `watch` ([`CheckState`]).
+//! Dropping the handle ends the task; a probe under way is dropped with it, and its child with the probe. A task that panics or
+//! hangs is restarted ([`supervise`]).
 
 mod supervise;
 
@@ -20,10 +20,14 @@ use tokio::sync::watch;
 pub(crate) use self::supervise::is_check_task;
 use crate::{
     fence::{Fence, Heart},
+    hints::{Hint, Hinter, Listeners},
     metrics::Instruments,
     probe::Prober,
     signal::{Sink, Wake},
 };
+
+/// A hint is told of when it is the first for as long; where sockets come and go all the time the counter says enough.
+const HINTS_TOLD: Duration = Duration::from_secs(1);
 
 /// What is known of a check, as of now.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,6 +60,8 @@ pub(crate) struct Around<'a> {
     pub(crate) sink: &'a Sink,
     pub(crate) instruments: &'a Instruments,
     pub(crate) fence: &'a Fence,
+    /// Whom to ask who listens.
+    pub(crate) listeners: &'a Listeners,
 }
 
 /// The handle of a running task.
@@ -64,6 +70,7 @@ pub(crate) struct Checker {
     pub(crate) state: watch::Receiver<CheckState>,
     config: watch::Sender<Arc<CheckConfig>>,
     enabled: watch::Sender<bool>,
+    hinter: Hinter,
     away: watch::Sender<Away>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -77,11 +84,12 @@ impl Checker {
         on_probation: bool,
         around: Around<'_>,
     ) -> Self {
-        let Around { wake, sink, instruments, fence } = around;
+        let Around { wake, sink, instruments, fence, listeners } = around;
         let mut check = Check::new(config.timing, place(service, name), on_probation, Instant::now());
         check.set_enabled(false, Instant::now());
         let (config, config_seen) = watch::channel(Arc::new(config.clone()));
         let (enabled, enabled_seen) = watch::channel(false);
+        let (hinter, hints) = Hinter::new();
         let (away, away_seen) = watch::channel(Away::default());
         let (state, state_seen) = watch::channel(state_of(&check, SystemTime::now(), None, 0));
         let driver = Driver {
@@ -92,11 +100,14 @@ impl Checker {
             check,
             config: config_seen,
             enabled: enabled_seen,
+            hints,
+            hint_told: None,
             away: away_seen,
             state,
             wake: wake.clone(),
             sink: sink.clone(),
             times: instruments.check_time(service.as_str(), name.as_str()),
+            listeners: listeners.clone(),
             answered: SystemTime::now(),
             heart: fence.heart(format!("{service}/{name}")),
             turn: 0,
@@ -104,7 +115,7 @@ impl Checker {
         let span = tracing::info_span!("check", service = %service, name = %name);
         let keep = supervise::keep(driver, instruments.clone());
         let task = tokio::spawn(tracing::Instrument::instrument(keep, span));
-        Self { state: state_seen, config, enabled, away, task }
+        Self { state: state_seen, config, enabled, hinter, away, task }
     }
 
     /// The agent was away: what is claimed must be confirmed, or is forgotten at once.
@@ -128,6 +139,11 @@ impl Checker {
             }
             changed
         });
+    }
+
+    /// Where it gets its hints.
+    pub(crate) fn hinter(&self) -> Hinter {
+        self.hinter.clone()
     }
 
     /// Lets it run, or has it rest because its target is not bound here.
@@ -168,11 +184,14 @@ struct Driver {
     kept: watch::Sender<Check>,
     config: watch::Receiver<Arc<CheckConfig>>,
     enabled: watch::Receiver<bool>,
+    hints: watch::Receiver<Option<Hint>>,
+    hint_told: Option<Instant>,
     away: watch::Receiver<Away>,
     state: watch::Sender<CheckState>,
     wake: Wake,
     sink: Sink,
     times: prometheus::Histogram,
+    listeners: Listeners,
     answered: SystemTime,
     heart: Arc<Heart>,
     turn: u64,
@@ -186,11 +205,15 @@ impl Driver {
                 && let Some(probe) = self.check.poll_probe(Instant::now())
             {
                 self.keep();
-                let prober = self.prober.clone();
+                let (prober, listeners) = (self.prober.clone(), self.listeners.clone());
                 run = Some(Box::pin(async move {
                     #[cfg(debug_assertions)]
                     crate::faults::probe_begins();
-                    prober.run(probe.timeout).await
+                    if probe.confirm {
+                        prober.run_to_confirm(probe.timeout, &listeners).await
+                    } else {
+                        prober.run(probe.timeout).await
+                    }
                 }));
             }
             let timeout = self.check.poll_timeout();
@@ -217,6 +240,12 @@ impl Driver {
                     self.handle_outcome(outcome);
                 }
                 () = timeout => self.handle_timeout(),
+                Ok(()) = self.hints.changed() => {
+                    // What is under way may have been answered before the listener went.
+                    if self.handle_hint() {
+                        run = None;
+                    }
+                }
                 Ok(()) = self.config.changed() => self.reconfigure(),
                 Ok(()) = self.away.changed() => {
                     if self.was_away() {
@@ -231,6 +260,18 @@ impl Driver {
                 else => return,
             }
         }
+    }
+
+    /// Whether the run under way is to be dropped.
+    fn handle_hint(&mut self) -> bool {
+        let Some(hint) = *self.hints.borrow_and_update() else { return false };
+        let now = Instant::now();
+        self.check.handle_hint(now);
+        if self.check.enabled() && self.hint_told.is_none_or(|told| now.duration_since(told) >= HINTS_TOLD) {
+            self.hint_told = Some(now);
+            self.sink.report("check", format!("{}/{}", self.service, self.name), format!("hint: {hint}"));
+        }
+        self.check.poll_cancel(now)
     }
 
     fn handle_outcome(&mut self, outcome: Outcome) {

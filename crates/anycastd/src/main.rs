@@ -9,6 +9,7 @@
 //! | [`peer`], one per neighbor | the session and its socket | a drop closes the connection |
 //! | [`listener`] | the sockets that neighbors connect to | a drop closes them |
 //! | [`kernel`] | the netlink sockets | a drop leaves the kernel as it is |
+//! | [`hints`] | the socket that hears of closed listeners; pidfds | a drop closes them |
 //! | [`flaps`] | the file of what flapped | a drop loses what is not written |
 //! | [`control`], [`http`] | the listeners | a drop closes them |
 //! | [`signals`], [`manager`] | nothing | at any await |
@@ -28,6 +29,7 @@ mod dns;
 mod faults;
 mod fence;
 mod flaps;
+mod hints;
 mod http;
 mod kernel;
 mod listener;

@@ -152,6 +152,21 @@ fn draw_agent(drawing: &Drawing, status: &Status, dropped_events: u64) -> promet
     for (reason, count) in &status.connections_refused {
         refused.with_label_values(&[reason]).inc_by(*count);
     }
+    let hints = drawing.counter(
+        "anycastd_hints_total",
+        "Hints of the kernel to checks, by kind; overrun: times that not each closed socket was told.",
+        &["kind"],
+    )?;
+    for (kind, count) in &status.watch.hints {
+        hints.with_label_values(&[kind]).inc_by(*count);
+    }
+    let lists = drawing.counter(
+        "anycastd_listener_lists_total",
+        "Times the kernel was asked who listens, by whether it said.",
+        &["result"],
+    )?;
+    lists.with_label_values(&["failed"]).inc_by(status.watch.lists_failed);
+    lists.with_label_values(&["answered"]).inc_by(status.watch.lists.saturating_sub(status.watch.lists_failed));
     let bound = drawing.gauge("anycastd_address_bound", "Whether the kernel answers for the address.", &["address"])?;
     let foreign =
         drawing.gauge("anycastd_address_foreign", "Whether somebody else put the address there.", &["address"])?;
@@ -180,6 +195,7 @@ fn draw_services(drawing: &Drawing, status: &Status) -> prometheus::Result<()> {
     let up = drawing.gauge("anycastd_check_up", "Whether the check counts as good (degraded included).", &labels)?;
     let runs = drawing.counter("anycastd_check_runs_total", "Runs begun.", &labels)?;
     let failures = drawing.counter("anycastd_check_failures_total", "Runs that failed.", &labels)?;
+    let hinted = drawing.counter("anycastd_check_hints_total", "Hints of the kernel that the check had.", &labels)?;
     for service in &status.services {
         for (name, known) in STATES {
             state.with_label_values(&[service.name.as_str(), name]).set(flag(service.state == known));
@@ -196,6 +212,7 @@ fn draw_services(drawing: &Drawing, status: &Status) -> prometheus::Result<()> {
             up.with_label_values(&labels).set(flag(matches!(check.health, Health::Up | Health::Degraded)));
             runs.with_label_values(&labels).inc_by(check.runs);
             failures.with_label_values(&labels).inc_by(check.failures);
+            hinted.with_label_values(&labels).inc_by(check.hints);
         }
     }
     Ok(())

@@ -313,6 +313,8 @@ impl Check {
                 let until = hint.grace_until.unwrap_or(now + self.timing.restart_grace);
                 if now < until {
                     self.last = Some(outcome);
+                    // It is known how it is, and that it is waited for: it must not become unknown before the grace is over.
+                    self.prove(now);
                     self.hint = Some(Hinted { grace_until: Some(until), ..hint });
                     self.due = (now + GRACE_PACE).min(until);
                     return;

@@ -15,6 +15,7 @@ mod reload;
 mod report;
 mod ring;
 mod shutdown;
+mod watched;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -42,6 +43,7 @@ use crate::{
     config::{Settings, ShutdownMode},
     fence::Fence,
     flaps::Flaps,
+    hints::Watch,
     kernel::{AddressPlan, AddressState, KernelState},
     listener::{Arrival, Deaf, ListenPlan, Refusals},
     metrics::Instruments,
@@ -160,6 +162,8 @@ pub(crate) struct Agent {
     /// Until when the neighbors wait for the rest of the routes; `None`: they have them all.
     complete_by: Option<Instant>,
     checkers: BTreeMap<ServiceName, BTreeMap<anycast_core::CheckName, Checker>>,
+    /// What the kernel tells the checks.
+    watch: Watch,
     carried: BTreeMap<ServiceName, Health>,
     drains: BTreeMap<ServiceName, Drain>,
     holds: BTreeMap<ServiceName, HoldDown>,
@@ -224,6 +228,7 @@ pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
         crowded: None,
         complete_by: None,
         checkers: BTreeMap::new(),
+        watch: Watch::start(),
         carried: BTreeMap::new(),
         drains: BTreeMap::new(),
         holds: BTreeMap::new(),

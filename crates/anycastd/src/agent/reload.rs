@@ -180,6 +180,7 @@ impl Agent {
                 .reconfigure(service.drain);
             self.settle_checks(name, service, before.get(name).copied());
         }
+        self.settle_watch();
     }
 
     /// Checks are matched by service and name: what a check knows survives any change of its settings.
@@ -193,7 +194,14 @@ impl Agent {
                 None => self.carried.remove(name),
             };
         }
-        let around = Around { wake: &self.wake, sink: &self.sink, instruments: &self.instruments, fence: &self.fence };
+        let listeners = self.watch.listeners();
+        let around = Around {
+            wake: &self.wake,
+            sink: &self.sink,
+            instruments: &self.instruments,
+            fence: &self.fence,
+            listeners: &listeners,
+        };
         for (check, config) in &service.checks {
             if let Some(checker) = checkers.get(check) {
                 checker.reconfigure(config);

@@ -239,6 +239,7 @@ fn assemble_services(
             degraded,
             drain: draft.drain?,
             unbind: draft.unbind?,
+            watch: draft.watch?,
             depends_on: depends_on(draft)?,
             on_down: draft.states.on_down?,
             hold_down: draft.states.hold_down?,

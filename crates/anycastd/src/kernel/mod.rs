@@ -121,4 +121,4 @@ fn start_with(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

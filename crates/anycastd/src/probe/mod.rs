@@ -15,15 +15,22 @@ mod tls;
 mod udp;
 mod words;
 
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
-use anycast_core::{Cause, Health, Outcome, config::ProbeConfig};
+use anycast_core::{
+    Cause, Health, Outcome,
+    config::{ProbeConfig, Protocol},
+};
 
 pub(crate) use self::icmp::may_ping;
 use self::{
     dns::DnsProber, exec::ExecProber, http::HttpProber, icmp::IcmpProber, tcp::TcpProber, tls::TlsProber,
     udp::UdpProber,
 };
+use crate::hints::Listeners;
 
 /// Keeps deadlines within what a clock can hold.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -32,6 +39,8 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Debug)]
 pub(crate) struct Prober {
     kind: Kind,
+    /// What it asks, where a refusal does not say which of them refused.
+    sockets: Vec<(Protocol, SocketAddr)>,
 }
 
 #[derive(Debug)]
@@ -58,7 +67,7 @@ impl Prober {
             ProbeConfig::Icmp(config) => Kind::Icmp(IcmpProber::new(config)),
             ProbeConfig::Tls(config) => Kind::Tls(Box::new(TlsProber::new(config))),
         };
-        Self { kind }
+        Self { kind, sockets: config.sockets() }
     }
 
     /// Tells a program for whom it runs, in `ANYCASTD_SERVICE` and `ANYCASTD_CHECK`.
@@ -72,8 +81,26 @@ impl Prober {
     /// One run. Cancel safe: nothing of it goes on when the future is dropped, but for what the module's head names.
     pub(crate) async fn run(&self, timeout: Duration) -> Outcome {
         let started = Instant::now();
+        self.ask(timeout).await.judged(started)
+    }
+
+    /// The same; where a connection is refused the kernel is asked whether anybody listens there.
+    pub(crate) async fn run_to_confirm(&self, timeout: Duration, listeners: &Listeners) -> Outcome {
+        let started = Instant::now();
+        let mut finding = self.ask(timeout).await;
+        if finding.cause == Cause::Refused {
+            let sockets = if finding.refused.is_empty() { &self.sockets } else { &finding.refused };
+            if let Some((_, address)) = listeners.nobody_at(sockets).await {
+                finding.cause = Cause::Gone;
+                finding.detail = format!("{}; nobody listens on {address}", finding.detail);
+            }
+        }
+        finding.judged(started)
+    }
+
+    async fn ask(&self, timeout: Duration) -> Finding {
         let timeout = timeout.min(LONGEST);
-        let finding = match &self.kind {
+        match &self.kind {
             Kind::Tcp(tcp) => tcp.run(timeout).await,
             Kind::Http(http) => http.run(timeout).await,
             Kind::Exec(exec) => exec.run(timeout).await,
@@ -81,12 +108,6 @@ impl Prober {
             Kind::Udp(udp) => udp.run(timeout).await,
             Kind::Icmp(icmp) => icmp.run(timeout).await,
             Kind::Tls(tls) => tls.run(timeout).await,
-        };
-        Outcome {
-            health: finding.health,
-            cause: finding.cause,
-            detail: words::line(&finding.detail),
-            took: started.elapsed(),
         }
     }
 }
@@ -97,9 +118,21 @@ struct Finding {
     health: Health,
     cause: Cause,
     detail: String,
+    /// The sockets that refused, as far as it is known which.
+    refused: Vec<(Protocol, SocketAddr)>,
 }
 
 impl Finding {
+    fn judged(self, started: Instant) -> Outcome {
+        let finding = self;
+        Outcome {
+            health: finding.health,
+            cause: finding.cause,
+            detail: words::line(&finding.detail),
+            took: started.elapsed(),
+        }
+    }
+
     fn up(detail: impl Into<String>) -> Self {
         Self::answered(Health::Up, detail)
     }
@@ -110,11 +143,11 @@ impl Finding {
 
     /// There was no answer in time.
     fn late(detail: impl Into<String>) -> Self {
-        Self { health: Health::Down, cause: Cause::TimedOut, detail: detail.into() }
+        Self { cause: Cause::TimedOut, ..Self::down(detail) }
     }
 
     fn answered(health: Health, detail: impl Into<String>) -> Self {
-        Self { health, cause: Cause::Answered, detail: detail.into() }
+        Self { health, cause: Cause::Answered, detail: detail.into(), refused: Vec::new() }
     }
 
     /// The run could not be done, and says nothing about the service.
@@ -127,7 +160,15 @@ impl Finding {
         let health = if words::is_ours(error) { Health::Unknown } else { Health::Down };
         let refused = error.kind() == std::io::ErrorKind::ConnectionRefused;
         let cause = if refused { Cause::Refused } else { Cause::Answered };
-        Self { health, cause, detail: format!("{doing}: {}", words::fault(error)) }
+        Self { cause, ..Self::answered(health, format!("{doing}: {}", words::fault(error))) }
+    }
+
+    /// It was this socket that refused, if it did.
+    fn of(mut self, protocol: Protocol, address: SocketAddr) -> Self {
+        if self.cause == Cause::Refused {
+            self.refused = vec![(protocol, address)];
+        }
+        self
     }
 
     /// Several failures as one: it takes a single proof that the service is bad.
@@ -144,7 +185,8 @@ impl Finding {
         } else {
             Cause::Answered
         };
-        Self { health, cause, detail: details.join("; ") }
+        let refused = failures.iter().flat_map(|failure| failure.refused.iter().copied()).collect();
+        Self { health, cause, detail: details.join("; "), refused }
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anycast_core::config::TcpProbe;
+use anycast_core::config::{Protocol, TcpProbe};
 use futures_util::future::join_all;
 use tokio::{net::TcpStream, time};
 
@@ -60,7 +60,7 @@ pub(super) async fn connect(address: SocketAddr, timeout: Duration) -> Result<Tc
         Ok(Err(error)) => Err(error),
         Err(_) => return Err(Finding::late(format!("connect {address}: no answer within {}", words::time(timeout)))),
     }
-    .map_err(|error| Finding::fault(&format!("connect {address}"), &error))
+    .map_err(|error| Finding::fault(&format!("connect {address}"), &error).of(Protocol::Tcp, address))
 }
 
 async fn accepts(address: SocketAddr, timeout: Duration) -> Result<Duration, Finding> {

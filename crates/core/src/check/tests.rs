@@ -430,3 +430,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_grace_longer_than_an_answer_is_believed_ends_with_down() {
+    let mut world = World::new(1, 1);
+    let grace = 15_000 * MS;
+    world.check.reconfigure(CheckTiming { restart_grace: grace, ..timing(1, 1) }, world.now);
+    world.answer(Up);
+    let began = world.now;
+    world.check.handle_hint(world.now);
+    while world.check.health() != Down {
+        assert_eq!(world.check.health(), Up, "after {:?}", world.now - began);
+        world.start();
+        let gone = Outcome { health: Down, cause: Cause::Gone, detail: String::new(), took: MS };
+        world.check.handle_outcome(gone, world.now);
+        assert!(world.now <= began + grace + 100 * MS);
+    }
+    assert!(world.now >= began + grace);
+}

@@ -39,6 +39,8 @@ pub struct Service {
     pub drain: DrainTimes,
     /// Whether a drained service keeps its addresses.
     pub unbind: Unbind,
+    /// What of it the kernel is asked to tell of.
+    pub watch: Watch,
 }
 
 /// How a service is announced to one neighbor.
@@ -112,6 +114,18 @@ pub enum Unbind {
     Never,
     /// They go when the drain is over, and the checks rest.
     Drained,
+}
+
+/// What of a service the kernel tells of, so that its checks ask at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Watch {
+    /// Nothing: the checks find out at their intervals.
+    #[default]
+    None,
+    /// A socket that its checks ask was closed.
+    Listener,
+    /// Its process ended.
+    Process,
 }
 
 /// The times of a planned withdraw.

@@ -16,4 +16,5 @@ mod routes;
 mod states;
 mod stop;
 mod unnumbered;
+mod watch;
 mod web;

@@ -446,6 +446,27 @@ fn the_agent_itself() {
 }
 
 #[test]
+fn what_the_kernel_cannot_tell() {
+    let service = |line: &str| format!("[leaf1]\n    {line}");
+    let exec = "type: exec\n        command: [/bin/true]";
+    let cases = [
+        ("watch: socket", "13:12", "`watch` cannot be `socket`", "`listener`"),
+        ("restart_grace: 1s", "13:20", "`restart_grace` without `watch`", "write `watch: listener`"),
+        ("watch: none\n    restart_grace: 1s", "14:20", "`restart_grace` without `watch`", "write `watch: listener`"),
+        ("watch: listener\n    restart_grace: 2m", "14:20", "`restart_grace` of `2m` is out of range", "from 0s to 1m"),
+    ];
+    for (lines, at, message, hint) in cases {
+        errors(&[("[leaf1]", &service(lines), at, message, hint)]);
+    }
+    for watch in ["listener", "process"] {
+        let text = small_with("[leaf1]", &service(&format!("watch: {watch}")));
+        let found = findings(&text.replace("type: tcp\n        port: 53", exec));
+        let message = format!("`watch: {watch}`, but no check names a socket");
+        assert!(found.len() == 1 && found[0].message.contains(&message), "{found:?}");
+    }
+}
+
+#[test]
 fn what_is_not_built_yet() {
     let neighbor = |line: &str| ("asn: 65001", format!("asn: 65001\n      {line}"));
     let service = |line: &str| ("[leaf1]", format!("[leaf1]\n    {line}"));
@@ -458,8 +479,6 @@ fn what_is_not_built_yet() {
             "9:54",
             "`connect: passive` with `interface`",
         ),
-        (service("watch: listener"), "13:12", "`watch: listener`"),
-        (service("restart_grace: 1s"), "13:20", "`restart_grace`"),
         (service("disable_file: /run/x"), "13:5", "`disable_file`"),
         (top("policy: { regions: {} }"), "1:1", "`policy`"),
     ];

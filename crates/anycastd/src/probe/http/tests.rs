@@ -205,7 +205,8 @@ async fn addresses_are_tried_in_order_and_share_the_time() {
     let stream = connect_in_order(&[absent, deaf.address, there], SHORT * 3).await.unwrap();
     assert_eq!(stream.peer_addr().unwrap(), there);
     let failure = connect_in_order(&[absent, absent], AMPLE).await.unwrap_err();
-    assert_eq!(failure, Finding::down(format!("connect {absent}: refused; connect {absent}: refused")));
+    assert_eq!(failure.detail, format!("connect {absent}: refused; connect {absent}: refused"));
+    assert_eq!(failure.refused, [(anycast_core::config::Protocol::Tcp, absent); 2]);
 }
 
 #[tokio::test]
