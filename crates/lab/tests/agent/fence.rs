@@ -72,6 +72,13 @@ async fn seen(edge: &Edge) -> anyhow::Result<(u64, u64)> {
     Ok((edge.sessions().await?, edge.updates().await?))
 }
 
+/// The same, once all is said that follows the announcement.
+async fn settled(edge: &Edge) -> anyhow::Result<(u64, u64)> {
+    // Two prefixes, and two that say that there is nothing more to say.
+    edge.wait("all is said", async || Ok(edge.updates().await? == 4)).await?;
+    seen(edge).await
+}
+
 /// No verdict that was none of the service's.
 async fn nobody_was_blamed(edge: &Edge) -> anyhow::Result<()> {
     let events = events(edge).await?;
@@ -109,7 +116,7 @@ async fn what_broke_while_it_was_stopped_is_never_announced_again() -> anyhow::R
         edge.start().await?;
         edge.announced(V4).await?;
         edge.announced(V6).await?;
-        let updates = edge.updates().await?;
+        let (_, updates) = settled(edge).await?;
         edge.lab.kill("edge", "anycastd", Signal::SIGSTOP).await?;
         edge.lab.write("edge", "/run/hangs", "").await?;
         edge.withdrawn(V4).await?;
@@ -136,7 +143,7 @@ async fn what_broke_while_it_was_stopped_is_never_announced_again() -> anyhow::R
 #[tokio::test(flavor = "multi_thread")]
 async fn a_short_stop_is_not_to_be_seen_on_the_wire() -> anyhow::Result<()> {
     let told = async |edge: &Edge| {
-        let before = seen(edge).await?;
+        let before = settled(edge).await?;
         stopped_for(edge, Duration::from_secs(4)).await?;
         edge.wait("it knows", async || Ok(events(edge).await?.contains("was not run for"))).await?;
         // Longer than anything that would follow from it.
@@ -193,7 +200,7 @@ async fn a_scheduler_that_is_stalled_ends_the_sessions_too() -> anyhow::Result<(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_check_whose_task_dies_is_restarted_and_nothing_is_withdrawn() -> anyhow::Result<()> {
     let told = async |edge: &Edge| {
-        let (before, pids) = (seen(edge).await?, edge.lab.pids("edge", "anycastd").await?);
+        let (before, pids) = (settled(edge).await?, edge.lab.pids("edge", "anycastd").await?);
         order(edge, r#"{"what":"probes_panic","times":3}"#).await?;
         let restarts = "anycastd_check_task_restarts_total{cause=\"panicked\"}";
         edge.wait("it is restarted each time", async || Ok(metric(edge, restarts).await? == 3.0)).await?;
@@ -250,7 +257,7 @@ async fn after_a_suspend_everything_is_proven_before_it_is_announced() -> anyhow
 #[tokio::test(flavor = "multi_thread")]
 async fn an_overloaded_node_is_not_fenced() -> anyhow::Result<()> {
     let told = async |edge: &Edge| {
-        let before = seen(edge).await?;
+        let before = settled(edge).await?;
         for _ in 0..4 {
             edge.lab.start("edge", &["timeout", "30", "sh", "-c", "while :; do :; done"], "/dev/null").await?;
         }
