@@ -222,6 +222,28 @@ pub struct CheckAnswer {
     pub took_seconds: f64,
     /// When it ended.
     pub at: Timestamp,
+    /// What the program of an exec check measured.
+    #[serde(default)]
+    pub performance: Vec<Performance>,
+}
+
+/// A value that a program measured, as the monitoring plugins print it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Performance {
+    /// What was measured.
+    pub label: String,
+    /// `None`: the program could not determine it.
+    pub value: Option<f64>,
+    /// `s`, `%`, `B`, `c` and the like; empty for a plain number.
+    pub unit: String,
+    /// The range beyond which the program warns.
+    pub warn: Option<String>,
+    /// The range beyond which it is critical.
+    pub crit: Option<String>,
+    /// The least possible value.
+    pub min: Option<f64>,
+    /// The greatest possible value.
+    pub max: Option<f64>,
 }
 
 /// A maintenance.

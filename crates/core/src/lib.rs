@@ -7,8 +7,10 @@ mod check;
 pub mod config;
 pub mod decide;
 pub mod drain;
+pub mod fence;
 pub mod hold_down;
 mod name;
+pub mod performance;
 pub mod reconcile;
 mod secret;
 
@@ -18,6 +20,7 @@ pub use decide::{Desired, View, decide};
 pub use drain::Drain;
 pub use hold_down::HoldDown;
 pub use name::{BadName, CheckName, PeerId, ServiceName};
+pub use performance::Performance;
 pub use reconcile::Reconciler;
 pub use secret::Secret;
 

@@ -51,7 +51,7 @@ pub(crate) fn service(name: &str, addresses: &[&str], prefixes: &[&str], neighbo
             stale_after: Duration::from_secs(10),
         },
         scope: Scope::Local,
-        probe: ProbeConfig::Exec(ExecProbe { command: vec!["/bin/true".into()] }),
+        probe: ProbeConfig::Exec(ExecProbe::new(vec!["/bin/true".into()])),
         hold_connection: false,
     };
     let service = Service {

@@ -1,6 +1,6 @@
 //! One service in detail.
 
-use anycast_api::{Check, Service, ServiceState, Status};
+use anycast_api::{Check, Performance, Service, ServiceState, Status};
 
 use super::{
     Page, View, health,
@@ -130,6 +130,10 @@ fn last_answer(check: &Check, view: View) -> Vec<Line> {
     if let Some(last) = &check.last {
         lines.push(Line::plain(&last.detail).with(Style::Dim, &format!(" ({} ago)", when::age(last.at, view.now))));
     }
+    let measured = check.last.iter().flat_map(|last| &last.performance).map(measured).collect::<Vec<_>>();
+    if !measured.is_empty() {
+        lines.push(Line::plain(&measured.join("  ")));
+    }
     lines.extend(check.paused.as_ref().map(|why| Line::styled(Style::Warn, why)));
     if !check.counts {
         lines.push(Line::styled(Style::Warn, "does not count until it is decided"));
@@ -138,6 +142,12 @@ fn last_answer(check: &Check, view: View) -> Vec<Line> {
         lines.push(nothing());
     }
     lines
+}
+
+/// `load1 0.1`, `time 4ms`, `queue ?` where the program could not tell.
+fn measured(one: &Performance) -> String {
+    let value = one.value.map_or_else(|| "?".to_owned(), |value| value.to_string());
+    format!("{} {value}{}", one.label, one.unit)
 }
 
 #[cfg(test)]
@@ -159,6 +169,22 @@ mod tests {
         CHECK  HINTS  WATCHES
         load   3      listener 203.0.113.3:80, 203.0.113.3:443
         ");
+    }
+
+    #[test]
+    fn what_a_check_measured_is_shown() {
+        let one = |label: &str, value: Option<f64>, unit: &str| {
+            read::<Performance>(json!({"label": label, "value": value, "unit": unit}))
+        };
+        assert_eq!(measured(&one("load1", Some(0.1), "")), "load1 0.1");
+        assert_eq!(measured(&one("time", Some(4.0), "ms")), "time 4ms");
+        assert_eq!(measured(&one("queue", None, "")), "queue ?");
+        let mut status = node(json!({}));
+        let answer = status.services[0].checks[0].last.as_mut().unwrap();
+        answer.performance = vec![one("load1", Some(0.1), ""), one("/", Some(95.0), "%")];
+        let page = page(&status, &status.services[0], view()).paint(false);
+        assert!(page.contains("200 OK (00:00:02 ago)\n"), "{page}");
+        assert!(page.contains(" load1 0.1  / 95%\n"), "{page}");
     }
 
     #[test]

@@ -4,8 +4,10 @@
 //! [`anycast_core::decide`] what should be true, and hands the whole sets on. Questions and orders come as closures over
 //! bounded queues ([`Handle`]) and run between two decisions; nothing in this task waits for a disk or a peer.
 
+mod absence;
 mod clock;
 mod dynamic;
+mod expiry;
 mod explain;
 mod holds;
 mod orders;
@@ -37,7 +39,9 @@ pub(crate) use self::{
 };
 use crate::{
     checker::Checker,
+    clock::moment,
     config::{Settings, ShutdownMode},
+    fence::Fence,
     flaps::Flaps,
     hints::Watch,
     kernel::{AddressPlan, AddressState, KernelState},
@@ -129,6 +133,7 @@ pub(crate) struct Parts {
     pub(crate) restarted: bool,
     /// How many neighbors may be connected that have dialled us.
     pub(crate) connections: usize,
+    pub(crate) fence: Fence,
 }
 
 /// What somebody may want to read of.
@@ -185,6 +190,7 @@ pub(crate) struct Agent {
     /// What is to be known of flaps after a restart.
     flaps: Flaps,
     orders: Orders,
+    expiries: expiry::Expiries,
     orders_file: std::path::PathBuf,
     /// An expired order is being taken off the disk.
     forgetting: bool,
@@ -206,6 +212,11 @@ pub(crate) struct Agent {
     sink: Sink,
     instruments: Instruments,
     desk: OrderDesk,
+    fence: Fence,
+    /// When the loop last went round.
+    turned: anycast_core::fence::Moment,
+    /// Until when no session begins, because what is claimed is being proven anew.
+    proving_until: Option<Instant>,
     /// The handle by which tasks that the loop starts come back to it.
     handle: Handle,
 }
@@ -245,6 +256,7 @@ pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
         served: BTreeMap::new(),
         flaps: parts.flaps,
         orders: parts.orders,
+        expiries: expiry::Expiries::default(),
         orders_file: parts.orders_file,
         forgetting: false,
         plan: parts.plan,
@@ -262,8 +274,13 @@ pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
         sink: parts.sink,
         instruments: parts.instruments,
         desk: parts.desk,
+        fence: parts.fence,
+        turned: moment(),
+        proving_until: None,
         handle: handle.clone(),
     };
+    // Sessions may begin from now on.
+    agent.fence.beat();
     agent.begin();
     (agent.run(queues), handle)
 }
@@ -273,6 +290,8 @@ impl Agent {
         let wake = self.wake.clone();
         let mut moved = true;
         loop {
+            // Before anything else is done with what was known.
+            self.mind_absence();
             if moved {
                 self.turn();
                 if !self.changes.is_empty() {
@@ -281,9 +300,12 @@ impl Agent {
                     self.tell_changes();
                 }
             }
+            self.settle_absence(Instant::now());
+            self.fence.beat();
             if self.is_over() {
                 return;
             }
+            let beat = tokio::time::sleep(self.fence.beat_every());
             let timeout = self.poll_timeout();
             let timeout = async move {
                 match timeout {
@@ -296,6 +318,7 @@ impl Agent {
                 () = wake.woken() => true,
                 Ok(()) = self.kernel.changed() => true,
                 () = timeout => true,
+                () = beat => false,
                 Some(order) = queues.orders.recv() => {
                     order(&mut self);
                     true
@@ -353,7 +376,14 @@ impl Agent {
         // The end of a peer's task wakes nobody: look again soon.
         let parted = (!self.parting.is_empty()).then(|| Instant::now() + SOON);
         let holds = self.holds.values().filter_map(HoldDown::poll_timeout);
-        let others = [self.next_expiry(), self.stop_timeout(), parted, self.next_forgotten(), self.complete_by];
+        let others = [
+            self.next_expiry(),
+            self.stop_timeout(),
+            parted,
+            self.next_forgotten(),
+            self.complete_by,
+            self.proving_until,
+        ];
         drains.chain(holds).chain(others.into_iter().flatten()).min()
     }
 

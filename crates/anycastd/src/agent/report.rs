@@ -205,6 +205,7 @@ impl Agent {
                 detail: outcome.detail,
                 took_seconds: outcome.took.as_secs_f64(),
                 at: at.into(),
+                performance: outcome.performance.into_iter().map(performance).collect(),
             }),
             runs: state.counters.runs,
             failures: state.counters.failures,
@@ -272,7 +273,7 @@ impl Agent {
         let watch = self.watch.seen().problem;
         let own = self.problems.values().chain(&kernel.error).chain(&kernel.problems).chain(&watch).cloned();
         let loud = self.peers.iter().filter_map(|(id, peer)| announces_too_much(id, peer));
-        own.chain(deaf).chain(loud).collect()
+        own.chain(deaf).chain(loud).chain(self.fence.problems()).collect()
     }
 }
 
@@ -336,6 +337,11 @@ pub(super) const fn health(health: Health) -> api::Health {
         Health::Degraded => api::Health::Degraded,
         Health::Up => api::Health::Up,
     }
+}
+
+fn performance(one: anycast_core::Performance) -> api::Performance {
+    let anycast_core::Performance { label, value, unit, warn, crit, min, max } = one;
+    api::Performance { label, value, unit, warn, crit, min, max }
 }
 
 /// What is remarkable about the attributes.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anycast_core::{
     CheckName, ServiceName,
-    config::{CheckConfig, Protocol, Service, Watch as Setting},
+    config::{CheckConfig, ProbeConfig, Protocol, Service, Watch as Setting},
 };
 
 use super::Agent;
@@ -102,7 +102,16 @@ impl Agent {
 
 /// Where the processes of a service are known from, the surest first.
 fn origins(service: &Service) -> Vec<Origin> {
-    let sockets = service.checks.values().flat_map(|check| check.probe.sockets());
-    let sockets: BTreeSet<_> = sockets.collect();
-    sockets.into_iter().map(|(protocol, address)| Origin::Socket(protocol, address)).collect()
+    let probes = || service.checks.values().map(|check| &check.probe);
+    let units = probes().filter_map(|probe| match probe {
+        ProbeConfig::Systemd(systemd) => Some(Origin::Unit(systemd.unit.clone())),
+        _ => None,
+    });
+    let files = probes().filter_map(|probe| match probe {
+        ProbeConfig::Process(process) => Some(Origin::PidFile(process.pid_file.clone())),
+        _ => None,
+    });
+    let sockets: BTreeSet<_> = probes().flat_map(ProbeConfig::sockets).collect();
+    let sockets = sockets.into_iter().map(|(protocol, address)| Origin::Socket(protocol, address));
+    units.chain(files).chain(sockets).collect()
 }

@@ -21,8 +21,6 @@ use super::{
 const SHORTEST: Duration = Duration::from_millis(10);
 const USUAL_INTERVAL: Duration = Duration::from_secs(1);
 const USUAL_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long an answer that nothing contradicts is believed.
-const STALE_AFTER: Duration = Duration::from_secs(10);
 const USUAL_COUNT: NonZeroU16 = NonZeroU16::new(2).expect("it is not zero");
 
 /// The checks of a service, as far as they could be read.
@@ -111,7 +109,9 @@ fn may_hold(hold: Option<Option<Span>>, probe: Option<&ProbeConfig>, report: &mu
     }
     let (what, hint) = match probe {
         ProbeConfig::Http(_) => ("a host name", "write an address in the URL, or leave `hold_connection` out"),
-        _ => ("a check without a connection", "leave it out: only checks of type `tcp` and `http` can hold one"),
+        _ => {
+            ("a check without a connection", "leave it out: only checks of type `tcp`, `http` and `grpc` can hold one")
+        }
     };
     report.error(span, format!("`hold_connection` for {what}"), hint);
     None
@@ -152,6 +152,6 @@ fn timing(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<CheckTim
         fall: fall?,
         start_delay,
         restart_grace: Duration::ZERO,
-        stale_after: STALE_AFTER,
+        stale_after: super::settings::STALE_AFTER,
     })
 }

@@ -19,6 +19,8 @@ use super::{
 
 /// The longest key of TCP MD5 (`TCP_MD5SIG_MAXKEYLEN`).
 const LONGEST: usize = 80;
+/// The largest file with secrets.
+const LARGEST: usize = 64 * 1024;
 /// Who may do more than this is refused: its group may read the file, nobody else may do anything with it.
 const FORBIDDEN: u32 = 0o027;
 
@@ -77,14 +79,49 @@ fn read(path: &Path, forbidden: u32, span: Span, report: &mut Report<'_>) -> Opt
     }
 }
 
+/// A file with secrets in it, whatever its form.
+///
+/// # Errors
+/// In words: what is wrong with it, and the remedy.
+pub(super) fn file(path: &Path) -> Result<Secret, (String, String)> {
+    let octets = content(path, FORBIDDEN, LARGEST)?;
+    if octets.len() > LARGEST {
+        let message = format!("{} is larger than {LARGEST} octets", path.display());
+        return Err((message, "write only what is needed into it".to_owned()));
+    }
+    Ok(Secret::new(octets.to_vec()))
+}
+
 fn octets(path: &Path, forbidden: u32) -> Result<Vec<u8>, (String, String)> {
+    let name = path.display();
+    let octets = content(path, forbidden, LONGEST + 2)?;
+    let key = octets.strip_suffix(b"\n").unwrap_or(&octets);
+    let key = key.strip_suffix(b"\r").unwrap_or(key);
+    if key.is_empty() {
+        return Err((format!("{name} is empty"), "write the password into it, on one line".to_owned()));
+    }
+    if key.len() > LONGEST {
+        return Err((
+            format!("the password in {name} is longer than {LONGEST} octets"),
+            "choose a shorter one (RFC 2385)".into(),
+        ));
+    }
+    if key.iter().any(u8::is_ascii_control) {
+        let message = format!("the password in {name} holds a control character, or has more than one line");
+        return Err((message, "write it on one line, and nothing else".to_owned()));
+    }
+    Ok(key.to_vec())
+}
+
+/// Reads at most one octet more than `most`.
+fn content(path: &Path, forbidden: u32, most: usize) -> Result<zeroize::Zeroizing<Vec<u8>>, (String, String)> {
     // From here on this process holds a secret: no core dump of it, and nobody but root looks into its memory.
     let _ = nix::sys::prctl::set_dumpable(false);
     let name = path.display();
     let failed = |error: std::io::Error| {
         (
             format!("cannot read {name}: {error}"),
-            "write the password into that file, and let the agent's user read it".into(),
+            "write what is secret into that file, and let the agent's user read it".into(),
         )
     };
     let irregular = || (format!("{name} is not a regular file"), "write the password into a file".to_owned());
@@ -110,24 +147,9 @@ fn octets(path: &Path, forbidden: u32) -> Result<Vec<u8>, (String, String)> {
         return Err((format!("{name} can be read or changed by others (mode {mode:04o})"), hint));
     }
     // Room for all that is good and a little more, so that nothing is moved about in memory and left behind.
-    let mut octets = zeroize::Zeroizing::new(Vec::with_capacity(LONGEST + 16));
-    (&mut file).take(LONGEST as u64 + 3).read_to_end(&mut octets).map_err(failed)?;
-    let key = octets.strip_suffix(b"\n").unwrap_or(&octets);
-    let key = key.strip_suffix(b"\r").unwrap_or(key);
-    if key.is_empty() {
-        return Err((format!("{name} is empty"), "write the password into it, on one line".to_owned()));
-    }
-    if key.len() > LONGEST {
-        return Err((
-            format!("the password in {name} is longer than {LONGEST} octets"),
-            "choose a shorter one (RFC 2385)".into(),
-        ));
-    }
-    if key.iter().any(u8::is_ascii_control) {
-        let message = format!("the password in {name} holds a control character, or has more than one line");
-        return Err((message, "write it on one line, and nothing else".to_owned()));
-    }
-    Ok(key.to_vec())
+    let mut octets = zeroize::Zeroizing::new(Vec::with_capacity(most + 16));
+    (&mut file).take(most as u64 + 1).read_to_end(&mut octets).map_err(failed)?;
+    Ok(octets)
 }
 
 #[cfg(test)]

@@ -116,12 +116,24 @@ fn watch(section: &mut Section<'_>, checks: &mut Checks, report: &mut Report<'_>
     let mut tellable = checks.configs.is_none();
     for check in checks.configs.iter_mut().flat_map(BTreeMap::values_mut) {
         check.timing.restart_grace = grace.map_or(Duration::ZERO, |(_, grace)| grace);
-        tellable |= !check.probe.sockets().is_empty();
+        tellable |= match watch {
+            Watch::None | Watch::Listener => !check.probe.sockets().is_empty(),
+            Watch::Process => check.probe.names_process(),
+        };
     }
     if let (true, Some(span)) = (watch != Watch::None && !tellable, span) {
-        let wanted = if watch == Watch::Listener { "listener" } else { "process" };
-        let message = format!("`watch: {wanted}`, but no check names a socket by which the {wanted} is known");
-        report.error(span, message, "add a check of an address and port, such as `type: tcp`, or write `watch: none`");
+        let (message, hint) = if watch == Watch::Listener {
+            (
+                "`watch: listener`, but no check names a socket by which the listener is known",
+                "add a check of an address and port, such as `type: tcp`, or write `watch: none`",
+            )
+        } else {
+            (
+                "`watch: process`, but no check names a socket, a unit or a pid file by which the process is known",
+                "add a check of `type: systemd` or `process`, or of an address and port, or write `watch: none`",
+            )
+        };
+        report.error(span, message, hint);
         return None;
     }
     Some(watch)

@@ -2,6 +2,7 @@
 
 mod attributes;
 mod good;
+mod kinds;
 mod mistakes;
 mod mutations;
 mod probes;

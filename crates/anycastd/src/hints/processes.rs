@@ -3,12 +3,7 @@
 //! How a process is found never needs more than reading files that everybody may read: /proc/*/fd would take the right to
 //! trace others.
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use anycast_core::config::Protocol;
 use futures_util::future::select_all;
@@ -23,6 +18,7 @@ use tokio::{
 };
 
 use super::{Listeners, cgroups};
+use crate::pid_file;
 
 /// How often the processes are found anew while nothing happens: they fork, and others take over.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -30,8 +26,6 @@ const AGAIN: Duration = Duration::from_secs(10);
 const SOON: Duration = Duration::from_millis(250);
 /// The group that everything is in which nobody put elsewhere.
 const ROOT: u64 = 1;
-/// The longest pid file that is read.
-const LONGEST: u64 = 64;
 
 /// Where the processes of a service are known from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,10 +33,8 @@ pub(crate) enum Origin {
     /// Those of the control group whose socket listens there.
     Socket(Protocol, SocketAddr),
     /// Those of a systemd unit.
-    #[allow(dead_code, reason = "no check names a unit yet")]
     Unit(String),
     /// The one that this file names.
-    #[cfg_attr(not(test), allow(dead_code, reason = "no check names a pid file yet"))]
     PidFile(PathBuf),
 }
 
@@ -174,17 +166,7 @@ async fn by_unit(unit: String) -> Result<Vec<i32>, String> {
 }
 
 async fn by_file(file: PathBuf) -> Result<Vec<i32>, String> {
-    blocking(move || pid_in(&file).map(|pid| vec![pid])).await
-}
-
-/// The process that a pid file names.
-fn pid_in(file: &Path) -> Result<i32, String> {
-    use std::io::Read as _;
-    let mut text = String::new();
-    let read = std::fs::File::open(file).and_then(|opened| opened.take(LONGEST).read_to_string(&mut text));
-    read.map_err(|error| format!("{}: {error}", file.display()))?;
-    let number = text.trim().parse().ok().filter(|pid: &i32| *pid > 0);
-    number.ok_or_else(|| format!("{}: no process id in it", file.display()))
+    blocking(move || pid_file::read(&file).map(|pid| vec![pid.as_raw_nonzero().get()])).await
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {

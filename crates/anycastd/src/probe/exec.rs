@@ -1,22 +1,27 @@
 //! A program says how the service is, by the monitoring-plugins convention: 0 up, 1 degraded, anything else down.
 //!
 //! It runs without a shell, in a process group of its own, with nothing on stdin, no descriptor but the three, a small
-//! environment and no ambient capabilities. Its group does not outlive the run: what it left behind is killed when it
+//! environment and no ambient capabilities, and as another user where one is named. Its group does not outlive the run: what it left behind is killed when it
 //! ends, and all of it at the timeout. Whoever leaves the group (setsid) is out of reach, but cannot hold the run up.
 
+mod identity;
 mod output;
 
 use std::{
-    ffi::OsString,
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
     io,
-    os::{fd::OwnedFd, unix::process::ExitStatusExt},
+    os::{
+        fd::OwnedFd,
+        unix::{ffi::OsStrExt, process::ExitStatusExt},
+    },
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::Arc,
     time::Duration,
 };
 
-use anycast_core::{Health, config::ExecProbe};
+use anycast_core::{Health, Secret, config::ExecProbe};
 use nix::{
     sys::signal::{Signal, killpg},
     unistd::Pid,
@@ -30,7 +35,7 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use self::output::Output;
+use self::{identity::Identity, output::Output};
 use super::{Finding, words};
 
 /// Between TERM and KILL.
@@ -64,13 +69,17 @@ pub(super) struct ExecProber {
 struct Launch {
     command: Vec<String>,
     environment: Vec<(&'static str, OsString)>,
+    /// What the operator adds.
+    added: BTreeMap<String, Secret>,
+    user: Option<String>,
 }
 
 impl ExecProber {
     pub(super) fn new(config: &ExecProbe) -> Self {
         let inherited = |name, default: &str| (name, std::env::var_os(name).unwrap_or_else(|| default.into()));
         let environment = vec![inherited("PATH", DEFAULT_PATH), inherited("LANG", DEFAULT_LANG)];
-        let command = Arc::new(Launch { command: config.command.clone(), environment });
+        let ExecProbe { command, user, environment: added } = config.clone();
+        let command = Arc::new(Launch { command, environment, added, user });
         Self { command, slot: Arc::new(Semaphore::new(1)) }
     }
 
@@ -123,7 +132,8 @@ impl Launch {
         crate::signals::release_hangup()
             .map_err(|error| Finding::unknown(format!("cannot unblock SIGHUP: {error}")))?;
         let file = self.file();
-        let mut child = Command::new(&file)
+        let mut command = Command::new(&file);
+        command
             .args(self.command.iter().skip(1))
             .env_clear()
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
@@ -131,9 +141,14 @@ impl Launch {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|error| self.cannot_run(&file, &error))?;
+            .kill_on_drop(true);
+        if let Some(user) = &self.user
+            && let Some(identity) = Identity::of(user).map_err(Finding::unknown)?
+        {
+            identity.assume(&mut command);
+        }
+        command.envs(self.added.iter().map(|(name, value)| (name, OsStr::from_bytes(value.expose()))));
+        let mut child = command.spawn().map_err(|error| self.cannot_run(&file, &error))?;
         let unwatched =
             |error: io::Error| Finding::unknown(format!("cannot watch a program: {}", words::fault(&error)));
         let id = child.id().and_then(|id| i32::try_from(id).ok()).unwrap_or_default();
@@ -144,7 +159,7 @@ impl Launch {
     }
 
     /// The search of PATH is done here: the standard library's own, with a changed environment, would fork the whole
-    /// agent instead of spawning, and hand a file that is no program to a shell.
+    /// agent instead of spawning, as it must for another user, and hand a file that is no program to a shell.
     fn file(&self) -> PathBuf {
         let program = self.program();
         if program.contains('/') {
@@ -203,7 +218,7 @@ impl Running {
         match self.reap() {
             Ok(status) => {
                 let _ = timeout(LAST_WORDS, self.output.read_to_end()).await;
-                verdict(status, self.output.first_line().as_deref())
+                verdict(status, &self.output)
             }
             Err(error) => Finding::fault("cannot reap the program", &error),
         }
@@ -280,7 +295,7 @@ fn watch(id: i32) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(pidfd_open(pid, PidfdFlags::empty())?, Interest::READABLE)
 }
 
-fn verdict(status: ExitStatus, said: Option<&str>) -> Finding {
+fn verdict(status: ExitStatus, output: &Output) -> Finding {
     let (health, what) = match (status.code(), status.signal()) {
         (Some(0), _) => (Health::Up, "exit 0".to_owned()),
         (Some(1), _) => (Health::Degraded, "exit 1".to_owned()),
@@ -288,8 +303,8 @@ fn verdict(status: ExitStatus, said: Option<&str>) -> Finding {
         (None, Some(signal)) => (Health::Down, format!("killed by signal {signal}")),
         (None, None) => (Health::Down, status.to_string()),
     };
-    let detail = said.map_or_else(|| what.clone(), |line| format!("{what}: {line}"));
-    Finding::answered(health, detail)
+    let detail = output.first_line().map_or_else(|| what.clone(), |line| format!("{what}: {line}"));
+    Finding { performance: output.performance(), ..Finding::answered(health, detail) }
 }
 
 #[cfg(test)]

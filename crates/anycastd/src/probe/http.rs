@@ -1,18 +1,18 @@
-//! One HTTP/1.1 GET on a connection of its own. Redirects are an answer like any other, and not followed.
+//! One HTTP request on a connection of its own. Redirects are an answer like any other, and not followed.
+
+mod judge;
+mod request;
 
 use std::{
     error::Error as _,
     io,
     net::SocketAddr,
-    ops::RangeInclusive,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use anycast_core::config::{HttpProbe, HttpTarget};
-use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
-use hyper::{Request, Response, body::Incoming, client::conn::http1, header};
+use anycast_core::config::{HttpProbe, HttpTarget, HttpVersion};
+use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -21,19 +21,18 @@ use tokio::{
     time,
 };
 
-use super::{Finding, tcp, tls::Tls, words};
+use self::request::{Question, question};
+use super::{Finding, http2, several, tcp, tls::Tls, words};
 
-/// How much of a body is searched.
-const BODY_LIMIT: usize = 64 * 1024;
 /// The largest header of an answer.
 const HEADER_LIMIT: usize = 64 * 1024;
-const AGENT: &str = concat!("anycastd/", env!("CARGO_PKG_VERSION"));
 
 /// An HTTP check, made ready.
 #[derive(Debug)]
 pub(super) struct HttpProber {
     config: HttpProbe,
-    request: Result<Request<Empty<Bytes>>, String>,
+    /// One for each address, or one for a name.
+    questions: Vec<Result<Question, String>>,
     tls: Option<Tls>,
     /// The resolver cannot be interrupted. A lookup that hangs holds a thread of the pool that also starts programs, so
     /// there is never more than one.
@@ -52,51 +51,77 @@ enum Step {
 
 impl HttpProber {
     pub(super) fn new(config: &HttpProbe) -> Self {
+        let questions = match &config.target {
+            HttpTarget::Addresses(all) => all.iter().map(|address| question(config, Some(*address))).collect(),
+            HttpTarget::Name { .. } => vec![question(config, None)],
+        };
+        let tls = match config.version {
+            HttpVersion::Http1 => Tls::new,
+            HttpVersion::Http2 => Tls::for_http2,
+        };
         Self {
             config: config.clone(),
-            request: request(config),
-            tls: config.tls.as_ref().map(Tls::new),
+            questions,
+            tls: config.tls.as_ref().map(tls),
             lookup: Arc::new(Semaphore::new(1)),
         }
     }
 
     pub(super) async fn run(&self, timeout: Duration) -> Finding {
-        let mut step = Step::Lookup;
-        match time::timeout(timeout, self.ask(&mut step, timeout)).await {
-            Ok(Ok(finding) | Err(finding)) => finding,
-            Err(_) => self.late(step, timeout),
+        match &self.config.target {
+            HttpTarget::Addresses(addresses) => {
+                several::all(addresses, |index| self.ask(index, Some(addresses[index]), timeout)).await
+            }
+            HttpTarget::Name { .. } => self.ask(0, None, timeout).await,
         }
     }
 
-    async fn ask(&self, step: &mut Step, timeout: Duration) -> Result<Finding, Finding> {
+    /// `at`: one address, or `None` for one of those that a name has.
+    async fn ask(&self, index: usize, at: Option<SocketAddr>, timeout: Duration) -> Finding {
+        let mut step = Step::Lookup;
+        match time::timeout(timeout, self.answer(index, at, &mut step, timeout)).await {
+            Ok(Ok(finding) | Err(finding)) => finding,
+            Err(_) => self.late(step, at, timeout),
+        }
+    }
+
+    async fn answer(
+        &self,
+        index: usize,
+        at: Option<SocketAddr>,
+        step: &mut Step,
+        timeout: Duration,
+    ) -> Result<Finding, Finding> {
         let started = Instant::now();
-        let request = self.request.clone().map_err(Finding::unknown)?;
+        let question = self.questions.get(index).cloned().unwrap_or_else(|| Err("nothing to ask".to_owned()));
+        let question = question.map_err(Finding::unknown)?;
         let secure = self.tls.as_ref().map(|tls| tls.connector().map(|ready| (tls, ready))).transpose();
         let secure = secure.map_err(Finding::unknown)?;
-        let addresses = self.addresses().await?;
+        let addresses = match at {
+            Some(address) => vec![address],
+            None => self.addresses().await?,
+        };
 
         *step = Step::Connect;
         let stream = connect_in_order(&addresses, timeout.saturating_sub(started.elapsed())).await?;
-        let Some((tls, (connector, name))) = secure else {
-            return self.exchange(stream, request, step, started).await;
+        let Some((tls, ready)) = secure else {
+            return self.exchange(stream, question, step, started).await;
         };
         *step = Step::Handshake;
         let stream =
-            connector.connect(name, stream).await.map_err(|error| judged(&error, tls.handshake_fault(&error)))?;
-        self.exchange(stream, request, step, started).await
+            tls.shake_hands(ready, stream).await.map_err(|error| judged(&error, tls.handshake_fault(&error)))?;
+        self.exchange(stream, question, step, started).await
     }
 
     /// A failed lookup proves nothing about the service: the resolver is another's.
     async fn addresses(&self) -> Result<Vec<SocketAddr>, Finding> {
-        let (host, port) = match &self.config.target {
-            HttpTarget::Address(address) => return Ok(vec![*address]),
-            HttpTarget::Name { host, port } => (host.clone(), *port),
-        };
-        let failed = |why: String| Finding::unknown(format!("cannot look up {}: {why}", self.host()));
+        let HttpTarget::Name { host, port } = &self.config.target else { return Ok(Vec::new()) };
+        let failed = |why: String| Finding::unknown(format!("cannot look up {host}: {why}"));
+        let (name, port) = (host.clone(), *port);
         let permit = self.lookup.clone().acquire_owned().await.map_err(|error| failed(error.to_string()))?;
         let lookup = tokio::spawn(async move {
             let _permit = permit;
-            tokio::net::lookup_host((host, port)).await.map(Iterator::collect::<Vec<_>>)
+            tokio::net::lookup_host((name, port)).await.map(Iterator::collect::<Vec<_>>)
         });
         match lookup.await {
             Ok(Ok(addresses)) if addresses.is_empty() => Err(failed("it has no address".to_owned())),
@@ -109,7 +134,7 @@ impl HttpProber {
     async fn exchange<S>(
         &self,
         stream: S,
-        request: Request<Empty<Bytes>>,
+        question: Question,
         step: &mut Step,
         started: Instant,
     ) -> Result<Finding, Finding>
@@ -117,14 +142,30 @@ impl HttpProber {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         *step = Step::Answer;
+        match self.config.version {
+            HttpVersion::Http1 => self.exchange1(stream, question, step, started).await,
+            HttpVersion::Http2 => self.exchange2(stream, question, step, started).await,
+        }
+    }
+
+    async fn exchange1<S>(
+        &self,
+        stream: S,
+        question: Question,
+        step: &mut Step,
+        started: Instant,
+    ) -> Result<Finding, Finding>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let mut builder = http1::Builder::new();
         builder.max_buf_size(HEADER_LIMIT);
         let (mut sender, connection) =
             builder.handshake(TokioIo::new(stream)).await.map_err(|error| self.failure(&error, *step))?;
-        let question = async {
-            let response = sender.send_request(request).await.map_err(|error| self.failure(&error, *step))?;
+        let asked = async {
+            let response = sender.send_request(question).await.map_err(|error| self.failure(&error, *step))?;
             *step = Step::Body(response.status().as_u16());
-            self.judge(response, started).await
+            judge::judge(&self.config, response, started).await.map_err(|error| self.failure(&error, *step))
         };
         // The connection moves the bytes; what it has to report comes out of the question too.
         let motion = async {
@@ -132,36 +173,35 @@ impl HttpProber {
             std::future::pending::<()>().await;
         };
         tokio::select! {
-            finding = question => finding,
+            finding = asked => finding,
             () = motion => Err(Finding::unknown("the connection ended without a word")),
         }
     }
 
-    async fn judge(&self, response: Response<Incoming>, started: Instant) -> Result<Finding, Finding> {
-        let status = response.status().as_u16();
-        if !self.config.expect_status.iter().any(|range| range.contains(&status)) {
-            let hint = if response.status().is_redirection() { " (redirects are not followed)" } else { "" };
-            let expected = ranges(&self.config.expect_status);
-            return Ok(Finding::down(format!("status {status}, expected {expected}{hint}")));
-        }
-        let Some(text) = &self.config.expect_body else {
-            return Ok(Finding::up(format!("status {status} in {}", words::took(started.elapsed()))));
+    async fn exchange2<S>(
+        &self,
+        stream: S,
+        question: Question,
+        step: &mut Step,
+        started: Instant,
+    ) -> Result<Finding, Finding>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let tasks = http2::Tasks::default();
+        let (mut sender, connection) =
+            http2::handshake(stream, &tasks).await.map_err(|error| self.failure2(&error, *step))?;
+        let asked = async {
+            let response = sender.send_request(question).await?;
+            *step = Step::Body(response.status().as_u16());
+            judge::judge(&self.config, response, started).await
         };
-        let search = search(response.into_body(), text.as_bytes()).await;
-        let shown = shown(text);
-        match search.map_err(|error| self.failure(&error, Step::Body(status)))? {
-            Search::Found => {
-                Ok(Finding::up(format!("status {status}, body has \"{shown}\", in {}", words::took(started.elapsed()))))
-            }
-            Search::Absent => Ok(Finding::down(format!("body lacks \"{shown}\""))),
-            Search::NotSoFar => Ok(Finding::down(format!("first 64 KiB of the body lack \"{shown}\""))),
-        }
+        http2::answered(asked, connection).await.map_err(|error| self.failure2(&error, *step))
     }
 
     fn failure(&self, error: &hyper::Error, step: Step) -> Finding {
         if let Some(error) = io_source(error) {
-            let words = self.tls.as_ref().map_or_else(|| words::fault(error), |tls| tls.fault(error));
-            return judged(error, format!("{words} {}", place(step)));
+            return self.io_failure(error, step);
         }
         let words = if error.is_parse_too_large() {
             "header of the answer is too large".to_owned()
@@ -177,33 +217,35 @@ impl HttpProber {
         Finding::down(words)
     }
 
-    fn late(&self, step: Step, timeout: Duration) -> Finding {
+    fn failure2(&self, error: &hyper::Error, step: Step) -> Finding {
+        Finding::down(match http2::fault(error) {
+            http2::Fault::Io(error) => return self.io_failure(error, step),
+            http2::Fault::Alien => "the answer is not HTTP/2".to_owned(),
+            http2::Fault::Refused(why) => format!("the server ended it {}: {why}", place(step)),
+            http2::Fault::Closed => format!("connection closed {}", place(step)),
+            http2::Fault::Other(words) => words,
+        })
+    }
+
+    fn io_failure(&self, error: &io::Error, step: Step) -> Finding {
+        let words = self.tls.as_ref().map_or_else(|| words::fault(error), |tls| tls.fault(error));
+        judged(error, format!("{words} {}", place(step)))
+    }
+
+    fn late(&self, step: Step, at: Option<SocketAddr>, timeout: Duration) -> Finding {
         let timeout = words::time(timeout);
+        let whom = match (&self.config.target, at) {
+            (HttpTarget::Name { host, .. }, _) => host.clone(),
+            (HttpTarget::Addresses(_), at) => at.map(|address| address.to_string()).unwrap_or_default(),
+        };
         match step {
-            Step::Lookup => Finding::unknown(format!("cannot look up {}: no answer within {timeout}", self.host())),
-            Step::Connect => Finding::late(format!("connect {}: no answer within {timeout}", self.host())),
+            Step::Lookup => Finding::unknown(format!("cannot look up {whom}: no answer within {timeout}")),
+            Step::Connect => Finding::late(format!("connect {whom}: no answer within {timeout}")),
             Step::Handshake => Finding::late(format!("connected, no TLS handshake within {timeout}")),
             Step::Answer => Finding::late(format!("connected, no answer within {timeout}")),
             Step::Body(status) => Finding::late(format!("status {status}, but no whole body within {timeout}")),
         }
     }
-
-    fn host(&self) -> String {
-        match &self.config.target {
-            HttpTarget::Address(address) => address.to_string(),
-            HttpTarget::Name { host, .. } => host.clone(),
-        }
-    }
-}
-
-fn request(config: &HttpProbe) -> Result<Request<Empty<Bytes>>, String> {
-    Request::get(config.path.as_str())
-        .header(header::HOST, config.authority.as_str())
-        .header(header::USER_AGENT, AGENT)
-        .header(header::ACCEPT, "*/*")
-        .header(header::CONNECTION, "close")
-        .body(Empty::new())
-        .map_err(|error| format!("cannot ask for {}: {error}", config.url))
 }
 
 /// Each address gets an equal share of the time that is left, so that one that swallows packets leaves some for the next.
@@ -220,35 +262,6 @@ async fn connect_in_order(addresses: &[SocketAddr], timeout: Duration) -> Result
     Err(Finding::join(&failures))
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Search {
-    Found,
-    Absent,
-    /// Not in as much as is read.
-    NotSoFar,
-}
-
-async fn search(mut body: Incoming, text: &[u8]) -> Result<Search, hyper::Error> {
-    let mut seen = Vec::new();
-    if text.is_empty() {
-        return Ok(Search::Found);
-    }
-    loop {
-        let Some(frame) = body.frame().await else { return Ok(Search::Absent) };
-        let Ok(data) = frame?.into_data() else { continue };
-        let room = BODY_LIMIT - seen.len();
-        // A text that began in the bytes before may end in these.
-        let from = seen.len().saturating_sub(text.len() - 1);
-        seen.extend_from_slice(&data[..data.len().min(room)]);
-        if seen[from..].windows(text.len()).any(|window| window == text) {
-            return Ok(Search::Found);
-        }
-        if data.len() > room {
-            return Ok(Search::NotSoFar);
-        }
-    }
-}
-
 fn judged(error: &io::Error, detail: String) -> Finding {
     if words::is_ours(error) { Finding::unknown(detail) } else { Finding::down(detail) }
 }
@@ -261,26 +274,6 @@ const fn place(step: Step) -> &'static str {
     match step {
         Step::Lookup | Step::Connect | Step::Handshake | Step::Answer => "before an answer",
         Step::Body(_) => "within the body",
-    }
-}
-
-/// `200-299, 301`.
-fn ranges(expected: &[RangeInclusive<u16>]) -> String {
-    let words: Vec<String> = expected
-        .iter()
-        .map(|range| match (range.start(), range.end()) {
-            (start, end) if start == end => start.to_string(),
-            (start, end) => format!("{start}-{end}"),
-        })
-        .collect();
-    words.join(", ")
-}
-
-/// As much of an expected text as leaves room for the rest of the sentence.
-fn shown(text: &str) -> String {
-    match text.char_indices().nth(80) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
     }
 }
 

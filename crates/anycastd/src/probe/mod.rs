@@ -5,11 +5,18 @@
 //! all its process group, and the runtime reaps it. Only a name lookup that the resolver does not give back, and a
 //! program that cannot be killed, outlive their run; each prober has at most one of them.
 
+mod blocking;
 mod datagram;
 mod dns;
 mod exec;
+mod file;
+mod grpc;
 mod http;
+mod http2;
 mod icmp;
+mod process;
+mod several;
+mod systemd;
 mod tcp;
 mod tls;
 mod udp;
@@ -21,13 +28,13 @@ use std::{
 };
 
 use anycast_core::{
-    Cause, Health, Outcome,
+    Cause, Health, Outcome, Performance,
     config::{ProbeConfig, Protocol},
 };
 
 use self::{
-    dns::DnsProber, exec::ExecProber, http::HttpProber, icmp::IcmpProber, tcp::TcpProber, tls::TlsProber,
-    udp::UdpProber,
+    dns::DnsProber, exec::ExecProber, file::FileProber, grpc::GrpcProber, http::HttpProber, icmp::IcmpProber,
+    process::ProcessProber, systemd::SystemdProber, tcp::TcpProber, tls::TlsProber, udp::UdpProber,
 };
 pub(crate) use self::{icmp::may_ping, tcp::refuse_self};
 use crate::hints::Listeners;
@@ -47,6 +54,10 @@ pub(crate) struct Prober {
 enum Kind {
     Tcp(TcpProber),
     Http(Box<HttpProber>),
+    Grpc(Box<GrpcProber>),
+    Systemd(SystemdProber),
+    Process(ProcessProber),
+    File(FileProber),
     Exec(ExecProber),
     Dns(Box<DnsProber>),
     Udp(UdpProber),
@@ -61,6 +72,10 @@ impl Prober {
         let kind = match config {
             ProbeConfig::Tcp(config) => Kind::Tcp(TcpProber::new(config)),
             ProbeConfig::Http(config) => Kind::Http(Box::new(HttpProber::new(config))),
+            ProbeConfig::Grpc(config) => Kind::Grpc(Box::new(GrpcProber::new(config))),
+            ProbeConfig::Systemd(config) => Kind::Systemd(SystemdProber::new(config)),
+            ProbeConfig::Process(config) => Kind::Process(ProcessProber::new(config)),
+            ProbeConfig::File(config) => Kind::File(FileProber::new(config)),
             ProbeConfig::Exec(config) => Kind::Exec(ExecProber::new(config)),
             ProbeConfig::Dns(config) => Kind::Dns(Box::new(DnsProber::new(config))),
             ProbeConfig::Udp(config) => Kind::Udp(UdpProber::new(config)),
@@ -103,6 +118,10 @@ impl Prober {
         match &self.kind {
             Kind::Tcp(tcp) => tcp.run(timeout).await,
             Kind::Http(http) => http.run(timeout).await,
+            Kind::Grpc(grpc) => grpc.run(timeout).await,
+            Kind::Systemd(systemd) => systemd.run(timeout).await,
+            Kind::Process(process) => process.run(timeout).await,
+            Kind::File(file) => file.run(timeout).await,
             Kind::Exec(exec) => exec.run(timeout).await,
             Kind::Dns(dns) => dns.run(timeout).await,
             Kind::Udp(udp) => udp.run(timeout).await,
@@ -110,16 +129,35 @@ impl Prober {
             Kind::Tls(tls) => tls.run(timeout).await,
         }
     }
+
+    /// Ends when what it asks about has changed, so that it is worth asking now. Most kinds cannot tell. Cancel safe: what
+    /// changes meanwhile is told at the next call.
+    pub(crate) async fn changed(&self) {
+        match &self.kind {
+            Kind::Systemd(systemd) => systemd.changed().await,
+            Kind::Tcp(_)
+            | Kind::Http(_)
+            | Kind::Grpc(_)
+            | Kind::Process(_)
+            | Kind::File(_)
+            | Kind::Exec(_)
+            | Kind::Dns(_)
+            | Kind::Udp(_)
+            | Kind::Icmp(_)
+            | Kind::Tls(_) => std::future::pending().await,
+        }
+    }
 }
 
 /// What a run saw, before it is made fit for a line.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 struct Finding {
     health: Health,
     cause: Cause,
     detail: String,
     /// The sockets that refused, as far as it is known which.
     refused: Vec<(Protocol, SocketAddr)>,
+    performance: Vec<Performance>,
 }
 
 impl Finding {
@@ -130,6 +168,7 @@ impl Finding {
             cause: finding.cause,
             detail: words::line(&finding.detail),
             took: started.elapsed(),
+            performance: finding.performance,
         }
     }
 
@@ -147,7 +186,7 @@ impl Finding {
     }
 
     fn answered(health: Health, detail: impl Into<String>) -> Self {
-        Self { health, cause: Cause::Answered, detail: detail.into(), refused: Vec::new() }
+        Self { health, cause: Cause::Answered, detail: detail.into(), refused: Vec::new(), performance: Vec::new() }
     }
 
     /// The run could not be done, and says nothing about the service.
@@ -186,7 +225,7 @@ impl Finding {
             Cause::Answered
         };
         let refused = failures.iter().flat_map(|failure| failure.refused.iter().copied()).collect();
-        Self { health, cause, detail: details.join("; "), refused }
+        Self { cause, refused, ..Self::answered(health, details.join("; ")) }
     }
 }
 

@@ -1,6 +1,8 @@
 //! What the tests of all kinds of probe share.
 
 use std::{
+    collections::BTreeMap,
+    error::Error,
     net::{IpAddr, SocketAddr},
     num::NonZeroU16,
     process::Command,
@@ -10,12 +12,23 @@ use std::{
 use anycast_core::{
     Health, Outcome,
     config::{
-        DnsProbe, DnsTransport, ExecProbe, HttpProbe, HttpTarget, IcmpProbe, ProbeConfig, TcpProbe, TlsOptions,
-        TlsProbe, UdpExpect, UdpProbe,
+        DnsProbe, DnsTransport, ExecProbe, HttpMethod, HttpProbe, HttpTarget, HttpVersion, IcmpProbe, ProbeConfig,
+        TcpProbe, TlsOptions, TlsProbe, UdpExpect, UdpProbe,
     },
 };
+use hyper::{
+    Request, Response,
+    body::{Body, Incoming},
+    server::conn::http2,
+    service::Service as HttpService,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpSocket, TcpStream, UdpSocket},
+};
+use tokio_rustls::TlsAcceptor;
 
 use super::Prober;
 
@@ -28,11 +41,15 @@ pub(super) fn http(address: SocketAddr) -> HttpProbe {
     HttpProbe {
         url: format!("http://{address}/healthz?full=1"),
         tls: None,
-        target: HttpTarget::Address(address),
-        authority: address.to_string(),
+        target: HttpTarget::Addresses(vec![address]),
+        authority: Some(address.to_string()),
         path: "/healthz?full=1".to_owned(),
+        method: HttpMethod::Get,
+        version: HttpVersion::Http1,
+        headers: BTreeMap::new(),
         expect_status: vec![200..=299],
         expect_body: None,
+        expect_headers: BTreeMap::new(),
     }
 }
 
@@ -64,7 +81,7 @@ pub(super) fn certificate(address: SocketAddr, tls: TlsOptions) -> TlsProbe {
 }
 
 pub(super) fn exec(command: &[&str]) -> Prober {
-    Prober::new(&ProbeConfig::Exec(ExecProbe { command: command.iter().map(|&part| part.to_owned()).collect() }))
+    Prober::new(&ProbeConfig::Exec(ExecProbe::new(command.iter().map(|&part| part.to_owned()).collect())))
 }
 
 pub(super) fn shell(script: &str) -> Prober {
@@ -112,6 +129,50 @@ impl Deaf {
         }
         Self { address, _listener: listener, _queue: queue }
     }
+}
+
+/// Serves HTTP/2, over TLS where there is something to shake hands with.
+pub(super) async fn serve2<S, B>(acceptor: Option<TlsAcceptor>, service: S) -> SocketAddr
+where
+    S: HttpService<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let (acceptor, service) = (acceptor.clone(), service.clone());
+            tokio::spawn(async move {
+                let builder = http2::Builder::new(TokioExecutor::new());
+                let Some(acceptor) = acceptor else {
+                    return drop(builder.serve_connection(TokioIo::new(stream), service).await);
+                };
+                if let Ok(stream) = acceptor.accept(stream).await {
+                    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+                }
+            });
+        }
+    });
+    address
+}
+
+/// Answers with these bytes to whatever is said, and closes.
+pub(super) async fn answers(bytes: &'static [u8]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(bytes).await;
+        }
+    });
+    address
 }
 
 /// Runs an ignored test of this binary in a process of its own, where nothing else opens descriptors or starts programs.

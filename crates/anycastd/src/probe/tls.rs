@@ -19,7 +19,8 @@ use rustls::{
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
 };
-use tokio_rustls::TlsConnector;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 pub(super) use self::prober::TlsProber;
 use super::words;
@@ -35,13 +36,20 @@ static SYSTEM: Mutex<Weak<ClientConfig>> = Mutex::new(Weak::new());
 #[derive(Debug)]
 pub(super) struct Tls {
     options: TlsOptions,
+    /// Whether HTTP/2 is to be spoken inside, and nothing else.
+    http2: bool,
     /// The last error stays until a run finds it mended.
     ready: Mutex<Result<Arc<ClientConfig>, String>>,
 }
 
 impl Tls {
     pub(super) fn new(options: &TlsOptions) -> Self {
-        Self { options: options.clone(), ready: Mutex::new(prepare(options)) }
+        Self { options: options.clone(), http2: false, ready: Mutex::new(prepare(options)) }
+    }
+
+    /// For HTTP/2, or for nothing where the server does not offer it.
+    pub(super) fn for_http2(options: &TlsOptions) -> Self {
+        Self { http2: true, ..Self::new(options) }
     }
 
     /// What to shake hands with, and the name that is expected.
@@ -62,6 +70,29 @@ impl Tls {
         Ok((TlsConnector::from(config), name))
     }
 
+    /// Shakes hands with what [`connector`](Self::connector) gave.
+    ///
+    /// # Errors
+    /// As the library says it, for [`handshake_fault`](Self::handshake_fault).
+    pub(super) async fn shake_hands<S>(
+        &self,
+        (connector, name): (TlsConnector, ServerName<'static>),
+        stream: S,
+    ) -> io::Result<TlsStream<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        if !self.http2 {
+            return connector.connect(name, stream).await;
+        }
+        let stream = connector.with_alpn(vec![b"h2".to_vec()]).connect(name, stream).await?;
+        // A server of HTTP/1.1 need not know ALPN, one of HTTP/2 must (RFC 9113 §3.2).
+        if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
+            return Err(io::Error::other(Error::AlertReceived(AlertDescription::NoApplicationProtocol)));
+        }
+        Ok(stream)
+    }
+
     /// Why the handshake failed.
     pub(super) fn handshake_fault(&self, error: &io::Error) -> String {
         match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
@@ -74,6 +105,9 @@ impl Tls {
     pub(super) fn fault(&self, error: &io::Error) -> String {
         match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
             Some(Error::InvalidCertificate(fault)) => certificate_fault(fault, &self.options.name),
+            Some(Error::AlertReceived(AlertDescription::NoApplicationProtocol)) if self.http2 => {
+                "the server does not offer HTTP/2 over TLS".to_owned()
+            }
             Some(Error::AlertReceived(alert)) => format!("TLS alert from the server: {}", alert_words(*alert)),
             Some(Error::InvalidMessage(_)) => "the server does not speak TLS".to_owned(),
             Some(fault) => format!("TLS: {fault}"),
@@ -214,4 +248,4 @@ impl ServerCertVerifier for Anybody {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

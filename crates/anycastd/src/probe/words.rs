@@ -42,6 +42,14 @@ pub(super) fn took(time: Duration) -> String {
     }
 }
 
+/// A time that may be long: `0.4 ms`, `1.52 s`, `2h 3m 4s`.
+pub(super) fn age(time: Duration) -> String {
+    if time < Duration::from_secs(60) {
+        return took(time);
+    }
+    humantime::format_duration(Duration::from_secs(time.as_secs())).to_string()
+}
+
 /// A system error without its number.
 pub(super) fn fault(error: &Error) -> String {
     let known = match error.kind() {
@@ -155,5 +163,7 @@ mod tests {
         assert_eq!(time(Duration::from_millis(1500)), "1.5 s");
         assert_eq!(took(Duration::from_micros(420)), "0.4 ms");
         assert_eq!(took(Duration::from_micros(1_523_000)), "1.52 s");
+        assert_eq!(age(Duration::from_micros(1_523_000)), "1.52 s");
+        assert_eq!(age(Duration::from_millis(3_723_400)), "1h 2m 3s");
     }
 }

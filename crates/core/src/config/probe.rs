@@ -1,20 +1,33 @@
 //! What each kind of check asks.
 
+mod grpc;
+mod http;
+mod local;
+
 use std::{
     net::{IpAddr, SocketAddr},
     num::NonZeroU16,
-    ops::RangeInclusive,
     path::PathBuf,
     time::Duration,
 };
+
+pub use self::{grpc::*, http::*, local::*};
 
 /// What a check asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProbeConfig {
     /// A TCP connection is accepted.
     Tcp(TcpProbe),
-    /// An HTTP/1.1 GET is answered as expected.
+    /// An HTTP request is answered as expected.
     Http(HttpProbe),
+    /// A gRPC server says that it serves.
+    Grpc(GrpcProbe),
+    /// A unit of systemd is active.
+    Systemd(SystemdProbe),
+    /// A process is alive.
+    Process(ProcessProbe),
+    /// A file is there, is not there, or is fresh.
+    File(FileProbe),
     /// A program exits as expected.
     Exec(ExecProbe),
     /// A DNS query is answered as expected.
@@ -33,9 +46,10 @@ impl ProbeConfig {
     pub fn targets(&self) -> Vec<IpAddr> {
         match self {
             Self::Icmp(icmp) => icmp.addresses.clone(),
-            Self::Tcp(_) | Self::Http(_) | Self::Exec(_) | Self::Dns(_) | Self::Udp(_) | Self::Tls(_) => {
+            Self::Tcp(_) | Self::Http(_) | Self::Grpc(_) | Self::Dns(_) | Self::Udp(_) | Self::Tls(_) => {
                 self.sockets().into_iter().map(|(_, address)| address.ip()).collect()
             }
+            Self::Systemd(_) | Self::Process(_) | Self::File(_) | Self::Exec(_) => Vec::new(),
         }
     }
 
@@ -48,8 +62,11 @@ impl ProbeConfig {
             Self::Tls(tls) => all(Protocol::Tcp, &tls.addresses),
             Self::Udp(udp) => all(Protocol::Udp, &udp.addresses),
             Self::Dns(dns) => dns.asked().collect(),
-            Self::Http(HttpProbe { target: HttpTarget::Address(address), .. }) => vec![(Protocol::Tcp, *address)],
-            Self::Http(_) | Self::Exec(_) | Self::Icmp(_) => Vec::new(),
+            Self::Grpc(grpc) => all(Protocol::Tcp, &grpc.addresses),
+            Self::Http(HttpProbe { target: HttpTarget::Addresses(addresses), .. }) => all(Protocol::Tcp, addresses),
+            Self::Http(_) | Self::Systemd(_) | Self::Process(_) | Self::File(_) | Self::Exec(_) | Self::Icmp(_) => {
+                Vec::new()
+            }
         }
     }
 
@@ -58,9 +75,24 @@ impl ProbeConfig {
     pub fn connections(&self) -> Vec<SocketAddr> {
         match self {
             Self::Tcp(tcp) => tcp.addresses.clone(),
-            Self::Http(HttpProbe { target: HttpTarget::Address(address), .. }) => vec![*address],
-            Self::Http(_) | Self::Exec(_) | Self::Dns(_) | Self::Udp(_) | Self::Icmp(_) | Self::Tls(_) => Vec::new(),
+            Self::Grpc(grpc) => grpc.addresses.clone(),
+            Self::Http(HttpProbe { target: HttpTarget::Addresses(addresses), .. }) => addresses.clone(),
+            Self::Http(_)
+            | Self::Systemd(_)
+            | Self::Process(_)
+            | Self::File(_)
+            | Self::Exec(_)
+            | Self::Dns(_)
+            | Self::Udp(_)
+            | Self::Icmp(_)
+            | Self::Tls(_) => Vec::new(),
         }
+    }
+
+    /// Whether it says by what the processes of its service are known: a unit, a file, or the socket that they listen on.
+    #[must_use]
+    pub fn names_process(&self) -> bool {
+        matches!(self, Self::Systemd(_) | Self::Process(_)) || !self.sockets().is_empty()
     }
 
     /// The type's name in the configuration file.
@@ -69,6 +101,10 @@ impl ProbeConfig {
         match self {
             Self::Tcp(_) => "tcp",
             Self::Http(_) => "http",
+            Self::Grpc(_) => "grpc",
+            Self::Systemd(_) => "systemd",
+            Self::Process(_) => "process",
+            Self::File(_) => "file",
             Self::Exec(_) => "exec",
             Self::Dns(_) => "dns",
             Self::Udp(_) => "udp",
@@ -94,39 +130,6 @@ pub struct TcpProbe {
     pub addresses: Vec<SocketAddr>,
 }
 
-/// A GET request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HttpProbe {
-    /// As the operator wrote it.
-    pub url: String,
-    /// Whether TLS is spoken.
-    pub tls: Option<TlsOptions>,
-    /// Where to connect.
-    pub target: HttpTarget,
-    /// The `Host` field: host, and the port where it is not the scheme's own.
-    pub authority: String,
-    /// Path and query, beginning with `/`.
-    pub path: String,
-    /// Status codes that are good; never empty.
-    pub expect_status: Vec<RangeInclusive<u16>>,
-    /// A text the first 64 KiB of the body must hold.
-    pub expect_body: Option<String>,
-}
-
-/// Where an HTTP check connects.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HttpTarget {
-    /// The URL named an address.
-    Address(SocketAddr),
-    /// The URL named a host, looked up for each run.
-    Name {
-        /// The host name.
-        host: String,
-        /// The TCP port.
-        port: u16,
-    },
-}
-
 /// How an HTTPS check judges the certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsOptions {
@@ -136,13 +139,6 @@ pub struct TlsOptions {
     pub ca_file: Option<PathBuf>,
     /// Whether chain, name and dates are verified.
     pub verify: bool,
-}
-
-/// A program, run without a shell.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExecProbe {
-    /// The program and its arguments; never empty.
-    pub command: Vec<String>,
 }
 
 /// A DNS query.

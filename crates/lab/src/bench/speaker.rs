@@ -31,8 +31,8 @@ const FEW: usize = 5;
 const LOOK: Duration = Duration::from_millis(10);
 /// For how long a process must do next to nothing to have done all it was given.
 const QUIET: Duration = Duration::from_secs(2);
-/// What next to nothing is.
-const IDLE: Duration = Duration::from_millis(30);
+/// What next to nothing is: ExaBGP takes 20 ms a second when it has nothing to do.
+const IDLE: Duration = Duration::from_millis(80);
 /// The longest that a full table is waited for.
 const PATIENCE: Duration = Duration::from_secs(900);
 /// Routes in an UPDATE, about as many as routers put there.

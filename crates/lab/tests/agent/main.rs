@@ -6,6 +6,7 @@ mod capabilities;
 mod capture;
 mod checks;
 mod edge;
+mod fence;
 mod graceful;
 mod kernel;
 mod maintenance;

@@ -392,3 +392,29 @@ async fn a_process_that_is_found_by_its_socket_is_followed() -> anyhow::Result<(
     };
     story(told, Edge::new().await).await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_a_pid_file_names_is_followed() -> anyhow::Result<()> {
+    const FILE: &str = "/run/serve.pid";
+    let script = format!("echo $$ >{FILE}; exec anycast-lab tool serve --node edge --region here --http-port 8080");
+    let serve = async |edge: &Edge| edge.lab.start("edge", &["sh", "-c", &script], "/var/log/serve.log").await;
+    let told = async |edge: &Edge| {
+        let (before, rest) = WATCHED.split_once("type: tcp, port: 8080, ").expect("it has a check");
+        let (_, after) = rest.split_once("watch: listener").expect("and watches");
+        let check_there = HELD.replace(", hold_connection: true", "");
+        edge.configure(&format!("{before}type: process, pid_file: {FILE}, {check_there}\n    watch: process{after}"))
+            .await?;
+        serve(edge).await?;
+        edge.start().await?;
+        edge.announced(V4).await?;
+        let words =
+            async || Ok(check(edge).await?["watches"].as_str().is_some_and(|words| words.starts_with("process ")));
+        edge.wait("the process is followed", words).await?;
+        edge.lab.kill("edge", "anycast-lab", Signal::SIGKILL).await?;
+        edge.withdrawn(V4).await?;
+        let events = edge.ctl(&["events"]).await?.output;
+        assert!(events.contains("hint: process "), "{events}");
+        Ok(())
+    };
+    story(told, Edge::new().await).await
+}

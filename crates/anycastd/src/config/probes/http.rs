@@ -1,26 +1,25 @@
-//! An HTTP check: its URL, what is expected, and how the certificate is judged.
+//! An HTTP check: whom it asks, and how.
 
-use std::{net::SocketAddr, ops::RangeInclusive};
+mod expect;
+mod fields;
 
-use anycast_core::config::{HttpProbe, HttpTarget, ProbeConfig, TlsOptions};
+use std::net::{IpAddr, SocketAddr};
+
+use anycast_core::config::{HttpMethod, HttpProbe, HttpTarget, HttpVersion, ProbeConfig};
 use hyper::Uri;
 use rustls::pki_types::ServerName;
 
 use super::{
     super::{
         diagnostic::{Report, quoted},
-        reader::{Section, list, wrong_type},
-        values::{path, text, truth},
-        yaml::{Kind, Node},
+        reader::Section,
+        values::{choice, non_zero, text},
+        yaml::Node,
     },
-    Aim,
+    Aim, secure,
 };
 
 const EXAMPLE: &str = "write it as `url: https://203.0.113.53/healthz`";
-/// RFC 9110 §15.3: successful.
-const SUCCESSFUL: RangeInclusive<u16> = 200..=299;
-/// How much of a body is searched.
-const BODY_LIMIT: usize = 64 * 1024;
 
 /// A URL taken apart.
 struct Url {
@@ -33,24 +32,139 @@ struct Url {
     path: String,
 }
 
+/// Whom to ask, and for what.
+struct Question {
+    url: String,
+    secure: bool,
+    target: HttpTarget,
+    /// `None`: the address that is connected to.
+    authority: Option<String>,
+    /// The name in the URL, without brackets.
+    host: Option<String>,
+    path: String,
+}
+
 pub(super) fn read(section: &mut Section<'_>, aim: &mut Aim<'_>, report: &mut Report<'_>) -> Option<ProbeConfig> {
-    let url = section.require("url", EXAMPLE, report).and_then(|node| url(node, aim, report));
-    let (expect_status, expect_body) = expect(section, report);
-    let tls = tls(section, url.as_ref(), report);
-    let url = url?;
-    let target = match url.host.parse() {
-        Ok(address) => HttpTarget::Address(SocketAddr::new(address, url.port)),
-        Err(_) => HttpTarget::Name { host: url.host, port: url.port },
-    };
+    let question = question(section, aim, report);
+    let method = method(section, report);
+    let version = section.or("http_version", HttpVersion::Http1, report, |node, report| {
+        choice(node, "http_version", &[("1.1", HttpVersion::Http1), ("2", HttpVersion::Http2)], report)
+    });
+    let headers = fields::sent(section, report);
+    let expected = expect::read(section, method, report);
+    let tls = tls(section, question.as_ref(), report);
+    let (question, expected) = (question?, expected?);
     Some(ProbeConfig::Http(HttpProbe {
-        url: url.text,
+        url: question.url,
         tls: tls?,
-        target,
-        authority: url.authority,
-        path: url.path,
-        expect_status: expect_status?,
-        expect_body: expect_body?,
+        target: question.target,
+        authority: question.authority,
+        path: question.path,
+        method: method?,
+        version: version?,
+        headers: headers?,
+        expect_status: expected.status,
+        expect_body: expected.body,
+        expect_headers: expected.headers,
     }))
+}
+
+fn method(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<HttpMethod> {
+    section.or("method", HttpMethod::Get, report, |node, report| {
+        choice(node, "method", &[("GET", HttpMethod::Get), ("HEAD", HttpMethod::Head)], report)
+    })
+}
+
+fn question(section: &mut Section<'_>, aim: &mut Aim<'_>, report: &mut Report<'_>) -> Option<Question> {
+    let (url, port) = (section.has("url"), section.has("port"));
+    if let (Some(_), Some(span)) = (url, port) {
+        report.error(span, "`url` and `port` together", "write the port within the URL, or leave the URL out");
+        return None;
+    }
+    if port.is_some() {
+        return each_address(section, aim, report);
+    }
+    let node = section.require("url", &format!("{EXAMPLE}, or `port: 80` for each address of the service"), report);
+    let url = node.and_then(|node| self::url(node, aim, report));
+    if let Some(span) = section.has("path") {
+        report.error(span, "`path` without `port`", "write the path within the URL, or `port: 80` instead of a URL");
+        return None;
+    }
+    let target = target(section, url.as_ref(), aim, report);
+    let url = url?;
+    let (authority, host) = (Some(url.authority), Some(url.host));
+    Some(Question { url: url.text, secure: url.secure, target: target?, authority, host, path: url.path })
+}
+
+/// `port` and `path`: in the clear, of each of the service's addresses by its own name.
+fn each_address(section: &mut Section<'_>, aim: &Aim<'_>, report: &mut Report<'_>) -> Option<Question> {
+    let port = section.take("port", report).and_then(|node| non_zero(node, "port", report));
+    let path = section.or("path", "/".to_owned(), report, path);
+    if let Some(span) = section.has("address") {
+        report.error(span, "`address` and `port` together", "write a URL instead: `url: http://203.0.113.53:8080/`");
+        return None;
+    }
+    let (port, path) = (port?, path?);
+    let addresses: Vec<SocketAddr> = aim.addresses?.iter().map(|address| (*address, port.get()).into()).collect();
+    // As it is for the first of them; it only has to say what is asked for.
+    let url = addresses.first().map(|address| format!("http://{address}{path}")).unwrap_or_default();
+    let target = HttpTarget::Addresses(addresses);
+    Some(Question { url, secure: false, target, authority: None, host: None, path })
+}
+
+fn path(node: &Node, report: &mut Report<'_>) -> Option<String> {
+    let path = text(node, "path", report)?;
+    let good = path.starts_with('/') && path.is_ascii() && path.parse::<hyper::http::uri::PathAndQuery>().is_ok();
+    if !good {
+        let message = format!("`path` cannot be {}", quoted(path));
+        report.error(node.span, message, "write it with a `/` first, and other characters as %XX: `path: /healthz`");
+        return None;
+    }
+    Some(path.to_owned())
+}
+
+/// Where to connect: to the address in the URL, or for a host by name to what `address` says.
+fn target(
+    section: &mut Section<'_>,
+    url: Option<&Url>,
+    aim: &mut Aim<'_>,
+    report: &mut Report<'_>,
+) -> Option<HttpTarget> {
+    const HINT: &str = "write an address to connect to, with or without a port, or `lookup` to ask the resolver; \
+                        left out, it is each of the service's own";
+    let written = section.has("address");
+    let node = section.take("address", report);
+    let url = url?;
+    if let Ok(address) = url.host.parse::<IpAddr>() {
+        if let Some(span) = written {
+            let message = format!("`address` beside a URL that has one, {address}");
+            report.error(span, message, "leave it out, or write the host's name in the URL");
+            return None;
+        }
+        return Some(HttpTarget::Addresses(vec![SocketAddr::new(address, url.port)]));
+    }
+    let lookup = || HttpTarget::Name { host: url.host.clone(), port: url.port };
+    if written.is_none() {
+        // RFC 6761 §6.3: that name is never another machine's, and never the service's own.
+        if url.host.eq_ignore_ascii_case("localhost") {
+            return Some(lookup());
+        }
+        let addresses = aim.addresses?.iter().map(|address| SocketAddr::new(*address, url.port)).collect();
+        return Some(HttpTarget::Addresses(addresses));
+    }
+    let node = node?;
+    let text = text(node, "address", report)?;
+    if text == "lookup" {
+        return Some(lookup());
+    }
+    let address = text.parse::<IpAddr>().map(|address| SocketAddr::new(address, url.port));
+    let address = address.or_else(|_| text.parse::<SocketAddr>()).ok().filter(|address| address.port() != 0);
+    let Some(address) = address else {
+        report.error(node.span, format!("`address`: {} is not an address", quoted(text)), HINT);
+        return None;
+    };
+    aim.at(node.span, address.ip(), report)?;
+    Some(HttpTarget::Addresses(vec![address]))
 }
 
 fn url(node: &Node, aim: &mut Aim<'_>, report: &mut Report<'_>) -> Option<Url> {
@@ -112,87 +226,18 @@ fn parse_url(text: &str) -> Result<Url, (String, &'static str)> {
     Ok(Url { text: text.to_owned(), secure, host, port, authority, path })
 }
 
-type Expected = (Option<Vec<RangeInclusive<u16>>>, Option<Option<String>>);
-
-fn expect(section: &mut Section<'_>, report: &mut Report<'_>) -> Expected {
-    if section.has("expect").is_none() {
-        return (Some(vec![SUCCESSFUL]), Some(None));
-    }
-    let Some(mut section) = section.inner("expect", "`expect: { status: 200-299, body: \"ok\" }`", report) else {
-        return (None, None);
-    };
-    let statuses = section.or("status", vec![SUCCESSFUL], report, statuses);
-    let body = section.maybe("body", report, |node, report| {
-        let body = text(node, "body", report)?;
-        if body.is_empty() || body.len() > BODY_LIMIT {
-            let message = format!("`body` of {} bytes", body.len());
-            report.error(node.span, message, "write a text of 1 to 65536 bytes that the answer must hold");
-            return None;
-        }
-        Some(body.to_owned())
-    });
-    section.close(report);
-    (statuses, body)
-}
-
-fn statuses(node: &Node, report: &mut Report<'_>) -> Option<Vec<RangeInclusive<u16>>> {
-    if !matches!(node.kind, Kind::List(_)) {
-        return Some(vec![status(node, report)?]);
-    }
-    let statuses = list(node, "status", "200-299, 301", report, status);
-    if statuses.whole && statuses.items.is_empty() {
-        report.error(node.span, "`status` is empty", "leave it out for 200-299");
-        return None;
-    }
-    statuses.whole.then(|| statuses.values().cloned().collect())
-}
-
-fn status(node: &Node, report: &mut Report<'_>) -> Option<RangeInclusive<u16>> {
-    let code = |text: &str| {
-        let digits = text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_digit());
-        digits.then(|| text.parse::<u16>().ok()).flatten().filter(|code| (100..=599).contains(code))
-    };
-    let range = match &node.kind {
-        Kind::Scalar { text, .. } => match text.split_once('-') {
-            Some((first, last)) => code(first).zip(code(last)).filter(|(first, last)| first <= last),
-            None => code(text).map(|code| (code, code)),
-        },
-        Kind::Null | Kind::List(_) | Kind::Map(_) => None,
-    };
-    if range.is_none() {
-        let hint = "write `200`, `200-299`, or a list of these; codes are from 100 to 599";
-        wrong_type(node, "`status`", "a status code or a range of them", hint, report);
-    }
-    range.map(|(first, last)| first..=last)
-}
-
-fn tls(section: &mut Section<'_>, url: Option<&Url>, report: &mut Report<'_>) -> Option<Option<TlsOptions>> {
-    let at = section.has("tls");
-    if let (Some(span), Some(Url { secure: false, .. })) = (at, url) {
+fn tls(
+    section: &mut Section<'_>,
+    question: Option<&Question>,
+    report: &mut Report<'_>,
+) -> Option<Option<anycast_core::config::TlsOptions>> {
+    if let (Some(span), Some(Question { secure: false, .. })) = (section.has("tls"), question) {
         report.error(span, "`tls` for an http URL", "write the URL with https, or leave `tls` out");
         return None;
     }
-    let host = url.map(|url| url.host.clone()).unwrap_or_default();
-    if at.is_none() {
-        let options = TlsOptions { name: host, ca_file: None, verify: true };
-        return Some(url?.secure.then_some(options));
-    }
-    let mut section = section.inner("tls", "`tls: { name: www.example.net, ca_file: /etc/ssl/ca.pem }`", report)?;
-    let name = section.or("name", host, report, |node, report| {
-        let name = text(node, "name", report)?;
-        if ServerName::try_from(name).is_err() {
-            let message = format!("`name`: {} is neither a host name nor an address", quoted(name));
-            report.error(node.span, message, "write the name that the certificate carries");
-            return None;
-        }
-        Some(name.to_owned())
-    });
-    let ca_file = section.maybe("ca_file", report, |node, report| path(node, "ca_file", report));
-    let verify = section.or("verify", true, report, |node, report| truth(node, "verify", report));
-    if let (Some(Some(_)), Some(false), Some(span)) = (&ca_file, verify, section.has("ca_file")) {
-        report.error(span, "`ca_file` beside `verify: false`", "nothing is verified: leave out one of the two");
-        return None;
-    }
-    section.close(report);
-    Some(Some(TlsOptions { name: name?, ca_file: ca_file?, verify: verify? }))
+    let host = question.and_then(|question| question.host.clone()).unwrap_or_default();
+    let options = secure::options(section, Some(&host), report);
+    let question = question?;
+    let options = options?;
+    Some(options.or_else(|| question.secure.then(|| secure::of(&host))))
 }

@@ -2,8 +2,13 @@
 
 mod dns;
 mod exec;
+mod file;
+mod grpc;
 mod http;
 mod icmp;
+mod process;
+mod secure;
+mod systemd;
 mod tcp;
 mod tls;
 mod udp;
@@ -16,7 +21,7 @@ pub(super) use self::icmp::echoes_permitted;
 
 use super::{
     diagnostic::{Report, quoted},
-    reader::{Section, in_words, nearest, not_supported},
+    reader::{Section, in_words, nearest},
     source::Span,
     values::{non_zero, text},
 };
@@ -24,25 +29,21 @@ use super::{
 /// Reads what a check of one type asks.
 pub(super) type Read = fn(&mut Section<'_>, &mut Aim<'_>, &mut Report<'_>) -> Option<ProbeConfig>;
 
-/// The types that are built, in the order in which people are told of them.
+/// The types, in the order in which people are told of them.
 #[rustfmt::skip] // One a line, so that each comes and goes alone.
 const TYPES: &[(&str, Read)] = &[
     ("tcp", tcp::read),
     ("http", http::read),
+    ("grpc", grpc::read),
+    ("systemd", systemd::read),
+    ("process", process::read),
+    ("file", file::read),
     ("exec", exec::read),
     ("dns", dns::read),
     ("udp", udp::read),
     ("icmp", icmp::read),
     ("tls", tls::read),
 ];
-#[rustfmt::skip]
-const LATER: &[&str] = &[
-    "grpc",
-    "systemd",
-    "process",
-    "file",
-];
-
 /// What the checks of a service aim at.
 #[derive(Debug)]
 pub(super) struct Aim<'a> {
@@ -121,18 +122,13 @@ fn sockets(
     Some(vec![address])
 }
 
-/// The type, if it is built. The keys of another are not judged: their meaning is not known yet.
+/// The type. The keys of another are not judged: what they mean is not known.
 pub(super) fn kind(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<Read> {
     let built: Vec<&str> = TYPES.iter().map(|(name, _)| *name).collect();
     let node = section.require("type", &format!("write one of {}", in_words(&built)), report)?;
     let kind = text(node, "type", report)?;
     if let Some((_, read)) = TYPES.iter().find(|(name, _)| *name == kind) {
         return Some(*read);
-    }
-    if LATER.contains(&kind) {
-        let hint = format!("there are {}", in_words(&built));
-        not_supported(node.span, &format!("`type: {kind}`"), &hint, report);
-        return None;
     }
     let hint = match nearest(kind, built.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),

@@ -119,16 +119,20 @@ fn urls_are_taken_apart() {
         ("https://127.0.0.1:80", "127.0.0.1:80", "127.0.0.1:80", "/", Some("127.0.0.1")),
         ("https://[::1]:8443/x", "[::1]:8443", "[::1]:8443", "/x", Some("::1")),
         ("http://localhost?q", "localhost 80", "localhost", "/?q", None),
-        ("https://www.example.net/", "www.example.net 443", "www.example.net", "/", Some("www.example.net")),
+        ("https://www.example.net/", "203.0.113.53:443", "www.example.net", "/", Some("www.example.net")),
     ];
     for (url, target, authority, path, name) in cases {
         let text = small_with("type: tcp\n        port: 53", &format!("type: http\n        url: \"{url}\""));
         let ProbeConfig::Http(http) = checks(&text).remove(0).1.probe else { panic!("{url}") };
         let to = match http.target {
-            HttpTarget::Address(address) => address.to_string(),
+            HttpTarget::Addresses(addresses) => addresses.iter().map(ToString::to_string).collect(),
             HttpTarget::Name { host, port } => format!("{host} {port}"),
         };
-        assert_eq!((to.as_str(), http.authority.as_str(), http.path.as_str()), (target, authority, path), "{url}");
+        assert_eq!(
+            (to.as_str(), http.authority.as_deref().unwrap(), http.path.as_str()),
+            (target, authority, path),
+            "{url}"
+        );
         assert_eq!(http.tls.as_ref().map(|tls| tls.name.as_str()), name, "{url}");
         assert!(http.tls.is_none_or(|tls| tls.verify && tls.ca_file.is_none()), "{url}");
         assert_eq!(http.expect_status, [200..=299], "{url}");

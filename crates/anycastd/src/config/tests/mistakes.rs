@@ -76,6 +76,8 @@ fn types() {
             "decimal",
         ),
         ("services:", "shutdown: fats\nservices:", "8:11", "`shutdown` cannot be `fats`", "did you mean `fast`?"),
+        ("services:", "stale_after: 0s\nservices:", "8:14", "`stale_after` of `0s` is out of range", "from 1s to 1h"),
+        ("services:", "stale_after: 10\nservices:", "8:14", "`stale_after: 10` has no unit", "write `10s`"),
         (
             "services:",
             "anchor: maybe\nservices:",
@@ -330,12 +332,6 @@ fn checks() {
     let kinds = [
         ("type: tpc", "15:15", "`type` cannot be `tpc`", "did you mean `tcp`?"),
         ("type: smtp", "15:15", "`type` cannot be `smtp`", "`tcp`, `http`, "),
-        (
-            "type: systemd\n        unit: x",
-            "15:15",
-            "`type: systemd` is not supported in this version",
-            "`tcp`, `http`, ",
-        ),
         ("type: tcp", "14:9", "a tcp check without `address` or `port`", "`port: 53`"),
         (
             "type: tcp\n        port: 1\n        address: 203.0.113.53:1",
@@ -378,7 +374,7 @@ fn checks() {
         ("expect: { status: [200, x] }", "17:33", "not `x`", "`200-299`"),
         ("expect: { status: [] }", "17:27", "`status` is empty", "200-299"),
         ("expect: { body: \"\" }", "17:25", "`body` of 0 bytes", "1 to 65536"),
-        ("expect: { rcode: NOERROR }", "17:19", "unknown key `rcode`", "`status` and `body`"),
+        ("expect: { rcode: NOERROR }", "17:19", "unknown key `rcode`", "`status`, `body` and `header`"),
         ("tls: { verify: false }", "17:9", "`tls` for an http URL", "https"),
     ];
     for (keys, at, message, hint) in expectations {
@@ -465,12 +461,22 @@ fn what_the_kernel_cannot_tell() {
 }
 
 #[test]
+fn a_unit_or_a_pid_file_names_the_process() {
+    for check in ["type: systemd\n        unit: nginx.service", "type: process\n        pid_file: /run/nginx.pid"] {
+        let text = small_with("[leaf1]", "[leaf1]\n    watch: process").replace("type: tcp\n        port: 53", check);
+        assert_eq!(findings(&text), [], "{check}");
+        let found = findings(&text.replace("watch: process", "watch: listener"));
+        assert!(found.len() == 1 && found[0].message.contains("no check names a socket"), "{found:?}");
+    }
+}
+
+#[test]
 fn what_holds_no_connection() {
     let cases = [
         (
             "type: exec\n        command: [/bin/true]",
             "`hold_connection` for a check without a connection",
-            "type `tcp` and `http`",
+            "type `tcp`, `http` and `grpc`",
         ),
         (
             "type: http\n        url: http://www.example.net/",
@@ -505,7 +511,6 @@ fn what_is_not_built_yet() {
         ),
         (service("disable_file: /run/x"), "13:5", "`disable_file`"),
         (top("policy: { regions: {} }"), "1:1", "`policy`"),
-        (top("stale_after: 10s"), "1:1", "`stale_after`"),
     ];
     for ((from, to), at, what) in &cases {
         errors(&[(from, to, at, &format!("{what} is not supported in this version"), "")]);

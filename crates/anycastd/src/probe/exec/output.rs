@@ -1,5 +1,6 @@
 //! What a program prints: its beginning is kept, the rest is taken and thrown away.
 
+use anycast_core::{Performance, performance};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     process::{Child, ChildStderr, ChildStdout},
@@ -25,9 +26,14 @@ impl Output {
         tokio::join!(self.stdout.read_to_end(), self.stderr.read_to_end());
     }
 
-    /// The first line with something on it, of stdout or else of stderr.
+    /// The first line with something on it, of stdout or else of stderr; without the performance data.
     pub(super) fn first_line(&self) -> Option<String> {
-        self.stdout.first_line().or_else(|| self.stderr.first_line())
+        self.stdout.said().0.or_else(|| self.stderr.said().0)
+    }
+
+    /// What was measured, as far as it was printed to stdout.
+    pub(super) fn performance(&self) -> Vec<Performance> {
+        self.stdout.said().1
     }
 }
 
@@ -36,11 +42,13 @@ impl Output {
 struct Head<R> {
     pipe: Option<R>,
     kept: Vec<u8>,
+    /// There was more.
+    cut: bool,
 }
 
 impl<R: AsyncRead + Unpin> Head<R> {
     const fn of(pipe: Option<R>) -> Self {
-        Self { pipe, kept: Vec::new() }
+        Self { pipe, kept: Vec::new(), cut: false }
     }
 
     async fn read_to_end(&mut self) {
@@ -55,12 +63,18 @@ impl<R: AsyncRead + Unpin> Head<R> {
 
     fn keep(&mut self, chunk: &[u8]) {
         let room = KEPT - self.kept.len();
+        self.cut |= chunk.len() > room;
         self.kept.extend_from_slice(&chunk[..chunk.len().min(room)]);
     }
 
-    fn first_line(&self) -> Option<String> {
+    fn said(&self) -> (Option<String>, Vec<Performance>) {
         let text = String::from_utf8_lossy(&self.kept);
-        text.lines().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
+        // The last word may be half of one, and half a number is another number.
+        let whole = match self.cut {
+            true => text.rfind(char::is_whitespace).map_or(text.as_ref(), |end| &text[..end]),
+            false => &text,
+        };
+        performance::split(whole)
     }
 }
 
@@ -73,17 +87,28 @@ mod tests {
         let text = format!("\n  first \nsecond {}", "x".repeat(3 * KEPT));
         let mut head = Head::of(Some(text.as_bytes()));
         head.read_to_end().await;
-        assert_eq!(head.first_line().as_deref(), Some("first"));
+        assert_eq!(head.said().0.as_deref(), Some("first"));
         assert_eq!(head.kept, &text.as_bytes()[..KEPT]);
     }
 
     #[test]
     fn no_line_is_none() {
         let mut head = Head::<&[u8]>::of(None);
-        assert_eq!(head.first_line(), None);
+        assert_eq!(head.said().0, None);
         head.keep(b" \n\n");
-        assert_eq!(head.first_line(), None);
+        assert_eq!(head.said().0, None);
         head.keep(b"\xff\xfe!\n");
-        assert_eq!(head.first_line().as_deref(), Some("\u{fffd}\u{fffd}!"));
+        assert_eq!(head.said().0.as_deref(), Some("\u{fffd}\u{fffd}!"));
+    }
+
+    #[tokio::test]
+    async fn half_a_number_is_none() {
+        let start = "OK|a=1 b=";
+        let text = format!("{start}{}", "1".repeat(2 * KEPT));
+        let mut head = Head::of(Some(text.as_bytes()));
+        head.read_to_end().await;
+        let (line, measured) = head.said();
+        assert_eq!(line.as_deref(), Some("OK"));
+        assert_eq!(measured.iter().map(|one| one.label.as_str()).collect::<Vec<_>>(), ["a"]);
     }
 }

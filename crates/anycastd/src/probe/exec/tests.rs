@@ -1,10 +1,13 @@
 use std::{collections::BTreeSet, fs};
 
-use anycast_core::Outcome;
+use anycast_core::{Outcome, config::ProbeConfig};
 use nix::sys::signal::kill;
 
 use super::{
-    super::testing::{AMPLE, SHORT, alone, exec, run, shell},
+    super::{
+        Prober,
+        testing::{AMPLE, SHORT, alone, exec, run, shell},
+    },
     *,
 };
 
@@ -40,7 +43,7 @@ async fn pid_in(file: &Path) -> i32 {
 async fn the_exit_code_decides_and_the_first_line_is_kept() {
     let cases = [
         ("exit 0", Health::Up, "exit 0"),
-        ("echo 'OK - load 0.1|load1=0.1;8;16'; echo more", Health::Up, "exit 0: OK - load 0.1|load1=0.1;8;16"),
+        ("echo 'OK - load 0.1|load1=0.1;8;16'; echo more", Health::Up, "exit 0: OK - load 0.1"),
         ("echo; echo '  WARNING'; exit 1", Health::Degraded, "exit 1: WARNING"),
         ("echo 'DISK CRITICAL - 95%'; exit 2", Health::Down, "exit 2: DISK CRITICAL - 95%"),
         ("echo UNKNOWN >&2; exit 3", Health::Down, "exit 3: UNKNOWN"),
@@ -56,6 +59,92 @@ async fn the_exit_code_decides_and_the_first_line_is_kept() {
     for (script, health, words) in cases {
         check(&run(&shell(script), AMPLE).await, health, words);
     }
+}
+
+#[tokio::test]
+async fn what_it_measured_is_kept() {
+    let outcome = run(&shell("echo 'LOAD WARNING|load1=9.5;8;16;0 users=3'; echo more; exit 1"), AMPLE).await;
+    check(&outcome, Health::Degraded, "exit 1: LOAD WARNING");
+    let measured: Vec<_> = outcome.performance.iter().map(|one| (one.label.as_str(), one.value)).collect();
+    assert_eq!(measured, [("load1", Some(9.5)), ("users", Some(3.0))]);
+    // What a killed program said is cut off anywhere.
+    let outcome = run(&shell("echo 'OK|load1=9.5'; sleep 1000"), Duration::from_secs(1)).await;
+    assert_eq!((outcome.health, outcome.performance.len()), (Health::Down, 0));
+}
+
+fn configured(script: &str, user: Option<&str>, environment: &[(&str, &str)]) -> Prober {
+    let secret = |(name, value): &(&str, &str)| ((*name).to_owned(), Secret::new((*value).into()));
+    Prober::new(&ProbeConfig::Exec(ExecProbe {
+        command: ["/bin/sh", "-c", script].map(str::to_owned).into(),
+        user: user.map(str::to_owned),
+        environment: environment.iter().map(secret).collect(),
+    }))
+}
+
+#[tokio::test]
+async fn variables_are_added_and_shown_to_nobody() {
+    let prober = configured("echo $TOKEN $LANG", None, &[("TOKEN", "hunter2"), ("LANG", "tlh")]);
+    check(&run(&prober, AMPLE).await, Health::Up, "exit 0: hunter2 tlh");
+    assert!(!format!("{prober:?}").contains("hunter2"));
+}
+
+/// Needs to be root, as the tests of the network do.
+#[tokio::test]
+async fn a_program_runs_as_another_user_and_has_no_power() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap();
+    let (uid, gid) = (nobody.uid, nobody.gid);
+    let said = async |script: &str| {
+        let outcome = run(&configured(script, Some("nobody"), &[]), AMPLE).await;
+        (outcome.health, outcome.detail)
+    };
+    let up = |words: &str| (Health::Up, format!("exit 0: {words}"));
+    let script = "grep -E '^(Uid|Gid|Groups):' /proc/self/status | tr -s '\\t\\n ' ' '";
+    let who = format!("Uid: {uid} {uid} {uid} {uid} Gid: {gid} {gid} {gid} {gid} Groups: {gid}");
+    assert_eq!(said(script).await, up(&who));
+    let none = "CapInh: 0000000000000000 CapPrm: 0000000000000000 CapEff: 0000000000000000";
+    assert_eq!(said("grep -E '^Cap(Inh|Prm|Eff):' /proc/self/status | tr -s '\\t\\n ' ' '").await, up(none));
+    assert_eq!(said("grep CapAmb /proc/self/status | tr -s '\\t' ' '").await, up("CapAmb: 0000000000000000"));
+    assert_eq!(said("echo $USER $LOGNAME").await, up("nobody nobody"));
+    assert_eq!(said("cat /etc/shadow >/dev/null 2>&1 || echo no").await, up("no"));
+
+    // The agent itself is who it was, and the timeout still kills.
+    assert!(nix::unistd::geteuid().is_root());
+    let directory = tempfile::tempdir().unwrap();
+    fs::set_permissions(directory.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let file = directory.path().join("pid");
+    let prober = configured(&format!("echo $$ >{}; exec sleep 1000", file.display()), Some("nobody"), &[]);
+    let outcome = run(&prober, Duration::from_secs(1)).await;
+    check(&outcome, Health::Down, "timed out after 1 s; killed");
+    let pid = pid_in(&file).await;
+    eventually("it is dead", || !lives(pid)).await;
+}
+
+#[tokio::test]
+async fn a_user_that_cannot_be_assumed_proves_nothing() {
+    let outcome = run(&configured("exit 0", Some("no-such-user"), &[]), AMPLE).await;
+    check(&outcome, Health::Unknown, "cannot run programs as no-such-user: this system has no such user");
+}
+
+#[test]
+fn without_the_capabilities_no_user_is_assumed() {
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+
+    let thread = std::thread::spawn(|| {
+        let mut sets = capabilities(None).unwrap();
+        sets.effective -= CapabilitySet::SETUID | CapabilitySet::KILL;
+        if !nix::unistd::geteuid().is_root() || set_capabilities(None, sets).is_err() {
+            return;
+        }
+        // Threads of this runtime are begun by this one, and have its capabilities.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let outcome = runtime.block_on(run(&configured("exit 0", Some("nobody"), &[]), AMPLE));
+        let words = "cannot run programs as nobody: the agent lacks CAP_SETUID and CAP_KILL; see AmbientCapabilities= of its unit";
+        check(&outcome, Health::Unknown, words);
+    });
+    thread.join().unwrap();
 }
 
 #[tokio::test]
@@ -185,7 +274,7 @@ async fn a_dropped_run_kills_its_program() {
 
 #[tokio::test]
 async fn never_two_programs_of_one_check() {
-    let prober = ExecProber::new(&ExecProbe { command: vec!["/bin/true".to_owned()] });
+    let prober = ExecProber::new(&ExecProbe::new(vec!["/bin/true".to_owned()]));
     let unkillable = prober.slot.clone().try_acquire_owned().unwrap();
     assert_eq!(prober.run(AMPLE).await, Finding::down("the last run of /bin/true has not ended yet"));
     drop(unkillable);
@@ -222,6 +311,29 @@ async fn many_runs() {
         // And some that nobody waits for.
         let _ = timeout(Duration::from_millis(10), slow.run(AMPLE)).await;
     }
+    eventually("every child is reaped", || children().is_empty()).await;
+    eventually("every descriptor is closed", || open_descriptors() <= descriptors).await;
+}
+
+#[test]
+fn ten_thousand_runs_leave_neither_zombie_nor_descriptor() {
+    alone(module_path!(), "ten_thousand_runs");
+}
+
+#[tokio::test]
+#[ignore = "run alone, by another test"]
+async fn ten_thousand_runs() {
+    const CHECKS: usize = 16;
+    let prober = exec(&["/bin/true"]);
+    run(&prober, AMPLE).await;
+    let descriptors = open_descriptors();
+    let check = async || {
+        let prober = exec(&["/bin/true"]);
+        for _ in 0..10_000 / CHECKS {
+            check(&run(&prober, AMPLE).await, Health::Up, "exit 0");
+        }
+    };
+    futures_util::future::join_all((0..CHECKS).map(|_| check())).await;
     eventually("every child is reaped", || children().is_empty()).await;
     eventually("every descriptor is closed", || open_descriptors() <= descriptors).await;
 }

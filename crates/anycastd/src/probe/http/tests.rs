@@ -1,4 +1,12 @@
-use anycast_core::{Health, Outcome, config::ProbeConfig};
+use std::collections::BTreeMap;
+
+use anycast_core::{
+    Health, Outcome, Secret,
+    config::{HttpMethod, ProbeConfig, TlsOptions},
+};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Request, Response, body::Incoming, service::service_fn};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -8,8 +16,11 @@ use tokio::{
 use super::{
     super::{
         Prober,
-        testing::{AMPLE, Deaf, SHORT, http, nobody, run},
+        testing::{AMPLE, Deaf, SHORT, answers, http, nobody, run, serve2},
+        tls::tests::{Authority, GOOD},
     },
+    judge::BODY_LIMIT,
+    request::AGENT,
     *,
 };
 
@@ -176,7 +187,7 @@ async fn what_comes_too_slowly_is_down_at_the_timeout() {
 #[tokio::test]
 async fn the_request_is_what_the_configuration_says() {
     let (address, mut requests) = serve(whole("HTTP/1.1 200 OK\r\n\r\n")).await;
-    let config = HttpProbe { authority: "www.example.net:8080".to_owned(), ..http(address) };
+    let config = HttpProbe { authority: Some("www.example.net:8080".to_owned()), ..http(address) };
     run(&Prober::new(&ProbeConfig::Http(config)), AMPLE).await;
     let agent = format!("user-agent: {AGENT}");
     let mut lines: Vec<String> = requests.recv().await.unwrap().lines().map(str::to_owned).collect();
@@ -205,6 +216,7 @@ async fn addresses_are_tried_in_order_and_share_the_time() {
     let stream = connect_in_order(&[absent, deaf.address, there], SHORT * 3).await.unwrap();
     assert_eq!(stream.peer_addr().unwrap(), there);
     let failure = connect_in_order(&[absent, absent], AMPLE).await.unwrap_err();
+    assert_eq!(failure.health, Health::Down);
     assert_eq!(failure.detail, format!("connect {absent}: refused; connect {absent}: refused"));
     assert_eq!(failure.refused, [(anycast_core::config::Protocol::Tcp, absent); 2]);
 }
@@ -234,8 +246,145 @@ async fn a_lookup_that_hangs_is_not_repeated() {
 
 #[tokio::test]
 async fn a_request_that_cannot_be_made_proves_nothing() {
-    let config = HttpProbe { authority: "a\nb".to_owned(), ..http("127.0.0.1:1".parse().unwrap()) };
+    let config = HttpProbe { authority: Some("a\nb".to_owned()), ..http("127.0.0.1:1".parse().unwrap()) };
     let outcome = run(&Prober::new(&ProbeConfig::Http(config)), AMPLE).await;
     assert_eq!(outcome.health, Health::Unknown);
     assert!(outcome.detail.starts_with("cannot ask for http://127.0.0.1:1/healthz?full=1: "), "{outcome:?}");
+}
+
+fn header(answer: &str, expected: &[(&str, Option<&str>)]) -> (Answer, BTreeMap<String, Option<String>>) {
+    let expected = expected.iter().map(|(name, text)| ((*name).to_owned(), text.map(str::to_owned))).collect();
+    (whole(&format!("HTTP/1.1 200 OK\r\n{answer}content-length: 0\r\n\r\n")), expected)
+}
+
+#[tokio::test]
+async fn fields_of_the_answer_are_looked_at() {
+    let cases = [
+        (header("Content-Type: text/html; charset=utf-8\r\n", &[("content-type", Some("text/html"))]), Ok(())),
+        (header("ETag: x\r\n", &[("etag", None)]), Ok(())),
+        (header("via: a\r\nvia: b\r\n", &[("via", Some("b"))]), Ok(())),
+        (header("", &[("etag", None)]), Err("header lacks `etag`")),
+        (header("", &[("etag", Some("x"))]), Err("header lacks `etag`")),
+        (header("ETag: y\r\n", &[("etag", Some("x"))]), Err("header `etag` is \"y\" and lacks \"x\"")),
+        (header("ETag:\r\n", &[("etag", Some("x"))]), Err("header `etag` is \"\" and lacks \"x\"")),
+    ];
+    for ((answer, expect_headers), expected) in cases {
+        let (address, _requests) = serve(answer).await;
+        let config = HttpProbe { expect_headers, ..http(address) };
+        let outcome = run(&Prober::new(&ProbeConfig::Http(config)), AMPLE).await;
+        match expected {
+            Ok(()) => check(&outcome, Health::Up, "status 200 in …"),
+            Err(words) => check(&outcome, Health::Down, words),
+        }
+    }
+}
+
+#[tokio::test]
+async fn fields_and_the_method_are_sent() {
+    let (address, mut requests) = serve(whole("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n")).await;
+    let headers = [("authorization", "Bearer hunter2"), ("user-agent", "me")];
+    let headers = headers.map(|(name, value)| (name.to_owned(), Secret::new(value.into()))).into();
+    let config = HttpProbe { method: HttpMethod::Head, authority: None, headers, ..http(address) };
+    let prober = Prober::new(&ProbeConfig::Http(config));
+    check(&run(&prober, AMPLE).await, Health::Up, "status 200 in …");
+    let request = requests.recv().await.unwrap();
+    assert!(request.starts_with("HEAD /healthz?full=1 HTTP/1.1\r\n"), "{request}");
+    for line in [format!("host: {address}"), "authorization: Bearer hunter2".to_owned(), "user-agent: me".to_owned()] {
+        assert_eq!(request.matches(&format!("\r\n{line}\r\n")).count(), 1, "{line}: {request}");
+    }
+    assert!(!request.contains(AGENT), "{request}");
+    assert!(!format!("{prober:?}").contains("hunter2"), "{prober:?}");
+}
+
+#[tokio::test]
+async fn every_address_is_asked() {
+    let (good, _first) = serve(whole("HTTP/1.1 200 OK\r\n\r\n")).await;
+    let (busy, _second) = serve(whole("HTTP/1.1 503 Busy\r\n\r\n")).await;
+    let absent = nobody().await;
+    let ask = async |all: &[SocketAddr]| {
+        let target = HttpTarget::Addresses(all.to_vec());
+        run(&Prober::new(&ProbeConfig::Http(HttpProbe { target, ..http(good) })), AMPLE).await
+    };
+    check(&ask(&[good, good]).await, Health::Up, "all 2 addresses: status 200 in …");
+    check(&ask(&[good, busy]).await, Health::Down, &format!("{busy}: status 503, expected 200-299"));
+    check(&ask(&[absent, good]).await, Health::Down, &format!("connect {absent}: refused"));
+}
+
+/// Says what it was asked, in a field.
+async fn echo(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, std::convert::Infallible> {
+    let question = format!("{} {} {:?}", request.method(), request.uri(), request.version());
+    let answer = Response::builder().header("x-question", question);
+    Ok(answer.body(Full::new(Bytes::from_static(b"all is ok"))).unwrap())
+}
+
+fn http2(address: SocketAddr, tls: Option<TlsOptions>, question: &str) -> Prober {
+    let expect_headers = [("x-question".to_owned(), Some(question.to_owned()))].into();
+    let config = HttpProbe {
+        tls,
+        version: HttpVersion::Http2,
+        authority: Some("www.example.net".to_owned()),
+        expect_headers,
+        expect_body: Some("is ok".to_owned()),
+        ..http(address)
+    };
+    Prober::new(&ProbeConfig::Http(config))
+}
+
+#[tokio::test]
+async fn http2_is_spoken_in_the_clear_and_over_tls() {
+    let plain = serve2(None, service_fn(echo)).await;
+    let prober = http2(plain, None, "GET http://www.example.net/healthz?full=1 HTTP/2.0");
+    check(&run(&prober, AMPLE).await, Health::Up, "status 200, body has \"is ok\", in …");
+
+    let authority = Authority::new("ours");
+    let tls = || Some(TlsOptions { name: "a.example.net".to_owned(), ca_file: Some(authority.file()), verify: true });
+    let question = "GET https://www.example.net/healthz?full=1 HTTP/2.0";
+    let acceptor = |alpn: &[&[u8]]| Some(authority.acceptor(&["a.example.net"], GOOD, alpn));
+    let good = serve2(acceptor(&[&b"h2"[..], b"http/1.1"]), service_fn(echo)).await;
+    check(&run(&http2(good, tls(), question), AMPLE).await, Health::Up, "status 200, body has \"is ok\", in …");
+    for alpn in [&[][..], &[&b"http/1.1"[..]]] {
+        let old = serve2(acceptor(alpn), service_fn(echo)).await;
+        let outcome = run(&http2(old, tls(), question), AMPLE).await;
+        check(&outcome, Health::Down, "the server does not offer HTTP/2 over TLS");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_http2_is_down() {
+    let cases: [(&'static [u8], &str); 4] = [
+        (b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n", "the answer is not HTTP/2"),
+        (b"", "connection closed before an answer"),
+        // An empty SETTINGS frame, then GOAWAY with ENHANCE_YOUR_CALM.
+        (
+            b"\0\0\0\x04\0\0\0\0\0\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x0b",
+            "the server ended it before an answer: ENHANCE_YOUR_CALM",
+        ),
+        (&[0xff; 64], "the answer is not HTTP/2"),
+    ];
+    for (bytes, words) in cases {
+        let address = answers(bytes).await;
+        check(&run(&http2(address, None, "x"), AMPLE).await, Health::Down, words);
+    }
+    let deaf = Deaf::new().await;
+    let outcome = run(&http2(deaf.address, None, "x"), SHORT).await;
+    assert!(outcome.detail.starts_with(&format!("connect {}: no answer within ", deaf.address)), "{outcome:?}");
+}
+
+/// hyper moves the bytes of HTTP/2 in tasks of its own.
+#[tokio::test]
+async fn nothing_goes_on_when_a_run_is_over() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let prober = http2(silent.local_addr().unwrap(), None, "x");
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    check(&run(&prober, SHORT).await, Health::Down, "connected, no answer within 300 ms");
+    // And the connection is closed.
+    let (mut stream, _) = silent.accept().await.unwrap();
+    let mut said = Vec::new();
+    let _ = time::timeout(AMPLE, stream.read_to_end(&mut said)).await.expect("it is closed");
+    let deadline = Instant::now() + AMPLE;
+    while tasks() > before {
+        assert!(Instant::now() < deadline, "{} tasks", tasks());
+        time::sleep(Duration::from_millis(5)).await;
+    }
 }

@@ -22,13 +22,13 @@ use super::{
 };
 
 /// A certificate authority, with its certificate in a file.
-pub(super) struct Authority {
+pub(in super::super) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     directory: TempDir,
 }
 
 impl Authority {
-    pub(super) fn new(name: &str) -> Self {
+    pub(in super::super) fn new(name: &str) -> Self {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -38,25 +38,31 @@ impl Authority {
         Self { issuer, directory }
     }
 
-    pub(super) fn file(&self) -> PathBuf {
+    pub(in super::super) fn file(&self) -> PathBuf {
         self.directory.path().join("ca.pem")
     }
 
     /// Serves with a certificate for these names and years.
     pub(super) async fn serve(&self, names: &[&str], years: (i32, i32)) -> SocketAddr {
+        accept(self.acceptor(names, years, &[])).await
+    }
+
+    /// What shakes hands with such a certificate.
+    pub(in super::super) fn acceptor(&self, names: &[&str], years: (i32, i32), alpn: &[&[u8]]) -> TlsAcceptor {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
         params.not_before = date_time_ymd(years.0, 1, 1);
         params.not_after = date_time_ymd(years.1, 1, 1);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
             .unwrap();
-        accept(TlsAcceptor::from(Arc::new(config))).await
+        config.alpn_protocols = alpn.iter().map(|id| id.to_vec()).collect();
+        TlsAcceptor::from(Arc::new(config))
     }
 }
 
@@ -88,7 +94,7 @@ async fn ask(address: SocketAddr, name: &str, ca_file: Option<PathBuf>, verify: 
     run(&https(address, TlsOptions { name: name.to_owned(), ca_file, verify }), AMPLE).await
 }
 
-pub(super) const GOOD: (i32, i32) = (2000, 4000);
+pub(in super::super) const GOOD: (i32, i32) = (2000, 4000);
 
 #[tokio::test]
 async fn a_good_certificate_is_up() {
