@@ -198,7 +198,8 @@ mod tests {
         let end = tokio::time::timeout(AMPLE, stream.read(&mut [0; 1])).await.expect("it is closed");
         assert_eq!(end.unwrap(), 0);
         eventually("none is open", async || open.load(Ordering::Relaxed) == 0).await;
-        assert!(!hints.has_changed().unwrap(), "what we close is no hint");
+        // Whoever could give one is gone as well.
+        assert!(!hints.has_changed().unwrap_or(false), "what we close is no hint");
     }
 
     #[tokio::test]
@@ -216,7 +217,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_service_that_talks_all_the_time_is_left_alone() {
-        let Setting { listener, hints, .. } = holding().await;
+        let Setting { listener, hints, held: _held, .. } = holding().await;
         let mut stream = accept(&listener).await;
         let flood = async { while stream.write_all(&[b'x'; 4096]).await.is_ok() {} };
         tokio::time::timeout(AMPLE, flood).await.expect("the connection is closed");
