@@ -162,6 +162,9 @@ impl GrpcProber {
             http2::Fault::Alien if self.tls.is_none() => "the answer is not HTTP/2 (does it want TLS?)".to_owned(),
             http2::Fault::Alien => "the answer is not HTTP/2".to_owned(),
             http2::Fault::Refused(why) => format!("the server ended it before an answer: {why}"),
+            http2::Fault::Closed if self.tls.is_none() => {
+                "connection closed before an answer (does it want TLS?)".to_owned()
+            }
             http2::Fault::Closed => "connection closed before an answer".to_owned(),
             http2::Fault::Other(words) => words,
         })

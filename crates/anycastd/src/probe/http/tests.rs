@@ -6,7 +6,7 @@ use anycast_core::{
 };
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::{Request, service::service_fn};
+use hyper::{Request, Response, body::Incoming, service::service_fn};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
