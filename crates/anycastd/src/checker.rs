@@ -1,23 +1,36 @@
 //! One task per check: it drives a [`Check`] and runs its probe.
 //!
-//! Settings and permission come in by `watch`, what the check knows goes out by `watch` ([`CheckState`]). Dropping the
-//! handle ends the task; a probe under way is dropped with it, and its child with the probe.
+//! Settings, permission and hints of the kernel come in by `watch`, what the check knows goes out by `watch` ([`CheckState`]).
+//! Dropping the handle ends the task; a probe under way is dropped with it, and its child with the probe. A task that panics or
+//! hangs is restarted ([`supervise`]).
+
+mod supervise;
 
 use std::{
     future::Future,
     hash::{DefaultHasher, Hash, Hasher},
     pin::Pin,
-    sync::Arc,
-    time::{Instant, SystemTime},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
 };
 
 use anycast_core::{Check, CheckCounters, CheckName, Health, Outcome, ServiceName, config::CheckConfig};
 use tokio::sync::watch;
 
+pub(crate) use self::supervise::is_check_task;
 use crate::{
+    fence::{Fence, Heart},
+    hints::{Held, Hint, Hinter, Holder, Listeners},
+    metrics::Instruments,
     probe::Prober,
     signal::{Sink, Wake},
 };
+
+/// A hint is told of when it is the first for as long; where sockets come and go all the time the counter says enough.
+const HINTS_TOLD: Duration = Duration::from_secs(1);
 
 /// What is known of a check, as of now.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +42,31 @@ pub(crate) struct CheckState {
     pub(crate) last: Option<(Outcome, SystemTime)>,
     pub(crate) turning: Option<(u16, u16)>,
     pub(crate) counters: CheckCounters,
+    /// It claims what it has to confirm, because the agent was away.
+    pub(crate) unconfirmed: bool,
+    /// The last absence that it was told of.
+    pub(crate) absence: u64,
+}
+
+/// The agent was away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Away {
+    number: u64,
+    /// For so long, or in such a way, that nothing that was known is believed.
+    forget: bool,
+}
+
+/// What the task of a check has to do with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Around<'a> {
+    pub(crate) wake: &'a Wake,
+    pub(crate) sink: &'a Sink,
+    pub(crate) instruments: &'a Instruments,
+    pub(crate) fence: &'a Fence,
+    /// Whom to ask who listens.
+    pub(crate) listeners: &'a Listeners,
+    /// Who holds connections open.
+    pub(crate) holder: &'a Holder,
 }
 
 /// The handle of a running task.
@@ -37,6 +75,10 @@ pub(crate) struct Checker {
     pub(crate) state: watch::Receiver<CheckState>,
     config: watch::Sender<Arc<CheckConfig>>,
     enabled: watch::Sender<bool>,
+    hinter: Hinter,
+    /// Connections that are held open to the service.
+    open: Arc<AtomicUsize>,
+    away: watch::Sender<Away>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -47,31 +89,59 @@ impl Checker {
         name: &CheckName,
         config: &CheckConfig,
         on_probation: bool,
-        wake: Wake,
-        sink: Sink,
-        times: prometheus::Histogram,
+        around: Around<'_>,
     ) -> Self {
+        let Around { wake, sink, instruments, fence, listeners, holder } = around;
         let mut check = Check::new(config.timing, place(service, name), on_probation, Instant::now());
         check.set_enabled(false, Instant::now());
         let (config, config_seen) = watch::channel(Arc::new(config.clone()));
         let (enabled, enabled_seen) = watch::channel(false);
-        let (state, state_seen) = watch::channel(state_of(&check, SystemTime::now(), None));
+        let (hinter, hints) = Hinter::new();
+        let open = Arc::default();
+        let (away, away_seen) = watch::channel(Away::default());
+        let (state, state_seen) = watch::channel(state_of(&check, SystemTime::now(), None, 0));
         let driver = Driver {
             prober: prober(service, name, &config.borrow()),
             service: service.clone(),
             name: name.clone(),
+            kept: watch::Sender::new(check.clone()),
             check,
             config: config_seen,
             enabled: enabled_seen,
+            hints,
+            hinter: hinter.clone(),
+            hint_told: None,
+            untold: None,
+            holder: holder.clone(),
+            held: None,
+            open: Arc::clone(&open),
+            away: away_seen,
             state,
-            wake,
-            sink,
-            times,
+            wake: wake.clone(),
+            sink: sink.clone(),
+            times: instruments.check_time(service.as_str(), name.as_str()),
+            listeners: listeners.clone(),
             answered: SystemTime::now(),
+            unlogged: None,
+            heart: fence.heart(format!("{service}/{name}")),
+            turn: 0,
         };
         let span = tracing::info_span!("check", service = %service, name = %name);
-        let task = tokio::spawn(tracing::Instrument::instrument(driver.run(), span));
-        Self { state: state_seen, config, enabled, task }
+        let keep = supervise::keep(driver, instruments.clone());
+        let task = tokio::spawn(tracing::Instrument::instrument(keep, span));
+        Self { state: state_seen, config, enabled, hinter, open, away, task }
+    }
+
+    /// The agent was away: what is claimed must be confirmed, or is forgotten at once.
+    pub(crate) fn prove_again(&self, forget: bool) {
+        self.away.send_modify(|away| *away = Away { number: away.number + 1, forget });
+    }
+
+    /// Whether it knows since the last absence what it claims; where that has made it forget, whether it is decided.
+    pub(crate) fn has_proven(&self) -> bool {
+        let (state, away) = (self.state.borrow(), self.away.borrow());
+        let decided = !away.forget || !state.enabled || state.health != Health::Unknown;
+        state.absence == away.number && !state.unconfirmed && decided
     }
 
     /// New settings; what it knows stays.
@@ -83,6 +153,16 @@ impl Checker {
             }
             changed
         });
+    }
+
+    /// Where it gets its hints.
+    pub(crate) fn hinter(&self) -> Hinter {
+        self.hinter.clone()
+    }
+
+    /// How many connections are held open to the service at this moment.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
     }
 
     /// Lets it run, or has it rest because its target is not bound here.
@@ -108,33 +188,79 @@ fn prober(service: &ServiceName, name: &CheckName, config: &CheckConfig) -> Arc<
     Arc::new(Prober::new(&config.probe).named(service.as_str(), name.as_str()))
 }
 
+/// How long a run may go on past its timeout before its task is taken for one that hangs.
+const OVERRUN: Duration = Duration::from_secs(5);
+
 type Run = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
+#[derive(Clone)]
 struct Driver {
     service: ServiceName,
     name: CheckName,
     prober: Arc<Prober>,
     check: Check,
+    /// What whoever takes over from this task begins with.
+    kept: watch::Sender<Check>,
     config: watch::Receiver<Arc<CheckConfig>>,
     enabled: watch::Receiver<bool>,
+    hints: watch::Receiver<Option<Hint>>,
+    hinter: Hinter,
+    hint_told: Option<Instant>,
+    /// A hint that is told of only if something comes of it.
+    untold: Option<Hint>,
+    holder: Holder,
+    held: Option<Arc<Held>>,
+    open: Arc<AtomicUsize>,
+    away: watch::Receiver<Away>,
     state: watch::Sender<CheckState>,
     wake: Wake,
     sink: Sink,
     times: prometheus::Histogram,
+    listeners: Listeners,
     answered: SystemTime,
+    /// A change that the log is not told of yet.
+    unlogged: Option<Change>,
+    heart: Arc<Heart>,
+    turn: u64,
+}
+
+/// The check changed its mind.
+#[derive(Clone)]
+struct Change {
+    was: Health,
+    health: Health,
+    detail: String,
 }
 
 impl Driver {
     async fn run(mut self) {
         let mut run: Option<Run> = None;
+        self.hold();
         loop {
+            if self.unlogged.is_some() {
+                // The decision and the neighbors go first: they wait on this very thread.
+                tokio::task::yield_now().await;
+                self.log_change();
+            }
             if run.is_none()
                 && let Some(probe) = self.check.poll_probe(Instant::now())
             {
-                let prober = self.prober.clone();
-                run = Some(Box::pin(async move { prober.run(probe.timeout).await }));
+                self.keep();
+                let (prober, listeners) = (self.prober.clone(), self.listeners.clone());
+                run = Some(Box::pin(async move {
+                    #[cfg(debug_assertions)]
+                    crate::faults::probe_begins();
+                    if probe.confirm {
+                        prober.run_to_confirm(probe.timeout, &listeners).await
+                    } else {
+                        prober.run(probe.timeout).await
+                    }
+                }));
             }
             let timeout = self.check.poll_timeout();
+            // A run ends by itself: one that does not is a fault of ours.
+            let ends = run.is_some().then(|| Instant::now() + OVERRUN);
+            self.heart.beat(self.turn, timeout.or(ends));
             let timeout = async move {
                 match timeout {
                     Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -148,7 +274,9 @@ impl Driver {
                 }
             };
             let prober = self.prober.clone();
+            // What has been answered counts before any time that is over.
             tokio::select! {
+                biased;
                 outcome = answer => {
                     run = None;
                     self.handle_outcome(outcome);
@@ -161,10 +289,22 @@ impl Driver {
                         run = None;
                     }
                 }
+                Ok(()) = self.hints.changed() => {
+                    // What is under way may have been answered before the listener went.
+                    if self.handle_hint() {
+                        run = None;
+                    }
+                }
                 Ok(()) = self.config.changed() => self.reconfigure(),
+                Ok(()) = self.away.changed() => {
+                    if self.was_away() {
+                        run = None;
+                    }
+                }
                 Ok(()) = self.enabled.changed() => {
                     let enabled = *self.enabled.borrow_and_update();
                     self.check.set_enabled(enabled, Instant::now());
+                    self.hold();
                     self.publish();
                 }
                 else => return,
@@ -172,17 +312,43 @@ impl Driver {
         }
     }
 
+    /// Whether the run under way is to be dropped.
+    fn handle_hint(&mut self) -> bool {
+        let Some(hint) = *self.hints.borrow_and_update() else { return false };
+        let now = Instant::now();
+        self.check.handle_hint(now);
+        match hint {
+            // Servers close what is idle: that a healthy one does so is nobody's news.
+            Hint::Dropped(_) => self.untold = Some(hint),
+            Hint::Closed(..) | Hint::Ended(_) | Hint::Lost(_) | Hint::Overrun => self.tell_hint(hint, now),
+        }
+        self.check.poll_cancel(now)
+    }
+
+    fn tell_hint(&mut self, hint: Hint, now: Instant) {
+        if self.check.enabled() && self.hint_told.is_none_or(|told| now.duration_since(told) >= HINTS_TOLD) {
+            self.hint_told = Some(now);
+            self.sink.report("check", format!("{}/{}", self.service, self.name), format!("hint: {hint}"));
+        }
+    }
+
     fn handle_outcome(&mut self, outcome: Outcome) {
         self.times.observe(outcome.took.as_secs_f64());
+        if let Some(hint) = self.untold.take()
+            && outcome.health < Health::Up
+        {
+            self.tell_hint(hint, Instant::now());
+        }
         self.check.handle_outcome(outcome, Instant::now());
         self.answered = SystemTime::now();
         self.publish();
     }
 
     fn handle_timeout(&mut self) {
-        let (failures, health) = (self.check.counters().failures, self.check.health());
+        let judged = |check: &Check| (check.counters().failures, check.counters().inconclusive);
+        let (before, health) = (judged(&self.check), self.check.health());
         self.check.handle_timeout(Instant::now());
-        if self.check.counters().failures != failures {
+        if judged(&self.check) != before {
             self.answered = SystemTime::now();
             self.publish();
         } else if self.check.health() != health {
@@ -190,44 +356,91 @@ impl Driver {
         }
     }
 
+    /// Whether a run under way is to be dropped. Not told of the same absence twice, whichever task hears of it.
+    fn was_away(&mut self) -> bool {
+        let away = *self.away.borrow_and_update();
+        if away.number == self.state.borrow().absence {
+            return false;
+        }
+        let now = Instant::now();
+        if away.forget {
+            self.check.forget(now);
+        } else {
+            self.check.prove_again(now);
+        }
+        if self.heart.is_turn(self.turn) {
+            self.state.send_modify(|state| state.absence = away.number);
+        }
+        self.publish();
+        self.wake.wake();
+        true
+    }
+
+    /// Leaves what it knows to whoever takes over.
+    fn keep(&self) {
+        if self.heart.is_turn(self.turn) {
+            self.kept.send_replace(self.check.clone());
+        }
+    }
+
     fn reconfigure(&mut self) {
         let config = self.config.borrow_and_update().clone();
         self.check.reconfigure(config.timing, Instant::now());
         self.prober = prober(&self.service, &self.name, &config);
+        self.hold();
+    }
+
+    /// Holds connections open while the check runs, if it is to.
+    fn hold(&mut self) {
+        let config = self.config.borrow().clone();
+        if !(config.hold_connection && self.check.enabled()) {
+            self.held = None;
+            return;
+        }
+        let addresses = config.probe.connections();
+        if self.held.as_ref().is_none_or(|held| held.addresses != addresses) {
+            self.held = Some(Arc::new(self.holder.hold(addresses, &self.hinter, &self.open)));
+        }
     }
 
     /// Shows what is known now; wakes the decision loop only when it matters to it.
     fn publish(&mut self) {
+        if !self.heart.is_turn(self.turn) {
+            return; // Another task has taken over from this one, which hung.
+        }
+        self.keep();
         let last = self.check.last().cloned().map(|outcome| (outcome, self.answered));
         let (health, counts) = (self.check.health(), self.check.counts());
-        let (was, counted, since) = {
+        let (was, counted, since, absence, unconfirmed) = {
             let old = self.state.borrow();
-            (old.health, old.counts, old.since)
+            (old.health, old.counts, old.since, old.absence, old.unconfirmed)
         };
         let changed = was != health;
         let since = if changed { SystemTime::now() } else { since };
         if changed {
-            self.report(was, health, last.as_ref());
+            // Before the decision loop reports what follows from it.
+            let detail = last.as_ref().map_or("not checked", |(outcome, _)| outcome.detail.as_str()).to_owned();
+            let subject = format!("{}/{}", self.service, self.name);
+            self.sink.report("check", subject, format!("{was} → {health}: {detail}"));
+            self.unlogged = Some(Change { was, health, detail });
         }
-        self.state.send_replace(state_of(&self.check, since, last));
-        if changed || counted != counts {
+        self.state.send_replace(state_of(&self.check, since, last, absence));
+        if changed || counted != counts || unconfirmed != self.check.is_unconfirmed() {
             self.wake.wake();
         }
     }
 
-    fn report(&self, was: Health, health: Health, last: Option<&(Outcome, SystemTime)>) {
-        let detail = last.map_or("not checked", |(outcome, _)| outcome.detail.as_str());
+    fn log_change(&mut self) {
+        let Some(Change { was, health, detail }) = self.unlogged.take() else { return };
         if health == Health::Down {
             tracing::warn!(was = %was, "down: {detail}");
         } else {
             tracing::info!(was = %was, "{health}: {detail}");
         }
-        let subject = format!("{}/{}", self.service, self.name);
-        self.sink.report("check", subject, format!("{was} → {health}: {detail}"));
     }
 }
 
-fn state_of(check: &Check, since: SystemTime, last: Option<(Outcome, SystemTime)>) -> CheckState {
+fn state_of(check: &Check, since: SystemTime, last: Option<(Outcome, SystemTime)>, absence: u64) -> CheckState {
     CheckState {
         health: check.health(),
         since,
@@ -236,5 +449,7 @@ fn state_of(check: &Check, since: SystemTime, last: Option<(Outcome, SystemTime)
         last,
         turning: check.turning(),
         counters: check.counters(),
+        unconfirmed: check.is_unconfirmed(),
+        absence,
     }
 }

@@ -106,14 +106,14 @@ async fn answer(method: &Method, path: &str, agent: &Handle, instruments: &metri
 
 async fn drawn(metrics: bool, agent: &Handle, instruments: &metrics::Instruments) -> Answer {
     let Ok(_turn) = DRAWING.acquire().await else { return no_answer() };
-    let Ok((status, dropped)) = agent.ask(|agent| (agent.status(), agent.dropped_happenings())).await else {
-        return no_answer();
-    };
+    let known = agent.ask(|agent| (agent.status(), agent.dropped_happenings())).await.ok();
     if !metrics {
-        return ready(&status);
+        return known.map_or_else(no_answer, |(status, _)| ready(&status));
     }
+    // That the loop does not answer is what the rest has to tell.
     let instruments = instruments.clone();
-    let drawn = tokio::task::spawn_blocking(move || instruments.render(&status, dropped)).await;
+    let draw = move || instruments.render(known.as_ref().map(|(status, dropped)| (status, *dropped)));
+    let drawn = tokio::task::spawn_blocking(draw).await;
     let mut answer = text(StatusCode::OK, drawn.unwrap_or_default());
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     answer.headers_mut().insert(CONTENT_TYPE, kind);

@@ -9,19 +9,27 @@
 //! | [`peer`], one per neighbor | the session and its socket | a drop closes the connection |
 //! | [`listener`] | the sockets that neighbors connect to | a drop closes them |
 //! | [`kernel`] | the netlink sockets | a drop leaves the kernel as it is |
+//! | [`hints`] | the socket that hears of closed listeners; pidfds; connections that are held | a drop closes them |
 //! | [`flaps`] | the file of what flapped | a drop loses what is not written |
 //! | [`control`], [`http`] | the listeners | a drop closes them |
 //! | [`signals`], [`manager`] | nothing | at any await |
+//!
+//! And a thread of its own, which depends on none of them and looks whether they live: [`fence`].
 
 mod agent;
 mod alone;
 mod checker;
 mod cli;
+mod clock;
 mod config;
 mod control;
 mod descriptors;
 mod dns;
+#[cfg(debug_assertions)]
+mod faults;
+mod fence;
 mod flaps;
+mod hints;
 mod http;
 mod kernel;
 mod listener;
@@ -55,6 +63,7 @@ use crate::{
     cli::{Arguments, Exit},
     config::Settings,
     control::{ControlSocket, Desk},
+    fence::{Fence, Watcher},
     flaps::Flaps,
     listener::{Deaf, ListenPlan, Listener, Refusals},
     metrics::Instruments,
@@ -130,9 +139,13 @@ fn start(settings: Settings, file: PathBuf) -> anyhow::Result<()> {
 }
 
 /// A task that dies would leave its part of the node unattended, and nobody would notice. So the process ends: the
-/// neighbors see the connections close and the service manager starts it anew.
+/// neighbors see the connections close and the service manager starts it anew. The tasks of checks are restarted.
 fn end_on_panic(logging: logging::Logging) {
     std::panic::set_hook(Box::new(move |panic| {
+        if checker::is_check_task() {
+            tracing::error!("a fault of the agent itself, in the task of a check: {panic}");
+            return;
+        }
         // Whatever becomes of the last words: nobody may read them.
         let limit = std::thread::Builder::new().spawn(|| {
             std::thread::sleep(LAST_WORDS);
@@ -160,6 +173,7 @@ async fn run(settings: Settings, file: PathBuf) -> anyhow::Result<()> {
     let instruments = Instruments::new().context("metrics")?;
     let (wake, desk) = (Wake::default(), OrderDesk::default());
     let (sink, happenings) = Sink::new(HAPPENINGS);
+    let fence = Fence::new(settings.stale_after, instruments.fencings());
     let (plan, planned) = watch::channel(None);
     // Asked before anything is bound: what is there was left by the process before this one.
     let restarted = if settings.core.neighbors.values().any(|neighbor| neighbor.restart_time.is_some()) {
@@ -176,6 +190,7 @@ async fn run(settings: Settings, file: PathBuf) -> anyhow::Result<()> {
     let (arrived, arrivals) = mpsc::channel(ARRIVALS);
     let refusals = Arc::new(Refusals::default());
     let listener = Listener::new(listened, arrived, deaf_told, Arc::clone(&refusals), wake.clone());
+    let (watched, woken) = (sink.clone(), wake.clone());
     let (agent, handle) = agent::new(Parts {
         settings,
         orders,
@@ -191,7 +206,10 @@ async fn run(settings: Settings, file: PathBuf) -> anyhow::Result<()> {
         listening: Listening { plan: listen, deaf, arrivals, refusals },
         restarted,
         connections: descriptors::spare(),
+        fence: fence.clone(),
     });
+    let _watcher =
+        Watcher::start(fence, watched, woken, tokio::runtime::Handle::current()).context("cannot start a thread")?;
     let keeper = tokio::spawn(flaps::run(kept, state.flaps_file(), handle.clone()));
     let mut tasks = JoinSet::new();
     tasks.spawn(control::serve(socket, Desk { agent: handle.clone(), orders: desk, operators }));
@@ -201,10 +219,12 @@ async fn run(settings: Settings, file: PathBuf) -> anyhow::Result<()> {
     if let Some(address) = http {
         tasks.spawn(http::run(address, handle, instruments));
     }
-    agent.await;
+    // A task like those that wake it and those that it wakes: they follow each other on one thread, and nobody has to be roused.
+    let ended = tokio::spawn(agent).await;
     tasks.shutdown().await;
     let _ = tokio::time::timeout(flaps::LAST_WRITE, keeper).await;
     netlink.abort();
+    ended.context("the decision loop")?;
     tracing::info!("ended");
     Ok(())
 }

@@ -7,19 +7,17 @@ use tokio::sync::watch;
 
 use crate::{agent::Handle, kernel::KernelState};
 
-/// How often the status line is renewed where no watchdog asks for more.
+/// How often the status line is renewed.
 const STATUS_EVERY: Duration = Duration::from_secs(10);
 /// How long a start waits for the kernel before it counts as started all the same: the status says what is missing.
 const KERNEL_WITHIN: Duration = Duration::from_secs(20);
 
-/// Says that the agent is up once it knows what the kernel holds, then that its decision loop turns.
-///
-/// The watchdog is fed only with an answer of the loop: a loop that hangs is restarted.
+/// Says that the agent is up once it knows what the kernel holds, then how it is. The watchdog is fed by the
+/// [fence](crate::fence), for as long as it sees the decision loop and the scheduler beat.
 pub(crate) async fn report(agent: Handle, mut kernel: watch::Receiver<std::sync::Arc<KernelState>>) {
     let _ = tokio::time::timeout(KERNEL_WITHIN, kernel.changed()).await;
     tell(&[NotifyState::Ready]);
-    let every = sd_notify::watchdog_enabled().map_or(STATUS_EVERY, |limit| (limit / 3).min(STATUS_EVERY));
-    let mut tick = tokio::time::interval(every);
+    let mut tick = tokio::time::interval(STATUS_EVERY);
     loop {
         tick.tick().await;
         let Ok(status) = agent.order(|agent| agent.status()).await else { continue };
@@ -31,7 +29,7 @@ pub(crate) async fn report(agent: Handle, mut kernel: watch::Receiver<std::sync:
             status.neighbors.len(),
             if status.healthy { "" } else { "; not all is well: see `anycastctl status`" }
         );
-        tell(&[NotifyState::Watchdog, NotifyState::Status(&line)]);
+        tell(&[NotifyState::Status(&line)]);
     }
 }
 

@@ -1,8 +1,12 @@
 //! What Prometheus scrapes. Gauges and counters are drawn from the status at each scrape, so that they cannot disagree
 //! with it; only what has no place in the status (times of checks) is kept here.
 
+use std::time::Duration;
+
 use anycast_api::{Health, ServiceState, Status};
 use prometheus::{Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
+
+use crate::fence::DEADLINES;
 
 /// Check times from a hundred microseconds to ten seconds.
 const BUCKETS: [f64; 11] = [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0];
@@ -12,6 +16,27 @@ const BUCKETS: [f64; 11] = [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 
 pub(crate) struct Instruments {
     registry: Registry,
     check_seconds: HistogramVec,
+    check_restarts: IntCounterVec,
+    fencings: Fencings,
+}
+
+/// What the fence counts; kept here because it must be readable while the decision loop is not.
+#[derive(Debug, Clone)]
+pub(crate) struct Fencings {
+    count: IntCounterVec,
+    age: GaugeVec,
+}
+
+impl Fencings {
+    /// Somebody was silent for too long.
+    pub(crate) fn count(&self, deadline: &str) {
+        self.count.with_label_values(&[deadline]).inc();
+    }
+
+    /// For how long the one that is silent for longest has been so.
+    pub(crate) fn set_age(&self, deadline: &str, age: Duration) {
+        self.age.with_label_values(&[deadline]).set(age.as_secs_f64());
+    }
 }
 
 impl Instruments {
@@ -23,7 +48,38 @@ impl Instruments {
         let registry = Registry::new();
         registry.register(Box::new(check_seconds.clone()))?;
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-        Ok(Self { registry, check_seconds })
+        let options = Opts::new("anycastd_check_task_restarts_total", "Tasks of checks that panicked or hung.");
+        let check_restarts = IntCounterVec::new(options, &["cause"])?;
+        registry.register(Box::new(check_restarts.clone()))?;
+        for cause in ["panicked", "hung"] {
+            check_restarts.with_label_values(&[cause]).inc_by(0);
+        }
+        let fencings = Self::fence(&registry)?;
+        Ok(Self { registry, check_seconds, check_restarts, fencings })
+    }
+
+    fn fence(registry: &Registry) -> prometheus::Result<Fencings> {
+        let options = Opts::new("anycastd_fencings_total", "How often somebody was silent past this deadline.");
+        let count = IntCounterVec::new(options, &["deadline"])?;
+        let help = "For how long there has been no sign of life, beyond what is promised; of checks, the worst.";
+        let age = GaugeVec::new(Opts::new("anycastd_heartbeat_age_seconds", help), &["deadline"])?;
+        registry.register(Box::new(count.clone()))?;
+        registry.register(Box::new(age.clone()))?;
+        for deadline in DEADLINES {
+            count.with_label_values(&[deadline]).inc_by(0);
+            age.with_label_values(&[deadline]).set(0.0);
+        }
+        Ok(Fencings { count, age })
+    }
+
+    /// Where the fence notes what it sees.
+    pub(crate) fn fencings(&self) -> Fencings {
+        self.fencings.clone()
+    }
+
+    /// The task of a check was restarted.
+    pub(crate) fn count_check_restart(&self, cause: &str) {
+        self.check_restarts.with_label_values(&[cause]).inc();
     }
 
     /// Where a check notes its times.
@@ -31,15 +87,16 @@ impl Instruments {
         self.check_seconds.with_label_values(&[service, check])
     }
 
-    /// The text format, version 0.0.4.
-    pub(crate) fn render(&self, status: &Status, dropped_events: u64) -> String {
+    /// The text format, version 0.0.4. Without a status, because the decision loop does not answer, what needs none.
+    pub(crate) fn render(&self, known: Option<(&Status, u64)>) -> String {
         let mut buffer = Vec::new();
         let encoder = TextEncoder::new();
-        let drawn = drawn(status, dropped_events).map(|registry| registry.gather()).unwrap_or_else(|error| {
+        let drawn = known.map(|(status, dropped)| drawn(status, dropped).map(|registry| registry.gather()));
+        let drawn = drawn.transpose().unwrap_or_else(|error| {
             tracing::warn!(%error, "metrics");
-            Vec::new()
+            None
         });
-        let _ = encoder.encode(&drawn, &mut buffer);
+        let _ = encoder.encode(&drawn.unwrap_or_default(), &mut buffer);
         let _ = encoder.encode(&self.registry.gather(), &mut buffer);
         String::from_utf8_lossy(&buffer).into_owned()
     }
@@ -95,6 +152,21 @@ fn draw_agent(drawing: &Drawing, status: &Status, dropped_events: u64) -> promet
     for (reason, count) in &status.connections_refused {
         refused.with_label_values(&[reason]).inc_by(*count);
     }
+    let hints = drawing.counter(
+        "anycastd_hints_total",
+        "Hints of the kernel to checks, by kind; overrun: times that not each closed socket was told.",
+        &["kind"],
+    )?;
+    for (kind, count) in &status.watch.hints {
+        hints.with_label_values(&[kind]).inc_by(*count);
+    }
+    let lists = drawing.counter(
+        "anycastd_listener_lists_total",
+        "Times the kernel was asked who listens, by whether it said.",
+        &["result"],
+    )?;
+    lists.with_label_values(&["failed"]).inc_by(status.watch.lists_failed);
+    lists.with_label_values(&["answered"]).inc_by(status.watch.lists.saturating_sub(status.watch.lists_failed));
     let bound = drawing.gauge("anycastd_address_bound", "Whether the kernel answers for the address.", &["address"])?;
     let foreign =
         drawing.gauge("anycastd_address_foreign", "Whether somebody else put the address there.", &["address"])?;
@@ -123,6 +195,7 @@ fn draw_services(drawing: &Drawing, status: &Status) -> prometheus::Result<()> {
     let up = drawing.gauge("anycastd_check_up", "Whether the check counts as good (degraded included).", &labels)?;
     let runs = drawing.counter("anycastd_check_runs_total", "Runs begun.", &labels)?;
     let failures = drawing.counter("anycastd_check_failures_total", "Runs that failed.", &labels)?;
+    let hinted = drawing.counter("anycastd_check_hints_total", "Hints of the kernel that the check had.", &labels)?;
     let performance = drawing.gauge(
         "anycastd_check_performance",
         "What the program of an exec check measured in its last run; at most 16 values of each check.",
@@ -144,6 +217,7 @@ fn draw_services(drawing: &Drawing, status: &Status) -> prometheus::Result<()> {
             up.with_label_values(&labels).set(flag(matches!(check.health, Health::Up | Health::Degraded)));
             runs.with_label_values(&labels).inc_by(check.runs);
             failures.with_label_values(&labels).inc_by(check.failures);
+            hinted.with_label_values(&labels).inc_by(check.hints);
             for one in check.last.iter().flat_map(|last| &last.performance) {
                 if let Some(value) = one.value {
                     performance.with_label_values(&[&service.name, &check.name, &one.label, &one.unit]).set(value);

@@ -58,8 +58,22 @@ pub struct Status {
     /// Connections that were closed before a word, by reason, since the agent started.
     #[serde(default)]
     pub connections_refused: BTreeMap<String, u64>,
+    /// What the kernel told, and was asked, since the agent started.
+    #[serde(default)]
+    pub watch: WatchCounters,
     /// By address.
     pub addresses: Vec<Address>,
+}
+
+/// What the kernel told of listeners and processes, and what it was asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchCounters {
+    /// Hints to checks, by kind: `listener`, `process`, `connection`, `network`; `overrun`: times that not each closed socket was told.
+    pub hints: BTreeMap<String, u64>,
+    /// Lists of listeners asked for.
+    pub lists: u64,
+    /// Those of them that could not be had.
+    pub lists_failed: u64,
 }
 
 /// What a service is, in one word.
@@ -181,8 +195,20 @@ pub struct Check {
     pub runs: u64,
     /// Runs that failed.
     pub failures: u64,
+    /// Runs that proved nothing, because of trouble of the agent's own.
+    #[serde(default)]
+    pub inconclusive: u64,
+    /// Runs that began more than an interval late.
+    #[serde(default)]
+    pub late: u64,
     /// How far it is on its way to another opinion: answers so far and answers needed.
     pub turning: Option<(u16, u16)>,
+    /// What the kernel tells it of, in words; `None`: nothing, it asks at its intervals.
+    #[serde(default)]
+    pub watches: Option<String>,
+    /// Hints that it had.
+    #[serde(default)]
+    pub hints: u64,
 }
 
 /// The answer of one run.

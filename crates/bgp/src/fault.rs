@@ -87,6 +87,8 @@ pub enum DownReason {
     Replaced,
     /// [`crate::Session::shutdown`], with its text.
     Shutdown(String),
+    /// [`crate::Session::suspend`], with its text.
+    Suspended(String),
 }
 
 impl fmt::Display for DownReason {
@@ -101,6 +103,7 @@ impl fmt::Display for DownReason {
             Self::Replaced => f.write_str("the neighbor, silent for a while, connected anew"),
             Self::Shutdown(text) if text.is_empty() => f.write_str("shut down"),
             Self::Shutdown(text) => write!(f, "shut down: {text}"),
+            Self::Suspended(text) => write!(f, "ended by us for a while: {text}"),
         }
     }
 }

@@ -34,6 +34,8 @@ pub enum Farewell {
     Deconfigured,
     /// Other Configuration Change.
     Reconfigured,
+    /// Administrative Reset, with a text as above: the session comes back.
+    Reset(String),
     /// Nothing is said: the connection ends, and the neighbor keeps our routes for the restart time (RFC 4724).
     Silence,
 }
@@ -42,6 +44,7 @@ impl Farewell {
     fn notification(&self) -> Option<Notification> {
         match self {
             Self::Shutdown(text) => Some(Notification::shutdown(text)),
+            Self::Reset(text) => Some(Notification::reset(text)),
             Self::Deconfigured => Some(Notification::new(6, 3, &[])),
             Self::Reconfigured => Some(Notification::new(6, 6, &[])),
             Self::Silence => None,
@@ -59,7 +62,7 @@ impl Farewell {
     /// In words.
     pub(crate) fn words(&self) -> String {
         match self {
-            Self::Shutdown(text) => text.clone(),
+            Self::Shutdown(text) | Self::Reset(text) => text.clone(),
             Self::Deconfigured => "removed from the configuration".to_owned(),
             Self::Reconfigured => "its configuration changed".to_owned(),
             Self::Silence => "closed without a word: the neighbor keeps the routes for its restart time".to_owned(),
@@ -76,10 +79,19 @@ impl Notification {
 
     /// Cease, Administrative Shutdown (RFC 4486 §3), with the reason as RFC 9003 §2 carries it.
     pub(crate) fn shutdown(text: &str) -> Self {
+        Self::with_text(2, text)
+    }
+
+    /// Cease, Administrative Reset, likewise.
+    pub(crate) fn reset(text: &str) -> Self {
+        Self::with_text(4, text)
+    }
+
+    fn with_text(subcode: u8, text: &str) -> Self {
         let text = cut(text, MAX_SHUTDOWN_TEXT);
         let mut data = vec![u8::try_from(text.len()).unwrap_or(0)];
         data.extend_from_slice(text.as_bytes());
-        Self::new(6, 2, &data)
+        Self::new(6, subcode, &data)
     }
 
     /// As a hard reset (RFC 8538 §3.1): Cease/9 with code, subcode and data of this one.

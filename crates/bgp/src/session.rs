@@ -49,7 +49,7 @@ const SEND_HOLD_TIME: Duration = Duration::from_secs(480);
 /// The states of RFC 4271 §8.2.2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum State {
-    /// Stopped, for ever: after [`Session::shutdown`].
+    /// Stopped: for ever after [`Session::shutdown`], until [`Session::resume`] after [`Session::suspend`].
     Idle,
     /// The driver is dialling.
     Connect,
@@ -175,6 +175,8 @@ pub struct Session {
     made: Instant,
     restarted: bool,
     preserved: bool,
+    /// Idle only until it is told to go on.
+    suspended: bool,
     probed: Option<Instant>,
     last_error: Option<(DownReason, Instant)>,
     /// Why the last session that was Established ended, until there is another.
@@ -216,6 +218,7 @@ impl Session {
             made: now,
             restarted: false,
             preserved: false,
+            suspended: false,
             probed: None,
             last_error: None,
             last_end: None,
@@ -446,25 +449,68 @@ impl Session {
     /// Ends the session for ever. Announcements and withdraws that still wait are not sent any more. To a neighbor that would keep
     /// our routes over a NOTIFICATION it is a hard reset (RFC 8538 §3.1).
     pub fn shutdown(&mut self, farewell: &Farewell, now: Instant) {
+        self.suspended = false;
         if self.state == State::Idle {
             return;
         }
-        let (connected, live) = (self.connected(), self.state != State::Active);
+        self.end(farewell, DownReason::Shutdown(farewell.words()), now);
+    }
+
+    /// Ends the session as [`shutdown`](Self::shutdown) does, until [`resume`](Self::resume): until then nothing is dialled and
+    /// nobody is let in.
+    pub fn suspend(&mut self, farewell: &Farewell, now: Instant) {
+        if self.state == State::Idle {
+            return;
+        }
+        let reason = DownReason::Suspended(farewell.words());
+        if self.state == State::Established {
+            self.last_end = Some((reason.clone(), now));
+        }
+        self.end(farewell, reason, now);
+        self.suspended = true;
+    }
+
+    /// Goes on after [`suspend`](Self::suspend), at once.
+    pub fn resume(&mut self, now: Instant) {
+        if !std::mem::take(&mut self.suspended) {
+            return;
+        }
+        self.backoff.reset();
+        if self.config.passive { self.enter(State::Active, now) } else { self.dial(now) }
+    }
+
+    /// What ends the session for the neighbor, for whoever has to end the connection in the driver's place; `None` where there is
+    /// nobody to tell.
+    #[must_use]
+    pub fn last_words(&self, farewell: &Farewell) -> Option<Bytes> {
+        if !self.connected() {
+            return None;
+        }
         let graceful = self.negotiated.as_ref().and_then(|negotiated| negotiated.graceful_restart);
-        let hard = graceful.is_some_and(|graceful| graceful.notification);
+        farewell.message(graceful.is_some_and(|graceful| graceful.notification))
+    }
+
+    fn end(&mut self, farewell: &Farewell, reason: DownReason, now: Instant) {
+        let (message, live) = (self.last_words(farewell), self.state != State::Active);
         if self.state == State::Established {
             self.down_since = now;
         }
         self.clear_connection();
-        if connected {
-            self.urgent.extend(farewell.message(hard));
-        }
+        self.urgent.extend(message);
         if live {
-            self.note_down(DownReason::Shutdown(farewell.words()), now);
+            self.note_down(reason, now);
         }
         self.actions.clear();
         self.actions.push_back(Action::Close);
         self.enter(State::Idle, now);
+    }
+
+    /// Whether the connection still lives is to be seen soon: a neighbor that has forgotten it answers the next segment with a
+    /// reset.
+    pub fn prod(&mut self) {
+        if self.state == State::Established && self.hold_time().is_some() {
+            self.keepalive_due = true;
+        }
     }
 
     /// An operator wants the routes to be told again that are in quarantine.

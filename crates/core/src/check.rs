@@ -121,6 +121,8 @@ pub struct Check {
     placed: bool,
     running: Option<Running>,
     hint: Option<Hinted>,
+    /// The agent was away: until then what is claimed must be confirmed.
+    confirm_by: Option<Instant>,
     counters: CheckCounters,
 }
 
@@ -130,6 +132,8 @@ struct Running {
     deadline: Instant,
     /// Judged already, by the deadline; the driver's answer will come too late.
     expired: bool,
+    /// The deadline that we were not there at: that there was no answer by then says nothing.
+    missed: Option<Instant>,
     confirm: bool,
     /// A hint came while it was under way: what it saw may have been before.
     void: bool,
@@ -177,6 +181,7 @@ impl Check {
             placed: false,
             running: None,
             hint: None,
+            confirm_by: None,
             counters: CheckCounters::default(),
         }
     }
@@ -198,6 +203,7 @@ impl Check {
         self.enabled = enabled;
         self.streak = None;
         self.hint = None;
+        self.confirm_by = None;
         if enabled {
             let delay = if self.counters.runs == 0 { self.timing.start_delay } else { Duration::ZERO };
             self.due = now + delay;
@@ -235,6 +241,45 @@ impl Check {
         true
     }
 
+    /// The agent was away for a while. What is claimed holds on for as long as an answer may take, and is then forgotten if
+    /// nothing has confirmed it; so the check asks soon, at its place among the others, which all do. A run under way is to be
+    /// dropped: what it saw may have been before.
+    pub fn prove_again(&mut self, now: Instant) {
+        if !self.enabled {
+            return;
+        }
+        self.running = None;
+        let spread = self.timing.interval.min(self.timing.stale_after / 4);
+        let place = now + spread * u32::from(self.place) / 1024;
+        self.due = if self.due > now { self.due.min(place) } else { place };
+        if self.health >= Health::Degraded {
+            let run = spread + self.timing.timeout + 2 * OVERSLEPT;
+            self.confirm_by = Some(now + self.timing.stale_after.max(run));
+            self.proof.until = self.proof.until.max(now + run);
+        }
+    }
+
+    /// All that was known is no longer believed; the check asks at once. A run under way is to be dropped.
+    pub fn forget(&mut self, now: Instant) {
+        self.prove_again(now);
+        self.confirm_by = None;
+        self.streak = None;
+        self.become_health(Health::Unknown, now);
+    }
+
+    /// The run under way came to nothing, for a fault of our own.
+    pub fn handle_fault(&mut self, detail: String, now: Instant) {
+        let started = self.running.take().map_or(now, |running| running.started);
+        if self.enabled {
+            let took = now.saturating_duration_since(started);
+            self.judge(
+                Outcome { health: Health::Unknown, cause: Cause::Answered, detail, took, performance: Vec::new() },
+                now,
+            );
+            self.due = now.max(started + self.timing.fast_interval);
+        }
+    }
+
     /// The next run, if it is time for one and none is under way.
     pub fn poll_probe(&mut self, now: Instant) -> Option<Probe> {
         if !self.enabled || self.running.is_some() || now < self.due {
@@ -247,7 +292,8 @@ impl Check {
         self.counters.runs += 1;
         let confirm = self.hint.is_some();
         let deadline = now + self.timing.timeout;
-        self.running = Some(Running { started: self.due, deadline, expired: false, confirm, void: false });
+        self.running =
+            Some(Running { started: self.due, deadline, expired: false, missed: None, confirm, void: false });
         Some(Probe { timeout: self.timing.timeout, confirm })
     }
 
@@ -262,8 +308,9 @@ impl Check {
     }
 
     fn answered(&mut self, outcome: Outcome, running: Running, now: Instant) {
-        if outcome.cause == Cause::TimedOut && overslept(running.deadline, now) {
-            return self.excuse(running.deadline, now);
+        let deadline = running.missed.unwrap_or(running.deadline);
+        if outcome.cause == Cause::TimedOut && overslept(deadline, now) {
+            return self.excuse(deadline, now);
         }
         if running.void && outcome.health >= Health::Degraded {
             self.due = now; // It may have been answered before the listener went.
@@ -279,6 +326,8 @@ impl Check {
                 let until = hint.grace_until.unwrap_or(now + self.timing.restart_grace);
                 if now < until {
                     self.last = Some(outcome);
+                    // It is known how it is, and that it is waited for: it must not become unknown before the grace is over.
+                    self.prove(now);
                     self.hint = Some(Hinted { grace_until: Some(until), ..hint });
                     self.due = (now + GRACE_PACE).min(until);
                     return;
@@ -300,8 +349,14 @@ impl Check {
     pub fn handle_timeout(&mut self, now: Instant) {
         if let Some(running) = self.running.as_mut().filter(|running| !running.expired && now >= running.deadline) {
             let timeout = self.timing.timeout;
-            if overslept(running.deadline, now) {
+            if let Some(deadline) = running.missed {
+                running.expired = true;
+                if self.enabled {
+                    self.excuse(deadline, now);
+                }
+            } else if overslept(running.deadline, now) {
                 // What came meanwhile has not been looked at: the run is given the time to.
+                running.missed = Some(running.deadline);
                 running.deadline = now + OVERSLEPT;
             } else {
                 running.expired = true;
@@ -312,8 +367,9 @@ impl Check {
                 }
             }
         }
-        if self.proof_expires().is_some_and(|at| now >= at) {
-            if overslept(self.proof.until, now) && !self.proof.extended {
+        if self.claims_until().is_some_and(|at| now >= at) {
+            let unconfirmed = self.confirm_by.is_some_and(|by| now >= by);
+            if !unconfirmed && overslept(self.proof.until, now) && !self.proof.extended {
                 // Nobody was there to renew it: one run decides whether it still holds.
                 self.proof = Proof { until: now + self.timing.timeout + 2 * OVERSLEPT, extended: true };
                 self.due = self.due.min(now);
@@ -333,7 +389,21 @@ impl Check {
             None if self.enabled => Some(self.due),
             None => None,
         };
-        [run, self.proof_expires()].into_iter().flatten().min()
+        [run, self.claims_until()].into_iter().flatten().min()
+    }
+
+    /// Until when it claims that the service is good, without another answer. Only a claim can grow stale: Up and Degraded need
+    /// proof, Down and Unknown claim nothing.
+    #[must_use]
+    pub fn claims_until(&self) -> Option<Instant> {
+        let proven = (self.health >= Health::Degraded).then_some(self.proof.until)?;
+        Some(self.confirm_by.map_or(proven, |by| by.min(proven)))
+    }
+
+    /// Whether it claims something that no answer has confirmed since [`Self::prove_again`].
+    #[must_use]
+    pub const fn is_unconfirmed(&self) -> bool {
+        self.confirm_by.is_some()
     }
 
     /// What is known.
@@ -409,9 +479,12 @@ impl Check {
         }
         self.last = Some(outcome);
         if answer == Health::Unknown {
-            return; // It proves nothing, for or against; see `proof_expires`.
+            return; // It proves nothing, for or against; see `claims_until`.
         }
         self.prove(now);
+        if answer >= self.health {
+            self.confirm_by = None;
+        }
         if answer == self.health {
             self.streak = None;
             return;
@@ -442,6 +515,7 @@ impl Check {
         if health != self.health {
             self.health = health;
             self.since = now;
+            self.confirm_by = None;
         }
     }
 
@@ -464,11 +538,6 @@ impl Check {
         self.placed = true;
         let least = self.timing.fast_interval;
         least + (pace - least) * u32::from(self.place) / 1024
-    }
-
-    /// Only a claim can grow stale: Up and Degraded need proof, Down and Unknown claim nothing.
-    fn proof_expires(&self) -> Option<Instant> {
-        (self.health >= Health::Degraded).then_some(self.proof.until)
     }
 }
 

@@ -7,6 +7,7 @@ mod check;
 pub mod config;
 pub mod decide;
 pub mod drain;
+pub mod fence;
 pub mod hold_down;
 mod name;
 pub mod performance;

@@ -7,7 +7,7 @@ use anycast_bgp::{Asn, Attributes, PeerAs, Prefix, RouterId};
 use crate::{
     config::{
         Anchor, CheckConfig, CheckTiming, Config, DrainTimes, Endpoint, ExecProbe, Neighbor, Node, OnDown, OnExit,
-        ProbeConfig, Require, Scope, Service, Towards, Unbind,
+        ProbeConfig, Require, Scope, Service, Towards, Unbind, Watch,
     },
     name::{CheckName, PeerId, ServiceName},
 };
@@ -52,6 +52,7 @@ pub(crate) fn service(name: &str, addresses: &[&str], prefixes: &[&str], neighbo
         },
         scope: Scope::Local,
         probe: ProbeConfig::Exec(ExecProbe::new(vec!["/bin/true".into()])),
+        hold_connection: false,
     };
     let service = Service {
         addresses: addresses.iter().map(|text| ip(text)).collect(),
@@ -66,6 +67,7 @@ pub(crate) fn service(name: &str, addresses: &[&str], prefixes: &[&str], neighbo
         degraded: Attributes { as_path_prepend: 3, ..Attributes::default() },
         drain: DrainTimes { graceful_shutdown: Duration::from_secs(10), linger: Duration::from_secs(5) },
         unbind: Unbind::Never,
+        watch: Watch::None,
     };
     (ServiceName::new(name).unwrap(), service)
 }

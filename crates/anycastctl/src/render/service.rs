@@ -22,6 +22,7 @@ pub(crate) fn page(status: &Status, service: &Service, view: View) -> Page {
     page.section(drain(service, view));
     page.section(prefixes(service, view));
     page.section(checks(service, view));
+    page.section(watches(service, view));
     let own = status.addresses.iter().filter(|address| service.addresses.contains(&address.address));
     page.section(address_table(own, view, 0));
     page
@@ -109,6 +110,20 @@ fn checks(service: &Service, view: View) -> Vec<Line> {
     table.lay_out(view.width)
 }
 
+/// What the kernel tells the checks of.
+fn watches(service: &Service, view: View) -> Vec<Line> {
+    let mut table = Table::new(vec![Column::fixed("CHECK"), Column::fixed("HINTS"), Column::flexible("WATCHES", 24)]);
+    let mut any = false;
+    for check in &service.checks {
+        if let Some(watches) = &check.watches {
+            any = true;
+            let hints = number(Some(check.hints)).into();
+            table.row(vec![Cell::wrap(Line::plain(&check.name)), hints, Cell::wrap(Line::plain(watches))]);
+        }
+    }
+    if any { table.lay_out(view.width) } else { Vec::new() }
+}
+
 /// The last answer with its age, and why there may be no other.
 fn last_answer(check: &Check, view: View) -> Vec<Line> {
     let mut lines = Vec::new();
@@ -142,6 +157,19 @@ mod tests {
 
     use super::*;
     use crate::render::testing::{node, read, view};
+
+    #[test]
+    fn what_the_kernel_tells_of_is_shown() {
+        let mut status = node(json!({}));
+        status.services[1].checks[0].watches = Some("listener 203.0.113.3:80, 203.0.113.3:443".to_owned());
+        status.services[1].checks[0].hints = 3;
+        let page = page(&status, &status.services[1], view()).paint(false);
+        let shown: Vec<&str> = page.lines().skip_while(|line| !line.contains("WATCHES")).take(2).collect();
+        assert_snapshot!(shown.join("\n"), @r"
+        CHECK  HINTS  WATCHES
+        load   3      listener 203.0.113.3:80, 203.0.113.3:443
+        ");
+    }
 
     #[test]
     fn what_a_check_measured_is_shown() {

@@ -92,6 +92,7 @@ impl Agent {
             };
             let turning =
                 state.turning.map(|(have, need)| format!(" ({have} of {need} answers to change)")).unwrap_or_default();
+            let watched = self.watched(name, check).map(|watched| format!("; watches {watched}")).unwrap_or_default();
             let uncounted = if state.counts { "" } else { "; added by a reload, does not count until decided" };
             let hint = (ok == LinkState::Broken && state.enabled && state.health == Health::Down).then(|| {
                 format!("mend the service, or the check `{check}` ({}) if it asks the wrong thing", config.probe.kind())
@@ -100,7 +101,7 @@ impl Agent {
                 kind: "check".to_owned(),
                 name: format!("{name}/{check}"),
                 ok,
-                text: format!("{}: {words}{turning}{uncounted}", state.health),
+                text: format!("{}: {words}{turning}{watched}{uncounted}", state.health),
                 since: Some(state.since.into()),
                 hint,
             })

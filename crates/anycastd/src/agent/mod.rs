@@ -4,8 +4,10 @@
 //! [`anycast_core::decide`] what should be true, and hands the whole sets on. Questions and orders come as closures over
 //! bounded queues ([`Handle`]) and run between two decisions; nothing in this task waits for a disk or a peer.
 
+mod absence;
 mod clock;
 mod dynamic;
+mod expiry;
 mod explain;
 mod holds;
 mod orders;
@@ -13,6 +15,7 @@ mod reload;
 mod report;
 mod ring;
 mod shutdown;
+mod watched;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -36,8 +39,11 @@ pub(crate) use self::{
 };
 use crate::{
     checker::Checker,
+    clock::moment,
     config::{Settings, ShutdownMode},
+    fence::Fence,
     flaps::Flaps,
+    hints::Watch,
     kernel::{AddressPlan, AddressState, KernelState},
     listener::{Arrival, Deaf, ListenPlan, Refusals},
     metrics::Instruments,
@@ -127,6 +133,23 @@ pub(crate) struct Parts {
     pub(crate) restarted: bool,
     /// How many neighbors may be connected that have dialled us.
     pub(crate) connections: usize,
+    pub(crate) fence: Fence,
+}
+
+/// What somebody may want to read of.
+enum Change {
+    Service {
+        name: ServiceName,
+        before: Option<api::ServiceState>,
+        state: api::ServiceState,
+    },
+    Prefix {
+        prefix: anycast_bgp::Prefix,
+        announced: bool,
+        why: String,
+    },
+    /// It was announced, and is not configured any more.
+    Forgotten(anycast_bgp::Prefix),
 }
 
 /// The loop's end of the listener.
@@ -155,6 +178,10 @@ pub(crate) struct Agent {
     /// Until when the neighbors wait for the rest of the routes; `None`: they have them all.
     complete_by: Option<Instant>,
     checkers: BTreeMap<ServiceName, BTreeMap<anycast_core::CheckName, Checker>>,
+    /// What the kernel tells the checks.
+    watch: Watch,
+    /// How many lost networks the checks were told of.
+    losses_seen: u64,
     carried: BTreeMap<ServiceName, Health>,
     drains: BTreeMap<ServiceName, Drain>,
     holds: BTreeMap<ServiceName, HoldDown>,
@@ -163,6 +190,7 @@ pub(crate) struct Agent {
     /// What is to be known of flaps after a restart.
     flaps: Flaps,
     orders: Orders,
+    expiries: expiry::Expiries,
     orders_file: std::path::PathBuf,
     /// An expired order is being taken off the disk.
     forgetting: bool,
@@ -172,6 +200,8 @@ pub(crate) struct Agent {
     /// Since when each service is in its state, and each prefix announced or not.
     service_since: BTreeMap<ServiceName, (api::ServiceState, SystemTime)>,
     prefix_since: BTreeMap<anycast_bgp::Prefix, (bool, SystemTime)>,
+    /// What changed and is not told yet.
+    changes: Vec<Change>,
     /// What is wrong with the agent itself, by subject.
     problems: BTreeMap<&'static str, String>,
     ring: Ring,
@@ -182,6 +212,11 @@ pub(crate) struct Agent {
     sink: Sink,
     instruments: Instruments,
     desk: OrderDesk,
+    fence: Fence,
+    /// When the loop last went round.
+    turned: anycast_core::fence::Moment,
+    /// Until when no session begins, because what is claimed is being proven anew.
+    proving_until: Option<Instant>,
     /// The handle by which tasks that the loop starts come back to it.
     handle: Handle,
 }
@@ -213,12 +248,15 @@ pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
         crowded: None,
         complete_by: None,
         checkers: BTreeMap::new(),
+        watch: Watch::start(),
+        losses_seen: 0,
         carried: BTreeMap::new(),
         drains: BTreeMap::new(),
         holds: BTreeMap::new(),
         served: BTreeMap::new(),
         flaps: parts.flaps,
         orders: parts.orders,
+        expiries: expiry::Expiries::default(),
         orders_file: parts.orders_file,
         forgetting: false,
         plan: parts.plan,
@@ -226,6 +264,7 @@ pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
         desired: Desired::default(),
         service_since: BTreeMap::new(),
         prefix_since: BTreeMap::new(),
+        changes: Vec::new(),
         problems: BTreeMap::new(),
         ring: Ring::default(),
         waiters: Vec::new(),
@@ -235,8 +274,13 @@ pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
         sink: parts.sink,
         instruments: parts.instruments,
         desk: parts.desk,
+        fence: parts.fence,
+        turned: moment(),
+        proving_until: None,
         handle: handle.clone(),
     };
+    // Sessions may begin from now on.
+    agent.fence.beat();
     agent.begin();
     (agent.run(queues), handle)
 }
@@ -246,12 +290,22 @@ impl Agent {
         let wake = self.wake.clone();
         let mut moved = true;
         loop {
+            // Before anything else is done with what was known.
+            self.mind_absence();
             if moved {
                 self.turn();
+                if !self.changes.is_empty() {
+                    // The neighbors go first: their tasks were woken, and wait on this very thread.
+                    tokio::task::yield_now().await;
+                    self.tell_changes();
+                }
             }
+            self.settle_absence(Instant::now());
+            self.fence.beat();
             if self.is_over() {
                 return;
             }
+            let beat = tokio::time::sleep(self.fence.beat_every());
             let timeout = self.poll_timeout();
             let timeout = async move {
                 match timeout {
@@ -264,6 +318,7 @@ impl Agent {
                 () = wake.woken() => true,
                 Ok(()) = self.kernel.changed() => true,
                 () = timeout => true,
+                () = beat => false,
                 Some(order) = queues.orders.recv() => {
                     order(&mut self);
                     true
@@ -294,6 +349,7 @@ impl Agent {
 
     /// Decides, and moves on what depends on the decision, until nothing moves any more.
     fn turn(&mut self) {
+        self.hint_of_losses();
         for _ in 0..TURNS {
             let now = Instant::now();
             self.drains.values_mut().for_each(|drain| drain.handle_timeout(now));
@@ -320,7 +376,14 @@ impl Agent {
         // The end of a peer's task wakes nobody: look again soon.
         let parted = (!self.parting.is_empty()).then(|| Instant::now() + SOON);
         let holds = self.holds.values().filter_map(HoldDown::poll_timeout);
-        let others = [self.next_expiry(), self.stop_timeout(), parted, self.next_forgotten(), self.complete_by];
+        let others = [
+            self.next_expiry(),
+            self.stop_timeout(),
+            parted,
+            self.next_forgotten(),
+            self.complete_by,
+            self.proving_until,
+        ];
         drains.chain(holds).chain(others.into_iter().flatten()).min()
     }
 
@@ -423,7 +486,7 @@ impl Agent {
         }
     }
 
-    /// Writes down which services and prefixes changed their state.
+    /// Sees which services and prefixes changed their state.
     fn note_changes(&mut self) {
         let now = SystemTime::now();
         let states: Vec<_> =
@@ -432,13 +495,8 @@ impl Agent {
         for (name, state) in states {
             let before = self.service_since.get(&name).map(|(state, _)| *state);
             if before != Some(state) {
-                let text = match before {
-                    Some(before) => format!("{} → {}", report::state_word(before), report::state_word(state)),
-                    None => report::state_word(state).to_owned(),
-                };
-                tracing::info!(service = %name, "{text}");
-                self.sink.report("service", &name, text);
-                self.service_since.insert(name, (state, now));
+                self.service_since.insert(name.clone(), (state, now));
+                self.changes.push(Change::Service { name, before, state });
             }
         }
         self.note_prefixes(now);
@@ -449,7 +507,7 @@ impl Agent {
             self.prefix_since.keys().filter(|prefix| !self.desired.prefixes.contains_key(*prefix)).copied().collect();
         for prefix in gone {
             if let Some((true, _)) = self.prefix_since.remove(&prefix) {
-                self.sink.report("route", prefix, "withdrawn: no longer configured");
+                self.changes.push(Change::Forgotten(prefix));
             }
         }
         for (prefix, verdict) in &self.desired.prefixes {
@@ -460,13 +518,29 @@ impl Agent {
             }
             self.prefix_since.insert(*prefix, (announced, now));
             if announced || before == Some(true) {
-                let why = report::reason(verdict);
-                tracing::info!(%prefix, announced, "{why}");
-                self.sink.report(
-                    "route",
-                    prefix,
-                    if announced { format!("announced: {why}") } else { format!("withdrawn: {why}") },
-                );
+                self.changes.push(Change::Prefix { prefix: *prefix, announced, why: report::reason(verdict) });
+            }
+        }
+    }
+
+    /// Tells the log, and those who follow what happens.
+    fn tell_changes(&mut self) {
+        for change in std::mem::take(&mut self.changes) {
+            match change {
+                Change::Service { name, before, state } => {
+                    let text = match before {
+                        Some(before) => format!("{} → {}", report::state_word(before), report::state_word(state)),
+                        None => report::state_word(state).to_owned(),
+                    };
+                    tracing::info!(service = %name, "{text}");
+                    self.sink.report("service", name, text);
+                }
+                Change::Forgotten(prefix) => self.sink.report("route", prefix, "withdrawn: no longer configured"),
+                Change::Prefix { prefix, announced, why } => {
+                    tracing::info!(%prefix, announced, "{why}");
+                    let text = if announced { format!("announced: {why}") } else { format!("withdrawn: {why}") };
+                    self.sink.report("route", prefix, text);
+                }
             }
         }
     }

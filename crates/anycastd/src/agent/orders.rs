@@ -22,6 +22,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 
 use super::{Agent, Handle, NoAnswer, clock::wall, holds::held, report};
 use crate::{
+    clock::since_boot,
     config,
     state::{self, Order, Orders, StateError},
 };
@@ -452,19 +453,13 @@ impl Agent {
         if self.forgetting {
             return None;
         }
-        let now = SystemTime::now();
-        self.orders.values().filter_map(|order| order.remaining(now)).min().map(|left| Instant::now() + left)
+        self.expiries.next(since_boot()).map(|left| Instant::now() + left)
     }
 
     /// Ends the orders whose time is over, on disk first.
     pub(super) fn expire_orders(&mut self) {
-        let now = SystemTime::now();
-        let over: Vec<_> = self
-            .orders
-            .iter()
-            .filter(|(_, order)| order.remaining(now) == Some(Duration::ZERO))
-            .map(|(name, _)| name.to_string())
-            .collect();
+        self.expiries.settle(&self.orders, SystemTime::now(), since_boot());
+        let over = self.expiries.over(since_boot());
         if over.is_empty() || self.forgetting || self.is_stopping() {
             return;
         }

@@ -14,7 +14,7 @@ use anycast_core::{
 
 use super::{Agent, Farewell};
 use crate::{
-    checker::Checker,
+    checker::{Around, Checker},
     config::Settings,
     listener::ListenPlan,
     peer::{self, Past, Peer, Start},
@@ -67,6 +67,7 @@ impl Agent {
         let needs_restart = needs_restart(&self.settings, &settings);
         let before = self.desired.services.iter().map(|(name, standing)| (name.clone(), standing.checks)).collect();
         let old = std::mem::replace(&mut self.settings, settings);
+        self.fence.set_stale_after(self.settings.stale_after);
         self.drop_orders();
         self.settle(&before);
         self.settle_hold_downs(&other_checks(&old, &self.settings));
@@ -152,8 +153,14 @@ impl Agent {
     pub(super) fn start_peer(&mut self, id: &PeerId, of: &PeerId, neighbor: &Neighbor) {
         let start =
             Start { id, of, neighbor, seed: seed(id), past: self.past(neighbor), complete: self.complete_by.is_none() };
-        let mut peer =
-            Peer::start(&self.settings.core, start, self.wake.clone(), self.sink.clone(), Arc::clone(&self.refusals));
+        let mut peer = Peer::start(
+            &self.settings.core,
+            start,
+            self.wake.clone(),
+            self.sink.clone(),
+            Arc::clone(&self.refusals),
+            self.fence.clone(),
+        );
         if let Some(routes) = self.desired.routes.get(of) {
             peer.set_routes(routes);
         }
@@ -173,6 +180,7 @@ impl Agent {
                 .reconfigure(service.drain);
             self.settle_checks(name, service, before.get(name).copied());
         }
+        self.settle_watch();
     }
 
     /// Checks are matched by service and name: what a check knows survives any change of its settings.
@@ -186,14 +194,21 @@ impl Agent {
                 None => self.carried.remove(name),
             };
         }
+        let (listeners, holder) = (self.watch.listeners(), self.watch.holder());
+        let around = Around {
+            wake: &self.wake,
+            sink: &self.sink,
+            instruments: &self.instruments,
+            fence: &self.fence,
+            listeners: &listeners,
+            holder: &holder,
+        };
         for (check, config) in &service.checks {
             if let Some(checker) = checkers.get(check) {
                 checker.reconfigure(config);
                 continue;
             }
-            let times = self.instruments.check_time(name.as_str(), check.as_str());
-            let checker =
-                Checker::start(name, check, config, decided.is_some(), self.wake.clone(), self.sink.clone(), times);
+            let checker = Checker::start(name, check, config, decided.is_some(), around);
             checkers.insert(check.clone(), checker);
         }
     }

@@ -67,6 +67,7 @@ impl Agent {
                 .into_iter()
                 .map(|(reason, count)| (reason.to_owned(), count))
                 .collect(),
+            watch: self.watch_counters(),
             services,
             neighbors,
             addresses,
@@ -208,7 +209,11 @@ impl Agent {
             }),
             runs: state.counters.runs,
             failures: state.counters.failures,
+            inconclusive: state.counters.inconclusive,
+            late: state.counters.late,
             turning: state.turning,
+            watches: self.watched(service, name),
+            hints: state.counters.hints,
         })
     }
 
@@ -265,9 +270,10 @@ impl Agent {
         let kernel = self.kernel.borrow();
         let deaf = self.deaf.borrow();
         let deaf = deaf.iter().map(|(place, why)| format!("cannot listen on {place}: {why}"));
-        let own = self.problems.values().chain(&kernel.error).chain(&kernel.problems).cloned();
+        let watch = self.watch.seen().problem;
+        let own = self.problems.values().chain(&kernel.error).chain(&kernel.problems).chain(&watch).cloned();
         let loud = self.peers.iter().filter_map(|(id, peer)| announces_too_much(id, peer));
-        own.chain(deaf).chain(loud).collect()
+        own.chain(deaf).chain(loud).chain(self.fence.problems()).collect()
     }
 }
 

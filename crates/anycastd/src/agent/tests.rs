@@ -33,6 +33,7 @@ fn idle(home: &std::path::Path) -> (impl Future<Output = ()> + Send + use<>, Han
         },
         restarted: false,
         connections: 64,
+        fence: Fence::new(Duration::from_secs(10), Instruments::new().unwrap().fencings()),
     })
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr, num::NonZeroU16, time::Duration};
 
 use anycast_core::{
     CheckName,
-    config::{CheckConfig, CheckTiming, Scope},
+    config::{CheckConfig, CheckTiming, ProbeConfig, Scope},
 };
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
     probes::{self, Aim},
     reader::{Listed, Section, list},
     source::Span,
-    values::{self, LONGEST, non_zero},
+    values::{self, LONGEST, non_zero, truth},
     yaml::Kind,
 };
 
@@ -21,8 +21,6 @@ use super::{
 const SHORTEST: Duration = Duration::from_millis(10);
 const USUAL_INTERVAL: Duration = Duration::from_secs(1);
 const USUAL_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long an answer that nothing contradicts is believed.
-const STALE_AFTER: Duration = Duration::from_secs(10);
 const USUAL_COUNT: NonZeroU16 = NonZeroU16::new(2).expect("it is not zero");
 
 /// The checks of a service, as far as they could be read.
@@ -83,18 +81,40 @@ fn check(
     let scope = section.or("scope", Scope::default(), report, |node, report| {
         values::choice(node, "scope", &[("local", Scope::Local), ("shared", Scope::Shared)], report)
     });
+    let hold = section.or("hold_connection", None, report, |node, report| {
+        truth(node, "hold_connection", report).map(|hold| hold.then_some(node.span))
+    });
     let Some(read) = kind else {
         section.close_open(report);
         return None;
     };
     let targets_before = aim.targets.len();
     let probe = read(&mut section, aim, report);
+    let hold_connection = may_hold(hold, probe.as_ref(), report);
     section.close(report);
     // What every node depends on is elsewhere.
     if scope == Some(Scope::Shared) {
         aim.targets.truncate(targets_before);
     }
-    Some((name?.id?, CheckConfig { timing: timing?, scope: scope?, probe: probe? }))
+    let config = CheckConfig { timing: timing?, scope: scope?, probe: probe?, hold_connection: hold_connection? };
+    Some((name?.id?, config))
+}
+
+/// Whether a connection is held; where that is written, if it is. Only one to an address can be.
+fn may_hold(hold: Option<Option<Span>>, probe: Option<&ProbeConfig>, report: &mut Report<'_>) -> Option<bool> {
+    let Some(span) = hold? else { return Some(false) };
+    let probe = probe?;
+    if !probe.connections().is_empty() {
+        return Some(true);
+    }
+    let (what, hint) = match probe {
+        ProbeConfig::Http(_) => ("a host name", "write an address in the URL, or leave `hold_connection` out"),
+        _ => {
+            ("a check without a connection", "leave it out: only checks of type `tcp`, `http` and `grpc` can hold one")
+        }
+    };
+    report.error(span, format!("`hold_connection` for {what}"), hint);
+    None
 }
 
 fn timing(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<CheckTiming> {
@@ -132,6 +152,6 @@ fn timing(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<CheckTim
         fall: fall?,
         start_delay,
         restart_grace: Duration::ZERO,
-        stale_after: STALE_AFTER,
+        stale_after: super::settings::STALE_AFTER,
     })
 }

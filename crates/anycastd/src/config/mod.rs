@@ -24,7 +24,7 @@ mod transport;
 mod values;
 mod yaml;
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anycast_core::Config;
 
@@ -37,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) core: Config,
     /// How the agent ends.
     pub(crate) shutdown: ShutdownMode,
+    /// After how long without a sign of life, or a proof, the agent no longer claims anything.
+    pub(crate) stale_after: Duration,
     /// Where the orders of operators are kept.
     pub(crate) state_directory: PathBuf,
     /// The control socket.

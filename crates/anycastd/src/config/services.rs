@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr, num::NonZeroUsize, time::Duration}
 use anycast_bgp::{Attributes, Family, Prefix};
 use anycast_core::{
     ServiceName,
-    config::{DrainTimes, Require, Towards, Unbind},
+    config::{DrainTimes, Require, Towards, Unbind, Watch},
 };
 
 use super::{
@@ -14,7 +14,7 @@ use super::{
     diagnostic::{Report, quoted},
     names::{Named, Names},
     neighbors,
-    reader::{Listed, Section, list, not_supported, set},
+    reader::{Listed, Section, list, set},
     source::Span,
     states::{self, States},
     values::{LONGEST, choice, duration, host_address, prefix, text},
@@ -23,6 +23,8 @@ use super::{
 
 const GRACEFUL_SHUTDOWN: Duration = Duration::from_secs(10);
 const LINGER: Duration = Duration::from_secs(5);
+/// A service that takes longer to come back is down meanwhile.
+const LONGEST_GRACE: Duration = Duration::from_secs(60);
 
 /// A service as far as it could be read.
 #[derive(Debug)]
@@ -38,6 +40,7 @@ pub(super) struct Draft {
     pub(super) attributes: Option<(Attributes, Attributes)>,
     pub(super) drain: Option<DrainTimes>,
     pub(super) unbind: Option<Unbind>,
+    pub(super) watch: Option<Watch>,
     /// What follows from its state.
     pub(super) states: States,
 }
@@ -74,7 +77,8 @@ fn service(mut section: Section<'_>, names: &mut Names, report: &mut Report<'_>)
     let prefixes = prefixes(&mut section, &addresses, report);
     let neighbors = chosen_neighbors(&mut section, report);
     let known: Option<Vec<IpAddr>> = addresses.whole.then(|| addresses.values().copied().collect());
-    let checks = checks::read(&mut section, known.as_deref(), report);
+    let mut checks = checks::read(&mut section, known.as_deref(), report);
+    let watch = watch(&mut section, &mut checks, report);
     let require = require(&mut section, checks.local, report);
     let attributes = attributes::read(&mut section, report);
     let drain = drain(&mut section, report);
@@ -84,19 +88,55 @@ fn service(mut section: Section<'_>, names: &mut Names, report: &mut Report<'_>)
     let states = states::read(&mut section, report);
     later(&mut section, report);
     section.close(report);
-    Draft { name, addresses, prefixes, neighbors, checks, require, attributes, drain, unbind, states }
+    Draft { name, addresses, prefixes, neighbors, checks, require, attributes, drain, unbind, watch, states }
 }
 
 /// Keys and values of the configuration that are not built yet.
 fn later(section: &mut Section<'_>, report: &mut Report<'_>) {
-    section.only("watch", "none", &["listener", "process"], report);
     section.unsupported("disable_file", report);
-    if let Some(node) = section.take("restart_grace", report)
-        && let Some(time) = duration(node, "restart_grace", Duration::ZERO..=LONGEST, report)
-        && !time.is_zero()
+}
+
+/// What the kernel is to tell of, and how long a listener that goes may take to come back.
+fn watch(section: &mut Section<'_>, checks: &mut Checks, report: &mut Report<'_>) -> Option<Watch> {
+    let span = section.has("watch");
+    let watch = section.or("watch", Watch::None, report, |node, report| {
+        let choices = [("none", Watch::None), ("listener", Watch::Listener), ("process", Watch::Process)];
+        choice(node, "watch", &choices, report)
+    })?;
+    let grace = section.maybe("restart_grace", report, |node, report| {
+        duration(node, "restart_grace", Duration::ZERO..=LONGEST_GRACE, report).map(|grace| (node.span, grace))
+    })?;
+    if let (Watch::None, Some((span, grace))) = (watch, grace)
+        && !grace.is_zero()
     {
-        not_supported(node.span, "`restart_grace`", "leave it out, or write `0s`", report);
+        let hint = "write `watch: listener` or `watch: process`, or leave `restart_grace` out";
+        report.error(span, "`restart_grace` without `watch`: nothing tells that the listener goes", hint);
+        return None;
     }
+    let mut tellable = checks.configs.is_none();
+    for check in checks.configs.iter_mut().flat_map(BTreeMap::values_mut) {
+        check.timing.restart_grace = grace.map_or(Duration::ZERO, |(_, grace)| grace);
+        tellable |= match watch {
+            Watch::None | Watch::Listener => !check.probe.sockets().is_empty(),
+            Watch::Process => check.probe.names_process(),
+        };
+    }
+    if let (true, Some(span)) = (watch != Watch::None && !tellable, span) {
+        let (message, hint) = if watch == Watch::Listener {
+            (
+                "`watch: listener`, but no check names a socket by which the listener is known",
+                "add a check of an address and port, such as `type: tcp`, or write `watch: none`",
+            )
+        } else {
+            (
+                "`watch: process`, but no check names a socket, a unit or a pid file by which the process is known",
+                "add a check of `type: systemd` or `process`, or of an address and port, or write `watch: none`",
+            )
+        };
+        report.error(span, message, hint);
+        return None;
+    }
+    Some(watch)
 }
 
 fn addresses(section: &mut Section<'_>, report: &mut Report<'_>) -> Listed<IpAddr> {

@@ -2,7 +2,9 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    ops::RangeInclusive,
     path::PathBuf,
+    time::Duration,
 };
 
 use anycast_core::config::Node as NodeLabels;
@@ -14,11 +16,13 @@ use super::{
     Control, Log, LogFormat,
     diagnostic::{Report, quoted},
     reader::{Section, list},
-    values::{choice, label, path, socket_address, text},
+    values::{choice, duration, label, path, socket_address, text},
     yaml::{Kind, Node},
 };
 
 const STATE_DIRECTORY: &str = "/var/lib/anycastd";
+/// How long an agent is believed that shows no sign of life, and a check that has no answer.
+pub(super) const STALE_AFTER: Duration = Duration::from_secs(10);
 const CONTROL_SOCKET: &str = "/run/anycastd/control.sock";
 const HTTP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9273);
 /// `sun_path` of unix(7) holds 108 bytes, the last of them zero.
@@ -69,6 +73,12 @@ fn addresses() -> Vec<Ipv4Addr> {
     let Ok(all) = nix::ifaddrs::getifaddrs() else { return Vec::new() };
     let elsewhere = all.filter(|found| !found.flags.contains(InterfaceFlags::IFF_LOOPBACK));
     elsewhere.filter_map(|found| Some(found.address?.as_sockaddr_in()?.ip())).collect()
+}
+
+/// `stale_after`; the checks have it too.
+pub(super) fn stale_after(top: &mut Section<'_>, report: &mut Report<'_>) -> Option<Duration> {
+    const RANGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+    top.or("stale_after", STALE_AFTER, report, |node, report| duration(node, "stale_after", RANGE, report))
 }
 
 /// `node`.

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
+    time::Duration,
 };
 
 use anycast_bgp::{Asn, Family, Prefix, RouterId};
@@ -29,6 +30,7 @@ pub(super) fn read(root: &Node, host: &Host, report: &mut Report<'_>) -> Option<
     let mut top = Section::open(root, "the configuration", "`bgp:`, `services:` and what belongs to them", report)?;
     let node = settings::node(&mut top, host, report);
     let bgp = bgp(&mut top, host, report);
+    let stale_after = settings::stale_after(&mut top, report);
     let services = services(&mut top, report);
     probes::echoes_permitted(services.values().flat_map(|service| &service.checks.echoes), host, report);
     let interface =
@@ -49,7 +51,6 @@ pub(super) fn read(root: &Node, host: &Host, report: &mut Report<'_>) -> Option<
     let on_exit = top.or("on_exit", OnExit::Withdraw, report, |node, report| {
         choice(node, "on_exit", &[("withdraw", OnExit::Withdraw), ("keep", OnExit::Keep)], report)
     });
-    top.unsupported("stale_after", report);
     top.unsupported("policy", report);
     top.close(report);
 
@@ -71,7 +72,7 @@ pub(super) fn read(root: &Node, host: &Host, report: &mut Report<'_>) -> Option<
         listen: bgp.listen?,
         on_exit: on_exit?,
         neighbors: assemble_neighbors(&bgp.neighbors, &carried)?,
-        services: assemble_services(&services, &bgp.neighbors)?,
+        services: believed_for(stale_after?, assemble_services(&services, &bgp.neighbors)?),
         interface: interface?,
         anchor: anchor?,
         prefixes: rules?.into_iter().map(|(_, prefix, combine)| (prefix, combine)).collect(),
@@ -79,11 +80,19 @@ pub(super) fn read(root: &Node, host: &Host, report: &mut Report<'_>) -> Option<
     Some(Settings {
         core,
         shutdown: shutdown?,
+        stale_after: stale_after?,
         state_directory: state_directory?,
         control: control?,
         http: http?,
         log: log?,
     })
+}
+
+/// One time for all: what has not been proven for so long is not claimed.
+fn believed_for(time: Duration, mut services: BTreeMap<ServiceName, Service>) -> BTreeMap<ServiceName, Service> {
+    let checks = services.values_mut().flat_map(|service| service.checks.values_mut());
+    checks.for_each(|check| check.timing.stale_after = time);
+    services
 }
 
 /// `bgp`, as far as it could be read.
@@ -230,6 +239,7 @@ fn assemble_services(
             degraded,
             drain: draft.drain?,
             unbind: draft.unbind?,
+            watch: draft.watch?,
             depends_on: depends_on(draft)?,
             on_down: draft.states.on_down?,
             hold_down: draft.states.hold_down?,

@@ -128,6 +128,12 @@ async fn route(request: Request<Incoming>, desk: &Desk, caller: &Caller) -> Resu
             let order = body(request).await?;
             good(&desk.orders.announce(agent, order, caller.actor.clone()).await?)
         }
+        #[cfg(debug_assertions)]
+        (&Method::POST, "/v1/fault") => {
+            permitted(caller)?;
+            crate::faults::order(body(request).await?, agent);
+            good(&())
+        }
         (&Method::POST, "/v1/wait") => wait(desk, body(request).await?).await,
         _ => Err(Fault::new(StatusCode::NOT_FOUND, format!("there is no {} {path}", request.method()))),
     }

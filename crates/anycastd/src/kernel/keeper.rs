@@ -18,7 +18,8 @@ use super::{
     KernelState, Options, TAG,
     events::{Events, Heard},
     intents::Intents,
-    netlink::{Fault, Netlink, Raw},
+    losses::Lookout,
+    netlink::{Fault, Netlink, Raw, RawAddress},
     show::Board,
 };
 use crate::signal::Sink;
@@ -35,6 +36,7 @@ pub(super) struct Keeper {
     /// Whether this kernel is known to keep a tag. Until it is, what we add is written down first.
     tags: bool,
     board: Board,
+    lookout: Lookout,
     /// Why the last listing failed.
     error: Option<String>,
 }
@@ -90,6 +92,7 @@ impl Keeper {
             intents: Intents::new(intents),
             tags: false,
             board: Board::new(sink),
+            lookout: Lookout::default(),
             error: None,
         }
     }
@@ -149,6 +152,7 @@ impl Keeper {
         };
         match listed {
             Ok(raw) => {
+                self.lookout.handle_listing(&raw);
                 let listing = self.judge(raw);
                 let now = Instant::now();
                 self.reconciler.handle_listing(listing, now.duration_since(started), now);
@@ -189,7 +193,7 @@ impl Keeper {
         let listed = raw.addresses.iter().filter_map(|address| {
             let interface = *names.get(&address.index)?;
             let recorded = || !self.tags && self.intents.contains(address.address, interface);
-            let ours = address.single && (address.tag == Some(TAG) || recorded());
+            let ours = is_single(address) && (address.tag == Some(TAG) || recorded());
             Some(Listed {
                 address: address.address,
                 interface: interface.clone(),
@@ -257,7 +261,8 @@ impl Keeper {
         let (addresses, problems) = self.board.update(&mut self.reconciler);
         let error = self.error.clone();
         let ours = self.reconciler.ours();
-        let state = KernelState { addresses, problems, error, ours, wants_nothing };
+        let state =
+            KernelState { addresses, problems, error, losses: self.lookout.losses().clone(), ours, wants_nothing };
         self.state.send_if_modified(|held| {
             let changed = **held != state;
             if changed {
@@ -266,4 +271,9 @@ impl Keeper {
             changed
         });
     }
+}
+
+/// /32 or /128.
+fn is_single(address: &RawAddress) -> bool {
+    address.network.prefix_len() == address.network.max_prefix_len()
 }

@@ -7,6 +7,7 @@
 mod events;
 mod intents;
 mod keeper;
+mod losses;
 mod netlink;
 mod show;
 mod words;
@@ -21,6 +22,8 @@ use std::{
 
 pub(crate) use anycast_core::reconcile::{AddressPlan, Owner};
 use tokio::{sync::watch, task::JoinHandle};
+
+pub(crate) use self::losses::{Loss, Losses};
 
 use crate::signal::Sink;
 
@@ -63,6 +66,8 @@ pub(crate) struct KernelState {
     /// Why nothing newer is known, where netlink itself fails; in words. The addresses are as they were last seen: an
     /// agent that is deaf for a moment must not give up what works.
     pub(crate) error: Option<String>,
+    /// What went of the networks that the node is connected to.
+    pub(crate) losses: Losses,
     /// How many addresses and routes of ours there are; `None`: not known yet.
     ours: Option<usize>,
     /// Whether the plan that was taken last wants nothing.
@@ -121,4 +126,4 @@ fn start_with(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,7 +1,7 @@
 //! Questions to the kernel and orders, each with a deadline.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::Arc,
@@ -61,8 +61,8 @@ impl Fault {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RawAddress {
     pub(super) address: IpAddr,
-    /// /32 or /128.
-    pub(super) single: bool,
+    /// With the length of its prefix.
+    pub(super) network: IpNet,
     pub(super) index: u32,
     pub(super) tag: Option<u8>,
     pub(super) usable: bool,
@@ -72,6 +72,8 @@ pub(super) struct RawAddress {
 #[derive(Debug, Default)]
 pub(super) struct Raw {
     pub(super) links: BTreeMap<Arc<str>, Link>,
+    /// The interfaces that carry packets: set up, with a carrier.
+    pub(super) running: BTreeSet<u32>,
     pub(super) addresses: Vec<RawAddress>,
     pub(super) anchors: BTreeMap<Prefix, RouteKind>,
 }
@@ -103,7 +105,9 @@ impl Netlink {
         // Addresses first: every interface they are on is then in the list of interfaces, unless it has gone.
         let addresses = self.dump(Message::GetAddress(AddressMessage::default())).await?;
         raw.addresses.extend(addresses.into_iter().filter_map(|message| self.address(message)));
-        raw.links.extend(self.dump(Message::GetLink(by_index)).await?.into_iter().filter_map(link));
+        let links = self.dump(Message::GetLink(by_index)).await?;
+        raw.running.extend(links.iter().filter_map(running));
+        raw.links.extend(links.into_iter().filter_map(link));
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
             let mut ours = RouteMessage::default();
             ours.header.address_family = family;
@@ -197,7 +201,7 @@ impl Netlink {
         let address = local.or(remote)?;
         Some(RawAddress {
             address,
-            single: header.prefix_len == IpNet::from(address).max_prefix_len(),
+            network: IpNet::new(address, header.prefix_len).ok()?,
             index: header.index,
             tag,
             usable: !flags.intersects(AddressFlags::Tentative | AddressFlags::Dadfailed)
@@ -249,6 +253,12 @@ fn route_message(prefix: Prefix, kind: RouteKind) -> RouteMessage {
     let destination = RouteAttribute::Destination(prefix.net().addr().into());
     message.attributes = vec![destination, RouteAttribute::Priority(ANCHOR_METRIC)];
     message
+}
+
+/// The number of an interface that carries packets.
+fn running(message: &Message) -> Option<u32> {
+    let Message::NewLink(LinkMessage { header, .. }) = message else { return None };
+    header.flags.contains(LinkFlags::Up | LinkFlags::Running).then_some(header.index)
 }
 
 fn link(message: Message) -> Option<(Arc<str>, Link)> {

@@ -1,6 +1,6 @@
 mod old_kernel;
 mod routes;
-mod world;
+pub(crate) mod world;
 
 use std::time::{Duration, Instant};
 

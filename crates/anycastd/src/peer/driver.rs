@@ -12,7 +12,7 @@ use std::{
 
 use anycast_bgp::{
     Action, Advertised, DownReason, Event, Farewell, Fault, Incoming, Limits, Prefix, QuarantineEvent, Received,
-    Routes, Session,
+    Routes, Session, State,
 };
 use anycast_core::{
     PeerId,
@@ -33,6 +33,7 @@ use super::{
     unnumbered::Router,
 };
 use crate::{
+    fence::{Fence, Gate, Order, lines::Line},
     listener::{Refusal, Refusals},
     signal::{Sink, Wake},
 };
@@ -42,6 +43,10 @@ const FAREWELL: Duration = Duration::from_millis(500);
 /// How soon after a write the kernel is first asked what is acknowledged; doubled up to [`ACK_SLOWEST`].
 const ACK_FIRST: Duration = Duration::from_micros(500);
 const ACK_SLOWEST: Duration = Duration::from_millis(50);
+/// What is said where the connection is ended in this task's place.
+const CUT: &str = "anycastd: its tasks do not run";
+/// What is said where a session must not begin yet.
+const AWAY: &str = "anycastd: it was not run for a while, and proves anew what it announces";
 /// One read; many small messages fit.
 const READ_SIZE: usize = 64 * 1024;
 
@@ -63,6 +68,8 @@ pub(super) struct Parts {
     pub(super) state: watch::Sender<PeerState>,
     pub(super) wake: Wake,
     pub(super) sink: Sink,
+    pub(super) fence: Fence,
+    pub(super) gate: watch::Receiver<Gate>,
 }
 
 type Dial = Pin<Box<dyn Future<Output = Result<TcpStream, DialError>> + Send>>;
@@ -75,9 +82,12 @@ enum Link {
 }
 
 struct Connection {
-    stream: TcpStream,
+    stream: Arc<TcpStream>,
+    line: Line,
     /// The rest of the message that is being written.
     unsent: Bytes,
+    /// The state of the session when its last words were left with the line.
+    told: State,
     /// What the kernel had not seen acknowledged when it was last asked.
     unacked: usize,
     /// When it is asked again, and how long it was left alone before.
@@ -106,6 +116,7 @@ enum Step {
     Complete,
     Router,
     Arrived(TcpStream),
+    Gate,
     Stop,
 }
 
@@ -118,6 +129,7 @@ impl Driver {
     /// Runs until told to stop. Cancel safe in the sense that a drop closes the connection.
     pub(super) async fn run(mut self) {
         loop {
+            self.obey(Instant::now());
             self.act().await;
             self.take_arrived();
             self.write();
@@ -158,35 +170,46 @@ impl Driver {
 
     /// Lets the NOTIFICATION out, then closes; bounded.
     async fn close(&mut self) {
-        let Link::Open(mut connection) = std::mem::replace(&mut self.link, Link::None) else { return };
+        let Link::Open(connection) = std::mem::replace(&mut self.link, Link::None) else { return };
+        // Its end is near enough; nobody else is to speak meanwhile.
+        let Connection { stream, line, mut unsent, .. } = connection;
+        let was_cut = line.hold().is_none();
+        drop(line);
+        if was_cut {
+            unsent.clear();
+            while self.parts.session.poll_transmit(Instant::now()).is_some() {}
+        }
         let session = &mut self.parts.session;
         let farewell = async {
             loop {
-                if connection.unsent.is_empty() {
+                if unsent.is_empty() {
                     let Some(message) = session.poll_transmit(Instant::now()) else { break };
-                    connection.unsent = message;
+                    unsent = message;
                 }
-                if connection.stream.writable().await.is_err() {
+                if stream.writable().await.is_err() {
                     break;
                 }
-                match connection.stream.try_write(&connection.unsent) {
-                    Ok(bytes) => connection.unsent.advance(bytes),
+                match stream.try_write(&unsent) {
+                    Ok(bytes) => unsent.advance(bytes),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     Err(_) => break,
                 }
             }
         };
         let _ = tokio::time::timeout(FAREWELL, farewell).await;
-        socket::close(connection.stream).await;
+        socket::close(&stream).await;
     }
 
     /// Writes what the session has to say until the kernel takes no more.
     fn write(&mut self) {
         let Link::Open(connection) = &mut self.link else { return };
-        loop {
+        let Some(mut last) = connection.line.hold() else {
+            return self.lost(Some(CUT.to_owned()), Instant::now());
+        };
+        let error = loop {
             let now = Instant::now();
             if connection.unsent.is_empty() {
-                let Some(message) = self.parts.session.poll_transmit(now) else { break };
+                let Some(message) = self.parts.session.poll_transmit(now) else { break None };
                 connection.unsent = message;
             }
             match connection.stream.try_write(&connection.unsent) {
@@ -195,9 +218,32 @@ impl Driver {
                     self.parts.session.handle_written(bytes, now);
                     connection.ask = Some((now + ACK_FIRST, ACK_FIRST));
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return self.broken(&error, now),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break None,
+                Err(error) => break Some((error, now)),
             }
+        };
+        last.unsent = connection.unsent.clone();
+        if connection.told != self.parts.session.state() {
+            connection.told = self.parts.session.state();
+            last.words = self.parts.session.last_words(&Farewell::Reset(CUT.to_owned()));
+        }
+        drop(last);
+        if let Some((error, now)) = error {
+            self.broken(&error, now);
+        }
+    }
+
+    /// Lets the session live, or ends it, as the fence says.
+    fn obey(&mut self, now: Instant) {
+        if self.stopping {
+            return;
+        }
+        let session = &mut self.parts.session;
+        match self.parts.fence.order() {
+            Order::Go => session.resume(now),
+            Order::Stay if session.state() == State::Established => {}
+            Order::Stay => session.suspend(&Farewell::Reset(AWAY.to_owned()), now),
+            Order::End(farewell) => session.suspend(&farewell, now),
         }
     }
 
@@ -211,7 +257,7 @@ impl Driver {
     /// Takes once what the kernel holds for us, if anything. An error is told but once, so it is for the caller to pass on.
     fn hear(&mut self, now: Instant) -> io::Result<bool> {
         let Link::Open(connection) = &self.link else { return Ok(false) };
-        match (&*SockRef::from(&connection.stream)).read(&mut self.buffer) {
+        match (&*SockRef::from(&*connection.stream)).read(&mut self.buffer) {
             Ok(bytes @ 1..) => {
                 self.parts.session.handle_bytes(self.buffer.get(..bytes).unwrap_or_default(), now);
                 Ok(true)
@@ -253,6 +299,7 @@ impl Driver {
             Ok(()) = self.parts.complete.changed() => Step::Complete,
             Ok(()) = changed(&mut self.parts.router) => Step::Router,
             Some(stream) = self.parts.arrivals.recv(), if !self.stopping => Step::Arrived(stream),
+            Ok(()) = self.parts.gate.changed() => Step::Gate,
             () = timeout => Step::Timeout,
             step = transport => step,
         }
@@ -302,6 +349,12 @@ impl Driver {
                 let complete = *self.parts.complete.borrow_and_update();
                 self.parts.session.set_complete(complete);
             }
+            // What is to be done is seen with every step. Whether the neighbor still knows the session is to be seen too.
+            Step::Gate => {
+                if self.parts.gate.borrow_and_update().proving {
+                    self.parts.session.prod();
+                }
+            }
             // Whoever was dialled in vain until now, this is another, or it is back.
             Step::Router => self.parts.session.hurry(now),
             Step::Arrived(stream) => match self.parts.session.incoming(now) {
@@ -329,7 +382,10 @@ impl Driver {
     }
 
     fn begin(&mut self, local: SocketAddr, remote: SocketAddr, stream: TcpStream, now: Instant) {
-        self.link = Link::Open(Connection { stream, unsent: Bytes::new(), unacked: 0, ask: None });
+        let stream = Arc::new(stream);
+        let line = self.parts.fence.lines().register(&stream);
+        let told = State::Idle;
+        self.link = Link::Open(Connection { stream, line, told, unsent: Bytes::new(), unacked: 0, ask: None });
         self.parts.session.set_link_local(socket::interface_link_local(local));
         self.parts.session.handle_connected(local, remote, socket::interface_ipv6(local), now);
     }
@@ -499,7 +555,11 @@ fn guess(error: &DownReason, session: &Session, neighbor: &Neighbor) -> &'static
         DownReason::DialTimeout(_) => true,
         DownReason::Dial(words) => words.contains("timed out"),
         DownReason::Closed(_) | DownReason::Fault(Fault::Handshake(_)) => false,
-        DownReason::Fault(_) | DownReason::Received(_) | DownReason::Replaced | DownReason::Shutdown(_) => return "",
+        DownReason::Fault(_)
+        | DownReason::Received(_)
+        | DownReason::Replaced
+        | DownReason::Shutdown(_)
+        | DownReason::Suspended(_) => return "",
     };
     let transport = &neighbor.transport;
     match transport.distance {

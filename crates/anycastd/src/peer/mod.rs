@@ -31,6 +31,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use self::unnumbered::Router;
 use crate::{
+    fence::Fence,
     listener::{Refusal, Refusals},
     signal::{Sink, Wake},
 };
@@ -131,7 +132,14 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// Starts the task; it dials at once, or waits for the neighbor.
-    pub(crate) fn start(config: &Config, start: Start<'_>, wake: Wake, sink: Sink, refusals: Arc<Refusals>) -> Self {
+    pub(crate) fn start(
+        config: &Config,
+        start: Start<'_>,
+        wake: Wake,
+        sink: Sink,
+        refusals: Arc<Refusals>,
+        fence: Fence,
+    ) -> Self {
         let Start { id, of, neighbor, seed, past, complete } = start;
         let session = session_config(config, neighbor, seed);
         let mut core = Session::new(session.clone(), Instant::now());
@@ -176,6 +184,8 @@ impl Peer {
             state,
             wake,
             sink,
+            gate: fence.gate(),
+            fence,
         });
         let span = tracing::info_span!("neighbor", name = %id, address = %neighbor.endpoint);
         let task = tokio::spawn(tracing::Instrument::instrument(driver.run(), span));

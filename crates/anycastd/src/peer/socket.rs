@@ -156,8 +156,8 @@ pub(crate) fn unacked(stream: &TcpStream) -> Option<usize> {
 }
 
 /// Sends what is left and a FIN; reads on until the neighbor's own, so that no RST overtakes a NOTIFICATION.
-pub(crate) async fn close(stream: TcpStream) {
-    let _ = SockRef::from(&stream).shutdown(std::net::Shutdown::Write);
+pub(crate) async fn close(stream: &TcpStream) {
+    let _ = SockRef::from(stream).shutdown(std::net::Shutdown::Write);
     let mut scrap = [0; 4096];
     let drained = async {
         while stream.readable().await.is_ok() {

@@ -22,15 +22,22 @@ mod tls;
 mod udp;
 mod words;
 
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
-use anycast_core::{Cause, Health, Outcome, Performance, config::ProbeConfig};
+use anycast_core::{
+    Cause, Health, Outcome, Performance,
+    config::{ProbeConfig, Protocol},
+};
 
-pub(crate) use self::icmp::may_ping;
 use self::{
     dns::DnsProber, exec::ExecProber, file::FileProber, grpc::GrpcProber, http::HttpProber, icmp::IcmpProber,
     process::ProcessProber, systemd::SystemdProber, tcp::TcpProber, tls::TlsProber, udp::UdpProber,
 };
+pub(crate) use self::{icmp::may_ping, tcp::refuse_self};
+use crate::hints::Listeners;
 
 /// Keeps deadlines within what a clock can hold.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -39,6 +46,8 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Debug)]
 pub(crate) struct Prober {
     kind: Kind,
+    /// What it asks, where a refusal does not say which of them refused.
+    sockets: Vec<(Protocol, SocketAddr)>,
 }
 
 #[derive(Debug)]
@@ -73,7 +82,7 @@ impl Prober {
             ProbeConfig::Icmp(config) => Kind::Icmp(IcmpProber::new(config)),
             ProbeConfig::Tls(config) => Kind::Tls(Box::new(TlsProber::new(config))),
         };
-        Self { kind }
+        Self { kind, sockets: config.sockets() }
     }
 
     /// Tells a program for whom it runs, in `ANYCASTD_SERVICE` and `ANYCASTD_CHECK`.
@@ -87,8 +96,26 @@ impl Prober {
     /// One run. Cancel safe: nothing of it goes on when the future is dropped, but for what the module's head names.
     pub(crate) async fn run(&self, timeout: Duration) -> Outcome {
         let started = Instant::now();
+        self.ask(timeout).await.judged(started)
+    }
+
+    /// The same; where a connection is refused the kernel is asked whether anybody listens there.
+    pub(crate) async fn run_to_confirm(&self, timeout: Duration, listeners: &Listeners) -> Outcome {
+        let started = Instant::now();
+        let mut finding = self.ask(timeout).await;
+        if finding.cause == Cause::Refused {
+            let sockets = if finding.refused.is_empty() { &self.sockets } else { &finding.refused };
+            if let Some((_, address)) = listeners.nobody_at(sockets).await {
+                finding.cause = Cause::Gone;
+                finding.detail = format!("{}; nobody listens on {address}", finding.detail);
+            }
+        }
+        finding.judged(started)
+    }
+
+    async fn ask(&self, timeout: Duration) -> Finding {
         let timeout = timeout.min(LONGEST);
-        let finding = match &self.kind {
+        match &self.kind {
             Kind::Tcp(tcp) => tcp.run(timeout).await,
             Kind::Http(http) => http.run(timeout).await,
             Kind::Grpc(grpc) => grpc.run(timeout).await,
@@ -100,13 +127,6 @@ impl Prober {
             Kind::Udp(udp) => udp.run(timeout).await,
             Kind::Icmp(icmp) => icmp.run(timeout).await,
             Kind::Tls(tls) => tls.run(timeout).await,
-        };
-        Outcome {
-            health: finding.health,
-            cause: finding.cause,
-            detail: words::line(&finding.detail),
-            took: started.elapsed(),
-            performance: finding.performance,
         }
     }
 
@@ -135,10 +155,23 @@ struct Finding {
     health: Health,
     cause: Cause,
     detail: String,
+    /// The sockets that refused, as far as it is known which.
+    refused: Vec<(Protocol, SocketAddr)>,
     performance: Vec<Performance>,
 }
 
 impl Finding {
+    fn judged(self, started: Instant) -> Outcome {
+        let finding = self;
+        Outcome {
+            health: finding.health,
+            cause: finding.cause,
+            detail: words::line(&finding.detail),
+            took: started.elapsed(),
+            performance: finding.performance,
+        }
+    }
+
     fn up(detail: impl Into<String>) -> Self {
         Self::answered(Health::Up, detail)
     }
@@ -149,11 +182,11 @@ impl Finding {
 
     /// There was no answer in time.
     fn late(detail: impl Into<String>) -> Self {
-        Self { cause: Cause::TimedOut, ..Self::answered(Health::Down, detail) }
+        Self { cause: Cause::TimedOut, ..Self::down(detail) }
     }
 
     fn answered(health: Health, detail: impl Into<String>) -> Self {
-        Self { health, cause: Cause::Answered, detail: detail.into(), performance: Vec::new() }
+        Self { health, cause: Cause::Answered, detail: detail.into(), refused: Vec::new(), performance: Vec::new() }
     }
 
     /// The run could not be done, and says nothing about the service.
@@ -167,6 +200,14 @@ impl Finding {
         let refused = error.kind() == std::io::ErrorKind::ConnectionRefused;
         let cause = if refused { Cause::Refused } else { Cause::Answered };
         Self { cause, ..Self::answered(health, format!("{doing}: {}", words::fault(error))) }
+    }
+
+    /// It was this socket that refused, if it did.
+    fn of(mut self, protocol: Protocol, address: SocketAddr) -> Self {
+        if self.cause == Cause::Refused {
+            self.refused = vec![(protocol, address)];
+        }
+        self
     }
 
     /// Several failures as one: it takes a single proof that the service is bad.
@@ -183,7 +224,8 @@ impl Finding {
         } else {
             Cause::Answered
         };
-        Self { cause, ..Self::answered(health, details.join("; ")) }
+        let refused = failures.iter().flat_map(|failure| failure.refused.iter().copied()).collect();
+        Self { cause, refused, ..Self::answered(health, details.join("; ")) }
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anycast_core::config::TcpProbe;
+use anycast_core::config::{Protocol, TcpProbe};
 use futures_util::future::join_all;
 use tokio::{net::TcpStream, time};
 
@@ -60,7 +60,7 @@ pub(super) async fn connect(address: SocketAddr, timeout: Duration) -> Result<Tc
         Ok(Err(error)) => Err(error),
         Err(_) => return Err(Finding::late(format!("connect {address}: no answer within {}", words::time(timeout)))),
     }
-    .map_err(|error| Finding::fault(&format!("connect {address}"), &error))
+    .map_err(|error| Finding::fault(&format!("connect {address}"), &error).of(Protocol::Tcp, address))
 }
 
 async fn accepts(address: SocketAddr, timeout: Duration) -> Result<Duration, Finding> {
@@ -71,7 +71,7 @@ async fn accepts(address: SocketAddr, timeout: Duration) -> Result<Duration, Fin
 
 /// Where nobody listens on a local port of the ephemeral range, the kernel may choose that very port as the source: the
 /// SYN then meets its own socket, and TCP connects it to itself (RFC 9293 §3.5, simultaneous open).
-fn refuse_self(stream: TcpStream) -> std::io::Result<TcpStream> {
+pub(crate) fn refuse_self(stream: TcpStream) -> std::io::Result<TcpStream> {
     if stream.local_addr()? == stream.peer_addr()? {
         return Err(Error::from(ErrorKind::ConnectionRefused));
     }

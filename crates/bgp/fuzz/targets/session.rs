@@ -282,6 +282,9 @@ impl Bench {
             2 => self.session.handle_unacked(usize::MAX, self.now),
             3 => self.session.set_complete(input.u8() & 1 == 1),
             5 => self.session.set_restarted(),
+            4 if input.u8() & 1 == 1 => self.session.resume(self.now),
+            4 => self.session.suspend(&Farewell::Reset("a stall é".to_owned()), self.now),
+            6 => self.session.prod(),
             _ => {
                 self.hang_up();
                 self.session.handle_closed(None, self.now);

@@ -1,4 +1,5 @@
 mod graceful;
+mod suspended;
 mod waiting;
 
 use std::{net::Ipv4Addr, sync::Arc};

@@ -148,12 +148,209 @@ fn probation_ends_with_the_first_decision() {
     assert!(world.check.counts());
 }
 
+fn outcome(health: Health, cause: Cause) -> Outcome {
+    Outcome { health, cause, detail: String::new(), took: MS, performance: Vec::new() }
+}
+
+/// What a probe says whose own timeout has passed.
+fn late() -> Outcome {
+    outcome(Down, Cause::TimedOut)
+}
+
+/// The agent is stopped while a run is under way. Whatever the order in which it finds, once it goes on, that the time is
+/// over: an answer counts, and none is no verdict.
+#[test]
+fn a_stop_within_a_run_is_no_verdict() {
+    type Step = fn(&mut World);
+    let timer: Step = |world| world.check.handle_timeout(world.now);
+    let answer: Step = |world| world.check.handle_outcome(outcome(Up, Cause::Answered), world.now);
+    let gone: Step = |world| world.check.handle_outcome(late(), world.now);
+    let wait: Step = |world| world.now += 60 * MS;
+    let table: [(&str, &[Step], u64); 7] = [
+        ("the answer", &[answer], 0),
+        ("the timer, then the answer", &[timer, answer], 0),
+        ("the probe's own timeout", &[gone], 1),
+        ("the timer, then the probe's own timeout", &[timer, gone], 1),
+        ("the timer, then the probe's own timeout a moment later", &[timer, |world| world.now += 10 * MS, gone], 1),
+        ("the timer twice, then the probe's own timeout", &[timer, wait, timer, gone], 1),
+        ("the timer twice, then an answer, too late to count", &[timer, wait, timer, answer], 1),
+    ];
+    for stopped in [3000 * MS, 12_000 * MS] {
+        for (what, steps, inconclusive) in table {
+            let mut world = World::new(1, 1);
+            world.answer(Up);
+            world.start();
+            world.now += stopped;
+            steps.iter().for_each(|step| step(&mut world));
+            assert_eq!(world.check.health(), Up, "{what}");
+            let counters = world.check.counters();
+            assert_eq!((counters.failures, counters.inconclusive), (0, inconclusive), "{what}");
+            assert!(world.check.poll_timeout().unwrap() <= world.now + 1000 * MS, "{what}: it goes on");
+        }
+    }
+}
+
+#[test]
+fn a_run_that_was_not_stopped_has_its_own_timeout_for_a_verdict() {
+    let mut world = World::new(1, 1);
+    world.answer(Up);
+    world.start();
+    world.now += 300 * MS;
+    world.check.handle_outcome(late(), world.now);
+    assert_eq!(world.check.health(), Down);
+}
+
+/// A machine so slow that every timer is late proves nothing, and nobody claims for ever what is not proven.
+#[test]
+fn a_service_that_hangs_is_not_claimed_for_ever_by_an_agent_that_is_always_late() {
+    let mut world = World::new(1, 2);
+    world.answer(Up);
+    let proven = world.now;
+    while world.check.health() == Up {
+        world.now = world.now.max(world.check.poll_timeout().unwrap()) + 200 * MS;
+        world.check.handle_timeout(world.now);
+        if world.check.poll_probe(world.now).is_some() {
+            world.now += 700 * MS;
+            world.check.handle_timeout(world.now);
+            world.check.handle_outcome(late(), world.now);
+        }
+        assert!(world.now < proven + 15_000 * MS, "{:?}", world.check);
+    }
+    assert_eq!(world.check.health(), Unknown, "not down: nothing has proven that");
+}
+
+#[test]
+fn a_proof_that_ran_out_while_we_were_away_holds_for_one_run() {
+    for (answers, health) in [(vec![Up], Up), (vec![Down], Up), (vec![Down, Down], Down), (vec![], Unknown)] {
+        let mut world = World::new(1, 2);
+        world.answer(Up);
+        world.now += 60_000 * MS;
+        world.check.handle_timeout(world.now);
+        assert_eq!(world.check.health(), Up);
+        for answer in &answers {
+            world.answer(*answer);
+        }
+        if answers.is_empty() {
+            assert!(world.check.poll_probe(world.now).is_some(), "it asks at once");
+            world.now += 400 * MS;
+            world.check.handle_timeout(world.now);
+        }
+        assert_eq!(world.check.health(), health, "{answers:?}");
+    }
+}
+
+#[test]
+fn after_an_absence_a_claim_must_be_confirmed() {
+    // (answers, how long after the absence, what it is then, whether it is confirmed)
+    type Case<'a> = (&'a [Health], u64, Health, bool);
+    let table: &[Case<'_>] = &[
+        (&[], 0, Up, false),
+        (&[Up], 1000, Up, true),
+        (&[Down], 1000, Up, false),
+        (&[Down, Up], 1100, Up, true),
+        (&[Down, Down], 1100, Down, true),
+        (&[Degraded, Degraded], 1100, Degraded, true),
+    ];
+    for (answers, within, health, confirmed) in table {
+        let mut world = World::new(1, 2);
+        world.answer(Up);
+        world.start();
+        world.now += 12_000 * MS;
+        let back = world.now;
+        world.check.prove_again(world.now);
+        for answer in *answers {
+            world.answer(*answer);
+        }
+        assert!(world.now <= back + Duration::from_millis(*within), "{answers:?}: it hurries");
+        assert_eq!((world.check.health(), !world.check.is_unconfirmed()), (*health, *confirmed), "{answers:?}");
+    }
+}
+
+/// A thousand checks that all asked at the same moment would not have their answers in time.
+#[test]
+fn after_an_absence_checks_ask_at_their_places() {
+    let now = Instant::now();
+    for (place, stale_after, wait) in [(0, 10_000, 0), (512, 10_000, 500), (1024, 10_000, 1000), (1024, 1000, 250)] {
+        let timing = CheckTiming { stale_after: stale_after * MS, ..timing(1, 1) };
+        let mut world = World { check: Check::new(timing, place, false, now), now };
+        world.answer(Up);
+        world.start();
+        world.now += 60_000 * MS;
+        world.check.prove_again(world.now);
+        assert_eq!(world.start(), wait * MS, "{place}");
+        world.now += 300 * MS;
+        world.check.handle_outcome(outcome(Up, Cause::Answered), world.now);
+        assert_eq!(
+            (world.check.health(), world.check.is_unconfirmed()),
+            (Up, false),
+            "{place}: the claim held so long"
+        );
+    }
+}
+
+#[test]
+fn what_is_never_confirmed_is_forgotten() {
+    // The proof is renewed by every failure that does not decide yet; the claim is not.
+    let mut world = World::new(1, 1000);
+    world.answer(Up);
+    world.now += 3000 * MS;
+    world.check.prove_again(world.now);
+    let back = world.now;
+    while world.check.health() == Up {
+        world.answer(Down);
+        assert!(world.now <= back + 10_200 * MS);
+    }
+    assert_eq!((world.check.health(), world.check.is_unconfirmed()), (Unknown, false));
+    assert!(world.now >= back + 10_000 * MS);
+}
+
+#[test]
+fn who_claims_nothing_has_nothing_to_confirm() {
+    let mut world = World::new(1, 1);
+    world.check.prove_again(world.now);
+    assert!(!world.check.is_unconfirmed());
+    world.answer(Down);
+    world.check.prove_again(world.now);
+    assert!(!world.check.is_unconfirmed());
+    world.check.set_enabled(false, world.now);
+    world.check.prove_again(world.now);
+    assert_eq!(world.check.poll_timeout(), None, "it rests on");
+}
+
+#[test]
+fn after_a_suspend_nothing_is_known_until_it_is_proven() {
+    let mut world = World::new(2, 2);
+    world.answers(&[Up, Up]);
+    world.start();
+    world.check.forget(world.now);
+    assert_eq!(world.check.health(), Unknown);
+    assert_eq!(world.answers(&[Up, Up]), [Unknown, Up], "as after a start");
+}
+
+#[test]
+fn a_fault_of_ours_proves_nothing_and_the_check_goes_on() {
+    let mut world = World::new(1, 1);
+    world.answer(Up);
+    let proven = world.now;
+    while world.check.health() == Up {
+        world.start();
+        world.check.handle_fault("a fault of the agent itself".to_owned(), world.now);
+        assert!(world.now <= proven + 11_000 * MS);
+    }
+    assert_eq!(world.check.health(), Unknown);
+    assert!(world.now >= proven + 10_000 * MS, "it is believed for as long as without an answer");
+    assert_eq!(world.answer(Up), Up);
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Wait(u64),
     Probe,
     Answer(Health),
     Enable(bool),
+    Absence,
+    Suspend,
+    Fault,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -162,6 +359,7 @@ fn step() -> impl Strategy<Value = Step> {
         Just(Step::Probe),
         prop_oneof![Just(Unknown), Just(Down), Just(Degraded), Just(Up)].prop_map(Step::Answer),
         any::<bool>().prop_map(Step::Enable),
+        prop_oneof![Just(Step::Absence), Just(Step::Suspend), Just(Step::Fault)],
     ]
 }
 
@@ -199,9 +397,44 @@ proptest! {
                     }
                 }
                 Step::Enable(enabled) => check.set_enabled(enabled, now),
+                Step::Absence => {
+                    check.prove_again(now);
+                    running &= !check.enabled();
+                }
+                Step::Suspend => {
+                    check.forget(now);
+                    running &= !check.enabled();
+                    prop_assert!(check.health() <= Down);
+                }
+                Step::Fault => {
+                    let before = check.health();
+                    check.handle_fault(String::new(), now);
+                    running = false;
+                    prop_assert_eq!(check.health(), before);
+                }
             }
+            prop_assert!(!check.is_unconfirmed() || check.health() >= Degraded);
             prop_assert!(check.health() <= best);
             prop_assert!(check.poll_timeout().is_some() || !check.enabled() || running);
         }
     }
+}
+
+#[test]
+fn a_grace_longer_than_an_answer_is_believed_ends_with_down() {
+    let mut world = World::new(1, 1);
+    let grace = 15_000 * MS;
+    world.check.reconfigure(CheckTiming { restart_grace: grace, ..timing(1, 1) }, world.now);
+    world.answer(Up);
+    let began = world.now;
+    world.check.handle_hint(world.now);
+    while world.check.health() != Down {
+        assert_eq!(world.check.health(), Up, "after {:?}", world.now - began);
+        world.start();
+        let gone =
+            Outcome { health: Down, cause: Cause::Gone, detail: String::new(), took: MS, performance: Vec::new() };
+        world.check.handle_outcome(gone, world.now);
+        assert!(world.now <= began + grace + 100 * MS);
+    }
+    assert!(world.now >= began + grace);
 }

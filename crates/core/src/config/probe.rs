@@ -70,6 +70,31 @@ impl ProbeConfig {
         }
     }
 
+    /// Where a connection can be held open ([`CheckConfig::hold_connection`](super::CheckConfig::hold_connection)).
+    #[must_use]
+    pub fn connections(&self) -> Vec<SocketAddr> {
+        match self {
+            Self::Tcp(tcp) => tcp.addresses.clone(),
+            Self::Grpc(grpc) => grpc.addresses.clone(),
+            Self::Http(HttpProbe { target: HttpTarget::Addresses(addresses), .. }) => addresses.clone(),
+            Self::Http(_)
+            | Self::Systemd(_)
+            | Self::Process(_)
+            | Self::File(_)
+            | Self::Exec(_)
+            | Self::Dns(_)
+            | Self::Udp(_)
+            | Self::Icmp(_)
+            | Self::Tls(_) => Vec::new(),
+        }
+    }
+
+    /// Whether it says by what the processes of its service are known: a unit, a file, or the socket that they listen on.
+    #[must_use]
+    pub fn names_process(&self) -> bool {
+        matches!(self, Self::Systemd(_) | Self::Process(_)) || !self.sockets().is_empty()
+    }
+
     /// The type's name in the configuration file.
     #[must_use]
     pub const fn kind(&self) -> &'static str {

@@ -39,6 +39,8 @@ pub struct Service {
     pub drain: DrainTimes,
     /// Whether a drained service keeps its addresses.
     pub unbind: Unbind,
+    /// What of it the kernel is asked to tell of.
+    pub watch: Watch,
 }
 
 /// How a service is announced to one neighbor.
@@ -114,6 +116,18 @@ pub enum Unbind {
     Drained,
 }
 
+/// What of a service the kernel tells of, so that its checks ask at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Watch {
+    /// Nothing: the checks find out at their intervals.
+    #[default]
+    None,
+    /// A socket that its checks ask was closed.
+    Listener,
+    /// Its process ended.
+    Process,
+}
+
 /// The times of a planned withdraw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DrainTimes {
@@ -132,6 +146,8 @@ pub struct CheckConfig {
     pub scope: Scope,
     /// What it asks.
     pub probe: ProbeConfig,
+    /// Whether a connection is held open to the service, whose end has it ask at once; then [`ProbeConfig::connections`] has one.
+    pub hold_connection: bool,
 }
 
 /// Whose fault it is when a check fails.

@@ -4,6 +4,7 @@
 //! neighbors stand and packets are captured ([`stand`]). Times are those of the kernel, from the packets at the neighbor.
 
 mod codec;
+pub mod health;
 mod report;
 mod speaker;
 mod stand;
@@ -28,6 +29,15 @@ use crate::{
 pub enum Bench {
     /// The BGP speaker: starting, withdrawing, a full table, memory, coding; beside ExaBGP and GoBGP where they are installed
     Speaker(Options),
+    /// Health: from a kill to the withdraw, what checks cost, and what a busy machine does to them; beside ExaBGP, anycast-healthchecker and GoBGP
+    Health {
+        /// How it is measured.
+        #[command(flatten)]
+        options: Options,
+        /// What is measured, all of it where nothing is named
+        #[arg(value_name = "PART")]
+        parts: Vec<health::Part>,
+    },
 }
 
 /// How it is measured.
@@ -36,7 +46,7 @@ pub struct Options {
     /// Small sizes, to see that it works: the figures mean nothing
     #[arg(long)]
     pub quick: bool,
-    /// Give the full table to the others as well: ExaBGP takes a gigabyte and minutes for it
+    /// Give the others the long work as well: the full table, for which ExaBGP takes a gigabyte; services that are killed
     #[arg(long)]
     pub with_others: bool,
     /// Print JSON instead of tables
@@ -71,16 +81,19 @@ const QUICK: Sizes = Sizes { prefixes: 20, routes: 20_000, starts: 2, neighbors:
 /// When the lab does not come up, or the agent does not do what is measured. That another speaker does not is a row.
 pub async fn run(bench: Bench) -> anyhow::Result<()> {
     setup::ensure(setup::Purpose::Test).await?;
-    let Bench::Speaker(options) = bench;
+    let (Bench::Speaker(options) | Bench::Health { options, .. }) = &bench;
     let programs = match &options.bin_dir {
         Some(directory) => Programs::of(directory)?,
         None => Programs::build(true).await?,
     };
-    // Coding is measured within the process that measures: it must be built as the agent is.
+    // Coding is measured within the process that measures, and servers run as this program: it must be built as the agent is.
     if !std::env::current_exe()?.canonicalize()?.eq(programs.lab()) {
-        return Err(become_another(&options, programs.lab()).into());
+        return Err(become_another(&bench, programs.lab()).into());
     }
-    let report = speaker(&options, &programs).await?;
+    let report = match &bench {
+        Bench::Speaker(options) => speaker(options, &programs).await?,
+        Bench::Health { options, parts } => health::measure(options, parts, &programs).await?,
+    };
     if options.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
@@ -90,9 +103,15 @@ pub async fn run(bench: Bench) -> anyhow::Result<()> {
 }
 
 /// Goes on as that program, with the others from where it lies. Returns only if it cannot.
-fn become_another(options: &Options, lab: &Path) -> std::io::Error {
+fn become_another(bench: &Bench, lab: &Path) -> std::io::Error {
+    let (options, words) = match bench {
+        Bench::Speaker(options) => (options, vec!["speaker".to_owned()]),
+        Bench::Health { options, parts } => {
+            (options, std::iter::once("health".to_owned()).chain(parts.iter().map(|part| part.name())).collect())
+        }
+    };
     let mut command = std::process::Command::new(lab);
-    command.args(["bench", "speaker"]);
+    command.arg("bench").args(words);
     let flags = [("--quick", options.quick), ("--with-others", options.with_others), ("--json", options.json)];
     command.args(flags.into_iter().filter(|(_, given)| *given).map(|(flag, _)| flag));
     command.arg("--bin-dir").arg(lab.parent().unwrap_or(lab)).exec()

@@ -31,8 +31,8 @@ const FEW: usize = 5;
 const LOOK: Duration = Duration::from_millis(10);
 /// For how long a process must do next to nothing to have done all it was given.
 const QUIET: Duration = Duration::from_secs(2);
-/// What next to nothing is.
-const IDLE: Duration = Duration::from_millis(30);
+/// What next to nothing is: ExaBGP takes 20 ms a second when it has nothing to do.
+const IDLE: Duration = Duration::from_millis(80);
 /// The longest that a full table is waited for.
 const PATIENCE: Duration = Duration::from_secs(900);
 /// Routes in an UPDATE, about as many as routers put there.
@@ -79,7 +79,7 @@ async fn started(stand: &Stand, subject: Subject) -> anyhow::Result<[f64; 2]> {
     let process = subject.start(&stand.lab)?;
     let updates = async {
         let peer = async {
-            let peer = stand.meet(subject, &listener, 1).await?;
+            let peer = stand.meet(subject.dials(), &listener, 1).await?;
             Ok((listening(peer.ear), peer.mouth))
         };
         let updates = wire.updates(|update| !update.announced.is_empty());
@@ -114,7 +114,7 @@ async fn withdrawn(stand: &Stand, subject: Subject, count: u32) -> anyhow::Resul
     let (mut wire, listener) = (stand.wire().await?, stand.listen(1)?);
     let process = subject.start(&stand.lab)?;
     let measured = async {
-        let peer = stand.meet(subject, &listener, 1).await?;
+        let peer = stand.meet(subject.dials(), &listener, 1).await?;
         let (_heard, _pulse) = (listening(peer.ear), Flood::begin(peer.mouth, iter::empty()));
         let (_, ()) = tokio::try_join!(told(&mut wire, count, false), subject.announce(&stand.lab))?;
         let ordered = Nanos::now();
@@ -175,7 +175,7 @@ async fn flooded(stand: &Stand, subject: Subject, count: u32, each: u32) -> anyh
     let process = subject.start(&stand.lab)?;
     let measured = async {
         let met = async {
-            let mut peer = stand.meet(subject, &listener, 1).await?;
+            let mut peer = stand.meet(subject.dials(), &listener, 1).await?;
             first_route(&mut peer.ear).await?;
             anyhow::Ok(peer)
         };
@@ -245,7 +245,7 @@ async fn held(stand: &Stand, count: u8) -> anyhow::Result<Vec<Figure>> {
     let process = subject.start(&stand.lab)?;
     let mut peers = Vec::new();
     for (n, listener) in (1..=count).zip(&listeners) {
-        let mut peer = stand.meet(subject, listener, n).await?;
+        let mut peer = stand.meet(subject.dials(), listener, n).await?;
         first_route(&mut peer.ear).await?;
         peers.push((listening(peer.ear), Flood::begin(peer.mouth, iter::empty())));
     }
@@ -288,7 +288,7 @@ async fn row(
     Ok(Row { subject: name, outcome })
 }
 
-fn thousands(number: u32) -> String {
+pub(super) fn thousands(number: u32) -> String {
     let digits = number.to_string();
     let groups: Vec<&str> =
         digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();

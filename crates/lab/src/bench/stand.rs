@@ -11,7 +11,6 @@ use tokio::{
     time::{Instant, sleep, timeout, timeout_at},
 };
 
-use super::subject::Subject;
 use crate::{
     harness::{AMPLE, Lab},
     peer::{Peer, message},
@@ -44,10 +43,10 @@ impl Stand {
         self.lab.listen("peer", SocketAddr::from(([192, 0, 2, n], message::PORT)), None)
     }
 
-    /// Comes up with the subject as the n-th neighbor.
-    pub(super) async fn meet(&self, subject: Subject, listener: &TcpListener, n: u8) -> anyhow::Result<Peer> {
+    /// Comes up, as the n-th neighbor, with a speaker that dials us, or that is dialled.
+    pub(super) async fn meet(&self, dials: bool, listener: &TcpListener, n: u8) -> anyhow::Result<Peer> {
         let open = message::open(HOLD, [192, 0, 2, n].into());
-        if subject.dials() {
+        if dials {
             return Peer::establish(listener, &open).await;
         }
         let deadline = Instant::now() + AMPLE;
@@ -105,6 +104,20 @@ impl Wire {
                     if enough {
                         return Ok(updates);
                     }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The next UPDATE of the speaker that withdraws something, however long it takes. Cancel safe.
+    pub(super) async fn withdraw(&mut self) -> anyhow::Result<Message> {
+        loop {
+            let line = self.lines.next_line().await?.context("the capture has ended")?;
+            match serde_json::from_str(&line)? {
+                Record::Missed { packets, .. } => bail!("the capture has missed {packets} packets"),
+                Record::Message(message) if message.from.ip() == message::SPEAKER && !message.withdrawn.is_empty() => {
+                    return Ok(message);
                 }
                 _ => {}
             }

@@ -60,7 +60,7 @@ impl Seen {
             Record::Message(_) | Record::Acked { .. } | Record::Segment { .. } => {
                 self.wire.entry(node.to_owned()).or_default().push(record);
             }
-            Record::Killed { .. } | Record::Gone { .. } => {}
+            Record::Killed { .. } | Record::Gone { .. } | Record::Connections { .. } => {}
         }
     }
 

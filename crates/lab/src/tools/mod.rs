@@ -1,16 +1,19 @@
-//! Programs that run inside the nodes: the small web service, and what measures.
+//! Programs that run inside the nodes: services, loads, and what measures.
 //!
 //! `anycast-lab tool NAME …`. Each says one JSON object a line ([`record::Record`]) and ends when its input does or at
-//! SIGTERM; only the service says nothing and runs until it is killed.
+//! SIGTERM; the services and the loads run until they are killed.
 
 mod capture;
+mod client;
 mod kill;
 mod output;
 mod probe;
 pub mod record;
 pub mod routes;
 mod serve;
+mod server;
 mod slow;
+mod spin;
 
 use clap::Subcommand;
 
@@ -28,6 +31,12 @@ const LONGEST_NAME: usize = 63;
 pub enum Tool {
     /// The small web service of an edge node
     Serve(serve::Serve),
+    /// A service to be checked: TCP, HTTP or UDP, on one port or on many
+    Server(server::Server),
+    /// Many short TCP connections a second
+    Client(client::Client),
+    /// Keep processors busy
+    Spin(spin::Spin),
     /// Ask, again and again, and tell what became of each request
     Probe(probe::Probe),
     /// One request whose answer takes long
@@ -45,6 +54,9 @@ pub enum Tool {
 pub async fn run(tool: Tool) -> anyhow::Result<()> {
     match tool {
         Tool::Serve(serve) => serve.run().await,
+        Tool::Server(server) => server.run().await,
+        Tool::Client(client) => tokio::task::spawn_blocking(move || client.run()).await?,
+        Tool::Spin(spin) => spin.run().await,
         Tool::Probe(probe) => probe.run().await,
         Tool::Slow(slow) => slow.run().await,
         Tool::Capture(capture) => capture.run().await,

@@ -125,6 +125,17 @@ pub enum Record {
         /// How many, since the start.
         packets: u64,
     },
+    /// Connections were made, one after the other.
+    Connections {
+        /// Since when.
+        at: Nanos,
+        /// For how many nanoseconds.
+        took: u64,
+        /// How many were answered.
+        made: u64,
+        /// How many were not.
+        failed: u64,
+    },
     /// A signal was sent.
     Killed {
         /// Right before the call.

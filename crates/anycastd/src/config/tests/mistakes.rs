@@ -76,6 +76,8 @@ fn types() {
             "decimal",
         ),
         ("services:", "shutdown: fats\nservices:", "8:11", "`shutdown` cannot be `fats`", "did you mean `fast`?"),
+        ("services:", "stale_after: 0s\nservices:", "8:14", "`stale_after` of `0s` is out of range", "from 1s to 1h"),
+        ("services:", "stale_after: 10\nservices:", "8:14", "`stale_after: 10` has no unit", "write `10s`"),
         (
             "services:",
             "anchor: maybe\nservices:",
@@ -438,6 +440,63 @@ fn the_agent_itself() {
 }
 
 #[test]
+fn what_the_kernel_cannot_tell() {
+    let service = |line: &str| format!("[leaf1]\n    {line}");
+    let exec = "type: exec\n        command: [/bin/true]";
+    let cases = [
+        ("watch: socket", "13:12", "`watch` cannot be `socket`", "`listener`"),
+        ("restart_grace: 1s", "13:20", "`restart_grace` without `watch`", "write `watch: listener`"),
+        ("watch: none\n    restart_grace: 1s", "14:20", "`restart_grace` without `watch`", "write `watch: listener`"),
+        ("watch: listener\n    restart_grace: 2m", "14:20", "`restart_grace` of `2m` is out of range", "from 0s to 1m"),
+    ];
+    for (lines, at, message, hint) in cases {
+        errors(&[("[leaf1]", &service(lines), at, message, hint)]);
+    }
+    for watch in ["listener", "process"] {
+        let text = small_with("[leaf1]", &service(&format!("watch: {watch}")));
+        let found = findings(&text.replace("type: tcp\n        port: 53", exec));
+        let message = format!("`watch: {watch}`, but no check names a socket");
+        assert!(found.len() == 1 && found[0].message.contains(&message), "{found:?}");
+    }
+}
+
+#[test]
+fn a_unit_or_a_pid_file_names_the_process() {
+    for check in ["type: systemd\n        unit: nginx.service", "type: process\n        pid_file: /run/nginx.pid"] {
+        let text = small_with("[leaf1]", "[leaf1]\n    watch: process").replace("type: tcp\n        port: 53", check);
+        assert_eq!(findings(&text), [], "{check}");
+        let found = findings(&text.replace("watch: process", "watch: listener"));
+        assert!(found.len() == 1 && found[0].message.contains("no check names a socket"), "{found:?}");
+    }
+}
+
+#[test]
+fn what_holds_no_connection() {
+    let cases = [
+        (
+            "type: exec\n        command: [/bin/true]",
+            "`hold_connection` for a check without a connection",
+            "type `tcp`, `http` and `grpc`",
+        ),
+        (
+            "type: http\n        url: http://www.example.net/",
+            "`hold_connection` for a host name",
+            "write an address in the URL",
+        ),
+    ];
+    for (check, message, hint) in cases {
+        let text = small_with("type: tcp\n        port: 53", &format!("{check}\n        hold_connection: true"));
+        let found = findings(&text);
+        assert!(found.len() == 1 && found[0].message.contains(message), "{found:?}");
+        assert!(found[0].hint.contains(hint), "{found:?}");
+        assert_eq!(findings(&text.replace("hold_connection: true", "hold_connection: false")), [], "{check}");
+    }
+    let text = small_with("port: 53", "port: 53\n        hold_connection: maybe");
+    let found = findings(&text);
+    assert!(found.len() == 1 && found[0].message.contains("true or false"), "{found:?}");
+}
+
+#[test]
 fn what_is_not_built_yet() {
     let neighbor = |line: &str| ("asn: 65001", format!("asn: 65001\n      {line}"));
     let service = |line: &str| ("[leaf1]", format!("[leaf1]\n    {line}"));
@@ -450,11 +509,8 @@ fn what_is_not_built_yet() {
             "9:54",
             "`connect: passive` with `interface`",
         ),
-        (service("watch: listener"), "13:12", "`watch: listener`"),
-        (service("restart_grace: 1s"), "13:20", "`restart_grace`"),
         (service("disable_file: /run/x"), "13:5", "`disable_file`"),
         (top("policy: { regions: {} }"), "1:1", "`policy`"),
-        (top("stale_after: 10s"), "1:1", "`stale_after`"),
     ];
     for ((from, to), at, what) in &cases {
         errors(&[(from, to, at, &format!("{what} is not supported in this version"), "")]);

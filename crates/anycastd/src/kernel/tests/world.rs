@@ -25,10 +25,10 @@ use super::super::{AddressPlan, AddressState, KernelState, Options, Owner, start
 use crate::signal::{Happening, Sink};
 
 /// No test waits for as long, unless it fails.
-pub(super) const AMPLE: Duration = Duration::from_secs(20);
+pub(crate) const AMPLE: Duration = Duration::from_secs(20);
 
 /// Runs `test` in a fresh network namespace with `lo` up, on a thread of its own: a namespace belongs to a thread.
-pub(super) fn isolated<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
+pub(crate) fn isolated<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
     if !nix::unistd::geteuid().is_root() {
         eprintln!("SKIPPED, NOT RUN: a network namespace of its own needs root");
         return;
@@ -43,7 +43,7 @@ pub(super) fn isolated<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send +
 }
 
 /// Runs iproute2 in the namespace of this thread: somebody else.
-pub(super) fn ip(arguments: &str) -> String {
+pub(crate) fn ip(arguments: &str) -> String {
     let output = Command::new("ip").args(arguments.split_whitespace()).output().expect("iproute2 is installed");
     assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
@@ -70,7 +70,7 @@ pub(super) fn deafen_netlink() {
 }
 
 /// Waits until it is so.
-pub(super) async fn eventually(what: &str, mut so: impl AsyncFnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut so: impl AsyncFnMut() -> bool) {
     let began = Instant::now();
     while !so().await {
         assert!(began.elapsed() < AMPLE, "it never came to this: {what}");

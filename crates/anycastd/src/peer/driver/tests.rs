@@ -24,6 +24,7 @@ fn driver() -> (Driver, TcpListener) {
     let session = Session::new(config, Instant::now());
     let routes = watch::channel(Arc::default()).1;
     let state = watch::channel(state_of(&session, &neighbor, Arc::default())).0;
+    let fence = Fence::for_tests();
     let parts = Parts {
         id: PeerId::new("leaf").unwrap(),
         neighbor,
@@ -40,6 +41,8 @@ fn driver() -> (Driver, TcpListener) {
         state,
         wake: Wake::default(),
         sink: Sink::new(1).0,
+        gate: fence.gate(),
+        fence,
     };
     (Driver::new(parts), listener)
 }
@@ -95,6 +98,75 @@ async fn a_keepalive_that_has_come_counts_though_we_are_late() {
     tokio::time::sleep_until((hold + Duration::from_millis(1)).into()).await;
     driver.handle(Step::Timeout);
     assert_eq!(driver.parts.session.state(), State::Established, "{:?}", driver.parts.session.last_error());
+}
+
+/// What a scripted neighbor says to be Established with.
+fn greeting() -> Vec<u8> {
+    [message(1, &[4, 0xFD, 0xE9, 0, 90, 10, 0, 0, 1, 0]), message(4, &[])].concat()
+}
+
+/// A driver whose session is Established, and the neighbor's end of the connection.
+async fn established() -> (Driver, TcpListener, std::net::TcpStream) {
+    let (mut driver, neighbor) = driver();
+    driver.act().await;
+    let dialled = socket::dial(neighbor.local_addr().unwrap(), driver.parts.neighbor.clone(), true).await;
+    driver.handle_dialled(dialled, Instant::now());
+    let (mut stream, _) = neighbor.accept().unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.write_all(&greeting()).unwrap();
+    while driver.parts.session.state() != State::Established {
+        driver.hear(Instant::now()).unwrap();
+        driver.write();
+    }
+    (driver, neighbor, stream)
+}
+
+/// All that comes until the end, from the NOTIFICATION on.
+fn last_words(stream: &mut std::net::TcpStream) -> Vec<u8> {
+    let mut heard = Vec::new();
+    stream.read_to_end(&mut heard).unwrap();
+    let at = heard.windows(3).rposition(|part| part[0] == 3 && part[1] == 6).expect("a Cease");
+    heard.split_off(at)
+}
+
+#[tokio::test]
+async fn a_fenced_session_ends_with_a_reason_and_comes_back() {
+    let (mut driver, _neighbor, mut stream) = established().await;
+    let fence = driver.parts.fence.clone();
+    fence.close_for_tests(Some("stuck"));
+    driver.obey(Instant::now());
+    driver.act().await;
+    assert!(matches!(driver.link, Link::None) && driver.parts.session.state() == State::Idle);
+    assert_eq!(last_words(&mut stream), [3, 6, 4, 5, b's', b't', b'u', b'c', b'k']);
+    fence.close_for_tests(None);
+    driver.obey(Instant::now());
+    assert_eq!(driver.parts.session.state(), State::Connect);
+}
+
+#[tokio::test]
+async fn while_things_are_proven_anew_no_session_begins_and_none_ends() {
+    let (mut driver, _neighbor, _stream) = established().await;
+    driver.parts.fence.set_proving(true);
+    driver.obey(Instant::now());
+    assert_eq!(driver.parts.session.state(), State::Established);
+    driver.lost(None, Instant::now());
+    driver.obey(Instant::now());
+    assert_eq!((driver.parts.session.state(), driver.parts.session.poll_timeout()), (State::Idle, None));
+    driver.parts.fence.set_proving(false);
+    driver.obey(Instant::now());
+    assert_eq!(driver.parts.session.state(), State::Connect);
+}
+
+#[tokio::test]
+async fn a_session_that_was_ended_in_its_place_is_lost() {
+    let (mut driver, _neighbor, mut stream) = established().await;
+    assert_eq!(driver.parts.fence.lines().cut(), 1);
+    let heard = last_words(&mut stream);
+    assert_eq!((&heard[..3], &heard[4..]), (&[3, 6, 4][..], CUT.as_bytes()));
+    driver.write();
+    assert!(matches!(driver.link, Link::None));
+    let error = driver.parts.session.last_error().map(ToString::to_string).unwrap_or_default();
+    assert!(error.contains(CUT), "{error}");
 }
 
 /// Of a router that refuses the route with MED 2, and says so as RFC 4271 §6.3 wants it: with the attribute.

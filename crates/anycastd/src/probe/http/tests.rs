@@ -218,6 +218,7 @@ async fn addresses_are_tried_in_order_and_share_the_time() {
     let failure = connect_in_order(&[absent, absent], AMPLE).await.unwrap_err();
     assert_eq!(failure.health, Health::Down);
     assert_eq!(failure.detail, format!("connect {absent}: refused; connect {absent}: refused"));
+    assert_eq!(failure.refused, [(anycast_core::config::Protocol::Tcp, absent); 2]);
 }
 
 #[tokio::test]

@@ -123,13 +123,16 @@ fn a_lost_connection_does_not_complete_what_was_not() {
 #[test]
 fn an_end_that_is_meant_is_a_hard_reset() {
     let bye = Farewell::Shutdown("bye".to_owned());
-    let cases: [(Bytes, &Farewell, &[u8]); 6] = [
+    let stall = Farewell::Reset("x".to_owned());
+    let cases: [(Bytes, &Farewell, &[u8]); 8] = [
         (their_open(true), &bye, &[6, 9, 6, 2, 3, b'b', b'y', b'e']),
         (their_open(true), &Farewell::Deconfigured, &[6, 9, 6, 3]),
         (their_open(true), &Farewell::Reconfigured, &[6, 9, 6, 6]),
         (their_open(false), &bye, &[6, 2, 3, b'b', b'y', b'e']),
         (full_open(90), &bye, &[6, 2, 3, b'b', b'y', b'e']),
         (full_open(90), &Farewell::Reconfigured, &[6, 6]),
+        (their_open(true), &stall, &[6, 9, 6, 4, 1, b'x']),
+        (full_open(90), &stall, &[6, 4, 1, b'x']),
     ];
     for (open, farewell, body) in cases {
         let mut bench = graceful(false);

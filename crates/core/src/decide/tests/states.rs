@@ -294,7 +294,7 @@ proptest! {
         if life.drained || !life.bound {
             prop_assert_eq!(announced, None);
         }
-        let local = |health| life.checks.iter().any(|check| *check == (Scope::Local, health));
+        let local = |health| life.checks.contains(&(Scope::Local, health));
         if life.require == Require::All && local(Health::Down) && life.on_down == OnDown::Withdraw {
             prop_assert_eq!(announced, None, "a local check that is required fails");
         }

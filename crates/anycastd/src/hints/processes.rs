@@ -1,0 +1,191 @@
+//! The processes of a service: found, followed by a pidfd each, and found anew when one ends.
+//!
+//! How a process is found never needs more than reading files that everybody may read: /proc/*/fd would take the right to
+//! trace others.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+
+use anycast_core::config::Protocol;
+use futures_util::future::select_all;
+use rustix::{
+    fd::OwnedFd,
+    process::{Pid, PidfdFlags, pidfd_open},
+};
+use tokio::{
+    io::unix::AsyncFd,
+    sync::watch,
+    time::{Instant, sleep_until},
+};
+
+use super::{Listeners, cgroups};
+use crate::pid_file;
+
+/// How often the processes are found anew while nothing happens: they fork, and others take over.
+const AGAIN: Duration = Duration::from_secs(10);
+/// The same while there is none, and after one ended.
+const SOON: Duration = Duration::from_millis(250);
+/// The group that everything is in which nobody put elsewhere.
+const ROOT: u64 = 1;
+
+/// Where the processes of a service are known from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Those of the control group whose socket listens there.
+    Socket(Protocol, SocketAddr),
+    /// Those of a systemd unit.
+    Unit(String),
+    /// The one that this file names.
+    PidFile(PathBuf),
+}
+
+type Pidfd = AsyncFd<OwnedFd>;
+
+/// Follows the processes of a service; calls `ended` for each that ends. Never returns.
+pub(super) async fn follow(
+    origins: Vec<Origin>,
+    listeners: Listeners,
+    shown: watch::Sender<String>,
+    ended: impl Fn(i32),
+) {
+    let mut followed: BTreeMap<i32, Pidfd> = BTreeMap::new();
+    loop {
+        let found = find(&origins, &listeners).await;
+        let pids = found.as_deref().unwrap_or_default();
+        // One that is not there any more may have ended while the others were looked for.
+        followed.retain(|pid, _| {
+            let there = pids.contains(pid);
+            if !there {
+                ended(*pid);
+            }
+            there
+        });
+        for pid in pids {
+            if !followed.contains_key(pid)
+                && let Some(pidfd) = open(*pid)
+            {
+                followed.insert(*pid, pidfd);
+            }
+        }
+        let words = in_words(found.as_deref().map(|_| followed.keys().copied().collect()).map_err(String::as_str));
+        shown.send_if_modified(|held| {
+            let changed = *held != words;
+            *held = words;
+            changed
+        });
+        let mut again = Instant::now() + if followed.is_empty() { SOON } else { AGAIN };
+        loop {
+            tokio::select! {
+                pid = first_end(&followed) => {
+                    followed.remove(&pid);
+                    ended(pid);
+                    again = again.min(Instant::now() + SOON);
+                }
+                () = sleep_until(again) => break,
+            }
+        }
+    }
+}
+
+/// A pidfd is readable once the process has ended, all its threads with it; its sockets are closed by then.
+async fn first_end(followed: &BTreeMap<i32, Pidfd>) -> i32 {
+    let ends = followed.iter().map(|(pid, pidfd)| {
+        Box::pin(async move {
+            if pidfd.readable().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            *pid
+        })
+    });
+    let ends: Vec<_> = ends.collect();
+    if ends.is_empty() {
+        return std::future::pending().await;
+    }
+    select_all(ends).await.0
+}
+
+#[allow(deprecated, reason = "the successor is unsafe for types that can swap their descriptor; an OwnedFd cannot")]
+fn open(pid: i32) -> Option<Pidfd> {
+    // One that has gone already was never followed: those who ask find out by themselves.
+    let pidfd = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::NONBLOCK).ok()?;
+    AsyncFd::with_interest(pidfd, tokio::io::Interest::READABLE).ok()
+}
+
+/// The processes, or why there are none, in words.
+async fn find(origins: &[Origin], listeners: &Listeners) -> Result<Vec<i32>, String> {
+    let mut why = "nothing names its process".to_owned();
+    for origin in origins {
+        let found = match origin {
+            Origin::Socket(protocol, address) => by_socket(*protocol, *address, listeners).await,
+            Origin::Unit(unit) => by_unit(unit.clone()).await,
+            Origin::PidFile(file) => by_file(file.clone()).await,
+        };
+        match found {
+            Ok(pids) if !pids.is_empty() => return Ok(pids),
+            Ok(_) => {}
+            Err(error) => why = error,
+        }
+    }
+    Err(why)
+}
+
+async fn by_socket(protocol: Protocol, address: SocketAddr, listeners: &Listeners) -> Result<Vec<i32>, String> {
+    let place = super::listeners::in_words(protocol, address);
+    let found = listeners.at(protocol, address).await.map_err(|error| format!("who listens on {place}: {error}"))?;
+    let groups: Vec<u64> = found.iter().filter_map(|socket| socket.cgroup).collect();
+    match groups[..] {
+        [] if found.is_empty() => Err(format!("nobody listens on {place} in this network namespace")),
+        [] => Err(format!("the kernel does not say in which control group the listener on {place} is")),
+        _ if groups.iter().all(|group| *group == ROOT) => {
+            Err(format!("the listener on {place} is in the root control group, with everything else"))
+        }
+        _ => {
+            blocking(move || {
+                let mount = cgroups::mount().ok_or("no unified control groups are mounted")?;
+                let of = |group: &u64| cgroups::by_id(&mount, *group);
+                let paths: Vec<PathBuf> = groups.iter().filter(|group| **group != ROOT).filter_map(of).collect();
+                if paths.is_empty() {
+                    return Err(format!("the control group of the listener on {place} is not to be seen from here"));
+                }
+                let mut pids: Vec<i32> = paths.iter().flat_map(|path| cgroups::processes(path)).collect();
+                pids.sort_unstable();
+                pids.dedup();
+                Ok(pids)
+            })
+            .await
+        }
+    }
+}
+
+async fn by_unit(unit: String) -> Result<Vec<i32>, String> {
+    blocking(move || {
+        let mount = cgroups::mount().ok_or("no unified control groups are mounted")?;
+        let group = cgroups::by_unit(&mount, &unit).ok_or_else(|| format!("{unit} does not run"))?;
+        Ok(cgroups::processes(&group))
+    })
+    .await
+}
+
+async fn by_file(file: PathBuf) -> Result<Vec<i32>, String> {
+    blocking(move || pid_file::read(&file).map(|pid| vec![pid.as_raw_nonzero().get()])).await
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(error.to_string()))
+}
+
+fn in_words(found: Result<Vec<i32>, &str>) -> String {
+    match found {
+        Err(why) => format!("no process: {why}"),
+        Ok(pids) => match pids[..] {
+            [] => "no process: it has just ended".to_owned(),
+            [pid] => format!("process {pid}{}", name(pid)),
+            [pid, ..] => format!("process {pid}{} and {} others", name(pid), pids.len() - 1),
+        },
+    }
+}
+
+fn name(pid: i32) -> String {
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { String::new() } else { format!(" ({})", name.escape_default()) }
+}
