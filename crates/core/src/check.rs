@@ -123,6 +123,10 @@ pub struct Check {
     hint: Option<Hinted>,
     /// The agent was away: until then what is claimed must be confirmed.
     confirm_by: Option<Instant>,
+    /// When a hint last had it ask at once.
+    hurried: Option<Instant>,
+    /// Until when a service that the kernel saw go is looked for more often: most are only restarted.
+    returns_by: Option<Instant>,
     counters: CheckCounters,
 }
 
@@ -159,8 +163,11 @@ struct Proof {
 const OVERSLEPT: Duration = Duration::from_millis(50);
 /// Runs that hints may repeat; then answers count again, or listeners that come and go all the time would leave nothing known.
 const REPEATS: u8 = 3;
-/// How often a listener is looked for while it is waited for.
+/// How often a listener is looked for while it is waited for; and how often hints can have a check ask, or a service whose
+/// listeners come and go all the time would cost a processor.
 const GRACE_PACE: Duration = Duration::from_millis(10);
+/// How long a service that the kernel saw go is looked for at the fast interval.
+const RETURN_WITHIN: Duration = Duration::from_secs(30);
 
 impl Check {
     /// A check that runs as soon as it may, and once it is settled at its own `place` (in 1/1024) in the interval: that spreads
@@ -182,6 +189,8 @@ impl Check {
             running: None,
             hint: None,
             confirm_by: None,
+            hurried: None,
+            returns_by: None,
             counters: CheckCounters::default(),
         }
     }
@@ -224,7 +233,16 @@ impl Check {
         match &mut self.running {
             Some(running) => running.void |= !patient,
             None if patient => {}
-            None => self.due = self.due.min(now),
+            None => self.hurry(now),
+        }
+    }
+
+    /// Asks at once, or as soon as hints may have it ask again.
+    fn hurry(&mut self, now: Instant) {
+        let at = self.hurried.map_or(now, |last| now.max(last + GRACE_PACE));
+        if at < self.due {
+            self.hurried = Some(at);
+            self.due = at;
         }
     }
 
@@ -238,6 +256,7 @@ impl Check {
         hint.repeated += 1;
         self.running = None;
         self.due = now;
+        self.hurried = Some(now);
         true
     }
 
@@ -290,6 +309,7 @@ impl Check {
             self.due = now;
         }
         self.counters.runs += 1;
+        self.returns_by = self.returns_by.filter(|by| self.health == Health::Down && now < *by);
         let confirm = self.hint.is_some();
         let deadline = now + self.timing.timeout;
         self.running =
@@ -464,6 +484,7 @@ impl Check {
         self.prove(now);
         self.streak = None;
         self.become_health(Health::Down, now);
+        self.returns_by = Some(now + RETURN_WITHIN);
     }
 
     fn prove(&mut self, now: Instant) {
@@ -524,7 +545,8 @@ impl Check {
     }
 
     fn pace(&self) -> Duration {
-        let settled = self.streak.is_none() && self.health != Health::Unknown;
+        let returning = self.health == Health::Down && self.returns_by.is_some();
+        let settled = self.streak.is_none() && self.health != Health::Unknown && !returning;
         if settled { self.timing.interval } else { self.timing.fast_interval }
     }
 

@@ -108,7 +108,9 @@ fn may_hold(hold: Option<Option<Span>>, probe: Option<&ProbeConfig>, report: &mu
         return Some(true);
     }
     let (what, hint) = match probe {
-        ProbeConfig::Http(_) => ("a host name", "write an address in the URL, or leave `hold_connection` out"),
+        ProbeConfig::Http(_) => {
+            ("a host that is looked up", "write an address in the URL, or leave `hold_connection` out")
+        }
         _ => {
             ("a check without a connection", "leave it out: only checks of type `tcp`, `http` and `grpc` can hold one")
         }

@@ -157,14 +157,18 @@ impl GrpcProber {
         Finding::down(match http2::fault(error) {
             http2::Fault::Io(error) => {
                 let words = self.tls.as_ref().map_or_else(|| words::fault(error), |tls| tls.fault(error));
-                return judged(error, format!("{words} before an answer"));
+                return judged(error, format!("{words} before an answer{}", self.tls_hint()));
             }
-            http2::Fault::Alien if self.tls.is_none() => "the answer is not HTTP/2 (does it want TLS?)".to_owned(),
-            http2::Fault::Alien => "the answer is not HTTP/2".to_owned(),
+            http2::Fault::Alien => format!("the answer is not HTTP/2{}", self.tls_hint()),
             http2::Fault::Refused(why) => format!("the server ended it before an answer: {why}"),
-            http2::Fault::Closed => "connection closed before an answer".to_owned(),
+            http2::Fault::Closed => format!("connection closed before an answer{}", self.tls_hint()),
             http2::Fault::Other(words) => words,
         })
+    }
+
+    /// What a server that wants TLS says to who speaks in the clear is hardly ever understood.
+    const fn tls_hint(&self) -> &'static str {
+        if self.tls.is_none() { " (does it want TLS?)" } else { "" }
     }
 }
 

@@ -170,6 +170,9 @@ pub(super) async fn answers(bytes: &'static [u8]) -> SocketAddr {
             let (mut stream, _) = listener.accept().await.unwrap();
             let _ = stream.read(&mut [0; 4096]).await;
             let _ = stream.write_all(bytes).await;
+            let _ = stream.shutdown().await;
+            // Closed with something unread, it would be reset, and what was answered lost with it.
+            tokio::spawn(async move { while stream.read(&mut [0; 4096]).await.is_ok_and(|read| read > 0) {} });
         }
     });
     address

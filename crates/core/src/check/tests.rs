@@ -438,3 +438,102 @@ fn a_grace_longer_than_an_answer_is_believed_ends_with_down() {
     }
     assert!(world.now >= began + grace);
 }
+
+/// An answer, and whether the kernel saw that nobody listens.
+fn confirmed(world: &mut World, health: Health, cause: Cause) -> Health {
+    let probe = world.check.poll_probe(world.now).expect("a hint has it ask at once");
+    assert!(probe.confirm);
+    world.check.handle_outcome(outcome(health, cause), world.now);
+    world.check.health()
+}
+
+#[test]
+fn a_hint_decides_nothing_and_has_it_ask_at_once() {
+    // What the run after the hint says, and what the check makes of it with `fall: 3`.
+    let table = [
+        (Up, Cause::Answered, Up, None),
+        (Degraded, Cause::Answered, Up, Some((1, 3))),
+        (Down, Cause::Answered, Up, Some((1, 3))),
+        (Down, Cause::TimedOut, Up, Some((1, 3))),
+        (Down, Cause::Refused, Up, Some((1, 3))),
+        (Down, Cause::Gone, Down, None),
+        (Unknown, Cause::Answered, Up, None),
+    ];
+    for (health, cause, expected, turning) in table {
+        let mut world = World::new(1, 3);
+        world.answer(Up);
+        world.check.handle_hint(world.now);
+        assert_eq!((world.check.health(), world.check.poll_timeout()), (Up, Some(world.now)));
+        assert_eq!(confirmed(&mut world, health, cause), expected, "{health} {cause:?}");
+        assert_eq!(world.check.turning(), turning, "{health} {cause:?}");
+    }
+}
+
+#[test]
+fn what_was_under_way_when_the_hint_came_is_asked_again() {
+    let mut world = World::new(1, 3);
+    world.answer(Up);
+    world.start();
+    world.check.handle_hint(world.now);
+    assert!(world.check.poll_cancel(world.now), "the driver drops the run");
+    assert_eq!(confirmed(&mut world, Down, Cause::Gone), Down);
+
+    // The driver has the answer already: a good one may be older than the hint, a bad one is bad.
+    for (health, turning) in [(Up, None), (Down, Some((1, 3)))] {
+        let mut world = World::new(1, 3);
+        world.answer(Up);
+        world.start();
+        world.check.handle_hint(world.now);
+        world.check.handle_outcome(outcome(health, Cause::Answered), world.now);
+        assert_eq!(world.check.turning(), turning);
+        assert_eq!(confirmed(&mut world, Down, Cause::Gone), Down, "{health}");
+    }
+}
+
+#[test]
+fn listeners_that_come_and_go_all_the_time_neither_starve_nor_drive_it() {
+    let mut world = World::new(1, 3);
+    world.answer(Up);
+    let (began, runs) = (world.now, world.check.counters().runs);
+    let mut answers = 0;
+    // A hint every millisecond; a run takes two.
+    let mut done_at = None;
+    while world.now < began + 20_000 * MS {
+        world.now += MS;
+        world.check.handle_timeout(world.now);
+        world.check.handle_hint(world.now);
+        if world.check.poll_cancel(world.now) {
+            done_at = None;
+        }
+        if world.check.poll_probe(world.now).is_some() {
+            done_at = Some(world.now + 2 * MS);
+        }
+        if done_at.is_some_and(|at| world.now >= at) {
+            done_at = None;
+            answers += 1;
+            world.check.handle_outcome(outcome(Up, Cause::Answered), world.now);
+        }
+        assert_eq!(world.check.health(), Up);
+    }
+    assert!(answers >= 500, "{answers} answers in 20 s");
+    let runs = world.check.counters().runs - runs;
+    assert!(runs <= 12_000, "{runs} runs in 20 s");
+}
+
+#[test]
+fn a_service_that_went_is_looked_for_more_often_for_a_while() {
+    let mut world = World::new(2, 3);
+    world.answer(Up);
+    world.answer(Up);
+    world.check.handle_hint(world.now);
+    assert_eq!(confirmed(&mut world, Down, Cause::Gone), Down);
+    let went = world.now;
+    while world.now < went + 29_000 * MS {
+        assert_eq!(world.start(), 100 * MS);
+        world.check.handle_outcome(outcome(Down, Cause::Refused), world.now);
+    }
+    while world.now < went + 32_000 * MS {
+        world.answer(Down);
+    }
+    assert_eq!(world.start(), 1000 * MS, "not for ever");
+}

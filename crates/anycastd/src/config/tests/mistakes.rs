@@ -479,8 +479,8 @@ fn what_holds_no_connection() {
             "type `tcp`, `http` and `grpc`",
         ),
         (
-            "type: http\n        url: http://www.example.net/",
-            "`hold_connection` for a host name",
+            "type: http\n        url: http://www.example.net/\n        address: lookup",
+            "`hold_connection` for a host that is looked up",
             "write an address in the URL",
         ),
     ];

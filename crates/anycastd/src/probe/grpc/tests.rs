@@ -119,7 +119,8 @@ async fn what_is_no_grpc_is_down() {
     assert_eq!(outcome.cause, Cause::Refused);
     let web = answers(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
     check(&ask(web, "").await, Health::Down, "the answer is not HTTP/2 (does it want TLS?)");
-    check(&ask(answers(b"").await, "").await, Health::Down, "connection closed before an answer");
+    let words = "connection closed before an answer (does it want TLS?)";
+    check(&ask(answers(b"").await, "").await, Health::Down, words);
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let outcome = run(&prober(&[silent.local_addr().unwrap()], "", None), SHORT).await;
     check(&outcome, Health::Down, "connected, no answer within 300 ms");
