@@ -273,8 +273,10 @@ impl Check {
         self.due = if self.due > now { self.due.min(place) } else { place };
         if self.health >= Health::Degraded {
             let run = spread + self.timing.timeout + 2 * OVERSLEPT;
-            self.confirm_by = Some(now + self.timing.stale_after.max(run));
-            self.proof.until = self.proof.until.max(now + run);
+            // Absences one after another give no more time than one: what was not confirmed since the first is due by then.
+            let by = self.confirm_by.unwrap_or(now + self.timing.stale_after.max(run));
+            self.confirm_by = Some(by);
+            self.proof.until = self.proof.until.max((now + run).min(by));
         }
     }
 

@@ -27,7 +27,11 @@ impl Agent {
         tracing::warn!("the agent {what}; it proves anew what it announces");
         let text = format!("{what}; proves anew what it announces");
         self.sink.report("agent", &self.settings.core.node.name, text);
-        self.proving_until = Some(now.monotonic + 2 * stale_after);
+        // What was to be proven since an earlier absence has no more time for another.
+        self.proving_until.get_or_insert(now.monotonic + 2 * stale_after);
+        if forget {
+            self.carried.clear();
+        }
         self.fence.set_proving(true);
         self.all_checkers().for_each(|checker| checker.prove_again(forget));
     }

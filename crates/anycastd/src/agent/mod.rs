@@ -182,7 +182,8 @@ pub(crate) struct Agent {
     watch: Watch,
     /// How many lost networks the checks were told of.
     losses_seen: u64,
-    carried: BTreeMap<ServiceName, Health>,
+    /// What services were whose checks a reload has all replaced, until one of the new ones is decided.
+    carried: BTreeMap<ServiceName, Carried>,
     drains: BTreeMap<ServiceName, Drain>,
     holds: BTreeMap<ServiceName, HoldDown>,
     /// The health that each service last served with.
@@ -219,6 +220,14 @@ pub(crate) struct Agent {
     proving_until: Option<Instant>,
     /// The handle by which tasks that the loop starts come back to it.
     handle: Handle,
+}
+
+/// The health that a service had before all its checks were replaced.
+#[derive(Debug, Clone, Copy)]
+struct Carried {
+    health: Health,
+    /// It is a claim like any other: so long is it believed without a proof.
+    until: Instant,
 }
 
 /// The ends of the queues, kept apart from the state so that the loop can wait on them while it owns the state.
@@ -355,6 +364,7 @@ impl Agent {
             self.drains.values_mut().for_each(|drain| drain.handle_timeout(now));
             self.end_holds(now);
             self.expire_orders();
+            self.carried.retain(|_, carried| now < carried.until);
             let view = self.view();
             let desired = anycast_core::decide(&self.settings.core, &view);
             let moved = self.settle_drains(&desired, &view, now) | self.settle_holds(&desired, now);
@@ -383,6 +393,7 @@ impl Agent {
             self.next_forgotten(),
             self.complete_by,
             self.proving_until,
+            self.carried.values().map(|carried| carried.until).min(),
         ];
         drains.chain(holds).chain(others.into_iter().flatten()).min()
     }
@@ -400,7 +411,7 @@ impl Agent {
         let bound = kernel.addresses.iter().filter(|(_, state)| matches!(state, AddressState::Bound { .. }));
         View {
             checks: checks.collect(),
-            carried: self.carried.clone(),
+            carried: self.carried.iter().map(|(name, carried)| (name.clone(), carried.health)).collect(),
             drains: self.drains.iter().map(|(name, drain)| (name.clone(), drain.phase())).collect(),
             holds: self.holds.iter().map(|(name, hold)| (name.clone(), hold.phase())).collect(),
             served: self.served.clone(),

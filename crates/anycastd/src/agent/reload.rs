@@ -4,15 +4,15 @@ use std::{
     collections::BTreeMap,
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anycast_core::{
     Drain, Health, PeerId, ServiceName,
-    config::{Endpoint, Neighbor, Service, neighbor_from},
+    config::{CheckConfig, Endpoint, Neighbor, Service, neighbor_from},
 };
 
-use super::{Agent, Farewell};
+use super::{Agent, Carried, Farewell};
 use crate::{
     checker::{Around, Checker},
     config::Settings,
@@ -188,11 +188,14 @@ impl Agent {
         let checkers = self.checkers.entry(name.clone()).or_default();
         checkers.retain(|check, _| service.checks.contains_key(check));
         let decided = before.filter(|health| *health != Health::Unknown);
-        if checkers.is_empty() {
-            match decided {
-                Some(health) => self.carried.insert(name.clone(), health),
-                None => self.carried.remove(name),
-            };
+        if checkers.values().any(|checker| checker.state.borrow().counts) {
+            self.carried.remove(name);
+        } else if let Some(health) = decided {
+            // Further reloads do not make it last longer.
+            let until = Instant::now() + believed_for(service);
+            self.carried.entry(name.clone()).or_insert(Carried { health, until });
+        } else {
+            self.carried.remove(name);
         }
         let (listeners, holder) = (self.watch.listeners(), self.watch.holder());
         let around = Around {
@@ -212,6 +215,12 @@ impl Agent {
             checkers.insert(check.clone(), checker);
         }
     }
+}
+
+/// How long what was known of a service is believed while none of its checks is decided: as long as the slowest of them would be.
+fn believed_for(service: &Service) -> Duration {
+    let of = |check: &CheckConfig| check.timing.stale_after.max(check.timing.interval * 10);
+    service.checks.values().map(of).max().unwrap_or_default()
 }
 
 /// What the configuration says of the router that a session is with; `None`: nothing, or of another neighbor.

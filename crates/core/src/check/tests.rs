@@ -537,3 +537,23 @@ fn a_service_that_went_is_looked_for_more_often_for_a_while() {
     }
     assert_eq!(world.start(), 1000 * MS, "not for ever");
 }
+
+/// A service hangs, and the agent is stopped again and again, each time before a run can say so.
+#[test]
+fn absences_one_after_another_give_no_more_time_than_one() {
+    let mut world = World::new(1, 1);
+    let times = CheckTiming { interval: 5000 * MS, timeout: 3000 * MS, ..timing(1, 1) };
+    world.check.reconfigure(times, world.now);
+    world.answer(Up);
+    let began = world.now;
+    while world.check.health() == Up {
+        world.now += 3000 * MS;
+        world.check.prove_again(world.now);
+        for _ in 0..20 {
+            world.now += 100 * MS;
+            world.check.handle_timeout(world.now);
+            let _ = world.check.poll_probe(world.now);
+        }
+        assert!(world.now < began + 30_000 * MS, "still claimed");
+    }
+}

@@ -47,6 +47,35 @@ async fn sessions_and_services_that_did_not_change_do_not_notice() -> anyhow::Re
     story(told, Edge::announcing().await).await
 }
 
+/// What a service was stands while its new checks find out; not for ever, however often they are replaced.
+#[tokio::test(flavor = "multi_thread")]
+async fn checks_that_are_all_replaced_by_some_that_never_decide_leave_nothing_claimed() -> anyhow::Result<()> {
+    let told = async |edge: &Edge| {
+        let later = |name: &str| {
+            let check = format!(
+                "      - {{ name: {name}, type: exec, command: [/bin/true], start_delay: 1h, interval: 1s }}\n"
+            );
+            let begin = PLAIN.find("      - name: told").unwrap_or_default();
+            let end = PLAIN.find("    up:").unwrap_or_default();
+            format!("stale_after: 5s{}{check}{}", &PLAIN[..begin], &PLAIN[end..])
+        };
+        let number = std::cell::Cell::new(0);
+        // It is announced for as long as an answer is believed, 10 s here; each reload is well within that.
+        edge.wait("it is withdrawn in spite of the reloads", async || {
+            number.set(number.get() + 1);
+            edge.configure(&later(&format!("later{}", number.get()))).await?;
+            edge.reload().await?;
+            Ok(edge.path(V4).await?.is_none())
+        })
+        .await?;
+        assert!(number.get() > 1, "not at once: what it was stands for a while");
+        let why = edge.ctl(&["explain", "web"]).await?.output;
+        assert!(why.contains("later"), "{why}");
+        Ok(())
+    };
+    story(told, Edge::announcing().await).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_file_changes_nothing_and_says_why() -> anyhow::Result<()> {
     let told = async |edge: &Edge| {
