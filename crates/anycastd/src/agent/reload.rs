@@ -193,7 +193,8 @@ impl Agent {
         } else if let Some(health) = decided {
             // Further reloads do not make it last longer.
             let until = Instant::now() + believed_for(service);
-            self.carried.entry(name.clone()).or_insert(Carried { health, until });
+            let carried = self.carried.entry(name.clone()).or_insert(Carried { health, until });
+            carried.health = health;
         } else {
             self.carried.remove(name);
         }
