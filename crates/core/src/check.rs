@@ -123,8 +123,6 @@ pub struct Check {
     hint: Option<Hinted>,
     /// The agent was away: until then what is claimed must be confirmed.
     confirm_by: Option<Instant>,
-    /// When a hint last had it ask at once.
-    hurried: Option<Instant>,
     /// Until when a service that the kernel saw go is looked for more often: most are only restarted.
     returns_by: Option<Instant>,
     counters: CheckCounters,
@@ -148,8 +146,10 @@ struct Running {
 struct Hinted {
     /// Until when a new listener is waited for.
     grace_until: Option<Instant>,
-    /// Runs that were repeated for it.
-    repeated: u8,
+    /// Further hints that came before it was known what the first one meant.
+    further: u8,
+    /// One run has said what it sees; the next has the last word.
+    answered: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -161,10 +161,10 @@ struct Proof {
 
 /// More than this after a deadline the agent itself was kept from running: an answer may have come in time, unseen.
 const OVERSLEPT: Duration = Duration::from_millis(50);
-/// Runs that hints may repeat; then answers count again, or listeners that come and go all the time would leave nothing known.
+/// Further hints that have it ask at once before it is known what the first one meant; then it goes on at the fast interval and
+/// answers count, or listeners that come and go all the time would cost a processor and leave nothing known.
 const REPEATS: u8 = 3;
-/// How often a listener is looked for while it is waited for; and how often hints can have a check ask, or a service whose
-/// listeners come and go all the time would cost a processor.
+/// How often a listener is looked for while it is waited for.
 const GRACE_PACE: Duration = Duration::from_millis(10);
 /// How long a service that the kernel saw go is looked for at the fast interval.
 const RETURN_WITHIN: Duration = Duration::from_secs(30);
@@ -189,7 +189,6 @@ impl Check {
             running: None,
             hint: None,
             confirm_by: None,
-            hurried: None,
             returns_by: None,
             counters: CheckCounters::default(),
         }
@@ -228,35 +227,26 @@ impl Check {
             return;
         }
         self.counters.hints += 1;
-        let patient = self.hint.is_some_and(|hint| hint.repeated >= REPEATS);
-        self.hint.get_or_insert_default();
+        let hint = match self.hint {
+            Some(hint) => Hinted { further: hint.further.saturating_add(1), answered: false, ..hint },
+            None => Hinted::default(),
+        };
+        self.hint = Some(hint);
+        let patient = hint.further > REPEATS;
         match &mut self.running {
             Some(running) => running.void |= !patient,
             None if patient => {}
-            None => self.hurry(now),
-        }
-    }
-
-    /// Asks at once, or as soon as hints may have it ask again.
-    fn hurry(&mut self, now: Instant) {
-        let at = self.hurried.map_or(now, |last| now.max(last + GRACE_PACE));
-        if at < self.due {
-            self.hurried = Some(at);
-            self.due = at;
+            None => self.due = self.due.min(now),
         }
     }
 
     /// Whether the run under way is to be dropped, because it is repeated at once.
     pub fn poll_cancel(&mut self, now: Instant) -> bool {
-        let Some(running) = self.running.filter(|running| running.void) else { return false };
-        let Some(hint) = &mut self.hint else { return false };
-        if running.expired || hint.repeated >= REPEATS {
+        if !self.running.is_some_and(|running| running.void && !running.expired) {
             return false;
         }
-        hint.repeated += 1;
         self.running = None;
         self.due = now;
-        self.hurried = Some(now);
         true
     }
 
@@ -359,9 +349,15 @@ impl Check {
             }
             // Nothing is known of the listener yet.
             (Health::Unknown, _) => self.judge(outcome, now),
+            // The kernel closes the sockets of a process one after another: what was told of may have been the first of them, and
+            // the answer have come from one that went after it. So it is asked once more.
             (Health::Down | Health::Degraded | Health::Up, _) => {
-                self.hint = None;
                 self.judge(outcome, now);
+                self.hint = (!hint.answered).then_some(Hinted { answered: true, grace_until: None, ..hint });
+                if self.hint.is_some() {
+                    self.due = running.started + self.timing.fast_interval;
+                    return;
+                }
             }
         }
         self.due = running.started + self.wait();
