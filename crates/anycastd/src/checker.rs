@@ -46,6 +46,8 @@ pub(crate) struct CheckState {
     pub(crate) unconfirmed: bool,
     /// The last absence that it was told of.
     pub(crate) absence: u64,
+    /// The settings with which it last found the service well.
+    pub(crate) passed: Option<Arc<CheckConfig>>,
 }
 
 /// The agent was away.
@@ -99,7 +101,7 @@ impl Checker {
         let (hinter, hints) = Hinter::new();
         let open = Arc::default();
         let (away, away_seen) = watch::channel(Away::default());
-        let (state, state_seen) = watch::channel(state_of(&check, SystemTime::now(), None, 0));
+        let (state, state_seen) = watch::channel(state_of(&check, SystemTime::now(), None, 0, None));
         let driver = Driver {
             prober: prober(service, name, &config.borrow()),
             service: service.clone(),
@@ -122,11 +124,14 @@ impl Checker {
             times: instruments.check_time(service.as_str(), name.as_str()),
             listeners: listeners.clone(),
             answered: SystemTime::now(),
+            asking: config.borrow().clone(),
+            passed: None,
+            told_unknown: false,
             unlogged: None,
             heart: fence.heart(format!("{service}/{name}")),
             turn: 0,
         };
-        let span = tracing::info_span!("check", service = %service, name = %name);
+        let span = tracing::info_span!("check", service = %service, check = %name);
         let keep = supervise::keep(driver, instruments.clone());
         let task = tokio::spawn(tracing::Instrument::instrument(keep, span));
         Self { state: state_seen, config, enabled, hinter, open, away, task }
@@ -218,6 +223,11 @@ struct Driver {
     times: prometheus::Histogram,
     listeners: Listeners,
     answered: SystemTime,
+    /// The settings of the run under way; others may have come meanwhile.
+    asking: Arc<CheckConfig>,
+    passed: Option<Arc<CheckConfig>>,
+    /// It has been told that runs cannot be done and nothing is known.
+    told_unknown: bool,
     /// A change that the log is not told of yet.
     unlogged: Option<Change>,
     heart: Arc<Heart>,
@@ -246,6 +256,7 @@ impl Driver {
                 && let Some(probe) = self.check.poll_probe(Instant::now())
             {
                 self.keep();
+                self.asking = self.config.borrow().clone();
                 let (prober, listeners) = (self.prober.clone(), self.listeners.clone());
                 run = Some(Box::pin(async move {
                     #[cfg(debug_assertions)]
@@ -339,9 +350,27 @@ impl Driver {
         {
             self.tell_hint(hint, Instant::now());
         }
+        if outcome.health >= Health::Degraded {
+            self.passed = Some(Arc::clone(&self.asking));
+        }
+        let proves_nothing = (outcome.health == Health::Unknown).then(|| outcome.detail.clone());
         self.check.handle_outcome(outcome, Instant::now());
+        self.tell_unknown(proves_nothing);
         self.answered = SystemTime::now();
         self.publish();
+    }
+
+    /// A check that cannot be run from the start changes nothing; so it is told once, or nobody would hear of it.
+    fn tell_unknown(&mut self, why: Option<String>) {
+        let Some(why) = why.filter(|_| self.check.enabled() && self.check.health() == Health::Unknown) else {
+            self.told_unknown = false;
+            return;
+        };
+        if !std::mem::replace(&mut self.told_unknown, true) && self.state.borrow().health == Health::Unknown {
+            tracing::warn!("proves nothing: {why}");
+            let text = format!("proves nothing, so that it stays unknown: {why}");
+            self.sink.report("check", format!("{}/{}", self.service, self.name), text);
+        }
     }
 
     fn handle_timeout(&mut self) {
@@ -424,7 +453,7 @@ impl Driver {
             self.sink.report("check", subject, format!("{was} → {health}: {detail}"));
             self.unlogged = Some(Change { was, health, detail });
         }
-        self.state.send_replace(state_of(&self.check, since, last, absence));
+        self.state.send_replace(state_of(&self.check, since, last, absence, self.passed.clone()));
         if changed || counted != counts || unconfirmed != self.check.is_unconfirmed() {
             self.wake.wake();
         }
@@ -434,13 +463,21 @@ impl Driver {
         let Some(Change { was, health, detail }) = self.unlogged.take() else { return };
         if health == Health::Down {
             tracing::warn!(was = %was, "down: {detail}");
+        } else if health == Health::Unknown && was >= Health::Degraded && self.check.enabled() {
+            tracing::warn!(was = %was, "no longer proven healthy: {detail}");
         } else {
             tracing::info!(was = %was, "{health}: {detail}");
         }
     }
 }
 
-fn state_of(check: &Check, since: SystemTime, last: Option<(Outcome, SystemTime)>, absence: u64) -> CheckState {
+fn state_of(
+    check: &Check,
+    since: SystemTime,
+    last: Option<(Outcome, SystemTime)>,
+    absence: u64,
+    passed: Option<Arc<CheckConfig>>,
+) -> CheckState {
     CheckState {
         health: check.health(),
         since,
@@ -451,5 +488,6 @@ fn state_of(check: &Check, since: SystemTime, last: Option<(Outcome, SystemTime)
         counters: check.counters(),
         unconfirmed: check.is_unconfirmed(),
         absence,
+        passed,
     }
 }

@@ -8,7 +8,7 @@ use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use anycast_api::Timestamp;
@@ -16,7 +16,10 @@ use anycast_core::{ServiceName, hold_down::State};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use crate::{agent::Handle, state::write_atomically};
+use crate::{
+    agent::{Agent, Handle},
+    state::write_atomically,
+};
 
 /// A service that flaps many times a second must not wear out a disk.
 const SPACING: Duration = Duration::from_secs(1);
@@ -32,7 +35,17 @@ const VERSION: u32 = 1;
 pub(crate) struct Book {
     /// The agent ended as it was told.
     pub(crate) ended: bool,
+    /// When it was so.
+    pub(crate) at: Instant,
     pub(crate) services: BTreeMap<ServiceName, State>,
+}
+
+impl Book {
+    /// Whether a service serves that did not before.
+    fn begins_after(&self, before: &Self) -> bool {
+        let served = |name| before.services.get(name).is_some_and(|state| state.serving);
+        self.services.iter().any(|(name, state)| state.serving && !served(name))
+    }
 }
 
 /// The loop's end: what the process before left, and where what is to be kept is put.
@@ -69,7 +82,8 @@ impl Flaps {
         self.wanted |= !book.services.is_empty();
         if self.wanted {
             self.keep.send_if_modified(|held| {
-                let changed = held.as_ref() != Some(&book);
+                let changed =
+                    held.as_ref().is_none_or(|held| (held.ended, &held.services) != (book.ended, &book.services));
                 *held = Some(book);
                 changed
             });
@@ -79,6 +93,7 @@ impl Flaps {
 
 /// Writes what the loop wants kept until the loop has ended.
 pub(crate) async fn run(mut books: watch::Receiver<Option<Book>>, file: PathBuf, agent: Handle) {
+    let mut failing = false;
     while books.changed().await.is_ok() {
         let Some(book) = books.borrow_and_update().clone() else { continue };
         let (to, ended, written) = (file.clone(), book.ended, book.clone());
@@ -98,11 +113,24 @@ pub(crate) async fn run(mut books: watch::Receiver<Option<Book>>, file: PathBuf,
             continue;
         }
         let pause = if problem.is_some() { AGAIN } else { SPACING };
-        if agent.order(move |agent| agent.problem("flaps", problem)).await.is_err() {
+        let news = problem.clone().filter(|_| !failing);
+        failing = problem.is_some();
+        if let Some(text) = &news {
+            tracing::warn!("{text}");
+        }
+        let tell = move |agent: &mut Agent| {
+            if let Some(text) = news {
+                agent.report_own(text);
+            }
+            agent.problem("flaps", problem);
+        };
+        if agent.order(tell).await.is_err() {
             tracing::debug!("the loop does not answer");
         }
-        // What comes meanwhile is one write; the end of the agent does not wait.
-        let ends = books.wait_for(|book| book.as_ref().is_some_and(|book| book.ended));
+        // What comes meanwhile is one write. The end of the agent does not wait, and nor does that a service begins to serve: an
+        // agent that is killed right after it has announced something is what is to be counted.
+        let urgent = |book: &Option<Book>| book.as_ref().is_some_and(|book| book.ended || book.begins_after(&written));
+        let ends = books.wait_for(urgent);
         let _ = tokio::time::timeout(pause, ends).await.map(|ended| ended.map(drop));
         if pause == AGAIN || books.borrow().as_ref() != Some(&written) {
             books.mark_changed();
@@ -152,11 +180,14 @@ fn load(file: &Path) -> io::Result<Option<Book>> {
         };
         Some((ServiceName::new(&name).ok()?, state.later(passed)))
     });
-    Ok(Some(Book { ended: contents.ended, services: services.collect() }))
+    Ok(Some(Book { ended: contents.ended, at: Instant::now(), services: services.collect() }))
 }
 
 fn save(file: &Path, book: &Book) -> io::Result<()> {
+    // It may have waited: for its turn, or for a disk that could be written again.
+    let waited = book.at.elapsed();
     let services = book.services.iter().map(|(name, state)| {
+        let state = state.clone().later(waited);
         let service = Service {
             serving: state.serving,
             flaps: state.flaps.iter().map(Duration::as_secs_f64).collect(),
@@ -182,7 +213,7 @@ mod tests {
             left: Some(Duration::from_secs(40)),
             forgets_in: None,
         };
-        Book { ended: false, services: [(ServiceName::new("dns").unwrap(), state)].into() }
+        Book { ended: false, at: Instant::now(), services: [(ServiceName::new("dns").unwrap(), state)].into() }
     }
 
     #[test]
@@ -199,6 +230,17 @@ mod tests {
             state.flaps[0] >= Duration::from_secs(5) && state.left.unwrap() <= Duration::from_secs(40),
             "{state:?}"
         );
+    }
+
+    #[test]
+    fn what_waited_to_be_written_is_written_as_it_is_then() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("flaps.json");
+        let waited = Duration::from_secs(30);
+        save(&file, &Book { at: Instant::now().checked_sub(waited).unwrap(), ..book() }).unwrap();
+        let state = load(&file).unwrap().unwrap().services["dns"].clone();
+        assert!(state.flaps[0] >= Duration::from_secs(35), "{state:?}");
+        assert!(state.left.unwrap() <= Duration::from_secs(10), "{state:?}");
     }
 
     #[test]
@@ -221,7 +263,7 @@ mod tests {
     fn without_anything_to_keep_no_file_is_made() {
         let home = tempfile::tempdir().unwrap();
         let (mut flaps, kept) = Flaps::load(&home.path().join("flaps.json"));
-        flaps.keep(Book { ended: false, services: [].into() });
+        flaps.keep(Book { ended: false, at: Instant::now(), services: [].into() });
         assert!(!kept.has_changed().unwrap());
         flaps.keep(book());
         assert!(kept.has_changed().unwrap());

@@ -78,3 +78,27 @@ where
     };
     Ok((layer, queue))
 }
+
+#[cfg(test)]
+mod tests {
+    /// `tracing-subscriber` writes the name of a span as its field `name`: a field of that name would be there twice, and
+    /// readers of JSON keep one of the two or refuse the line.
+    #[test]
+    fn no_span_has_a_field_that_is_called_as_its_name_is() {
+        let mut spans = 0;
+        let mut places = vec![std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))];
+        while let Some(place) = places.pop() {
+            if place.is_dir() {
+                places.extend(std::fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().path()));
+                continue;
+            }
+            let text = std::fs::read_to_string(&place).unwrap();
+            for (start, _) in text.match_indices("_span!(\"") {
+                let span = text[start..].split(");").next().unwrap();
+                assert!(!span.contains("name ="), "{}: {span}", place.display());
+                spans += 1;
+            }
+        }
+        assert!(spans >= 4, "only {spans} were found");
+    }
+}

@@ -193,6 +193,8 @@ fn draw_services(drawing: &Drawing, status: &Status) -> prometheus::Result<()> {
     )?;
     let labels = ["service", "check"];
     let up = drawing.gauge("anycastd_check_up", "Whether the check counts as good (degraded included).", &labels)?;
+    let labels_of_state = ["service", "check", "state"];
+    let check_state = drawing.gauge("anycastd_check_state", "1 for what the check is.", &labels_of_state)?;
     let runs = drawing.counter("anycastd_check_runs_total", "Runs begun.", &labels)?;
     let failures = drawing.counter("anycastd_check_failures_total", "Runs that failed.", &labels)?;
     let hinted = drawing.counter("anycastd_check_hints_total", "Hints of the kernel that the check had.", &labels)?;
@@ -215,6 +217,10 @@ fn draw_services(drawing: &Drawing, status: &Status) -> prometheus::Result<()> {
         for check in &service.checks {
             let labels = [&service.name, &check.name];
             up.with_label_values(&labels).set(flag(matches!(check.health, Health::Up | Health::Degraded)));
+            for (name, known) in HEALTHS {
+                let labels = [service.name.as_str(), check.name.as_str(), name];
+                check_state.with_label_values(&labels).set(flag(check.health == known));
+            }
             runs.with_label_values(&labels).inc_by(check.runs);
             failures.with_label_values(&labels).inc_by(check.failures);
             hinted.with_label_values(&labels).inc_by(check.hints);
@@ -227,6 +233,9 @@ fn draw_services(drawing: &Drawing, status: &Status) -> prometheus::Result<()> {
     }
     Ok(())
 }
+
+const HEALTHS: [(&str, Health); 4] =
+    [("unknown", Health::Unknown), ("down", Health::Down), ("degraded", Health::Degraded), ("up", Health::Up)];
 
 const STATES: [(&str, ServiceState); 7] = [
     ("unknown", ServiceState::Unknown),

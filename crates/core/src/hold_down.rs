@@ -180,6 +180,17 @@ impl HoldDown {
         self.excused_until = Some(until);
     }
 
+    /// They have found it well once: what goes down from now on has gone down.
+    pub const fn handle_checks_passed(&mut self) {
+        self.excused_until = None;
+    }
+
+    /// Whether it is excused at present for checks that are others than before.
+    #[must_use]
+    pub const fn is_excused(&self) -> bool {
+        self.excused_until.is_some()
+    }
+
     /// It has flapped, or the agent has.
     pub fn handle_flap(&mut self, now: Instant) {
         self.total += 1;

@@ -1,10 +1,13 @@
 //! Services that flap are held down, over restarts of the agent too.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
 
 use anycast_api as api;
 use anycast_core::{
-    Desired, Health, HoldDown, ServiceName,
+    CheckName, Desired, Health, HoldDown, ServiceName,
     config::Service,
     drain::Phase,
     hold_down::{Hold, Phase as HoldPhase},
@@ -38,8 +41,9 @@ impl Agent {
         }
     }
 
-    /// Brings them in line with the configuration; `other_checks` are the services whose checks are others than before.
-    pub(super) fn settle_hold_downs(&mut self, other_checks: &[ServiceName]) {
+    /// Brings them in line with the configuration; `other_checks` are the services of which something else is expected than
+    /// before, and the checks that expect it.
+    pub(super) fn settle_hold_downs(&mut self, other_checks: BTreeMap<ServiceName, BTreeSet<CheckName>>) {
         let now = Instant::now();
         let services = &self.settings.core.services;
         self.holds.retain(|name, _| services.contains_key(name));
@@ -47,10 +51,14 @@ impl Agent {
         for (name, service) in services {
             let hold_down = self.holds.entry(name.clone()).or_insert_with(|| HoldDown::new(service.hold_down));
             hold_down.reconfigure(service.hold_down, now);
-            if other_checks.contains(name) {
+            if other_checks.contains_key(name) {
                 hold_down.handle_new_checks(now + until_decided(service));
             }
         }
+        for (name, checks) in other_checks {
+            self.unproven.entry(name).or_default().extend(checks);
+        }
+        self.unproven.retain(|name, _| services.contains_key(name));
         self.keep_flaps(self.is_stopping());
     }
 
@@ -80,6 +88,7 @@ impl Agent {
     pub(super) fn settle_holds(&mut self, desired: &Desired, now: Instant) -> bool {
         let stopping = self.is_stopping();
         let (mut moved, mut changed) = (false, false);
+        self.forget_excuses();
         for (name, standing) in &desired.services {
             if standing.health >= Health::Degraded {
                 self.served.insert(name.clone(), standing.health);
@@ -89,6 +98,10 @@ impl Agent {
             let (serving, phase, (flaps, _)) = (hold_down.is_serving(), hold_down.phase(), hold_down.counts());
             hold_down.handle_maintenance(drained || stopping);
             hold_down.handle_health(standing.checks, now);
+            if hold_down.is_excused() && !self.unproven.contains_key(name) {
+                // What follows from other rules for the same checks is seen at once.
+                hold_down.handle_checks_passed();
+            }
             changed |= serving != hold_down.is_serving();
             moved |= phase != hold_down.phase();
             if flaps != hold_down.counts().0 {
@@ -103,6 +116,29 @@ impl Agent {
             self.keep_flaps(stopping);
         }
         moved
+    }
+
+    /// A service whose new checks have all passed is excused no longer.
+    fn forget_excuses(&mut self) {
+        let (checkers, configured, holds) = (&self.checkers, &self.settings.core.services, &mut self.holds);
+        self.unproven.retain(|name, checks| {
+            let before = checks.len();
+            checks.retain(|check| {
+                let config = configured.get(name).and_then(|service| service.checks.get(check));
+                let checker = checkers.get(name).and_then(|checkers| checkers.get(check));
+                config.zip(checker).is_some_and(|(config, checker)| {
+                    let state = checker.state.borrow();
+                    state.passed.as_ref().is_none_or(|passed| passed.probe != config.probe)
+                })
+            });
+            if checks.is_empty()
+                && before > 0
+                && let Some(hold_down) = holds.get_mut(name)
+            {
+                hold_down.handle_checks_passed();
+            }
+            !checks.is_empty()
+        });
     }
 
     /// The operator knows that they are well.
@@ -123,7 +159,7 @@ impl Agent {
         let now = Instant::now();
         let holding = self.holds.iter().filter(|(_, hold_down)| hold_down.times().is_some());
         let services = holding.map(|(name, hold_down)| (name.clone(), hold_down.snapshot(now))).collect();
-        self.flaps.keep(Book { ended, services });
+        self.flaps.keep(Book { ended, at: now, services });
     }
 
     fn tell_flap(&self, name: &ServiceName, hold_down: &HoldDown, why: &str, now: Instant) {

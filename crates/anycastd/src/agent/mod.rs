@@ -188,6 +188,8 @@ pub(crate) struct Agent {
     holds: BTreeMap<ServiceName, HoldDown>,
     /// The health that each service last served with.
     served: BTreeMap<ServiceName, Health>,
+    /// The checks that have not passed yet since they ask something else, by service.
+    unproven: BTreeMap<ServiceName, BTreeSet<anycast_core::CheckName>>,
     /// What is to be known of flaps after a restart.
     flaps: Flaps,
     orders: Orders,
@@ -263,6 +265,7 @@ pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
         drains: BTreeMap::new(),
         holds: BTreeMap::new(),
         served: BTreeMap::new(),
+        unproven: BTreeMap::new(),
         flaps: parts.flaps,
         orders: parts.orders,
         expiries: expiry::Expiries::default(),
@@ -572,6 +575,11 @@ impl Agent {
             Some(text) => self.problems.insert(subject, text),
             None => self.problems.remove(subject),
         };
+    }
+
+    /// An event of the agent's own.
+    pub(crate) fn report_own(&self, text: String) {
+        self.sink.report("agent", &self.settings.core.node.name, text);
     }
 
     fn shutdown_mode(&self) -> ShutdownMode {

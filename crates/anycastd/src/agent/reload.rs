@@ -1,14 +1,14 @@
 //! From one configuration to the next, as a difference: what did not change does not notice.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use anycast_core::{
-    Drain, Health, PeerId, ServiceName,
+    CheckName, Drain, Health, PeerId, ServiceName,
     config::{CheckConfig, Endpoint, Neighbor, Service, neighbor_from},
 };
 
@@ -33,7 +33,7 @@ impl Agent {
         // Routers that connect to us may take as long as that.
         self.restarted_until = self.restarted_until.zip(waits().max()).map(|(at, time)| at + time);
         self.settle(&BTreeMap::new());
-        self.settle_hold_downs(&[]);
+        self.settle_hold_downs(BTreeMap::new());
         self.sink.report(
             "agent",
             &self.settings.core.node.name,
@@ -70,7 +70,7 @@ impl Agent {
         self.fence.set_stale_after(self.settings.stale_after);
         self.drop_orders();
         self.settle(&before);
-        self.settle_hold_downs(&other_checks(&old, &self.settings));
+        self.settle_hold_downs(other_checks(&old, &self.settings));
         let problem = (!needs_restart.is_empty())
             .then(|| format!("changes of {} take effect at the next start of the agent", needs_restart.join(", ")));
         self.problem("restart", problem);
@@ -242,13 +242,19 @@ fn seed(id: &PeerId) -> u64 {
     hasher.finish()
 }
 
-/// The services that are checked in another way than before.
-fn other_checks(old: &Settings, new: &Settings) -> Vec<ServiceName> {
-    let other = |(name, service): &(&ServiceName, &Service)| {
-        let before = old.core.services.get(*name);
-        before.is_some_and(|before| (&before.checks, before.require) != (&service.checks, service.require))
+/// The services of which something else is expected than before, each with the checks that ask something else. When they ask
+/// says nothing about what they find.
+fn other_checks(old: &Settings, new: &Settings) -> BTreeMap<ServiceName, BTreeSet<CheckName>> {
+    let other = |(name, service): (&ServiceName, &Service)| {
+        let before = old.core.services.get(name)?;
+        let asks = |check: &CheckConfig| (check.probe.clone(), check.scope);
+        let others =
+            service.checks.iter().filter(|(check, config)| before.checks.get(*check).map(asks) != Some(asks(config)));
+        let others: BTreeSet<_> = others.map(|(check, _)| check.clone()).collect();
+        let fewer = before.checks.keys().any(|check| !service.checks.contains_key(check));
+        (fewer || !others.is_empty() || before.require != service.require).then(|| (name.clone(), others))
     };
-    new.core.services.iter().filter(other).map(|(name, _)| name.clone()).collect()
+    new.core.services.iter().filter_map(other).collect()
 }
 
 /// The settings that only a new process can take.
@@ -260,4 +266,37 @@ fn needs_restart(old: &Settings, new: &Settings) -> Vec<String> {
         ("log", old.log != new.log),
     ];
     table.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name.to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn when_a_check_asks_is_not_what_it_expects() {
+        let home = tempfile::tempdir().unwrap();
+        let read = |checks: &str| {
+            let file = home.path().join("anycastd.yaml");
+            let text = format!(
+                "bgp: {{ asn: 65010, router_id: 192.0.2.2, neighbors: [] }}\nservices:\n  - name: web\n    addresses: [192.0.2.80]\n    \
+                 prefixes: [192.0.2.0/24]\n    checks: {checks}\n"
+            );
+            std::fs::write(&file, text).unwrap();
+            crate::config::load(&file, false).unwrap().settings
+        };
+        let before = read("[{ name: a, type: tcp, port: 80, interval: 30s }, { name: b, type: tcp, port: 81 }]");
+        let table: [(&str, Option<&[&str]>); 5] = [
+            ("[{ name: a, type: tcp, port: 80, interval: 500ms, fall: 1 }, { name: b, type: tcp, port: 81 }]", None),
+            ("[{ name: a, type: tcp, port: 82, interval: 30s }, { name: b, type: tcp, port: 81 }]", Some(&["a"])),
+            ("[{ name: a, type: tcp, port: 80 }, { name: c, type: tcp, port: 81 }]", Some(&["c"])),
+            ("[{ name: a, type: tcp, port: 80 }]", Some(&[])),
+            ("[{ name: a, type: tcp, port: 80 }, { name: b, type: tcp, port: 81, scope: shared }]", Some(&["b"])),
+        ];
+        for (checks, expected) in table {
+            let others = other_checks(&before, &read(checks));
+            let names: Option<Vec<&str>> =
+                others.get("web").map(|names| names.iter().map(|name| name.as_str()).collect());
+            assert_eq!(names.as_deref(), expected, "{checks}");
+        }
+    }
 }

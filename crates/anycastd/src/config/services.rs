@@ -102,10 +102,12 @@ fn watch(section: &mut Section<'_>, checks: &mut Checks, report: &mut Report<'_>
     let watch = section.or("watch", Watch::None, report, |node, report| {
         let choices = [("none", Watch::None), ("listener", Watch::Listener), ("process", Watch::Process)];
         choice(node, "watch", &choices, report)
-    })?;
+    });
     let grace = section.maybe("restart_grace", report, |node, report| {
         duration(node, "restart_grace", Duration::ZERO..=LONGEST_GRACE, report).map(|grace| (node.span, grace))
-    })?;
+    });
+    // Both are read before either is given up: what is written is no unknown key because the other is wrong.
+    let (watch, grace) = (watch?, grace?);
     if let (Watch::None, Some((span, grace))) = (watch, grace)
         && !grace.is_zero()
     {

@@ -140,7 +140,7 @@ mod tests {
             .fmt_fields(JsonFields::new())
             .event_format(Format);
         tracing::subscriber::with_default(tracing_subscriber::Registry::default().with(layer), || {
-            let _span = tracing::info_span!("neighbor", name = %"leaf1", port = 179).entered();
+            let _span = tracing::info_span!("neighbor", neighbor = %"leaf1", port = 179).entered();
             tracing::warn!(reason = %"it said:\nMESSAGE=forged", retry_in = 3, "session down");
         });
         let text = String::from_utf8(written.lock().unwrap().clone()).unwrap();
@@ -150,7 +150,7 @@ mod tests {
             "SYSLOG_IDENTIFIER=anycastd",
             "TARGET=anycastd::logging::journal::tests",
             "SPAN_NAME=neighbor",
-            "F_NAME=leaf1",
+            "F_NEIGHBOR=leaf1",
             "F_PORT=179",
             "MESSAGE=session down",
             r"F_REASON=it said:\nMESSAGE=forged",

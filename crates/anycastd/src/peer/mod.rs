@@ -161,7 +161,7 @@ impl Peer {
             Endpoint::Interface(interface) => {
                 let (told, router) = watch::channel(Router::Unknown);
                 let find = unnumbered::find(interface.clone(), neighbor.port.get(), seed, told);
-                let span = tracing::info_span!("neighbor", name = %id);
+                let span = tracing::info_span!("neighbor", neighbor = %id);
                 let finding = tokio::spawn(tracing::Instrument::instrument(find, span));
                 (Some(router), Some(AbortOnDropHandle::new(finding)))
             }
@@ -187,7 +187,7 @@ impl Peer {
             gate: fence.gate(),
             fence,
         });
-        let span = tracing::info_span!("neighbor", name = %id, address = %neighbor.endpoint);
+        let span = tracing::info_span!("neighbor", neighbor = %id, address = %neighbor.endpoint);
         let task = tokio::spawn(tracing::Instrument::instrument(driver.run(), span));
         Self {
             neighbor: neighbor.clone(),

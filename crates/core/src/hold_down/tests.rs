@@ -179,6 +179,17 @@ fn what_new_checks_find_is_no_flap() {
 }
 
 #[test]
+fn new_checks_that_have_passed_excuse_nothing_more() {
+    let mut life = Life::new();
+    life.hold_down.handle_new_checks(life.now + SECOND * 3);
+    life.flap();
+    assert!(life.hold_down.is_excused() && life.hold_down.counts().0 == 0);
+    life.hold_down.handle_checks_passed();
+    life.flap();
+    assert!(!life.hold_down.is_excused() && life.hold_down.counts().0 == 1);
+}
+
+#[test]
 fn the_operator_ends_a_hold_and_all_is_forgotten() {
     let mut life = Life::new();
     life.flap_until_held();
