@@ -309,7 +309,7 @@ fn targets(services: &Listed<services::Draft>, report: &mut Report<'_>) {
     let targets = services.values().flat_map(|service| &service.checks.targets);
     for (span, target) in targets.filter(|(_, target)| !target.is_loopback() && !ours.contains(target)) {
         let hint = "another node's answer could keep the service up: aim at an address of the service or at the loopback; \
-                    what every node depends on is `scope: shared`";
+                    what every node depends on is `scope: shared`; a container of this node may be aimed at all the same";
         report.warning(*span, format!("{target} is an address of no service of this node"), hint);
     }
 }

@@ -14,7 +14,7 @@ use super::{
     reader::{Listed, Section, list},
     source::Span,
     values::{self, LONGEST, non_zero, truth},
-    yaml::Kind,
+    yaml::{Kind, Node},
 };
 
 /// Faster checks would mostly measure the scheduler.
@@ -78,9 +78,7 @@ fn check(
     let name: Option<Named<CheckName>> = names.take(&mut section, "check", CheckName::new, report);
     let kind = probes::kind(&mut section, report);
     let timing = timing(&mut section, report);
-    let scope = section.or("scope", Scope::default(), report, |node, report| {
-        values::choice(node, "scope", &[("local", Scope::Local), ("shared", Scope::Shared)], report)
-    });
+    let scope = section.or("scope", Scope::default(), report, scope);
     let hold = section.or("hold_connection", None, report, |node, report| {
         truth(node, "hold_connection", report).map(|hold| hold.then_some(node.span))
     });
@@ -91,6 +89,9 @@ fn check(
     let targets_before = aim.targets.len();
     let probe = read(&mut section, aim, report);
     let hold_connection = may_hold(hold, probe.as_ref(), report);
+    if probe.as_ref().is_some_and(|probe| !connects(probe)) {
+        section.untold("hold_connection");
+    }
     section.close(report);
     // What every node depends on is elsewhere.
     if scope == Some(Scope::Shared) {
@@ -98,6 +99,21 @@ fn check(
     }
     let config = CheckConfig { timing: timing?, scope: scope?, probe: probe?, hold_connection: hold_connection? };
     Some((name?.id?, config))
+}
+
+/// Whether checks of this type can hold a connection.
+const fn connects(probe: &ProbeConfig) -> bool {
+    matches!(probe, ProbeConfig::Tcp(_) | ProbeConfig::Http(_) | ProbeConfig::Grpc(_))
+}
+
+/// `global` looks like `local`, and means the opposite.
+fn scope(node: &Node, report: &mut Report<'_>) -> Option<Scope> {
+    if matches!(&node.kind, Kind::Scalar { text, .. } if text == "global") {
+        let hint = "write `shared` for what every node depends on, or `local` for what this node does itself";
+        report.error(node.span, "`scope` cannot be `global`", hint);
+        return None;
+    }
+    values::choice(node, "scope", &[("local", Scope::Local), ("shared", Scope::Shared)], report)
 }
 
 /// Whether a connection is held; where that is written, if it is. Only one to an address can be.

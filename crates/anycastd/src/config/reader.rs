@@ -94,6 +94,14 @@ impl<'a> Section<'a> {
         if let Some(span) = self.has(key) {
             not_supported(span, &format!("`{key}`"), "leave it out", report);
         }
+        self.untold(key);
+    }
+
+    /// A key that was asked for and that would be a mistake here: it is not recommended to anybody.
+    pub(super) fn untold(&mut self, key: &'static str) {
+        if !self.entries.iter().any(|entry| entry.key.name == key) {
+            self.known.retain(|known| *known != key);
+        }
     }
 
     /// A key of which only the value that says what happens anyway is built. `others` come later.

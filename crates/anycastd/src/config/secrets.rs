@@ -124,7 +124,7 @@ fn content(path: &Path, forbidden: u32, most: usize) -> Result<zeroize::Zeroizin
             "write what is secret into that file, and let the agent's user read it".into(),
         )
     };
-    let irregular = || (format!("{name} is not a regular file"), "write the password into a file".to_owned());
+    let irregular = || (format!("{name} is not a regular file"), "write what is secret into a file".to_owned());
     if !std::fs::metadata(path).map_err(failed)?.is_file() {
         return Err(irregular());
     }
@@ -142,8 +142,10 @@ fn content(path: &Path, forbidden: u32, most: usize) -> Result<zeroize::Zeroizin
     }
     let mode = about.permissions().mode() & 0o7777;
     if mode & forbidden != 0 {
-        let hint =
-            format!("`chmod {:o} {name}`, and change the password: others may have seen it", mode & !forbidden & 0o770);
+        let hint = format!(
+            "`chmod {:o} {name}`, and change what is secret in it: others may have seen it",
+            mode & !forbidden & 0o770
+        );
         return Err((format!("{name} can be read or changed by others (mode {mode:04o})"), hint));
     }
     // Room for all that is good and a little more, so that nothing is moved about in memory and left behind.

@@ -23,7 +23,7 @@ use std::{
 
 use anycast_core::{Health, Secret, config::ExecProbe};
 use nix::{
-    sys::signal::{Signal, killpg},
+    sys::signal::{Signal, kill, killpg},
     unistd::Pid,
 };
 use rustix::process::{PidfdFlags, pidfd_open};
@@ -172,6 +172,7 @@ impl Launch {
             .unwrap_or_else(|| Path::new("/nonexistent").join(program))
     }
 
+    /// Nothing was asked, so that nothing is known of the service: a plugin that a package removed proves it neither good nor bad.
     fn cannot_run(&self, file: &Path, error: &io::Error) -> Finding {
         let program = self.program();
         let why = match error.kind() {
@@ -179,11 +180,7 @@ impl Launch {
             io::ErrorKind::NotFound if !program.contains('/') => "not found in PATH".to_owned(),
             _ => words::fault(error),
         };
-        // Permission is asked of the file here, not of the network: that it is missing is no trouble of the agent.
-        let denied = error.kind() == io::ErrorKind::PermissionDenied;
-        let ours = words::is_ours(error) && !denied;
-        let detail = format!("cannot run {program}: {why}");
-        if ours { Finding::unknown(detail) } else { Finding::down(detail) }
+        Finding::unknown(format!("cannot run {program}: {why}"))
     }
 }
 
@@ -274,6 +271,8 @@ impl Group {
         if let Some(group) = self.0 {
             // ESRCH: nobody left. EPERM: it runs as another user; the caller sees that it does not end.
             let _ = killpg(group, signal);
+            // It may have left its own group. Its number is its own until it is reaped.
+            let _ = kill(group, signal);
         }
     }
 

@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use self::request::{Question, question};
-use super::{Finding, http2, several, tcp, tls::Tls, words};
+use super::{Finding, capped::Capped, http2, several, tcp, tls::Tls, words};
 
 /// The largest header of an answer.
 const HEADER_LIMIT: usize = 64 * 1024;
@@ -161,7 +161,7 @@ impl HttpProber {
         let mut builder = http1::Builder::new();
         builder.max_buf_size(HEADER_LIMIT);
         let (mut sender, connection) =
-            builder.handshake(TokioIo::new(stream)).await.map_err(|error| self.failure(&error, *step))?;
+            builder.handshake(TokioIo::new(Capped::new(stream))).await.map_err(|error| self.failure(&error, *step))?;
         let asked = async {
             let response = sender.send_request(question).await.map_err(|error| self.failure(&error, *step))?;
             *step = Step::Body(response.status().as_u16());

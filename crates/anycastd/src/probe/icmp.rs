@@ -106,9 +106,13 @@ impl IcmpProber {
         let packets = self.config.packets.get();
         match seen {
             [_] if packets == 1 => Finding::up(format!("{address} answered in {took}")),
-            [_] => {
-                Finding::up(format!("{address} answered {} of {packets} echoes, the slowest in {took}", last.answered))
+            // It is not waited for the others, which are not lost for that.
+            [_] if last.answered < usize::from(packets) => {
+                let echoes = if last.answered == 1 { "1 echo".to_owned() } else { format!("{} echoes", last.answered) };
+                let allowed = format!("`packets: {packets}` and `max_loss: {}`", self.config.max_loss);
+                Finding::up(format!("{address} answered {echoes}, enough for {allowed}, the slowest in {took}"))
             }
+            [_] => Finding::up(format!("{address} answered all {packets} echoes, the slowest in {took}")),
             _ => Finding::up(format!("all {} addresses answered, the slowest, {address}, in {took}", seen.len())),
         }
     }

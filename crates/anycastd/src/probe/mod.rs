@@ -6,6 +6,7 @@
 //! program that cannot be killed, outlive their run; each prober has at most one of them.
 
 mod blocking;
+mod capped;
 mod datagram;
 mod dns;
 mod exec;
@@ -66,8 +67,8 @@ enum Kind {
 }
 
 impl Prober {
-    /// Reads the trusted certificates, where there are any to read; what is wrong with them is the outcome of every run
-    /// until it is mended.
+    /// Reads the trusted certificates, where there are any to read, and again at the run after their file changed; what is
+    /// wrong with them is the outcome of every run until it is mended.
     pub(crate) fn new(config: &ProbeConfig) -> Self {
         let kind = match config {
             ProbeConfig::Tcp(config) => Kind::Tcp(TcpProber::new(config)),

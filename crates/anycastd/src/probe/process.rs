@@ -60,9 +60,10 @@ fn look(config: &ProcessProbe) -> Finding {
         Err(error) => return Finding::fault(&format!("cannot look at process {number}"), &error),
     }
     match (&config.comm, name) {
-        (Some(wanted), Some(name)) if *wanted != name => {
-            Finding::down(format!("process {number} is {name}, not {wanted}: the pid file is a stale one"))
-        }
+        (Some(wanted), Some(name)) if *wanted != name => Finding::down(format!(
+            "process {number} is {name}, not {wanted}: another program has this pid and the pid file is stale, or `comm` \
+                 is not what it is called (at most 15 characters)"
+        )),
         (Some(wanted), None) => Finding::unknown(format!(
             "process {number} is alive, but whether it is {wanted} cannot be seen: /proc hides it from the agent"
         )),
@@ -117,7 +118,10 @@ mod tests {
         let alive = (Health::Up, format!("process {number} (sleep) is alive"));
         assert_eq!(ask(&file, None).await, alive);
         assert_eq!(ask(&file, Some("sleep")).await, alive);
-        let other = format!("process {number} is sleep, not nginx: the pid file is a stale one");
+        let other = format!(
+            "process {number} is sleep, not nginx: another program has this pid and the pid file is stale, or `comm` is not \
+             what it is called (at most 15 characters)"
+        );
         assert_eq!(ask(&file, Some("nginx")).await, (Health::Down, other));
 
         child.kill().unwrap();

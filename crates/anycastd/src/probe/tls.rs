@@ -4,6 +4,7 @@ mod prober;
 
 use std::{
     io,
+    os::unix::fs::MetadataExt as _,
     path::Path,
     sync::{Arc, Mutex, PoisonError, Weak},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -38,13 +39,31 @@ pub(super) struct Tls {
     options: TlsOptions,
     /// Whether HTTP/2 is to be spoken inside, and nothing else.
     http2: bool,
+    ready: Mutex<Ready>,
+}
+
+/// What was made of the trusted certificates, and of which state of their file.
+#[derive(Debug)]
+struct Ready {
+    stamp: Option<Stamp>,
     /// The last error stays until a run finds it mended.
-    ready: Mutex<Result<Arc<ClientConfig>, String>>,
+    config: Result<Arc<ClientConfig>, String>,
+}
+
+/// Differs when the file was written, or replaced by another. The time of its last change of any kind is among it: the
+/// other one can be kept by who copies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    length: u64,
+    written: (i64, i64),
+    changed: (i64, i64),
 }
 
 impl Tls {
     pub(super) fn new(options: &TlsOptions) -> Self {
-        Self { options: options.clone(), http2: false, ready: Mutex::new(prepare(options)) }
+        Self { options: options.clone(), http2: false, ready: Mutex::new(Ready::read(options)) }
     }
 
     /// For HTTP/2, or for nothing where the server does not offer it.
@@ -63,10 +82,8 @@ impl Tls {
         let name = ServerName::try_from(self.options.name.clone())
             .map_err(|_| format!("\"{}\" is neither a host name nor an address", self.options.name))?;
         let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
-        if ready.is_err() {
-            *ready = prepare(&self.options);
-        }
-        let config = ready.clone()?;
+        ready.refresh(&self.options);
+        let config = ready.config.clone()?;
         Ok((TlsConnector::from(config), name))
     }
 
@@ -113,6 +130,36 @@ impl Tls {
             Some(fault) => format!("TLS: {fault}"),
             None => words::fault(error),
         }
+    }
+}
+
+impl Ready {
+    /// The stamp is taken before the file is read: what is written in between is read at the next run.
+    fn read(options: &TlsOptions) -> Self {
+        let stamp = options.ca_file.as_deref().and_then(Stamp::of);
+        Self { stamp, config: prepare(options) }
+    }
+
+    /// A file that is as it was is not read again.
+    fn refresh(&mut self, options: &TlsOptions) {
+        let changed = options.ca_file.as_deref().is_some_and(|file| Stamp::of(file) != self.stamp);
+        if changed || self.config.is_err() {
+            *self = Self::read(options);
+        }
+    }
+}
+
+impl Stamp {
+    /// `None`: there is none to look at.
+    fn of(file: &Path) -> Option<Self> {
+        let data = std::fs::metadata(file).ok()?;
+        Some(Self {
+            device: data.dev(),
+            inode: data.ino(),
+            length: data.len(),
+            written: (data.mtime(), data.mtime_nsec()),
+            changed: (data.ctime(), data.ctime_nsec()),
+        })
     }
 }
 

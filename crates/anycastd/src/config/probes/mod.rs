@@ -44,6 +44,16 @@ const TYPES: &[(&str, Read)] = &[
     ("icmp", icmp::read),
     ("tls", tls::read),
 ];
+/// What others call them.
+const OTHER_NAMES: &[(&str, &str)] = &[
+    ("https", "write `type: http` with `url: https://…`"),
+    ("http2", "write `type: http` with `http_version: \"2\"`"),
+    ("h2", "write `type: http` with `http_version: \"2\"`"),
+    ("ping", "write `type: icmp`"),
+    ("script", "write `type: exec` with `command: [/path/to/program]`"),
+    ("command", "write `type: exec` with `command: [/path/to/program]`"),
+];
+
 /// What the checks of a service aim at.
 #[derive(Debug)]
 pub(super) struct Aim<'a> {
@@ -130,7 +140,9 @@ pub(super) fn kind(section: &mut Section<'_>, report: &mut Report<'_>) -> Option
     if let Some((_, read)) = TYPES.iter().find(|(name, _)| *name == kind) {
         return Some(*read);
     }
+    let other = OTHER_NAMES.iter().find(|(name, _)| *name == kind).map(|(_, hint)| *hint);
     let hint = match nearest(kind, built.iter().copied()) {
+        _ if other.is_some() => other.unwrap_or_default().to_owned(),
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("write one of {}", in_words(&built)),
     };

@@ -332,6 +332,10 @@ fn checks() {
     let kinds = [
         ("type: tpc", "15:15", "`type` cannot be `tpc`", "did you mean `tcp`?"),
         ("type: smtp", "15:15", "`type` cannot be `smtp`", "`tcp`, `http`, "),
+        ("type: https", "15:15", "`type` cannot be `https`", "`type: http` with `url: https://…`"),
+        ("type: http2", "15:15", "`type` cannot be `http2`", "`http_version: \"2\"`"),
+        ("type: ping", "15:15", "`type` cannot be `ping`", "`type: icmp`"),
+        ("type: script", "15:15", "`type` cannot be `script`", "`type: exec`"),
         ("type: tcp", "14:9", "a tcp check without `address` or `port`", "`port: 53`"),
         (
             "type: tcp\n        port: 1\n        address: 203.0.113.53:1",
@@ -445,6 +449,7 @@ fn what_the_kernel_cannot_tell() {
     let exec = "type: exec\n        command: [/bin/true]";
     let cases = [
         ("watch: socket", "13:12", "`watch` cannot be `socket`", "`listener`"),
+        ("watch: socket\n    restart_grace: 1s", "13:12", "`watch` cannot be `socket`", "`listener`"),
         ("restart_grace: 1s", "13:20", "`restart_grace` without `watch`", "write `watch: listener`"),
         ("watch: none\n    restart_grace: 1s", "14:20", "`restart_grace` without `watch`", "write `watch: listener`"),
         ("watch: listener\n    restart_grace: 2m", "14:20", "`restart_grace` of `2m` is out of range", "from 0s to 1m"),
@@ -496,6 +501,19 @@ fn what_holds_no_connection() {
     assert!(found.len() == 1 && found[0].message.contains("true or false"), "{found:?}");
 }
 
+/// What would be the next mistake.
+#[test]
+fn keys_that_are_of_no_use_are_not_recommended() {
+    let hint = |text: &str| findings(text).into_iter().map(|found| found.hint).collect::<String>();
+    let exec =
+        small_with("type: tcp\n        port: 53", "type: exec\n        command: [/bin/true]\n        colour: red");
+    assert!(hint(&exec).contains("`command`") && !hint(&exec).contains("hold_connection"), "{}", hint(&exec));
+    let tcp = small_with("port: 53", "port: 53\n        colour: red");
+    assert!(hint(&tcp).contains("`hold_connection`"), "{}", hint(&tcp));
+    let service = small_with("[leaf1]", "[leaf1]\n    colour: red");
+    assert!(hint(&service).contains("`checks`") && !hint(&service).contains("disable_file"), "{}", hint(&service));
+}
+
 #[test]
 fn what_is_not_built_yet() {
     let neighbor = |line: &str| ("asn: 65001", format!("asn: 65001\n      {line}"));
@@ -531,6 +549,13 @@ fn what_is_not_built_yet() {
             "`withdraw`, `degrade` and `keep`",
         ),
         ("port: 53", "port: 53\n        scope: node", "17:16", "`scope` cannot be `node`", "`local` and `shared`"),
+        (
+            "port: 53",
+            "port: 53\n        scope: global",
+            "17:16",
+            "`scope` cannot be `global`",
+            "write `shared` for what",
+        ),
     ]);
 }
 

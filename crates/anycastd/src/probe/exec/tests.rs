@@ -148,20 +148,24 @@ fn without_the_capabilities_no_user_is_assumed() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_run_is_down() {
+async fn what_cannot_be_run_proves_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let script = directory.path().join("check");
     let path = script.to_str().unwrap();
     fs::write(&script, "#!/nonexistent/interpreter\n").unwrap();
-    check(&run(&exec(&[path]), AMPLE).await, Health::Down, &format!("cannot run {path}: permission denied"));
+    check(&run(&exec(&[path]), AMPLE).await, Health::Unknown, &format!("cannot run {path}: permission denied"));
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     fs::set_permissions(&script, mode).unwrap();
-    check(&run(&exec(&[path]), AMPLE).await, Health::Down, &format!("cannot run {path}: its interpreter is missing"));
-    check(&run(&exec(&["/no/such"]), AMPLE).await, Health::Down, "cannot run /no/such: no such file");
+    check(
+        &run(&exec(&[path]), AMPLE).await,
+        Health::Unknown,
+        &format!("cannot run {path}: its interpreter is missing"),
+    );
+    check(&run(&exec(&["/no/such"]), AMPLE).await, Health::Unknown, "cannot run /no/such: no such file");
     let words = "cannot run no-such-program-anywhere: not found in PATH";
-    check(&run(&exec(&["no-such-program-anywhere"]), AMPLE).await, Health::Down, words);
+    check(&run(&exec(&["no-such-program-anywhere"]), AMPLE).await, Health::Unknown, words);
     fs::write(&script, "exit 0\n").unwrap();
-    check(&run(&exec(&[path]), AMPLE).await, Health::Down, &format!("cannot run {path}: exec format error"));
+    check(&run(&exec(&[path]), AMPLE).await, Health::Unknown, &format!("cannot run {path}: exec format error"));
 }
 
 #[tokio::test]
@@ -282,9 +286,9 @@ async fn never_two_programs_of_one_check() {
 }
 
 #[test]
-fn no_command_is_down_and_no_panic() {
+fn no_command_proves_nothing_and_is_no_panic() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    assert_eq!(runtime.block_on(exec(&[]).run(AMPLE)).health, Health::Down);
+    assert_eq!(runtime.block_on(exec(&[]).run(AMPLE)).health, Health::Unknown);
 }
 
 #[test]

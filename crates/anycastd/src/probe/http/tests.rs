@@ -388,3 +388,13 @@ async fn nothing_goes_on_when_a_run_is_over() {
         time::sleep(Duration::from_millis(5)).await;
     }
 }
+
+/// hyper passes over interim answers without end, and looks at no timeout meanwhile.
+#[tokio::test]
+async fn a_server_that_never_comes_to_the_answer_is_given_up() {
+    let interim = b"HTTP/1.1 100 Continue\r\n\r\n".repeat(4096);
+    let (address, _) = serve(Answer::Drip(Vec::new(), interim)).await;
+    let outcome = run(&Prober::new(&ProbeConfig::Http(http(address))), AMPLE).await;
+    assert_eq!(outcome.health, Health::Down);
+    assert!(outcome.detail.contains("more than 512 KiB were sent"), "{outcome:?}");
+}

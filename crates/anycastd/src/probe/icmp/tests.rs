@@ -39,9 +39,10 @@ async fn this_node_answers_itself_in_both_families() {
         assert!(outcome.detail.starts_with(&format!("{address} answered in ")), "{outcome:?}");
     }
     let outcome = ask(some(3, 0), AMPLE).await;
-    assert!(outcome.detail.starts_with("127.0.0.1 answered 3 of 3 echoes, the slowest in "), "{outcome:?}");
+    assert!(outcome.detail.starts_with("127.0.0.1 answered all 3 echoes, the slowest in "), "{outcome:?}");
     let outcome = ask(some(3, 2), AMPLE).await;
-    assert!(outcome.detail.starts_with("127.0.0.1 answered 1 of 3 echoes, "), "{outcome:?}");
+    let words = "127.0.0.1 answered 1 echo, enough for `packets: 3` and `max_loss: 2`, ";
+    assert!(outcome.detail.starts_with(words), "{outcome:?}");
     let both = IcmpProbe { addresses: vec![V4, "127.0.0.2".parse().unwrap()], ..icmp(V4) };
     let outcome = ask(both, AMPLE).await;
     assert!(outcome.detail.starts_with("all 2 addresses answered, the slowest, 127.0.0."), "{outcome:?}");

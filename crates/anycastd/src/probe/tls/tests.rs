@@ -165,6 +165,54 @@ async fn trouble_with_the_ca_file_proves_nothing_until_it_is_mended() {
 }
 
 #[tokio::test]
+async fn a_changed_ca_file_is_read_again() {
+    let (old, new) = (Authority::new("old"), Authority::new("new"));
+    let address = new.serve(&["a.example.net"], GOOD).await;
+    let file = old.file();
+    let prober = https(address, options(&file));
+    let stranger = (Health::Down, "certificate from an unknown issuer");
+    let outcome = run(&prober, AMPLE).await;
+    assert_eq!((outcome.health, outcome.detail.as_str()), stranger);
+
+    // Replaced, as careful writers do, by one that is dated as the old one was.
+    let dated = std::fs::metadata(&file).unwrap().modified().unwrap();
+    let next = old.directory.path().join("next.pem");
+    std::fs::copy(new.file(), &next).unwrap();
+    std::fs::File::options().write(true).open(&next).unwrap().set_modified(dated).unwrap();
+    std::fs::rename(&next, &file).unwrap();
+    assert_eq!(run(&prober, AMPLE).await.health, Health::Up);
+
+    // Written over in place.
+    std::fs::write(&file, "# nothing\n").unwrap();
+    let outcome = run(&prober, AMPLE).await;
+    assert_eq!(outcome.health, Health::Unknown, "{outcome:?}");
+    assert!(outcome.detail.ends_with("holds no certificate"), "{outcome:?}");
+    std::fs::remove_file(&file).unwrap();
+    let outcome = run(&prober, AMPLE).await;
+    assert_eq!(outcome.health, Health::Unknown, "{outcome:?}");
+    assert!(outcome.detail.ends_with("no such file"), "{outcome:?}");
+    std::fs::copy(new.file(), &file).unwrap();
+    assert_eq!(run(&prober, AMPLE).await.health, Health::Up);
+}
+
+#[test]
+fn a_file_that_did_not_change_is_not_parsed_again() {
+    let authority = Authority::new("ours");
+    let options = options(&authority.file());
+    let mut ready = Ready::read(&options);
+    let before = ready.config.clone().unwrap();
+    ready.refresh(&options);
+    assert!(Arc::ptr_eq(&before, ready.config.as_ref().unwrap()));
+    std::fs::copy(Authority::new("other").file(), authority.file()).unwrap();
+    ready.refresh(&options);
+    assert!(!Arc::ptr_eq(&before, ready.config.as_ref().unwrap()));
+}
+
+fn options(ca_file: &Path) -> TlsOptions {
+    TlsOptions { name: "a.example.net".to_owned(), ca_file: Some(ca_file.to_owned()), verify: true }
+}
+
+#[tokio::test]
 async fn a_name_that_is_none_proves_nothing() {
     let outcome = ask("127.0.0.1:1".parse().unwrap(), "a b", None, false).await;
     let words = "\"a b\" is neither a host name nor an address";
