@@ -16,7 +16,6 @@ use domain::base::{
     Message, MessageBuilder,
     iana::{Class, Opcode, Rcode},
 };
-use futures_util::future::join_all;
 use rustix::rand::{GetRandomFlags, getrandom};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -24,7 +23,7 @@ use tokio::{
 };
 
 use self::verdict::Expected;
-use super::{Finding, datagram::Peer, tcp, words};
+use super::{Finding, datagram::Peer, several, tcp, words};
 use crate::dns::Question;
 
 /// What we take in one datagram (DNS flag day 2020: no fragments).
@@ -57,16 +56,8 @@ impl DnsProber {
             Err(why) => return Finding::unknown(why.clone()),
         };
         let asked: Vec<Asked> = self.config.asked().collect();
-        let tries = join_all(asked.iter().map(|asked| self.ask(*asked, expected, timeout))).await;
-        let mut seen = Vec::new();
-        let mut failures = Vec::new();
-        for (whom, result) in asked.iter().zip(tries) {
-            match result {
-                Ok(good) => seen.push((*whom, good)),
-                Err(failure) => failures.push(failure),
-            }
-        }
-        if failures.is_empty() { good(&seen) } else { Finding::join(&failures) }
+        let seen = several::each(&asked, |asked| self.ask(asked, expected, timeout)).await;
+        seen.map_or_else(|failure| failure, |seen| good(&seen))
     }
 
     async fn ask(&self, asked: Asked, expected: &Expected, timeout: Duration) -> Result<Seen, Finding> {

@@ -10,7 +10,6 @@ use std::{
 };
 
 use anycast_core::config::IcmpProbe;
-use futures_util::future::join_all;
 use rustix::rand::{GetRandomFlags, getrandom};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
@@ -18,7 +17,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Finding, words};
+use super::{Finding, several, words};
 
 /// RFC 792, RFC 4443 §4.1 and §4.2.
 const ECHO_V4: u8 = 8;
@@ -50,16 +49,8 @@ impl IcmpProber {
     }
 
     pub(super) async fn run(&self, timeout: Duration) -> Finding {
-        let tries = join_all(self.config.addresses.iter().map(|address| self.ask(*address, timeout))).await;
-        let mut seen = Vec::new();
-        let mut failures = Vec::new();
-        for (address, result) in self.config.addresses.iter().zip(tries) {
-            match result {
-                Ok(good) => seen.push((*address, good)),
-                Err(failure) => failures.push(failure),
-            }
-        }
-        if failures.is_empty() { self.good(&seen) } else { Finding::join(&failures) }
+        let seen = several::each(&self.config.addresses, |address| self.ask(address, timeout)).await;
+        seen.map_or_else(|failure| failure, |seen| self.good(&seen))
     }
 
     /// Ends as soon as enough are answered.

@@ -11,7 +11,23 @@ use futures_util::future::join_all;
 
 use super::Finding;
 
-/// Asks all at once: a slow address must not use up the time of the next.
+/// Asks all at once: a slow one must not use up the time of the next. What each has answered; or, if any has not answered well,
+/// all that have not as one.
+pub(super) async fn each<A: Copy, T, F>(asked: &[A], ask: impl Fn(A) -> F) -> Result<Vec<(A, T)>, Finding>
+where
+    F: Future<Output = Result<T, Finding>>,
+{
+    let (mut good, mut failures) = (Vec::new(), Vec::new());
+    for (whom, result) in asked.iter().zip(join_all(asked.iter().map(|whom| ask(*whom))).await) {
+        match result {
+            Ok(answer) => good.push((*whom, answer)),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    if failures.is_empty() { Ok(good) } else { Err(Finding::join(&failures)) }
+}
+
+/// The same, where the answers are findings already, and the worst of the good ones stands for all.
 pub(super) async fn all<F>(addresses: &[SocketAddr], ask: impl Fn(usize) -> F) -> Finding
 where
     F: Future<Output = Finding>,
@@ -40,10 +56,12 @@ fn conclude(addresses: &[SocketAddr], mut found: Vec<(Finding, Duration)>) -> Fi
     if !failures.is_empty() {
         return Finding::join(&failures);
     }
-    match found.iter().max_by_key(|(finding, took)| (finding.health != Health::Up, *took)) {
-        Some((last, _)) => {
+    let worst = addresses.iter().zip(&found).max_by_key(|(_, (finding, took))| (finding.health != Health::Up, *took));
+    match worst {
+        Some((_, (last, _))) if last.health == Health::Up => {
             Finding { detail: format!("all {} addresses: {}", addresses.len(), last.detail), ..last.clone() }
         }
+        Some(degraded) => placed(degraded),
         None => Finding::unknown("no address to ask"),
     }
 }
@@ -64,6 +82,9 @@ mod tests {
         let (good, busy) = (Finding::up("200"), Finding::down("503"));
         let refused = Finding { cause: Cause::Refused, ..Finding::down("connect 192.0.2.1:80: refused") };
         assert_eq!(told(good.clone(), Finding::up("204")), Finding::up("all 2 addresses: 200"));
+        let soon = Finding { health: Health::Degraded, ..Finding::up("valid for 3 d") };
+        let placed = Finding { detail: "[2001:db8::1]:80: valid for 3 d".to_owned(), ..soon.clone() };
+        assert_eq!(told(good.clone(), soon), placed, "not all of them are");
         assert_eq!(told(good.clone(), busy.clone()), Finding::down("[2001:db8::1]:80: 503"));
         let both = told(refused, busy);
         assert_eq!((both.health, both.cause), (Health::Down, Cause::Refused));

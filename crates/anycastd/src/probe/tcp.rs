@@ -12,10 +12,9 @@ use std::{
 };
 
 use anycast_core::config::{Protocol, TcpProbe};
-use futures_util::future::join_all;
 use tokio::{net::TcpStream, time};
 
-use super::{Finding, words};
+use super::{Finding, several, words};
 
 #[derive(Debug)]
 pub(super) struct TcpProber {
@@ -27,23 +26,16 @@ impl TcpProber {
         Self { addresses: config.addresses.clone() }
     }
 
-    /// All at once: a slow address must not use up the time of the next.
     pub(super) async fn run(&self, timeout: Duration) -> Finding {
-        let tries = join_all(self.addresses.iter().map(|address| accepts(*address, timeout))).await;
-        let mut slowest = None;
-        let mut failures = Vec::new();
-        for (address, result) in self.addresses.iter().zip(tries) {
-            match result {
-                Ok(took) => slowest = slowest.max(Some((took, *address))),
-                Err(failure) => failures.push(failure),
-            }
-        }
-        match slowest {
-            _ if !failures.is_empty() => Finding::join(&failures),
-            Some((took, address)) if self.addresses.len() == 1 => {
+        let accepted = match several::each(&self.addresses, |address| accepts(address, timeout)).await {
+            Ok(accepted) => accepted,
+            Err(failure) => return failure,
+        };
+        match accepted.into_iter().max_by_key(|(_, took)| *took) {
+            Some((address, took)) if self.addresses.len() == 1 => {
                 Finding::up(format!("{address} accepted in {}", words::took(took)))
             }
-            Some((took, address)) => Finding::up(format!(
+            Some((address, took)) => Finding::up(format!(
                 "all {} addresses accepted, {address} last, in {}",
                 self.addresses.len(),
                 words::took(took)

@@ -6,10 +6,9 @@ use std::{
 };
 
 use anycast_core::config::{UdpExpect, UdpProbe};
-use futures_util::future::join_all;
 use tokio::time;
 
-use super::{Finding, datagram::Peer, words};
+use super::{Finding, datagram::Peer, several, words};
 
 #[derive(Debug)]
 pub(super) struct UdpProber {
@@ -30,16 +29,8 @@ impl UdpProber {
     }
 
     pub(super) async fn run(&self, timeout: Duration) -> Finding {
-        let tries = join_all(self.config.addresses.iter().map(|address| self.ask(*address, timeout))).await;
-        let mut seen = Vec::new();
-        let mut failures = Vec::new();
-        for (address, result) in self.config.addresses.iter().zip(tries) {
-            match result {
-                Ok(good) => seen.push((*address, good)),
-                Err(failure) => failures.push(failure),
-            }
-        }
-        if failures.is_empty() { self.good(&seen) } else { Finding::join(&failures) }
+        let seen = several::each(&self.config.addresses, |address| self.ask(address, timeout)).await;
+        seen.map_or_else(|failure| failure, |seen| self.good(&seen))
     }
 
     async fn ask(&self, address: SocketAddr, timeout: Duration) -> Result<Seen, Finding> {

@@ -29,6 +29,11 @@ pub(super) fn read(section: &mut Section<'_>, aim: &mut Aim<'_>, report: &mut Re
         }
         Some(service.to_owned())
     });
-    let tls = secure::options(section, None, report);
-    Some(ProbeConfig::Grpc(GrpcProbe { addresses: addresses?, service: service?, tls: tls? }))
+    let written = secure::options(section, false, report);
+    let addresses = addresses?;
+    let tls = match written? {
+        Some(written) => Some(written.or(&addresses.first()?.ip().to_string())),
+        None => None,
+    };
+    Some(ProbeConfig::Grpc(GrpcProbe { addresses, service: service?, tls }))
 }

@@ -236,8 +236,10 @@ fn tls(
         return None;
     }
     let host = question.and_then(|question| question.host.clone()).unwrap_or_default();
-    let options = secure::options(section, Some(&host), report);
+    let written = secure::options(section, true, report);
     let question = question?;
-    let options = options?;
-    Some(options.or_else(|| question.secure.then(|| secure::of(&host))))
+    Some(match written? {
+        Some(written) => Some(written.or(&host)),
+        None => question.secure.then(|| secure::of(&host)),
+    })
 }

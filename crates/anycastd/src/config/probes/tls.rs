@@ -1,18 +1,17 @@
 //! A TLS check: where to shake hands, and how the certificate is judged.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
-use anycast_core::config::{ProbeConfig, TlsOptions, TlsProbe};
-use rustls::pki_types::ServerName;
+use anycast_core::config::{ProbeConfig, TlsProbe};
 
 use super::{
     super::{
-        diagnostic::{Report, quoted},
+        diagnostic::Report,
         reader::{Section, list},
-        values::{duration, path, text, truth},
+        values::{duration, text},
         yaml::Node,
     },
-    Aim, Where, sockets,
+    Aim, Where, secure, sockets,
 };
 
 const WHERE: Where = Where {
@@ -22,11 +21,10 @@ const WHERE: Where = Where {
     hint: "write `address: 203.0.113.53`, or leave it out for each address of the service",
 };
 const EXAMPLE: &str = "write the name that the certificate carries: `tls: { name: www.example.net }`";
-const NAME: &str = "write the name that the certificate carries: `name: www.example.net`";
 
 pub(super) fn read(section: &mut Section<'_>, aim: &mut Aim<'_>, report: &mut Report<'_>) -> Option<ProbeConfig> {
     let addresses = sockets(section, aim, WHERE, report);
-    let options = options(section, report);
+    let written = section.require("tls", EXAMPLE, report).and_then(|_| secure::options(section, false, report));
     let alpn = section.or("alpn", Vec::new(), report, protocols);
     let time = |key: &'static str, section: &mut Section<'_>, report: &mut Report<'_>| {
         section.maybe(key, report, |node, report| duration(node, key, Duration::ZERO..=Duration::MAX, report))
@@ -42,46 +40,9 @@ pub(super) fn read(section: &mut Section<'_>, aim: &mut Aim<'_>, report: &mut Re
         return None;
     }
     let addresses = addresses?;
-    let options = options?;
     // Without a name none is shown to the server (RFC 6066 §3: an address is none).
-    let name = options.name.or_else(|| addresses.first().map(|address| address.ip().to_string()))?;
-    let tls = TlsOptions { name, ca_file: options.ca_file, verify: options.verify };
+    let tls = written??.or(&addresses.first()?.ip().to_string());
     Some(ProbeConfig::Tls(TlsProbe { addresses, tls, alpn: alpn?, warn_before, fail_before }))
-}
-
-struct Options {
-    /// `None`: nothing is verified.
-    name: Option<String>,
-    ca_file: Option<PathBuf>,
-    verify: bool,
-}
-
-/// The keys that an `https` check has too; there the URL gives a name, here it must be written.
-fn options(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<Options> {
-    section.require("tls", EXAMPLE, report)?;
-    let mut section = section.inner("tls", "`tls: { name: www.example.net, ca_file: /etc/ssl/ca.pem }`", report)?;
-    let verify = section.or("verify", true, report, |node, report| truth(node, "verify", report));
-    let name = if verify == Some(false) {
-        section.maybe("name", report, server_name)
-    } else {
-        section.require("name", NAME, report).and_then(|node| server_name(node, report)).map(Some)
-    };
-    let ca_file = section.maybe("ca_file", report, |node, report| path(node, "ca_file", report));
-    if let (Some(Some(_)), Some(false), Some(span)) = (&ca_file, verify, section.has("ca_file")) {
-        report.error(span, "`ca_file` beside `verify: false`", "nothing is verified: leave out one of the two");
-        return None;
-    }
-    section.close(report);
-    Some(Options { name: name?, ca_file: ca_file?, verify: verify? })
-}
-
-fn server_name(node: &Node, report: &mut Report<'_>) -> Option<String> {
-    let name = text(node, "name", report)?;
-    if ServerName::try_from(name).is_err() {
-        report.error(node.span, format!("`name`: {} is neither a host name nor an address", quoted(name)), NAME);
-        return None;
-    }
-    Some(name.to_owned())
 }
 
 fn protocols(node: &Node, report: &mut Report<'_>) -> Option<Vec<String>> {

@@ -6,7 +6,6 @@ use std::{
 };
 
 use anycast_core::{Health, config::TlsProbe};
-use futures_util::future::join_all;
 use rustls::{CertificateError, Error, pki_types::UnixTime};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream, time};
 use tokio_rustls::client::TlsStream;
@@ -16,7 +15,7 @@ use x509_parser::{
 };
 
 use super::{Tls, io};
-use crate::probe::{Finding, tcp, words};
+use crate::probe::{Finding, several, tcp, words};
 
 const DAY: u64 = 24 * 60 * 60;
 /// Less validity than this is worth a warning, unless told otherwise ...
@@ -45,41 +44,22 @@ impl TlsProber {
         Self { config: config.clone(), tls: Tls::new(&config.tls) }
     }
 
-    /// The worst of them; of equals the one that was last.
     pub(in crate::probe) async fn run(&self, timeout: Duration) -> Finding {
         let addresses = &self.config.addresses;
-        let tries = join_all(addresses.iter().map(|address| self.ask(*address, timeout))).await;
-        let bad: Vec<Finding> = tries
-            .iter()
-            .filter(|(finding, _)| finding.health < Health::Degraded)
-            .map(|(finding, _)| finding.clone())
-            .collect();
-        if !bad.is_empty() {
-            return Finding::join(&bad);
-        }
-        let worst = tries.into_iter().min_by_key(|(finding, took)| (finding.health, std::cmp::Reverse(*took)));
-        match worst {
-            None => Finding::unknown("no address to connect to"),
-            Some((finding, _)) if addresses.len() == 1 => finding,
-            Some((finding, _)) if finding.health == Health::Up => {
-                Finding::up(format!("all {} addresses, last {}", addresses.len(), finding.detail))
-            }
-            Some((finding, _)) => finding,
-        }
+        several::all(addresses, |index| self.ask(addresses[index], timeout)).await
     }
 
-    async fn ask(&self, address: SocketAddr, timeout: Duration) -> (Finding, Duration) {
+    async fn ask(&self, address: SocketAddr, timeout: Duration) -> Finding {
         let started = Instant::now();
         let mut connected = false;
-        let finding = match time::timeout(timeout, self.handshake(address, &mut connected, timeout)).await {
+        match time::timeout(timeout, self.handshake(address, &mut connected, timeout)).await {
             Ok(Ok(stream)) => self.judge(address, &stream, started.elapsed()),
             Ok(Err(finding)) => finding,
             Err(_) if connected => {
                 Finding::late(format!("{address}: connected, no TLS handshake within {}", words::time(timeout)))
             }
             Err(_) => Finding::late(format!("connect {address}: no answer within {}", words::time(timeout))),
-        };
-        (finding, started.elapsed())
+        }
     }
 
     async fn handshake(

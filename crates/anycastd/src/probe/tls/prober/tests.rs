@@ -35,7 +35,7 @@ async fn a_good_certificate_is_up_and_says_until_when() {
 
     let twice = TlsProbe { addresses: vec![address; 2], ..certificate(address, options("x", None)) };
     let outcome = ask(twice).await;
-    assert!(outcome.detail.starts_with("all 2 addresses, last 127.0.0.1:"), "{outcome:?}");
+    assert!(outcome.detail.starts_with("all 2 addresses: 127.0.0.1:"), "{outcome:?}");
 }
 
 #[tokio::test]
