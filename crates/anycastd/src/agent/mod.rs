@@ -9,6 +9,7 @@ mod clock;
 mod dynamic;
 mod expiry;
 mod explain;
+mod handle;
 mod holds;
 mod orders;
 mod reload;
@@ -31,9 +32,11 @@ use anycast_core::{
     config::ProbeConfig,
     decide::{Blocker, CheckView, Contribution, awaits_withdraw},
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
+use self::handle::Request;
 pub(crate) use self::{
+    handle::{Handle, NoAnswer},
     orders::{Actor, OrderDesk, Refusal},
     ring::Ring,
 };
@@ -52,68 +55,11 @@ use crate::{
     state::Orders,
 };
 
-/// How long a question may wait for the loop before the asker is told that the agent does not answer.
-const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// How many decisions in a row one wake may take before the loop looks at its queues again.
 const TURNS: usize = 16;
 
 /// How soon the loop looks again where nothing will wake it.
 const SOON: Duration = Duration::from_millis(10);
-
-type Request = Box<dyn FnOnce(&mut Agent) + Send>;
-
-/// How other tasks come to the loop. Questions are many, and anybody's; orders are few, and overtake them.
-#[derive(Clone)]
-pub(crate) struct Handle {
-    orders: mpsc::Sender<Request>,
-    questions: mpsc::Sender<Request>,
-}
-
-/// The loop did not answer in time, or has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the decision loop does not answer")]
-pub(crate) struct NoAnswer;
-
-impl Handle {
-    /// Runs `question` in the loop, when its turn has come. It changes nothing that a decision depends on. Not run at all if
-    /// nobody waits for the answer any more.
-    pub(crate) async fn ask<T: Send + 'static>(
-        &self,
-        question: impl FnOnce(&mut Agent) -> T + Send + 'static,
-    ) -> Result<T, NoAnswer> {
-        let (reply, answer) = oneshot::channel();
-        let question: Request = Box::new(move |agent| {
-            if !reply.is_closed() {
-                let _ = reply.send(question(agent));
-            }
-        });
-        answered(&self.questions, question, answer).await
-    }
-
-    /// Runs `order` in the loop before every question that waits, and between two decisions.
-    pub(crate) async fn order<T: Send + 'static>(
-        &self,
-        order: impl FnOnce(&mut Agent) -> T + Send + 'static,
-    ) -> Result<T, NoAnswer> {
-        let (reply, answer) = oneshot::channel();
-        let order: Request = Box::new(move |agent| {
-            let _ = reply.send(order(agent));
-        });
-        answered(&self.orders, order, answer).await
-    }
-}
-
-async fn answered<T>(
-    queue: &mpsc::Sender<Request>,
-    request: Request,
-    answer: oneshot::Receiver<T>,
-) -> Result<T, NoAnswer> {
-    let asked = async {
-        queue.send(request).await.map_err(|_| NoAnswer)?;
-        answer.await.map_err(|_| NoAnswer)
-    };
-    tokio::time::timeout(ANSWER_WITHIN, asked).await.unwrap_or(Err(NoAnswer))
-}
 
 /// What the loop is given at the start.
 pub(crate) struct Parts {

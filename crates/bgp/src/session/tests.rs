@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     attributes::Attributes,
     capability::Capability,
-    notification::Notification,
+    notification::{Farewell, Notification},
     peer::{PeerAs, Timing},
     rib::Progress,
     types::{Asn, Family, HoldTime, RouterId},
