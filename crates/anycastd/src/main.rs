@@ -18,6 +18,7 @@
 
 mod agent;
 mod alone;
+mod blocking;
 mod checker;
 mod cli;
 mod clock;

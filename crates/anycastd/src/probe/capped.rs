@@ -1,5 +1,7 @@
 //! A stream of which only so much is read: a server that sends without end must not keep the agent busy.
 //!
+//! It lies below TLS, if there is any: that has records without content too.
+//!
 //! It is not enough that a run has a timeout: hyper passes over interim answers (1xx) and frames without content within one poll,
 //! and while a thread is at that, no timeout is looked at.
 
