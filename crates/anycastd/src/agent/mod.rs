@@ -12,6 +12,7 @@ mod explain;
 mod handle;
 mod holds;
 mod orders;
+mod probe;
 mod reload;
 mod report;
 mod ring;
@@ -38,6 +39,7 @@ use self::handle::Request;
 pub(crate) use self::{
     handle::{Handle, NoAnswer},
     orders::{Actor, OrderDesk, Refusal},
+    probe::answers as probe_answers,
     ring::Ring,
 };
 use crate::{
