@@ -70,8 +70,15 @@ mod tests {
             {"name": "accepts", "kind": "tcp", "answer": answer("down", "connect 203.0.113.80:80: refused\u{1b}[2J", 0.0001), "not_run": null},
             {"name": "rests", "kind": "dns", "answer": null, "not_run": "not checked: its address is not bound here"},
         ]}));
-        assert_snapshot!(page(&reply, view()).paint(false), @"");
+        assert_snapshot!(page(&reply, view()).paint(false), @r#"
+        CHECK    TYPE  SAYS      TOOK    ANSWER
+        serves   http  up        0.4 ms  status 200 in 0.4 ms
+        load     exec  degraded  12 ms   exit 1: load 9.1
+                                         load1 9.1
+        accepts  tcp   down      0.1 ms  connect 203.0.113.80:80: refused\u{1b}[2J
+        rests    dns   –         –       not checked: its address is not bound here
+        "#);
         let none = read(json!({"service": "web", "checks": []}));
-        assert_snapshot!(page(&none, view()).paint(false), @"");
+        assert_snapshot!(page(&none, view()).paint(false), @"web has no checks");
     }
 }

@@ -114,6 +114,11 @@ fn what_a_run_that_timed_out_says_itself_is_told() {
             world.check.handle_timeout(world.now);
         }
         world.now = begun + 300 * MS + late;
+        assert_eq!(
+            world.check.health(),
+            if late <= LAST_WORDS { Up } else { Down },
+            "{late:?}: not judged before its time"
+        );
         world.check.handle_outcome(said(), world.now);
         assert_eq!((world.check.health(), world.check.counters().failures), (Down, 1), "{late:?}");
         assert_eq!(world.check.last(), Some(&said()), "{late:?}");
