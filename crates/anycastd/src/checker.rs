@@ -256,12 +256,17 @@ impl Driver {
     async fn run(mut self) {
         let mut run: Option<Run> = None;
         let mut asked: Option<Asked> = None;
+        // Turn about: a check that is always due must not keep those waiting who ask, nor they the check.
+        let mut own_first = true;
         self.hold();
         loop {
             if self.unlogged.is_some() {
                 // The decision and the neighbors go first: they wait on this very thread.
                 tokio::task::yield_now().await;
                 self.log_change();
+            }
+            if run.is_none() && asked.is_none() && !own_first && !self.check.is_hinted() {
+                asked = self.next_asked();
             }
             if run.is_none()
                 && asked.is_none()
@@ -315,9 +320,11 @@ impl Driver {
                 biased;
                 outcome = answer => {
                     run = None;
+                    own_first = false;
                     self.handle_outcome(outcome);
                 }
                 outcome = told => {
+                    own_first = true;
                     if let (Some(asked), Some(outcome)) = (asked.take(), outcome) {
                         asked.tell(Ok(outcome));
                     }

@@ -453,6 +453,12 @@ impl Check {
         !self.on_probation
     }
 
+    /// Whether it is not known yet what a hint means.
+    #[must_use]
+    pub const fn is_hinted(&self) -> bool {
+        self.hint.is_some()
+    }
+
     /// Whether it may run.
     #[must_use]
     pub const fn enabled(&self) -> bool {

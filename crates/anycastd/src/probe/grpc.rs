@@ -63,7 +63,7 @@ impl GrpcProber {
             Err(finding) => return finding,
         };
         let (mut step, left) = (Step::Connect, timeout.saturating_sub(started.elapsed()));
-        match time::timeout(left, self.answer(address, secure, &mut step, left)).await {
+        match time::timeout(left, self.answer(address, secure, &mut step, timeout)).await {
             Ok(Ok(finding) | Err(finding)) => finding,
             Err(_) => {
                 let timeout = words::time(timeout);

@@ -57,7 +57,7 @@ impl TlsProber {
             Err(finding) => return finding,
         };
         let (mut connected, left) = (false, timeout.saturating_sub(started.elapsed()));
-        match time::timeout(left, self.handshake(address, ready, &mut connected, left)).await {
+        match time::timeout(left, self.handshake(address, ready, &mut connected, timeout)).await {
             Ok(Ok(stream)) => self.judge(address, &stream, started.elapsed()),
             Ok(Err(finding)) => finding,
             Err(_) if connected => {
