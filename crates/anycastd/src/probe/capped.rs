@@ -7,6 +7,7 @@
 
 use std::{
     io,
+    mem::MaybeUninit,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -17,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub(super) const MOST: usize = 512 * 1024;
 /// After so much others have their turn, and the timeout is looked at: half a megabyte of interim answers takes long enough to
 /// be late for it, and what is late for no other reason looks like a fault of ours.
-const AT_ONCE: usize = 16 * 1024;
+const AT_ONCE: usize = 8 * 1024;
 
 /// A stream with an allowance.
 #[derive(Debug)]
@@ -48,9 +49,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Capped<S> {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        let read = buffer.filled().len() - before;
+        let mut chunk = [MaybeUninit::uninit(); AT_ONCE];
+        let most = AT_ONCE.min(buffer.remaining()).min(self.left);
+        let mut chunk = ReadBuf::uninit(chunk.get_mut(..most).unwrap_or_default());
+        ready!(Pin::new(&mut self.stream).poll_read(context, &mut chunk))?;
+        buffer.put_slice(chunk.filled());
+        let read = chunk.filled().len();
         self.left = self.left.saturating_sub(read);
         self.at_once += read;
         Poll::Ready(Ok(()))
