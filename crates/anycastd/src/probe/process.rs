@@ -119,6 +119,10 @@ mod tests {
 
         let mut child = Command::new("/bin/sleep").arg("1000").spawn().unwrap();
         let number = child.id();
+        // The kernel lets us go on before the child has its new name.
+        while name_of(Pid::from_child(&child)).unwrap() != "sleep" {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         fs::write(&file, format!("{number}\n")).unwrap();
         let alive = (Health::Up, format!("process {number} (sleep) is alive"));
         assert_eq!(ask(&file, None).await, alive);
