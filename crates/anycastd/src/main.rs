@@ -21,6 +21,7 @@ mod alone;
 mod checker;
 mod cli;
 mod clock;
+mod complaints;
 mod config;
 mod control;
 mod descriptors;
