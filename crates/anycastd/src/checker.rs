@@ -41,6 +41,10 @@ pub(crate) struct CheckState {
     pub(crate) enabled: bool,
     pub(crate) last: Option<(Outcome, SystemTime)>,
     pub(crate) turning: Option<(u16, u16)>,
+    /// What it says first is worth waiting for.
+    pub(crate) awaited: bool,
+    /// When it runs for the first time, if it has not.
+    pub(crate) first_run: Option<Instant>,
     pub(crate) counters: CheckCounters,
     /// It claims what it has to confirm, because the agent was away.
     pub(crate) unconfirmed: bool,
@@ -375,12 +379,12 @@ impl Driver {
 
     fn handle_timeout(&mut self) {
         let judged = |check: &Check| (check.counters().failures, check.counters().inconclusive);
-        let (before, health) = (judged(&self.check), self.check.health());
+        let (before, health, awaited) = (judged(&self.check), self.check.health(), self.check.is_awaited());
         self.check.handle_timeout(Instant::now());
         if judged(&self.check) != before {
             self.answered = SystemTime::now();
             self.publish();
-        } else if self.check.health() != health {
+        } else if self.check.health() != health || self.check.is_awaited() != awaited {
             self.publish();
         }
     }
@@ -440,9 +444,9 @@ impl Driver {
         self.keep();
         let last = self.check.last().cloned().map(|outcome| (outcome, self.answered));
         let (health, counts) = (self.check.health(), self.check.counts());
-        let (was, counted, since, absence, unconfirmed) = {
+        let (was, counted, since, absence, unconfirmed, awaited) = {
             let old = self.state.borrow();
-            (old.health, old.counts, old.since, old.absence, old.unconfirmed)
+            (old.health, old.counts, old.since, old.absence, old.unconfirmed, old.awaited)
         };
         let changed = was != health;
         let since = if changed { SystemTime::now() } else { since };
@@ -454,7 +458,8 @@ impl Driver {
             self.unlogged = Some(Change { was, health, detail });
         }
         self.state.send_replace(state_of(&self.check, since, last, absence, self.passed.clone()));
-        if changed || counted != counts || unconfirmed != self.check.is_unconfirmed() {
+        let waited_enough = awaited != self.check.is_awaited();
+        if changed || counted != counts || unconfirmed != self.check.is_unconfirmed() || waited_enough {
             self.wake.wake();
         }
     }
@@ -485,6 +490,8 @@ fn state_of(
         enabled: check.enabled(),
         last,
         turning: check.turning(),
+        awaited: check.is_awaited(),
+        first_run: check.first_run(),
         counters: check.counters(),
         unconfirmed: check.is_unconfirmed(),
         absence,

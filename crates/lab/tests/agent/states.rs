@@ -237,7 +237,7 @@ async fn what_is_down_is_degraded_or_kept_where_the_operator_wants_that() -> any
         assert_eq!(edge.updates().await?, updates + 2, "one implicit replace for each family");
         is(edge, "state", "down").await?;
         let why = edge.ask(&["explain", V4]).await?.to_string();
-        assert!(why.contains("web is down, and stays announced by its `on_down`"), "{why}");
+        assert!(why.contains("web is down, announced as degraded (`on_down: degrade`)"), "{why}");
 
         edge.health("0").await?;
         prepended(edge, V4, 1).await?;

@@ -99,7 +99,7 @@ async fn a_service_that_is_killed_or_stopped_is_withdrawn_by_a_hint() -> anyhow:
             let last = check(edge).await?;
             assert!(last["failures"].as_u64().is_some_and(|failures| failures < 100), "{last}");
             let events = edge.ctl(&["events"]).await?.output;
-            assert!(events.contains("hint: listener 203.0.113.80:8080 closed"), "{events}");
+            assert!(events.contains("hint: listener tcp 203.0.113.80:8080 closed"), "{events}");
             assert!(events.contains("nobody listens on"), "{events}");
             assert_eq!(falls(edge).await?, number + 1);
 
@@ -108,7 +108,7 @@ async fn a_service_that_is_killed_or_stopped_is_withdrawn_by_a_hint() -> anyhow:
             edge.announced(V6).await?;
         }
         let status = edge.ctl(&["status", "web"]).await?.output;
-        assert!(status.contains("listener 203.0.113.80:8080"), "{status}");
+        assert!(status.contains("listener tcp 203.0.113.80:8080"), "{status}");
         let explained = edge.ctl(&["explain", "web"]).await?.output;
         assert!(explained.contains("watches listener"), "{explained}");
         Ok(())
