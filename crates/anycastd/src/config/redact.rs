@@ -35,8 +35,8 @@ const DOTS: char = '…';
 pub(super) fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let name = name.trim_start_matches('-');
-    let near = |word: &&str| name.len().abs_diff(word.len()) <= 2 && strsim::damerau_levenshtein(name, word) <= 2;
-    PARTS.iter().any(|part| name.contains(part)) || WHOLE.contains(&name) || NEARLY.iter().any(|word| near(&word))
+    let near = |word: &str| name.len().abs_diff(word.len()) <= 2 && strsim::damerau_levenshtein(name, word) <= 2;
+    PARTS.iter().any(|part| name.contains(part)) || WHOLE.contains(&name) || NEARLY.into_iter().any(near)
 }
 
 /// A text of the operator's, up to where a secret may begin.

@@ -181,7 +181,7 @@ fn watched(node: &Node, report: &mut Report<'_>) -> Option<Watch> {
     match &node.kind {
         Kind::Scalar { text, .. } => report.error(node.span, format!("`watch` cannot be {}", quoted(text)), hint),
         Kind::List(_) => {
-            report.error(node.span, "`watch` is one word, not a list: a service is watched in one way", hint)
+            report.error(node.span, "`watch` is one word, not a list: a service is watched in one way", hint);
         }
         Kind::Null | Kind::Map(_) => wrong_type(node, "`watch`", "one word", &hint, report),
     }
