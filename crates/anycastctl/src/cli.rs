@@ -8,6 +8,8 @@ use clap_complete::Shell;
 
 use crate::exit;
 
+/// The longest time the agent lets a client wait for checks.
+const LONGEST_PROBE: Duration = Duration::from_secs(3600);
 /// The longest time the agent lets a client wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
 
@@ -77,6 +79,9 @@ pub(crate) enum Verb {
         #[arg(long)]
         force: bool,
     },
+    /// Run the checks of a service once, now, and show what each of them sees
+    #[command(after_help = PROBE)]
+    Probe(Probe),
     /// Show the neighbors; of one its session, capabilities, timers, counters and last error
     Neighbors {
         /// The neighbor to show in detail: NAME, or NAME@ADDRESS for one router of a network
@@ -148,6 +153,26 @@ pub(crate) struct Withdraw {
     pub(crate) timeout: Duration,
 }
 
+/// Stands below `probe --help`.
+const PROBE: &str = "\
+The agent runs them, as the user and from where it always does, and never at the same time as a run of its own: \
+where one is under way, its end is waited for. What is found is shown and changes nothing. It exits with 1 unless \
+every check is up.";
+
+/// `probe`.
+#[derive(Debug, Args)]
+pub(crate) struct Probe {
+    /// The service
+    #[arg(value_name = "SERVICE", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) service: String,
+    /// Only this check of it
+    #[arg(value_name = "CHECK", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) check: Option<String>,
+    /// How long to wait for all of them, at most 1h
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = probe_time)]
+    pub(crate) timeout: Duration,
+}
+
 /// Stands below `capture --help`.
 const CAPTURE: &str = "\
 The agent keeps the latest messages and changes of state of each neighbor at all times, over the ends of \
@@ -215,6 +240,11 @@ fn wait_time(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A duration the agent is ready to have checks take.
+fn probe_time(text: &str) -> Result<Duration, String> {
+    some_time(text).and_then(|time| if time > LONGEST_PROBE { Err("the longest wait is 1h".into()) } else { Ok(time) })
+}
+
 /// A duration or a point in time.
 fn since(text: &str) -> Result<Since, String> {
     let text = text.trim();
@@ -259,6 +289,9 @@ mod tests {
             ("anycastctl withdraw --for 0s", ErrorKind::ValueValidation),
             ("anycastctl events --since yesterday", ErrorKind::ValueValidation),
             ("anycastctl status --watch --exit-code", ErrorKind::ArgumentConflict),
+            ("anycastctl probe", ErrorKind::MissingRequiredArgument),
+            ("anycastctl probe dns --timeout 0s", ErrorKind::ValueValidation),
+            ("anycastctl probe dns --timeout 2h", ErrorKind::ValueValidation),
             ("anycastctl doctor", ErrorKind::InvalidSubcommand),
             ("anycastctl explain", ErrorKind::MissingRequiredArgument),
         ] {

@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn the_page_tells_every_verb_and_option() {
         let page = whole().unwrap();
-        for verb in ["status", "explain", "withdraw", "announce", "neighbors", "routes", "events", "capture"] {
+        for verb in ["status", "explain", "withdraw", "announce", "probe", "neighbors", "routes", "events", "capture"] {
             assert!(page.contains(&format!(".SS {verb}\n")), "{verb}");
         }
         for option in ["socket", "json", "reason", "degrade", "timeout", "since", "follow", "pcap", "exit\\-code"] {

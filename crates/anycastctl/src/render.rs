@@ -9,6 +9,7 @@ mod line;
 pub(crate) mod neighbors;
 pub(crate) mod orders;
 mod page;
+pub(crate) mod probe;
 pub(crate) mod routes;
 pub(crate) mod service;
 pub(crate) mod status;

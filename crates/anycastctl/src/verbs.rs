@@ -3,6 +3,7 @@
 mod capture;
 mod events;
 mod orders;
+mod probe;
 mod status;
 
 use anycast_api::{Explanation, Neighbor, NeighborRoutes};
@@ -36,6 +37,7 @@ impl Session {
             Verb::Explain { target } => self.explain(&target).await,
             Verb::Withdraw(args) => self.withdraw(args).await,
             Verb::Announce { services, force } => self.announce(services, force).await,
+            Verb::Probe(args) => self.probe(args).await,
             Verb::Neighbors { name } => self.neighbors(name.as_deref()).await,
             Verb::Routes { neighbor } => self.routes(neighbor.as_deref()).await,
             Verb::Events(args) => self.events(args).await,

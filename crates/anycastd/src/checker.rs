@@ -4,6 +4,7 @@
 //! Dropping the handle ends the task; a probe under way is dropped with it, and its child with the probe. A task that panics or
 //! hangs is restarted ([`supervise`]).
 
+mod asked;
 mod supervise;
 
 use std::{
@@ -18,9 +19,10 @@ use std::{
 };
 
 use anycast_core::{Check, CheckCounters, CheckName, Health, Outcome, ServiceName, config::CheckConfig};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
-pub(crate) use self::supervise::is_check_task;
+use self::asked::{Asked, Asks};
+pub(crate) use self::{asked::Reply, supervise::is_check_task};
 use crate::{
     fence::{Fence, Heart},
     hints::{Held, Hint, Hinter, Holder, Listeners},
@@ -85,6 +87,7 @@ pub(crate) struct Checker {
     /// Connections that are held open to the service.
     open: Arc<AtomicUsize>,
     away: watch::Sender<Away>,
+    asks: Arc<Asks>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -103,7 +106,7 @@ impl Checker {
         let (config, config_seen) = watch::channel(Arc::new(config.clone()));
         let (enabled, enabled_seen) = watch::channel(false);
         let (hinter, hints) = Hinter::new();
-        let open = Arc::default();
+        let (open, asks) = (Arc::default(), Arc::<Asks>::default());
         let (away, away_seen) = watch::channel(Away::default());
         let (state, state_seen) = watch::channel(state_of(&check, SystemTime::now(), None, 0, None));
         let driver = Driver {
@@ -122,6 +125,7 @@ impl Checker {
             held: None,
             open: Arc::clone(&open),
             away: away_seen,
+            asks: Arc::clone(&asks),
             state,
             wake: wake.clone(),
             sink: sink.clone(),
@@ -138,7 +142,7 @@ impl Checker {
         let span = tracing::info_span!("check", service = %service, check = %name);
         let keep = supervise::keep(driver, instruments.clone());
         let task = tokio::spawn(tracing::Instrument::instrument(keep, span));
-        Self { state: state_seen, config, enabled, hinter, open, away, task }
+        Self { state: state_seen, config, enabled, hinter, open, away, asks, task }
     }
 
     /// The agent was away: what is claimed must be confirmed, or is forgotten at once.
@@ -162,6 +166,11 @@ impl Checker {
             }
             changed
         });
+    }
+
+    /// Has it run once more, when no run is under way. What is found changes nothing. `None`: too many wait for that already.
+    pub(crate) fn ask(&self) -> Option<oneshot::Receiver<Reply>> {
+        self.asks.ask()
     }
 
     /// Where it gets its hints.
@@ -221,6 +230,7 @@ struct Driver {
     held: Option<Arc<Held>>,
     open: Arc<AtomicUsize>,
     away: watch::Receiver<Away>,
+    asks: Arc<Asks>,
     state: watch::Sender<CheckState>,
     wake: Wake,
     sink: Sink,
@@ -249,6 +259,9 @@ struct Change {
 impl Driver {
     async fn run(mut self) {
         let mut run: Option<Run> = None;
+        let mut asked: Option<Asked> = None;
+        // Turn about: a check that is always due must not keep those waiting who ask, nor they the check.
+        let mut own_first = true;
         self.hold();
         loop {
             if self.unlogged.is_some() {
@@ -256,7 +269,11 @@ impl Driver {
                 tokio::task::yield_now().await;
                 self.log_change();
             }
+            if run.is_none() && asked.is_none() && !own_first && !self.check.is_hinted() {
+                asked = self.next_asked();
+            }
             if run.is_none()
+                && asked.is_none()
                 && let Some(probe) = self.check.poll_probe(Instant::now())
             {
                 self.keep();
@@ -272,7 +289,14 @@ impl Driver {
                     }
                 }));
             }
-            let timeout = self.check.poll_timeout();
+            if run.is_none() && asked.is_none() {
+                asked = self.next_asked();
+            }
+            let timeout = match &asked {
+                // The next run of its own has to wait, but what it claims does not.
+                Some(asked) => Some(self.check.claims_until().map_or(asked.by, |at| at.min(asked.by))),
+                None => self.check.poll_timeout(),
+            };
             // A run ends by itself: one that does not is a fault of ours.
             let ends = run.is_some().then(|| Instant::now() + OVERRUN);
             self.heart.beat(self.turn, timeout.or(ends));
@@ -288,23 +312,44 @@ impl Driver {
                     None => std::future::pending().await,
                 }
             };
-            let prober = self.prober.clone();
+            let told = async {
+                match &mut asked {
+                    Some(asked) => asked.answer().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let (prober, asks) = (self.prober.clone(), Arc::clone(&self.asks));
             // What has been answered counts before any time that is over.
             tokio::select! {
                 biased;
                 outcome = answer => {
                     run = None;
+                    own_first = false;
                     self.handle_outcome(outcome);
                 }
-                () = timeout => self.handle_timeout(),
+                outcome = told => {
+                    own_first = true;
+                    if let (Some(asked), Some(outcome)) = (asked.take(), outcome) {
+                        asked.tell(Ok(outcome));
+                    }
+                }
+                () = timeout => {
+                    if let Some(hung) = asked.take_if(|asked| Instant::now() >= asked.by) {
+                        hung.tell(Err("the run did not end".to_owned()));
+                    }
+                    self.handle_timeout();
+                }
+                () = asks.came() => {}
                 () = prober.changed() => {
                     let now = Instant::now();
+                    self.put_off(&mut asked);
                     self.check.handle_hint(now);
                     if self.check.poll_cancel(now) {
                         run = None;
                     }
                 }
                 Ok(()) = self.hints.changed() => {
+                    self.put_off(&mut asked);
                     // What is under way may have been answered before the listener went.
                     if self.handle_hint() {
                         run = None;
@@ -313,11 +358,13 @@ impl Driver {
                 Ok(()) = self.config.changed() => self.reconfigure(),
                 Ok(()) = self.away.changed() => {
                     if self.was_away() {
+                        self.put_off(&mut asked);
                         run = None;
                     }
                 }
                 Ok(()) = self.enabled.changed() => {
                     let enabled = *self.enabled.borrow_and_update();
+                    self.put_off(&mut asked);
                     self.check.set_enabled(enabled, Instant::now());
                     self.hold();
                     self.publish();

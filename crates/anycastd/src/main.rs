@@ -18,6 +18,7 @@
 
 mod agent;
 mod alone;
+mod blocking;
 mod checker;
 mod cli;
 mod clock;
@@ -74,6 +75,9 @@ use crate::{
 
 /// Threads for the tasks: few do much at once, and probes and sessions must not wait for each other.
 const THREADS: usize = 4;
+/// Turns of tasks after which a thread that always has one looks for timers and sockets. A turn may take a millisecond where a
+/// server floods a check: no timeout is to be late by sixty of them.
+const EVENTS_EVERY: u32 = 8;
 /// Reports the decision loop may be behind with.
 const HAPPENINGS: usize = 4096;
 /// Connections of neighbors that the decision loop may be behind with.
@@ -130,7 +134,8 @@ fn start(settings: Settings, file: PathBuf) -> anyhow::Result<()> {
     let logging = logging::begin(&settings.log).context("cannot begin to log")?;
     end_on_panic(logging.clone());
     let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS)).max(2);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(threads).event_interval(EVENTS_EVERY).enable_all().build();
     let runtime = runtime.context("cannot start the runtime")?;
     let ended = runtime.block_on(run(settings, file));
     // A disk that hangs under a blocked write must not keep a process that has withdrawn everything.

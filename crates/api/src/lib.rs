@@ -11,11 +11,13 @@
 //! | `POST /v1/withdraw` | [`WithdrawRequest`] | [`OrderReply`] |
 //! | `POST /v1/announce` | [`AnnounceRequest`] | [`OrderReply`] |
 //! | `POST /v1/wait` | [`WaitRequest`] | [`WaitReply`] |
+//! | `POST /v1/probe` | [`ProbeRequest`] | [`ProbeReply`] |
 //!
 //! Every other answer has a status of 400 or more and an [`ErrorReply`]. Fields may be added; readers ignore what they
 //! do not know.
 
 mod neighbor;
+mod probe;
 mod service;
 mod time;
 
@@ -24,6 +26,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use neighbor::*;
+pub use probe::*;
 pub use service::*;
 pub use time::Timestamp;
 

@@ -161,6 +161,8 @@ struct Proof {
     extended: bool,
 }
 
+/// After its timeout a run is given this long to say so itself: it knows what it waited for.
+const LAST_WORDS: Duration = Duration::from_millis(20);
 /// More than this after a deadline the agent itself was kept from running: an answer may have come in time, unseen.
 const OVERSLEPT: Duration = Duration::from_millis(50);
 /// Further hints that have it ask at once before it is known what the first one meant; then it goes on at the fast interval and
@@ -311,7 +313,7 @@ impl Check {
         self.counters.runs += 1;
         self.returns_by = self.returns_by.filter(|by| self.health == Health::Down && now < *by);
         let confirm = self.hint.is_some();
-        let deadline = now + self.timing.timeout;
+        let deadline = now + self.timing.timeout + LAST_WORDS;
         self.running =
             Some(Running { started: self.due, deadline, expired: false, missed: None, confirm, void: false });
         Some(Probe { timeout: self.timing.timeout, confirm })
@@ -323,7 +325,16 @@ impl Check {
         if self.enabled && !running.expired {
             self.answered(outcome, running, now);
         } else {
+            self.explain(outcome);
             self.due = running.started + self.pace();
+        }
+    }
+
+    /// A run that was judged without an answer says in the end what it waited for: that is told instead of our own words.
+    fn explain(&mut self, outcome: Outcome) {
+        let late = |outcome: &Outcome| (outcome.health, outcome.cause) == (Health::Down, Cause::TimedOut);
+        if self.enabled && late(&outcome) && self.last.as_ref().is_some_and(late) {
+            self.last = Some(outcome);
         }
     }
 
@@ -462,6 +473,12 @@ impl Check {
     #[must_use]
     pub const fn counts(&self) -> bool {
         !self.on_probation
+    }
+
+    /// Whether it is not known yet what a hint means.
+    #[must_use]
+    pub const fn is_hinted(&self) -> bool {
+        self.hint.is_some()
     }
 
     /// Whether it may run.

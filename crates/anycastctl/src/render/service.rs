@@ -151,7 +151,7 @@ pub(super) fn starts_in(left: f64) -> String {
 }
 
 /// `load1 0.1`, `time 4ms`, `queue ?` where the program could not tell.
-fn measured(one: &Performance) -> String {
+pub(super) fn measured(one: &Performance) -> String {
     let value = one.value.map_or_else(|| "?".to_owned(), |value| value.to_string());
     format!("{} {value}{}", one.label, one.unit)
 }

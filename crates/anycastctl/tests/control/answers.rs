@@ -252,3 +252,27 @@ fn the_manual_and_the_completions() {
     assert!(pages.join("anycastctl.1").exists() && pages.join("anycastctl-withdraw.1").exists());
     assert_eq!(run_at(nowhere, "man --dir /proc/nowhere").code, Some(74));
 }
+
+#[test]
+fn checks_are_run_and_the_exit_code_tells_whether_all_are_up() {
+    let check = |name: &str, health: &str| {
+        json!({"name": name, "kind": "tcp", "not_run": null,
+            "answer": {"health": health, "detail": "seen", "took_seconds": 0.001, "at": "2026-11-23T14:29:58Z"}})
+    };
+    let reply = |checks: Value| json!({"service": "dns", "checks": checks}).to_string();
+    let agent = Agent::saying(200, &reply(json!([check("a", "up"), check("b", "up")])));
+    let ran = agent.run("probe dns");
+    assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
+    assert!(ran.out.contains("CHECK") && ran.out.contains("seen"), "{}", ran.out);
+    assert_eq!(agent.run("probe dns b --timeout 1m --json").code, Some(0));
+    let bodies: Vec<Value> = agent.heard().iter().map(|heard| serde_json::from_str(&heard.body).unwrap()).collect();
+    assert_eq!(bodies[0], json!({"service": "dns", "check": null, "timeout_seconds": 30.0}));
+    assert_eq!(bodies[1], json!({"service": "dns", "check": "b", "timeout_seconds": 60.0}));
+    let not_run = json!({"name": "b", "kind": "tcp", "answer": null, "not_run": "not checked"});
+    for other in [check("b", "degraded"), check("b", "down"), check("b", "unknown"), not_run] {
+        let agent = Agent::saying(200, &reply(json!([check("a", "up"), other])));
+        assert_eq!(agent.run("probe dns").code, Some(1), "{other}");
+    }
+    let refused = Agent::saying(404, &json!({"error": "no service is named `dsn`", "hint": null}).to_string());
+    assert_eq!(refused.run("probe dsn").code, Some(2));
+}

@@ -13,6 +13,7 @@ mod explain;
 mod handle;
 mod holds;
 mod orders;
+mod probe;
 mod reload;
 mod report;
 mod ring;
@@ -41,6 +42,7 @@ pub(crate) use self::{
     about::About,
     handle::{Handle, NoAnswer},
     orders::{Actor, OrderDesk, Refusal},
+    probe::answers as probe_answers,
     ring::Ring,
 };
 use crate::{

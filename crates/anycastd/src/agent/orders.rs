@@ -45,6 +45,8 @@ pub(crate) struct Actor(pub(crate) String);
 pub(crate) enum Refusal {
     #[error("no service is named `{name}`{}", nearest(.known, .name))]
     NoSuchService { name: String, known: Vec<String> },
+    #[error("service `{service}` has no check `{name}`{}", nearest(.known, .name))]
+    NoSuchCheck { service: String, name: String, known: Vec<String> },
     #[error("no neighbor is named `{name}`{}", nearest(.known, .name))]
     NoSuchNeighbor { name: String, known: Vec<String> },
     #[error("`{name}` is no service, prefix or address of this node{}", nearest(.known, .name))]
@@ -232,7 +234,7 @@ impl Agent {
     }
 
     /// The services of an order; all of them when none is named.
-    fn named(&self, services: &[String]) -> Result<Vec<ServiceName>, Refusal> {
+    pub(super) fn named(&self, services: &[String]) -> Result<Vec<ServiceName>, Refusal> {
         if self.is_stopping() {
             return Err(Refusal::Stopping);
         }

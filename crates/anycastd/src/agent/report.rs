@@ -8,7 +8,7 @@ use std::{
 use anycast_api::{self as api, Progress, ServiceState, Timestamp};
 use anycast_bgp::{Advertised, Asn, Attributes, PeerAs, Prefix, Quarantined, State};
 use anycast_core::{
-    CheckName, Drain, Health, PeerId, ServiceName,
+    CheckName, Drain, Health, Outcome, PeerId, ServiceName,
     config::{Connect, Neighbor, Service},
     decide::{Contribution, Despite, Verdict},
     drain::Phase,
@@ -207,13 +207,7 @@ impl Agent {
             counts: state.counts,
             paused,
             starts_in_seconds: first_run_in(&state).map(|left| left.as_secs_f64()),
-            last: state.last.map(|(outcome, at)| api::CheckAnswer {
-                health: health(outcome.health),
-                detail: outcome.detail,
-                took_seconds: outcome.took.as_secs_f64(),
-                at: at.into(),
-                performance: outcome.performance.into_iter().map(performance).collect(),
-            }),
+            last: state.last.map(|(outcome, at)| answer(outcome, at)),
             runs: state.counters.runs,
             failures: state.counters.failures,
             inconclusive: state.counters.inconclusive,
@@ -335,6 +329,17 @@ pub(super) const fn state_word(state: ServiceState) -> &'static str {
         ServiceState::Held => "held",
         ServiceState::Draining => "draining",
         ServiceState::Drained => "drained",
+    }
+}
+
+/// What a run found, that ended then.
+pub(super) fn answer(outcome: Outcome, at: SystemTime) -> api::CheckAnswer {
+    api::CheckAnswer {
+        health: health(outcome.health),
+        detail: outcome.detail,
+        took_seconds: outcome.took.as_secs_f64(),
+        at: at.into(),
+        performance: outcome.performance.into_iter().map(performance).collect(),
     }
 }
 

@@ -21,6 +21,7 @@ use tokio::{net::UnixStream, sync::Semaphore};
 pub(crate) use self::socket::ControlSocket;
 use crate::{
     agent::{Actor, Handle, OrderDesk},
+    blocking::{NAMES, Slot},
     complaints::Complaints,
 };
 
@@ -28,6 +29,8 @@ use crate::{
 const CONNECTIONS: usize = 64;
 /// How long a client may take to send a request's head.
 const HEAD: Duration = Duration::from_secs(5);
+/// How long the user database may take over the name of who calls.
+const NAME_WITHIN: Duration = Duration::from_millis(500);
 
 /// What every connection needs.
 #[derive(Clone)]
@@ -84,7 +87,7 @@ pub(crate) async fn serve(socket: ControlSocket, desk: Desk) {
         };
         let desk = desk.clone();
         tokio::spawn(async move {
-            let caller = served.then(|| caller(credentials.uid(), may_change));
+            let caller = if served { Some(caller(credentials.uid(), may_change).await) } else { None };
             connection(stream, desk, caller).await;
             drop(place);
         });
@@ -114,7 +117,12 @@ async fn connection(stream: UnixStream, desk: Desk, caller: Option<Caller>) {
     }
 }
 
-fn caller(uid: u32, may_change: bool) -> Caller {
-    let name = User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name);
+/// Root is root, whatever the user database says, or does not say in time: nobody must be kept from giving an order by it.
+async fn caller(uid: u32, may_change: bool) -> Caller {
+    let known = async || {
+        let name = move || User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name);
+        Slot::of(&NAMES, "the user database").run(NAME_WITHIN, name).await.ok().flatten()
+    };
+    let name = if uid == 0 { Some("root".to_owned()) } else { known().await };
     Caller { actor: Actor(name.unwrap_or_else(|| format!("uid {uid}"))), may_change }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use anycast_api::{ErrorReply, Event, Timestamp, WaitRequest};
+use anycast_api::{ErrorReply, Event, ProbeReply, ProbeRequest, Timestamp, WaitRequest};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http_body_util::{BodyExt, Full, Limited, StreamBody, combinators::BoxBody};
@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, SemaphorePermit, broadcast, oneshot};
 
 use super::{Caller, Desk};
 use crate::{
-    agent::{About, Agent, Handle, NoAnswer, Refusal},
+    agent::{About, Agent, Handle, NoAnswer, Refusal, probe_answers},
     peer::Ask,
 };
 
@@ -30,6 +30,8 @@ static OPERATORS: Semaphore = Semaphore::const_new(1);
 static OTHERS: Semaphore = Semaphore::const_new(1);
 /// How long a neighbor's task may take to write its recent messages.
 const CAPTURE_WITHIN: Duration = Duration::from_secs(2);
+/// The longest a client may wait for checks that it has run.
+const LONGEST_PROBE: Duration = Duration::from_secs(3600);
 /// The longest a client may wait for a drain.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
@@ -51,9 +53,10 @@ impl Fault {
 impl From<Refusal> for Fault {
     fn from(refusal: Refusal) -> Self {
         let status = match &refusal {
-            Refusal::NoSuchService { .. } | Refusal::NoSuchNeighbor { .. } | Refusal::NoSuchTarget { .. } => {
-                StatusCode::NOT_FOUND
-            }
+            Refusal::NoSuchService { .. }
+            | Refusal::NoSuchCheck { .. }
+            | Refusal::NoSuchNeighbor { .. }
+            | Refusal::NoSuchTarget { .. } => StatusCode::NOT_FOUND,
             Refusal::NoServices | Refusal::Stopping => StatusCode::CONFLICT,
             Refusal::Bad(_) => StatusCode::BAD_REQUEST,
             Refusal::Disk(_) | Refusal::DiskHangs => StatusCode::INSUFFICIENT_STORAGE,
@@ -129,6 +132,10 @@ async fn route(request: Request<Incoming>, desk: &Desk, caller: &Caller) -> Resu
             let order = body(request).await?;
             good(&desk.orders.announce(agent, order, caller.actor.clone()).await?)
         }
+        (&Method::POST, "/v1/probe") => {
+            permitted(caller)?;
+            probe(agent, caller, body(request).await?).await
+        }
         #[cfg(debug_assertions)]
         (&Method::POST, "/v1/fault") => {
             permitted(caller)?;
@@ -195,6 +202,20 @@ async fn wait(desk: &Desk, request: WaitRequest) -> Result<Answer, Fault> {
     let _ = tokio::time::timeout(timeout, over).await;
     let services = request.services;
     good(&desk.agent.ask(move |agent| agent.wait_reply(&services)).await?)
+}
+
+/// It changes nothing, but it makes the agent ask, and run programs: that is for those who may change things.
+async fn probe(agent: &Handle, caller: &Caller, request: ProbeRequest) -> Result<Answer, Fault> {
+    let ProbeRequest { service, check, timeout_seconds } = request;
+    let bad = || Fault::new(StatusCode::BAD_REQUEST, "timeout_seconds is from 0 to 3600");
+    let limit = Duration::try_from_secs_f64(timeout_seconds).map_err(|_| bad())?;
+    if limit > LONGEST_PROBE {
+        return Err(bad());
+    }
+    tracing::info!(by = %caller.actor.0, service, "checks are run on request");
+    let name = service.clone();
+    let awaited = agent.ask(move |agent| agent.probe(&name, check.as_deref())).await??;
+    good(&ProbeReply { service, checks: probe_answers(awaited, limit).await })
 }
 
 async fn events(

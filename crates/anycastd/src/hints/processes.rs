@@ -18,12 +18,19 @@ use tokio::{
 };
 
 use super::{Listeners, cgroups};
-use crate::pid_file;
+use crate::{
+    blocking::{FILES, Hang, Slot},
+    pid_file,
+};
 
 /// How often the processes are found anew while nothing happens: they fork, and others take over.
 const AGAIN: Duration = Duration::from_secs(10);
 /// The same while there is none, and after one ended.
 const SOON: Duration = Duration::from_millis(250);
+/// How long a file may take to be read.
+const READ_WITHIN: Duration = Duration::from_secs(2);
+/// What is read where a process is looked for by its group.
+const CGROUPS: &str = "the control groups";
 /// The group that everything is in which nobody put elsewhere.
 const ROOT: u64 = 1;
 
@@ -139,7 +146,7 @@ async fn by_socket(protocol: Protocol, address: SocketAddr, listeners: &Listener
             Err(format!("the listener on {place} is in the root control group, with everything else"))
         }
         _ => {
-            blocking(move || {
+            read(CGROUPS, move || {
                 let mount = cgroups::mount().ok_or("no unified control groups are mounted")?;
                 let of = |group: &u64| cgroups::by_id(&mount, *group);
                 let paths: Vec<PathBuf> = groups.iter().filter(|group| **group != ROOT).filter_map(of).collect();
@@ -157,7 +164,7 @@ async fn by_socket(protocol: Protocol, address: SocketAddr, listeners: &Listener
 }
 
 async fn by_unit(unit: String) -> Result<Vec<i32>, String> {
-    blocking(move || {
+    read(CGROUPS, move || {
         let mount = cgroups::mount().ok_or("no unified control groups are mounted")?;
         let group = cgroups::by_unit(&mount, &unit).ok_or_else(|| format!("{unit} does not run"))?;
         Ok(cgroups::processes(&group))
@@ -166,11 +173,21 @@ async fn by_unit(unit: String) -> Result<Vec<i32>, String> {
 }
 
 async fn by_file(file: PathBuf) -> Result<Vec<i32>, String> {
-    blocking(move || pid_file::read(&file).map(|pid| vec![pid.as_raw_nonzero().get()])).await
+    let name = file.display().to_string();
+    read(&name, move || pid_file::read(&file).map(|pid| vec![pid.as_raw_nonzero().get()])).await
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(error.to_string()))
+/// Reads what the file system may keep us waiting for, and never a second time meanwhile.
+async fn read<T: Send + 'static>(
+    what: &str,
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    let slow = || format!("{what}: no answer from the file system within {} s", READ_WITHIN.as_secs());
+    match Slot::of(&FILES, what).run(READ_WITHIN, work).await {
+        Ok(read) => read,
+        Err(Hang::Late | Hang::Before(_)) => Err(slow()),
+        Err(Hang::Fault(why)) => Err(why),
+    }
 }
 
 fn in_words(found: Result<Vec<i32>, &str>) -> String {

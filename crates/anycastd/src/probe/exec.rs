@@ -30,13 +30,15 @@ use rustix::process::{PidfdFlags, pidfd_open};
 use tokio::{
     io::{Interest, unix::AsyncFd},
     process::{Child, Command},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    runtime::Handle,
+    sync::Semaphore,
     task,
     time::{Instant, timeout, timeout_at},
 };
 
 use self::{identity::Identity, output::Output};
 use super::{Finding, words};
+use crate::blocking::{PROGRAMS, Slot, Taken};
 
 /// Between TERM and KILL.
 const GRACE: Duration = Duration::from_millis(200);
@@ -61,7 +63,7 @@ const DEFAULT_LANG: &str = "C.UTF-8";
 pub(super) struct ExecProber {
     command: Arc<Launch>,
     /// Held until the program is reaped: one that cannot be killed, or hangs in being started, is not started again.
-    slot: Arc<Semaphore>,
+    slot: Slot,
 }
 
 /// What is started.
@@ -80,21 +82,25 @@ impl ExecProber {
         let environment = vec![inherited("PATH", DEFAULT_PATH), inherited("LANG", DEFAULT_LANG)];
         let ExecProbe { command, user, environment: added } = config.clone();
         let command = Arc::new(Launch { command, environment, added, user });
-        Self { command, slot: Arc::new(Semaphore::new(1)) }
+        let slot = Slot::alone(&PROGRAMS, command.program());
+        Self { command, slot }
     }
 
     pub(super) fn set_names(&mut self, service: &str, check: &str) {
         let launch = Arc::make_mut(&mut self.command);
         launch.environment.push(("ANYCASTD_SERVICE", service.into()));
         launch.environment.push(("ANYCASTD_CHECK", check.into()));
+        // A reload that asks another program has nothing to wait for; the same one is never there twice.
+        let key = format!("{service}/{check} {:?}", launch.command);
+        self.slot = Slot::keyed(&PROGRAMS, key, &format!("{} of {service}/{check}", launch.program()));
     }
 
     pub(super) async fn run(&self, limit: Duration) -> Finding {
         let deadline = Instant::now() + limit;
-        let Ok(permit) = self.slot.clone().try_acquire_owned() else {
+        let Ok(taken) = self.slot.take() else {
             return Finding::down(format!("the last run of {} has not ended yet", self.command.program()));
         };
-        let mut running = match timeout_at(deadline, self.start(permit)).await {
+        let mut running = match timeout_at(deadline, self.start(taken)).await {
             Ok(Ok(running)) => running,
             Ok(Err(finding)) => return finding,
             Err(_) => return Finding::late(format!("not started within {}", words::time(limit))),
@@ -108,13 +114,17 @@ impl ExecProber {
 
     /// On a thread that may block: the program's file system may hang. When the run is dropped meanwhile, what the thread
     /// comes back with is dropped too, and killed by that.
-    async fn start(&self, permit: OwnedSemaphorePermit) -> Result<Running, Finding> {
+    async fn start(&self, taken: Taken) -> Result<Running, Finding> {
         let launch = self.command.clone();
         let _turn = STARTING.acquire().await.map_err(|error| Finding::unknown(error.to_string()))?;
-        match task::spawn_blocking(move || launch.start(permit)).await {
-            Ok(started) => started,
-            Err(error) => Err(Finding::unknown(format!("cannot start a program: {error}"))),
-        }
+        let failed = |why: String| Finding::unknown(format!("cannot start a program: {why}"));
+        let runtime = Handle::current();
+        let starting = PROGRAMS.start(move || {
+            // Its pipes and its end are watched by the runtime that waits for them.
+            let _within = runtime.enter();
+            launch.start(taken)
+        });
+        starting.map_err(failed)?.await.map_err(|error| failed(error.to_string()))?
     }
 }
 
@@ -123,7 +133,7 @@ impl Launch {
         self.command.first().map_or("", String::as_str)
     }
 
-    fn start(&self, permit: OwnedSemaphorePermit) -> Result<Running, Finding> {
+    fn start(&self, taken: Taken) -> Result<Running, Finding> {
         // Ambient capabilities belong to the thread, and are only there for programs it starts. The agent's own
         // capabilities are not touched by this.
         rustix::thread::clear_ambient_capability_set()
@@ -155,7 +165,7 @@ impl Launch {
         let group = Group::led_by(id);
         let exit = watch(id).map_err(unwatched)?;
         let output = Output::of(&mut child);
-        Ok(Running { group, child, exit, output, _permit: permit })
+        Ok(Running { group, child, exit, output, _taken: taken })
     }
 
     /// The search of PATH is done here: the standard library's own, with a changed environment, would fork the whole
@@ -193,7 +203,7 @@ struct Running {
     /// Readable when the program has ended; reaping is left to us, see [`reap`](Self::reap).
     exit: AsyncFd<OwnedFd>,
     output: Output,
-    _permit: OwnedSemaphorePermit,
+    _taken: Taken,
 }
 
 impl Running {

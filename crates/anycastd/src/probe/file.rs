@@ -9,7 +9,8 @@ use std::{
 
 use anycast_core::config::{FileExpected, FileProbe};
 
-use super::{Finding, blocking::Slot, words};
+use super::{Finding, words};
+use crate::blocking::{FILES, Slot};
 
 /// A file check, made ready.
 #[derive(Debug)]
@@ -22,12 +23,14 @@ pub(super) struct FileProber {
 impl FileProber {
     pub(super) fn new(config: &FileProbe) -> Self {
         let what = config.path.display().to_string();
-        Self { config: Arc::new(config.clone()), what, slot: Slot::new() }
+        let slot = Slot::of(&FILES, &what);
+        Self { config: Arc::new(config.clone()), what, slot }
     }
 
     pub(super) async fn run(&self, timeout: Duration) -> Finding {
         let config = self.config.clone();
-        self.slot.run(&self.what, timeout, move || look(&config.path, config.expect, SystemTime::now())).await
+        let look = move || look(&config.path, config.expect, SystemTime::now());
+        self.slot.run(timeout, look).await.unwrap_or_else(|hang| Finding::hanging(&self.what, hang, timeout))
     }
 }
 

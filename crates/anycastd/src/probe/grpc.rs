@@ -18,7 +18,13 @@ use tokio::{
 use tonic::{Code, Status, body::Body, codegen::Service};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
-use super::{Finding, http2, several, tcp, tls::Tls, words};
+use super::{
+    Finding,
+    capped::Capped,
+    http2, several, tcp,
+    tls::{self, Connector, Tls},
+    words,
+};
 
 /// The largest answer; a real one has two bytes.
 const LARGEST: usize = 4096;
@@ -50,8 +56,14 @@ impl GrpcProber {
     }
 
     async fn ask(&self, address: SocketAddr, timeout: Duration) -> Finding {
-        let mut step = Step::Connect;
-        match time::timeout(timeout, self.answer(address, &mut step, timeout)).await {
+        let started = Instant::now();
+        // Before the rest, so that certificates that cannot be read are not blamed on the server.
+        let secure = match tls::connector(self.tls.as_ref(), timeout).await {
+            Ok(secure) => secure,
+            Err(finding) => return finding,
+        };
+        let (mut step, left) = (Step::Connect, timeout.saturating_sub(started.elapsed()));
+        match time::timeout(left, self.answer(address, secure, &mut step, timeout)).await {
             Ok(Ok(finding) | Err(finding)) => finding,
             Err(_) => {
                 let timeout = words::time(timeout);
@@ -64,11 +76,15 @@ impl GrpcProber {
         }
     }
 
-    async fn answer(&self, address: SocketAddr, step: &mut Step, timeout: Duration) -> Result<Finding, Finding> {
+    async fn answer(
+        &self,
+        address: SocketAddr,
+        secure: Option<Connector<'_>>,
+        step: &mut Step,
+        timeout: Duration,
+    ) -> Result<Finding, Finding> {
         let started = Instant::now();
-        let secure = self.tls.as_ref().map(|tls| tls.connector().map(|ready| (tls, ready))).transpose();
-        let secure = secure.map_err(Finding::unknown)?;
-        let stream = tcp::connect(address, timeout).await?;
+        let stream = Capped::new(tcp::connect(address, timeout).await?);
         let Some((tls, ready)) = secure else {
             *step = Step::Answer;
             return self.call(stream, address, timeout, started).await;

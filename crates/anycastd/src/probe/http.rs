@@ -6,8 +6,7 @@ mod request;
 use std::{
     error::Error as _,
     io,
-    net::SocketAddr,
-    sync::Arc,
+    net::{SocketAddr, ToSocketAddrs as _},
     time::{Duration, Instant},
 };
 
@@ -17,12 +16,18 @@ use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    sync::Semaphore,
     time,
 };
 
 use self::request::{Question, question};
-use super::{Finding, capped::Capped, http2, several, tcp, tls::Tls, words};
+use super::{
+    Finding,
+    capped::Capped,
+    http2, several, tcp,
+    tls::{self, Connector, Tls},
+    words,
+};
+use crate::blocking::{Hang, NAMES, Slot};
 
 /// The largest header of an answer.
 const HEADER_LIMIT: usize = 64 * 1024;
@@ -34,9 +39,8 @@ pub(super) struct HttpProber {
     /// One for each address, or one for a name.
     questions: Vec<Result<Question, String>>,
     tls: Option<Tls>,
-    /// The resolver cannot be interrupted. A lookup that hangs holds a thread of the pool that also starts programs, so
-    /// there is never more than one.
-    lookup: Arc<Semaphore>,
+    /// The resolver cannot be interrupted; `None`: it is not asked.
+    lookup: Option<Slot>,
 }
 
 /// How far a run has come, so that one that is late can say what it waited for.
@@ -59,12 +63,11 @@ impl HttpProber {
             HttpVersion::Http1 => Tls::new,
             HttpVersion::Http2 => Tls::for_http2,
         };
-        Self {
-            config: config.clone(),
-            questions,
-            tls: config.tls.as_ref().map(tls),
-            lookup: Arc::new(Semaphore::new(1)),
-        }
+        let lookup = match &config.target {
+            HttpTarget::Addresses(_) => None,
+            HttpTarget::Name { host, .. } => Some(Slot::of(&NAMES, host)),
+        };
+        Self { config: config.clone(), questions, tls: config.tls.as_ref().map(tls), lookup }
     }
 
     pub(super) async fn run(&self, timeout: Duration) -> Finding {
@@ -78,8 +81,14 @@ impl HttpProber {
 
     /// `at`: one address, or `None` for one of those that a name has.
     async fn ask(&self, index: usize, at: Option<SocketAddr>, timeout: Duration) -> Finding {
-        let mut step = Step::Lookup;
-        match time::timeout(timeout, self.answer(index, at, &mut step, timeout)).await {
+        let started = Instant::now();
+        // Before the rest, so that certificates that cannot be read are not blamed on the server.
+        let secure = match tls::connector(self.tls.as_ref(), timeout).await {
+            Ok(secure) => secure,
+            Err(finding) => return finding,
+        };
+        let (mut step, left) = (Step::Lookup, timeout.saturating_sub(started.elapsed()));
+        match time::timeout(left, self.answer(index, at, secure, &mut step, left)).await {
             Ok(Ok(finding) | Err(finding)) => finding,
             Err(_) => self.late(step, at, timeout),
         }
@@ -89,21 +98,21 @@ impl HttpProber {
         &self,
         index: usize,
         at: Option<SocketAddr>,
+        secure: Option<Connector<'_>>,
         step: &mut Step,
         timeout: Duration,
     ) -> Result<Finding, Finding> {
         let started = Instant::now();
         let question = self.questions.get(index).cloned().unwrap_or_else(|| Err("nothing to ask".to_owned()));
         let question = question.map_err(Finding::unknown)?;
-        let secure = self.tls.as_ref().map(|tls| tls.connector().map(|ready| (tls, ready))).transpose();
-        let secure = secure.map_err(Finding::unknown)?;
         let addresses = match at {
             Some(address) => vec![address],
-            None => self.addresses().await?,
+            None => self.addresses(timeout).await?,
         };
 
         *step = Step::Connect;
         let stream = connect_in_order(&addresses, timeout.saturating_sub(started.elapsed())).await?;
+        let stream = Capped::new(stream);
         let Some((tls, ready)) = secure else {
             return self.exchange(stream, question, step, started).await;
         };
@@ -118,20 +127,19 @@ impl HttpProber {
     }
 
     /// A failed lookup proves nothing about the service: the resolver is another's.
-    async fn addresses(&self) -> Result<Vec<SocketAddr>, Finding> {
-        let HttpTarget::Name { host, port } = &self.config.target else { return Ok(Vec::new()) };
+    async fn addresses(&self, timeout: Duration) -> Result<Vec<SocketAddr>, Finding> {
+        let (HttpTarget::Name { host, port }, Some(slot)) = (&self.config.target, &self.lookup) else {
+            return Ok(Vec::new());
+        };
         let failed = |why: String| Finding::unknown(format!("cannot look up {host}: {why}"));
         let (name, port) = (host.clone(), *port);
-        let permit = self.lookup.clone().acquire_owned().await.map_err(|error| failed(error.to_string()))?;
-        let lookup = tokio::spawn(async move {
-            let _permit = permit;
-            tokio::net::lookup_host((name, port)).await.map(Iterator::collect::<Vec<_>>)
-        });
-        match lookup.await {
+        let lookup = move || (name, port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
+        match slot.run(timeout, lookup).await {
             Ok(Ok(addresses)) if addresses.is_empty() => Err(failed("it has no address".to_owned())),
             Ok(Ok(addresses)) => Ok(addresses),
             Ok(Err(error)) => Err(failed(resolver_words(&error))),
-            Err(error) => Err(failed(error.to_string())),
+            Err(Hang::Late | Hang::Before(_)) => Err(failed(format!("no answer within {}", words::time(timeout)))),
+            Err(Hang::Fault(why)) => Err(failed(why)),
         }
     }
 
@@ -165,7 +173,7 @@ impl HttpProber {
         let mut builder = http1::Builder::new();
         builder.max_buf_size(HEADER_LIMIT);
         let (mut sender, connection) =
-            builder.handshake(TokioIo::new(Capped::new(stream))).await.map_err(|error| self.failure(&error, *step))?;
+            builder.handshake(TokioIo::new(stream)).await.map_err(|error| self.failure(&error, *step))?;
         let asked = async {
             let response = sender.send_request(question).await.map_err(|error| self.failure(&error, *step))?;
             *step = Step::Body(response.status().as_u16());

@@ -21,8 +21,6 @@ use tokio::{
     time,
 };
 
-use super::capped::Capped;
-
 /// The largest header of an answer.
 const HEADER_LIMIT: u32 = 64 * 1024;
 /// For a connection to say why it ended.
@@ -32,7 +30,7 @@ const LAST_WORDS: Duration = Duration::from_millis(50);
 pub(super) async fn handshake<S, B>(
     stream: S,
     tasks: &Tasks,
-) -> hyper::Result<(SendRequest<B>, Connection<TokioIo<Capped<S>>, B, Starter>)>
+) -> hyper::Result<(SendRequest<B>, Connection<TokioIo<S>, B, Starter>)>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     B: Body + Unpin + Send + 'static,
@@ -41,7 +39,7 @@ where
 {
     let mut builder = http2::Builder::new(Starter(tasks.0.clone()));
     builder.max_header_list_size(HEADER_LIMIT);
-    builder.handshake(TokioIo::new(Capped::new(stream))).await
+    builder.handshake(TokioIo::new(stream)).await
 }
 
 /// Waits for an answer while the connection moves the bytes. Where the question only learns that the connection is over, the

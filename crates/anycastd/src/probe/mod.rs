@@ -2,10 +2,9 @@
 //!
 //! A prober owns no task. A run is one future that ends by itself: at its timeout, or for a program that has to be killed
 //! within [`exec::OVERRUN`] after it. Dropping the future ends the run: its connection closes, its program is killed with
-//! all its process group, and the runtime reaps it. Only a name lookup that the resolver does not give back, and a
-//! program that cannot be killed, outlive their run; each prober has at most one of them.
+//! all its process group, and the runtime reaps it. Only a call that the file system or the resolver does not give back, and a
+//! program that cannot be killed, outlive their run; each has a slot (see [`blocking`]), so that there is never a second.
 
-mod blocking;
 mod capped;
 mod datagram;
 mod dns;
@@ -38,7 +37,10 @@ use self::{
     process::ProcessProber, systemd::SystemdProber, tcp::TcpProber, tls::TlsProber, udp::UdpProber,
 };
 pub(crate) use self::{icmp::may_ping, tcp::refuse_self, tls::fault_of_roots};
-use crate::hints::Listeners;
+use crate::{blocking::Hang, hints::Listeners};
+
+#[cfg(doc)]
+use crate::blocking;
 
 /// Keeps deadlines within what a clock can hold.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -67,8 +69,7 @@ enum Kind {
 }
 
 impl Prober {
-    /// Reads the trusted certificates, where there are any to read, and again at the run after their file changed; what is
-    /// wrong with them is the outcome of every run until it is mended.
+    /// Reads nothing yet: files that are needed are read by the runs, where what hangs holds nobody up.
     pub(crate) fn new(config: &ProbeConfig) -> Self {
         let kind = match config {
             ProbeConfig::Tcp(config) => Kind::Tcp(TcpProber::new(config)),
@@ -186,6 +187,17 @@ impl Finding {
     /// There was no answer in time.
     fn late(detail: impl Into<String>) -> Self {
         Self { cause: Cause::TimedOut, ..Self::down(detail) }
+    }
+
+    /// The file system has not said anything of `what`.
+    fn hanging(what: &str, hang: Hang, timeout: Duration) -> Self {
+        match hang {
+            Hang::Late => Self::late(format!("{what}: no answer from the file system within {}", words::time(timeout))),
+            Hang::Before(time) => {
+                Self::late(format!("{what}: the file system has not answered for {}", words::age(time)))
+            }
+            Hang::Fault(why) => Self::unknown(format!("cannot ask for {what}: {why}")),
+        }
     }
 
     fn answered(health: Health, detail: impl Into<String>) -> Self {

@@ -13,8 +13,11 @@ use rustix::{
     process::{Pid, PidfdFlags, pidfd_open},
 };
 
-use super::{Finding, blocking::Slot};
-use crate::pid_file;
+use super::Finding;
+use crate::{
+    blocking::{FILES, Slot},
+    pid_file,
+};
 
 /// A process check, made ready.
 #[derive(Debug)]
@@ -27,12 +30,14 @@ pub(super) struct ProcessProber {
 impl ProcessProber {
     pub(super) fn new(config: &ProcessProbe) -> Self {
         let what = config.pid_file.display().to_string();
-        Self { config: Arc::new(config.clone()), what, slot: Slot::new() }
+        let slot = Slot::of(&FILES, &what);
+        Self { config: Arc::new(config.clone()), what, slot }
     }
 
     pub(super) async fn run(&self, timeout: Duration) -> Finding {
         let config = self.config.clone();
-        self.slot.run(&self.what, timeout, move || look(&config)).await
+        let looked = self.slot.run(timeout, move || look(&config)).await;
+        looked.unwrap_or_else(|hang| Finding::hanging(&self.what, hang, timeout))
     }
 }
 

@@ -6,11 +6,11 @@ use std::{
     io,
     os::unix::fs::MetadataExt as _,
     path::Path,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use anycast_core::config::TlsOptions;
+use anycast_core::{Health, config::TlsOptions};
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
     client::{
@@ -24,7 +24,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 pub(super) use self::prober::TlsProber;
-use super::words;
+use super::{Finding, words};
+use crate::blocking::{FILES, Slot};
 
 /// 2026-01-01. No version of this program is older: a clock that shows less is not set.
 const EARLIEST: Duration = Duration::from_secs(1_767_225_600);
@@ -33,17 +34,35 @@ const EARLIEST: Duration = Duration::from_secs(1_767_225_600);
 /// when the last of them is gone.
 static SYSTEM: Mutex<Weak<ClientConfig>> = Mutex::new(Weak::new());
 
+/// Whose file system hangs, where no file is named.
+const SYSTEMS: &str = "the trusted certificates of the system";
+
+/// What to shake hands with, and the name that is expected.
+pub(super) type Prepared = (TlsConnector, ServerName<'static>);
+/// The same, and whose it is.
+pub(super) type Connector<'a> = (&'a Tls, Prepared);
+
+/// What a check shakes hands with, where it is to.
+pub(super) async fn connector(tls: Option<&Tls>, limit: Duration) -> Result<Option<Connector<'_>>, Finding> {
+    match tls {
+        Some(tls) => Ok(Some((tls, tls.connector(limit).await?))),
+        None => Ok(None),
+    }
+}
+
 /// How one check speaks TLS.
 #[derive(Debug)]
 pub(super) struct Tls {
     options: TlsOptions,
     /// Whether HTTP/2 is to be spoken inside, and nothing else.
     http2: bool,
-    ready: Mutex<Ready>,
+    ready: Arc<Mutex<Option<Ready>>>,
+    /// Of the file system that has the trusted certificates.
+    slot: Slot,
 }
 
 /// What was made of the trusted certificates, and of which state of their file.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Ready {
     stamp: Option<Stamp>,
     /// The last error stays until a run finds it mended.
@@ -63,7 +82,8 @@ struct Stamp {
 
 impl Tls {
     pub(super) fn new(options: &TlsOptions) -> Self {
-        Self { options: options.clone(), http2: false, ready: Mutex::new(Ready::read(options)) }
+        let what = options.ca_file.as_ref().map_or_else(|| SYSTEMS.to_owned(), |file| file.display().to_string());
+        Self { options: options.clone(), http2: false, ready: Arc::default(), slot: Slot::of(&FILES, &what) }
     }
 
     /// For HTTP/2, or for nothing where the server does not offer it.
@@ -71,31 +91,39 @@ impl Tls {
         Self { http2: true, ..Self::new(options) }
     }
 
-    /// What to shake hands with, and the name that is expected.
+    /// What to shake hands with. The trusted certificates are read when they are first needed,
+    /// and again when their file has changed.
     ///
     /// # Errors
-    /// In words, why there is nothing; it is tried again at every call.
-    pub(super) fn connector(&self) -> Result<(TlsConnector, ServerName<'static>), String> {
+    /// Why there is nothing; it is tried again at every call. Of the service that says nothing, however long it takes.
+    pub(super) async fn connector(&self, limit: Duration) -> Result<Prepared, Finding> {
         if self.options.verify {
-            clock_is_set(SystemTime::now())?;
+            clock_is_set(SystemTime::now()).map_err(Finding::unknown)?;
         }
-        let name = ServerName::try_from(self.options.name.clone())
-            .map_err(|_| format!("\"{}\" is neither a host name nor an address", self.options.name))?;
-        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
-        ready.refresh(&self.options);
-        let config = ready.config.clone()?;
+        let name = ServerName::try_from(self.options.name.clone()).map_err(|_| {
+            Finding::unknown(format!("\"{}\" is neither a host name nor an address", self.options.name))
+        })?;
+        let config = self.config(limit).await?;
         Ok((TlsConnector::from(config), name))
+    }
+
+    async fn config(&self, limit: Duration) -> Result<Arc<ClientConfig>, Finding> {
+        let held = lock(&self.ready).clone();
+        if let (Some(Ready { config: Ok(config), .. }), None) = (held, &self.options.ca_file) {
+            return Ok(config);
+        }
+        let (ready, options) = (Arc::clone(&self.ready), self.options.clone());
+        let read = self.slot.run(limit, move || refresh(&ready, &options)).await;
+        let what = self.options.ca_file.as_ref().map_or_else(|| SYSTEMS.into(), |file| file.display().to_string());
+        read.map_err(|hang| Finding { health: Health::Unknown, ..Finding::hanging(&what, hang, limit) })?
+            .map_err(Finding::unknown)
     }
 
     /// Shakes hands with what [`connector`](Self::connector) gave.
     ///
     /// # Errors
     /// As the library says it, for [`handshake_fault`](Self::handshake_fault).
-    pub(super) async fn shake_hands<S>(
-        &self,
-        (connector, name): (TlsConnector, ServerName<'static>),
-        stream: S,
-    ) -> io::Result<TlsStream<S>>
+    pub(super) async fn shake_hands<S>(&self, (connector, name): Prepared, stream: S) -> io::Result<TlsStream<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -133,20 +161,23 @@ impl Tls {
     }
 }
 
-impl Ready {
-    /// The stamp is taken before the file is read: what is written in between is read at the next run.
-    fn read(options: &TlsOptions) -> Self {
-        let stamp = options.ca_file.as_deref().and_then(Stamp::of);
-        Self { stamp, config: prepare(options) }
+/// A file that is as it was is not read again. Blocks as long as the file system does, but holds no lock meanwhile. The stamp is
+/// taken before the file is read: what is written in between is read at the next run.
+fn refresh(ready: &Mutex<Option<Ready>>, options: &TlsOptions) -> Result<Arc<ClientConfig>, String> {
+    let stamp = options.ca_file.as_deref().and_then(Stamp::of);
+    if let Some(Ready { stamp: before, config: Ok(config) }) = lock(ready).clone()
+        && before == stamp
+    {
+        return Ok(config);
     }
+    // Kept even when nobody waits any more: the next run has it then.
+    let config = prepare(options);
+    *lock(ready) = Some(Ready { stamp, config: config.clone() });
+    config
+}
 
-    /// A file that is as it was is not read again.
-    fn refresh(&mut self, options: &TlsOptions) {
-        let changed = options.ca_file.as_deref().is_some_and(|file| Stamp::of(file) != self.stamp);
-        if changed || self.config.is_err() {
-            *self = Self::read(options);
-        }
-    }
+fn lock(ready: &Mutex<Option<Ready>>) -> MutexGuard<'_, Option<Ready>> {
+    ready.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Stamp {

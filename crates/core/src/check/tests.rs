@@ -88,8 +88,8 @@ fn a_run_that_hangs_has_failed_at_its_timeout_and_is_never_doubled() {
     let mut world = World::new(1, 1);
     world.answer(Up);
     world.start();
-    assert_eq!(world.check.poll_timeout(), Some(world.now + 300 * MS));
-    world.now += 300 * MS;
+    assert_eq!(world.check.poll_timeout(), Some(world.now + 300 * MS + LAST_WORDS));
+    world.now += 300 * MS + LAST_WORDS;
     world.check.handle_timeout(world.now);
     assert_eq!(world.check.health(), Down);
     assert_eq!(world.check.last().unwrap().detail, "no answer within 300 ms");
@@ -98,6 +98,38 @@ fn a_run_that_hangs_has_failed_at_its_timeout_and_is_never_doubled() {
     world.check.handle_outcome(Outcome::new(Up, Cause::Answered, String::new(), MS), world.now);
     assert_eq!(world.check.health(), Down, "the late answer does not count");
     assert!(world.check.poll_probe(world.now).is_some());
+}
+
+#[test]
+fn what_a_run_that_timed_out_says_itself_is_told() {
+    let said = || Outcome::new(Down, Cause::TimedOut, "connected, no answer within 300 ms".to_owned(), 300 * MS);
+    // At its timeout, and later: a program has to be killed first.
+    for late in [Duration::ZERO, MS, 10 * MS, 19 * MS, 20 * MS, 40 * MS, 800 * MS] {
+        let mut world = World::new(1, 1);
+        world.answer(Up);
+        world.start();
+        let begun = world.now;
+        while world.check.poll_timeout().is_some_and(|at| at < begun + 300 * MS + late) {
+            world.now = world.check.poll_timeout().unwrap();
+            world.check.handle_timeout(world.now);
+        }
+        world.now = begun + 300 * MS + late;
+        assert_eq!(
+            world.check.health(),
+            if late <= LAST_WORDS { Up } else { Down },
+            "{late:?}: not judged before its time"
+        );
+        world.check.handle_outcome(said(), world.now);
+        assert_eq!((world.check.health(), world.check.counters().failures), (Down, 1), "{late:?}");
+        assert_eq!(world.check.last(), Some(&said()), "{late:?}");
+    }
+    // What others have to say later is not about that.
+    let mut world = World::new(1, 1);
+    world.start();
+    world.now += 300 * MS + LAST_WORDS;
+    world.check.handle_timeout(world.now);
+    world.check.handle_outcome(Outcome::new(Up, Cause::Answered, "late".to_owned(), MS), world.now + 100 * MS);
+    assert_eq!(world.check.last().unwrap().detail, "no answer within 300 ms");
 }
 
 #[test]

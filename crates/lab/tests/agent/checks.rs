@@ -70,11 +70,58 @@ threads = [threading.Thread(target=t) for t in todo]
 for t in threads: t.start()
 "#;
 
-fn config() -> String {
+fn config(checks: &str) -> String {
     let (before, rest) = PLAIN.split_once("checks:").expect("it has checks");
     let (_, after) = rest.split_once("up:").expect("and attributes");
-    format!("{before}{CHECKS}{after}")
+    format!("{before}{checks}{after}")
 }
+
+/// What asks this node itself, and a server by the gRPC health protocol.
+const LOCAL: &str = r#"checks:
+      - { name: alive, type: process, pid_file: /run/worker.pid, comm: sleep, interval: 200ms, fast_interval: 50ms }
+      - { name: fresh, type: file, path: /run/beat, max_age: 1h, interval: 200ms, fast_interval: 50ms }
+      - { name: open, type: file, path: /run/closed, expect: absent, interval: 200ms, fast_interval: 50ms }
+      - { name: serving, type: grpc, port: 50051, service: shop, interval: 200ms, fast_interval: 50ms, timeout: 2s }
+    up:"#;
+
+/// HTTP/2 as far as a health check needs it: SETTINGS and their acknowledgement, then the answer to the one call, which a
+/// file holds as a number.
+const GRPC: &str = r#"
+import socket, threading
+def frame(kind, flags, stream, body=b""):
+    return len(body).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + body
+def field(name, value):
+    return bytes([0, len(name)]) + name + bytes([len(value)]) + value
+def whole(c, length):
+    data = b""
+    while len(data) < length:
+        more = c.recv(length - len(data))
+        if not more: raise EOFError
+        data += more
+    return data
+def answer(stream):
+    status = int(open("/run/serving").read())
+    body = bytes([0, 0, 0, 0, 2, 8, status])
+    return (frame(1, 4, stream, b"\x88" + field(b"content-type", b"application/grpc")) + frame(0, 0, stream, body)
+        + frame(1, 5, stream, field(b"grpc-status", b"0")))
+def talk(c):
+    try:
+        with c:
+            whole(c, 24)
+            c.sendall(frame(4, 0, 0))
+            while True:
+                head = whole(c, 9)
+                kind, flags, stream = head[3], head[4], int.from_bytes(head[5:], "big")
+                whole(c, int.from_bytes(head[:3], "big"))
+                if kind == 4 and not flags & 1: c.sendall(frame(4, 1, 0))
+                if kind in (0, 1) and flags & 1: c.sendall(answer(stream))
+    except (OSError, EOFError): pass
+s = socket.socket(socket.AF_INET6)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(("::", 50051))
+s.listen(64)
+while True: threading.Thread(target=talk, args=[s.accept()[0]]).start()
+"#;
 
 /// Starts a server, whose name is in its command line for [`stop`].
 async fn serve(edge: &Edge, what: &str) -> anyhow::Result<()> {
@@ -118,7 +165,7 @@ async fn back(edge: &Edge) -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn routes_follow_what_dns_udp_icmp_and_tls_checks_see() -> anyhow::Result<()> {
     let told = async |edge: &Edge| {
-        edge.configure(&config()).await?;
+        edge.configure(&config(CHECKS)).await?;
         edge.lab.write("edge", "/run/rcode", "0").await?;
         certify(edge, "90").await?;
         for what in ["dns", "echo", "tls"] {
@@ -151,6 +198,55 @@ async fn routes_follow_what_dns_udp_icmp_and_tls_checks_see() -> anyhow::Result<
         assert_eq!(path["aspath"]["length"], 4, "{path}");
         let why = explained(edge).await?;
         assert!(why.contains("less than 14 d"), "{why}");
+        assert_eq!(edge.sessions().await?, 1);
+        Ok(())
+    };
+    story(told, Edge::new().await).await
+}
+
+/// A process that does nothing, with its number in a file.
+async fn work(edge: &Edge) -> anyhow::Result<()> {
+    edge.run(&["sh", "-c", "sleep 1000 >/dev/null 2>&1 & echo $! >/run/worker.pid"]).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn routes_follow_what_process_file_and_grpc_checks_see() -> anyhow::Result<()> {
+    let told = async |edge: &Edge| {
+        edge.configure(&config(LOCAL)).await?;
+        edge.lab.write("edge", "/run/beat", "").await?;
+        edge.lab.write("edge", "/run/serving", "1").await?;
+        edge.lab.write("edge", "/run/grpc.py", GRPC).await?;
+        work(edge).await?;
+        edge.lab.start("edge", &["/usr/bin/python3", "/run/grpc.py"], "/var/log/grpc.log").await?;
+        edge.start().await?;
+        back(edge).await?;
+        let status = edge.ctl(&["status", "web"]).await?.output;
+        for words in ["(sleep) is alive", "/run/beat was written", "/run/closed is not there", "shop: SERVING"] {
+            assert!(status.contains(words), "{words}: {status}");
+        }
+
+        let kill = r#"kill -9 "$(cat /run/worker.pid)""#;
+        edge.run(&["sh", "-c", kill]).await?;
+        withdrawn_because(edge, "process ").await?;
+        work(edge).await?;
+        back(edge).await?;
+
+        edge.run(&["touch", "-d", "2 hours ago", "/run/beat"]).await?;
+        withdrawn_because(edge, "/run/beat was written 2h").await?;
+        edge.run(&["touch", "/run/beat"]).await?;
+        back(edge).await?;
+
+        edge.run(&["touch", "/run/closed"]).await?;
+        withdrawn_because(edge, "/run/closed is there").await?;
+        edge.run(&["rm", "/run/closed"]).await?;
+        back(edge).await?;
+
+        edge.lab.write("edge", "/run/serving", "2").await?;
+        withdrawn_because(edge, "shop: NOT_SERVING").await?;
+        edge.lab.write("edge", "/run/serving", "3").await?;
+        withdrawn_because(edge, "the server does not know the service shop").await?;
+        edge.lab.write("edge", "/run/serving", "1").await?;
+        back(edge).await?;
         assert_eq!(edge.sessions().await?, 1);
         Ok(())
     };

@@ -2,6 +2,7 @@
 
 mod attributes;
 mod auth;
+mod blocking;
 mod capabilities;
 mod capture;
 mod checks;
@@ -11,6 +12,7 @@ mod graceful;
 mod kernel;
 mod maintenance;
 mod passive;
+mod probe;
 mod reload;
 mod routes;
 mod states;

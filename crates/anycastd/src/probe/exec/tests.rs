@@ -261,6 +261,73 @@ async fn a_daemon_that_holds_stdout_does_not_hold_us() {
     kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
 }
 
+/// It leads its group, so that `setsid` fails; but it can join the group of a child of its own.
+const LEAVES: &str = r#"
+$| = 1;
+defined(my $child = fork) or die;
+if (!$child) { setpgrp(0, 0); open(my $file, ">", "$ARGV[0].child"); print $file "$$\n"; close $file; sleep 1000; exit }
+while (getpgrp($child) != $child) { select(undef, undef, undef, 0.01) }
+setpgrp(0, $child) or die "it cannot leave: $!";
+open(my $file, ">", $ARGV[0]); print $file "$$\n"; close $file;
+print "left\n";
+$SIG{TERM} = 'IGNORE';
+sleep 1000 while 1;
+"#;
+
+#[tokio::test]
+async fn a_program_that_leaves_its_group_is_killed_all_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let (file, child) = (directory.path().join("pid"), directory.path().join("pid.child"));
+    let prober = exec(&["/usr/bin/perl", "-e", LEAVES, &file.display().to_string()]);
+    let outcome = run(&prober, Duration::from_secs(1)).await;
+    check(&outcome, Health::Down, "timed out after 1 s; killed; it said: left");
+    let pid = pid_in(&file).await;
+    eventually("the program is dead", || !lives(pid)).await;
+    // What it left its group for is out of reach.
+    let child = pid_in(&child).await;
+    assert!(lives(child), "out of reach, as documented");
+    kill(Pid::from_raw(child), Signal::SIGKILL).unwrap();
+    // And when nobody waits for it any more.
+    fs::remove_file(&file).unwrap();
+    let pid = tokio::select! {
+        outcome = prober.run(AMPLE) => panic!("{outcome:?}"),
+        pid = pid_in(&file) => pid,
+    };
+    eventually("the program is dead", || !lives(pid)).await;
+    let child = pid_in(&directory.path().join("pid.child")).await;
+    let _ = kill(Pid::from_raw(child), Signal::SIGKILL);
+}
+
+#[tokio::test]
+async fn a_descendant_in_a_session_of_its_own_is_out_of_reach_and_holds_nobody_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("pid");
+    let daemon = format!("echo $$ >{}; exec sleep 1000", file.display());
+    // It has stdout, and the program waits for it.
+    let outcome = run(&shell(&format!("echo waiting; setsid sh -c '{daemon}' & wait")), Duration::from_secs(1)).await;
+    check(&outcome, Health::Down, "timed out after 1 s; killed; it said: waiting");
+    let pid = pid_in(&file).await;
+    assert!(lives(pid), "out of reach, as documented");
+    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+}
+
+#[tokio::test]
+async fn a_reload_does_not_start_a_program_that_has_not_ended() {
+    let prober = |program: &str| {
+        let mut prober = ExecProber::new(&ExecProbe::new(vec![program.to_owned()]));
+        prober.set_names("web", "load");
+        prober
+    };
+    let before = prober("/bin/true");
+    let unkillable = before.slot.take().unwrap();
+    drop(before);
+    let refused = Finding::down("the last run of /bin/true has not ended yet");
+    assert_eq!(prober("/bin/true").run(AMPLE).await, refused);
+    assert_eq!(prober("/bin/echo").run(AMPLE).await, Finding::up("exit 0"), "another one has nothing to wait for");
+    drop(unkillable);
+    assert_eq!(prober("/bin/true").run(AMPLE).await, Finding::up("exit 0"));
+}
+
 #[tokio::test]
 async fn a_dropped_run_kills_its_program() {
     let directory = tempfile::tempdir().unwrap();
@@ -279,7 +346,7 @@ async fn a_dropped_run_kills_its_program() {
 #[tokio::test]
 async fn never_two_programs_of_one_check() {
     let prober = ExecProber::new(&ExecProbe::new(vec!["/bin/true".to_owned()]));
-    let unkillable = prober.slot.clone().try_acquire_owned().unwrap();
+    let unkillable = prober.slot.take().unwrap();
     assert_eq!(prober.run(AMPLE).await, Finding::down("the last run of /bin/true has not ended yet"));
     drop(unkillable);
     assert_eq!(prober.run(AMPLE).await, Finding::up("exit 0"));

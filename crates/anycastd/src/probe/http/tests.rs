@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use anycast_core::{
-    Health, Outcome, Secret,
+    Cause, Health, Outcome, Secret,
     config::{HttpMethod, ProbeConfig, TlsOptions},
 };
 use bytes::Bytes;
@@ -237,11 +237,11 @@ async fn a_name_is_looked_up() {
 
 #[tokio::test]
 async fn a_lookup_that_hangs_is_not_repeated() {
-    let target = HttpTarget::Name { host: "localhost".to_owned(), port: 1 };
-    let prober = HttpProber::new(&HttpProbe { target, ..http("127.0.0.1:1".parse().unwrap()) });
-    let _hangs = prober.lookup.clone().try_acquire_owned().unwrap();
-    let expected = Finding::unknown("cannot look up localhost: no answer within 300 ms");
-    assert_eq!(prober.run(SHORT).await, expected);
+    let target = HttpTarget::Name { host: "hangs.test".to_owned(), port: 1 };
+    let prober = || HttpProber::new(&HttpProbe { target: target.clone(), ..http("127.0.0.1:1".parse().unwrap()) });
+    let _hangs = prober().lookup.unwrap().take().unwrap();
+    let expected = Finding::unknown("cannot look up hangs.test: no answer within 300 ms");
+    assert_eq!(prober().run(SHORT).await, expected, "nor by the prober after a reload");
 }
 
 #[tokio::test]
@@ -389,12 +389,69 @@ async fn nothing_goes_on_when_a_run_is_over() {
     }
 }
 
-/// hyper passes over interim answers without end, and looks at no timeout meanwhile.
+/// How a server goes on without end once it has read the request.
+struct Flood {
+    first: &'static [u8],
+    again: &'static [u8],
+}
+
+/// hyper passes over interim answers, over frames without content, and looks at no timeout meanwhile; so it is not the time
+/// that ends such a run. The server writes as fast as the kernel takes it, on a thread of its own.
+const FLOODS: [(HttpVersion, &str, Flood); 5] = [
+    (HttpVersion::Http1, "interim answers", Flood { first: b"", again: b"HTTP/1.1 100 Continue\r\n\r\n" }),
+    (HttpVersion::Http1, "early hints", Flood { first: b"", again: b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n" }),
+    (HttpVersion::Http2, "SETTINGS", Flood { first: SETTINGS, again: SETTINGS }),
+    (HttpVersion::Http2, "PING", Flood { first: SETTINGS, again: b"\0\0\x08\x06\0\0\0\0\0\0\0\0\0\0\0\0\0" }),
+    // One octet more for the connection each time: 2^31 of them are an error, and do not fit.
+    (HttpVersion::Http2, "WINDOW_UPDATE", Flood { first: SETTINGS, again: b"\0\0\x04\x08\0\0\0\0\0\0\0\0\x01" }),
+];
+const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
+
+fn flood(Flood { first, again }: Flood) -> SocketAddr {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        while let Ok((mut stream, _)) = listener.accept() {
+            let mut other = stream.try_clone().unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            // What the client says is taken, or it would wait for us.
+            std::thread::spawn(move || while other.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {});
+            let again = again.repeat(4096);
+            let _ = stream.write_all(first);
+            while stream.write_all(&again).is_ok() {}
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_never_comes_to_the_answer_is_given_up_and_holds_nobody_up() {
+    let (good, _requests) = serve(whole("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")).await;
+    for (version, what, means) in FLOODS {
+        let address = flood(means);
+        let config = HttpProbe { version, ..http(address) };
+        // More of them than there are threads.
+        let floods = (0..4).map(|_| {
+            let prober = Prober::new(&ProbeConfig::Http(config.clone()));
+            tokio::spawn(async move { run(&prober, AMPLE).await })
+        });
+        let floods: Vec<_> = floods.collect();
+        let other = run(&Prober::new(&ProbeConfig::Http(http(good))), AMPLE).await;
+        check(&other, Health::Up, "status 200 in …");
+        for outcome in futures_util::future::join_all(floods).await {
+            let outcome = outcome.unwrap();
+            assert_eq!((outcome.health, outcome.cause), (Health::Down, Cause::Answered), "{what}: {outcome:?}");
+            assert_eq!(outcome.detail, "more than 512 KiB were sent before an answer", "{what}");
+        }
+    }
+}
+
+/// Slower than would reach the cap: the timeout ends it.
 #[tokio::test]
-async fn a_server_that_never_comes_to_the_answer_is_given_up() {
-    let interim = b"HTTP/1.1 100 Continue\r\n\r\n".repeat(4096);
-    let (address, _) = serve(Answer::Drip(Vec::new(), interim)).await;
-    let outcome = run(&Prober::new(&ProbeConfig::Http(http(address))), AMPLE).await;
-    assert_eq!(outcome.health, Health::Down);
-    assert!(outcome.detail.contains("more than 512 KiB were sent"), "{outcome:?}");
+async fn a_server_that_takes_its_time_over_no_answer_has_timed_out() {
+    let interim = b"HTTP/1.1 100 Continue\r\n\r\n";
+    let outcome = ask(Answer::Drip(interim.to_vec(), interim.to_vec()), None, SHORT).await;
+    check(&outcome, Health::Down, "connected, no answer within 300 ms");
+    assert_eq!(outcome.cause, Cause::TimedOut);
 }

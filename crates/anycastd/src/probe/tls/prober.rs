@@ -14,8 +14,8 @@ use x509_parser::{
     prelude::{ASN1Time, FromDer as _, X509Name},
 };
 
-use super::{Tls, io};
-use crate::probe::{Finding, several, tcp, words};
+use super::{Prepared, Tls, io};
+use crate::probe::{Finding, capped::Capped, several, tcp, words};
 
 const DAY: u64 = 24 * 60 * 60;
 /// Less validity than this is worth a warning, unless told otherwise ...
@@ -51,8 +51,13 @@ impl TlsProber {
 
     async fn ask(&self, address: SocketAddr, timeout: Duration) -> Finding {
         let started = Instant::now();
-        let mut connected = false;
-        match time::timeout(timeout, self.handshake(address, &mut connected, timeout)).await {
+        // Before the rest, so that certificates that cannot be read are not blamed on the server.
+        let ready = match self.tls.connector(timeout).await {
+            Ok(ready) => ready,
+            Err(finding) => return finding,
+        };
+        let (mut connected, left) = (false, timeout.saturating_sub(started.elapsed()));
+        match time::timeout(left, self.handshake(address, ready, &mut connected, timeout)).await {
             Ok(Ok(stream)) => self.judge(address, &stream, started.elapsed()),
             Ok(Err(finding)) => finding,
             Err(_) if connected => {
@@ -65,12 +70,12 @@ impl TlsProber {
     async fn handshake(
         &self,
         address: SocketAddr,
+        (connector, name): Prepared,
         connected: &mut bool,
         timeout: Duration,
-    ) -> Result<TlsStream<TcpStream>, Finding> {
-        let (connector, name) = self.tls.connector().map_err(Finding::unknown)?;
+    ) -> Result<TlsStream<Capped<TcpStream>>, Finding> {
         let offered = self.config.alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-        let stream = tcp::connect(address, timeout).await?;
+        let stream = Capped::new(tcp::connect(address, timeout).await?);
         *connected = true;
         let failed = |error: io::Error| {
             let words = format!("{address}: {}", expired(&error).unwrap_or_else(|| self.tls.handshake_fault(&error)));
@@ -82,7 +87,7 @@ impl TlsProber {
         Ok(stream)
     }
 
-    fn judge(&self, address: SocketAddr, stream: &TlsStream<TcpStream>, took: Duration) -> Finding {
+    fn judge(&self, address: SocketAddr, stream: &TlsStream<Capped<TcpStream>>, took: Duration) -> Finding {
         let (_, session) = stream.get_ref();
         let chosen = session.alpn_protocol().map(|protocol| String::from_utf8_lossy(protocol).into_owned());
         if chosen.is_none() && !self.config.alpn.is_empty() {

@@ -199,13 +199,28 @@ async fn a_changed_ca_file_is_read_again() {
 fn a_file_that_did_not_change_is_not_parsed_again() {
     let authority = Authority::new("ours");
     let options = options(&authority.file());
-    let mut ready = Ready::read(&options);
-    let before = ready.config.clone().unwrap();
-    ready.refresh(&options);
-    assert!(Arc::ptr_eq(&before, ready.config.as_ref().unwrap()));
+    let ready = Mutex::default();
+    let before = refresh(&ready, &options).unwrap();
+    assert!(Arc::ptr_eq(&before, &refresh(&ready, &options).unwrap()));
     std::fs::copy(Authority::new("other").file(), authority.file()).unwrap();
-    ready.refresh(&options);
-    assert!(!Arc::ptr_eq(&before, ready.config.as_ref().unwrap()));
+    assert!(!Arc::ptr_eq(&before, &refresh(&ready, &options).unwrap()));
+}
+
+/// A pipe that nobody writes to hangs as a file system does whose server is away.
+#[tokio::test]
+async fn certificates_that_cannot_be_read_in_time_prove_nothing_and_hold_nobody_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("ca.pem");
+    nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let nobody = "127.0.0.1:1".parse().unwrap();
+    // Each with a prober of its own, as reloads make them. The one thread of this runtime is not the one that hangs.
+    for _ in 0..3 {
+        let outcome = run(&https(nobody, options(&file)), SHORT).await;
+        assert_eq!(outcome.health, Health::Unknown, "{outcome:?}");
+        assert!(outcome.detail.starts_with(&file.display().to_string()), "{outcome:?}");
+        assert!(outcome.detail.contains("file system"), "{outcome:?}");
+    }
+    std::fs::write(&file, "# nothing\n").unwrap();
 }
 
 fn options(ca_file: &Path) -> TlsOptions {
