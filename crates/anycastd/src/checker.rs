@@ -9,6 +9,7 @@ mod supervise;
 use std::{
     future::Future,
     hash::{DefaultHasher, Hash, Hasher},
+    net::IpAddr,
     pin::Pin,
     sync::{
         Arc,
@@ -17,7 +18,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use anycast_core::{Check, CheckCounters, CheckName, Health, Outcome, ServiceName, config::CheckConfig};
+use anycast_core::{Cause, Check, CheckCounters, CheckName, Health, Outcome, ServiceName, config::CheckConfig};
 use tokio::sync::watch;
 
 pub(crate) use self::supervise::is_check_task;
@@ -58,6 +59,14 @@ struct Away {
     forget: bool,
 }
 
+/// Whether a check may run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Permit {
+    pub(crate) runs: bool,
+    /// The addresses of ours that it asks, all of them bound.
+    pub(crate) asks: Vec<IpAddr>,
+}
+
 /// What the task of a check has to do with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Around<'a> {
@@ -76,7 +85,7 @@ pub(crate) struct Around<'a> {
 pub(crate) struct Checker {
     pub(crate) state: watch::Receiver<CheckState>,
     config: watch::Sender<Arc<CheckConfig>>,
-    enabled: watch::Sender<bool>,
+    enabled: watch::Sender<Permit>,
     hinter: Hinter,
     /// Connections that are held open to the service.
     open: Arc<AtomicUsize>,
@@ -85,7 +94,7 @@ pub(crate) struct Checker {
 }
 
 impl Checker {
-    /// Starts the task; it rests until [`set_enabled`](Self::set_enabled).
+    /// Starts the task; it rests until [`permit`](Self::permit).
     pub(crate) fn start(
         service: &ServiceName,
         name: &CheckName,
@@ -97,7 +106,7 @@ impl Checker {
         let mut check = Check::new(config.timing, place(service, name), on_probation, Instant::now());
         check.set_enabled(false, Instant::now());
         let (config, config_seen) = watch::channel(Arc::new(config.clone()));
-        let (enabled, enabled_seen) = watch::channel(false);
+        let (enabled, enabled_seen) = watch::channel(Permit::default());
         let (hinter, hints) = Hinter::new();
         let open = Arc::default();
         let (away, away_seen) = watch::channel(Away::default());
@@ -171,8 +180,12 @@ impl Checker {
     }
 
     /// Lets it run, or has it rest because its target is not bound here.
-    pub(crate) fn set_enabled(&self, enabled: bool) {
-        self.enabled.send_if_modified(|held| std::mem::replace(held, enabled) != enabled);
+    pub(crate) fn permit(&self, permit: Permit) {
+        self.enabled.send_if_modified(|held| {
+            let changed = *held != permit;
+            *held = permit;
+            changed
+        });
     }
 }
 
@@ -207,7 +220,7 @@ struct Driver {
     /// What whoever takes over from this task begins with.
     kept: watch::Sender<Check>,
     config: watch::Receiver<Arc<CheckConfig>>,
-    enabled: watch::Receiver<bool>,
+    enabled: watch::Receiver<Permit>,
     hints: watch::Receiver<Option<Hint>>,
     hinter: Hinter,
     hint_told: Option<Instant>,
@@ -313,7 +326,7 @@ impl Driver {
                     }
                 }
                 Ok(()) = self.enabled.changed() => {
-                    let enabled = *self.enabled.borrow_and_update();
+                    let enabled = self.enabled.borrow_and_update().runs;
                     self.check.set_enabled(enabled, Instant::now());
                     self.hold();
                     self.publish();
@@ -344,6 +357,7 @@ impl Driver {
     }
 
     fn handle_outcome(&mut self, outcome: Outcome) {
+        let outcome = self.unless_displaced(outcome);
         self.times.observe(outcome.took.as_secs_f64());
         if let Some(hint) = self.untold.take()
             && outcome.health < Health::Up
@@ -358,6 +372,21 @@ impl Driver {
         self.tell_unknown(proves_nothing);
         self.answered = SystemTime::now();
         self.publish();
+    }
+
+    /// Somebody may have taken the very address away that was asked. It is put back within milliseconds, and what was not answered
+    /// meanwhile says nothing of the service.
+    fn unless_displaced(&self, outcome: Outcome) -> Outcome {
+        if outcome.health != Health::Down {
+            return outcome;
+        }
+        match self.enabled.borrow().asks.iter().find(|address| !is_here(**address)) {
+            Some(address) => {
+                let detail = format!("not known: {address} was taken from this node meanwhile ({})", outcome.detail);
+                Outcome { health: Health::Unknown, cause: Cause::Answered, detail, ..outcome }
+            }
+            None => outcome,
+        }
     }
 
     /// A check that cannot be run from the start changes nothing; so it is told once, or nobody would hear of it.
@@ -468,6 +497,14 @@ impl Driver {
         } else {
             tracing::info!(was = %was, "{health}: {detail}");
         }
+    }
+}
+
+/// Whether the kernel takes what is sent to this address for us; so it says of each where `ip_nonlocal_bind` is set.
+fn is_here(address: IpAddr) -> bool {
+    match std::net::UdpSocket::bind((address, 0)) {
+        Ok(_) => true,
+        Err(error) => error.kind() != std::io::ErrorKind::AddrNotAvailable,
     }
 }
 

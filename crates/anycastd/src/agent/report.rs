@@ -270,10 +270,9 @@ impl Agent {
         let kernel = self.kernel.borrow();
         let deaf = self.deaf.borrow();
         let deaf = deaf.iter().map(|(place, why)| format!("cannot listen on {place}: {why}"));
-        let watch = self.watch.seen().problem;
-        let own = self.problems.values().chain(&kernel.error).chain(&kernel.problems).chain(&watch).cloned();
+        let own = self.problems.values().chain(&kernel.error).chain(&kernel.problems).cloned();
         let loud = self.peers.iter().filter_map(|(id, peer)| announces_too_much(id, peer));
-        own.chain(deaf).chain(loud).chain(self.fence.problems()).collect()
+        own.chain(self.watch_problems()).chain(deaf).chain(loud).chain(self.fence.problems()).collect()
     }
 }
 

@@ -20,6 +20,7 @@ fn idle(home: &std::path::Path) -> (impl Future<Output = ()> + Send + use<>, Han
         flaps: Flaps::load(&home.join("flaps.json")).0,
         plan: watch::channel(None).0,
         kernel: watch::channel(Arc::default()).1,
+        links: watch::channel(None).1,
         wake: Wake::default(),
         sink,
         happenings,
