@@ -9,7 +9,8 @@ mod supervise;
 use std::{
     future::Future,
     hash::{DefaultHasher, Hash, Hasher},
-    net::IpAddr,
+    io::ErrorKind,
+    net::{IpAddr, UdpSocket},
     pin::Pin,
     sync::{
         Arc,
@@ -32,6 +33,9 @@ use crate::{
 
 /// A hint is told of when it is the first for as long; where sockets come and go all the time the counter says enough.
 const HINTS_TOLD: Duration = Duration::from_secs(1);
+
+/// The kernel lists an IPv6 address some time before it has the route to it.
+const SETTLES: Duration = Duration::from_millis(200);
 
 /// What is known of a check, as of now.
 #[derive(Debug, Clone, PartialEq)]
@@ -119,6 +123,8 @@ impl Checker {
             check,
             config: config_seen,
             enabled: enabled_seen,
+            asks: Vec::new(),
+            settles: None,
             hints,
             hinter: hinter.clone(),
             hint_told: None,
@@ -221,6 +227,10 @@ struct Driver {
     kept: watch::Sender<Check>,
     config: watch::Receiver<Arc<CheckConfig>>,
     enabled: watch::Receiver<Permit>,
+    /// The addresses of ours that it asks.
+    asks: Vec<IpAddr>,
+    /// Until when one of them may have been bound too short a time ago to be reached.
+    settles: Option<Instant>,
     hints: watch::Receiver<Option<Hint>>,
     hinter: Hinter,
     hint_told: Option<Instant>,
@@ -325,12 +335,7 @@ impl Driver {
                         run = None;
                     }
                 }
-                Ok(()) = self.enabled.changed() => {
-                    let enabled = self.enabled.borrow_and_update().runs;
-                    self.check.set_enabled(enabled, Instant::now());
-                    self.hold();
-                    self.publish();
-                }
+                Ok(()) = self.enabled.changed() => self.handle_permit(),
                 else => return,
             }
         }
@@ -341,6 +346,11 @@ impl Driver {
         let Some(hint) = *self.hints.borrow_and_update() else { return false };
         let now = Instant::now();
         self.check.handle_hint(now);
+        if let Hint::Lost(loss) = hint
+            && self.asks.contains(&loss.network().addr())
+        {
+            self.settles = Some(now + SETTLES);
+        }
         match hint {
             // Servers close what is idle: that a healthy one does so is nobody's news.
             Hint::Dropped(_) => self.untold = Some(hint),
@@ -357,7 +367,7 @@ impl Driver {
     }
 
     fn handle_outcome(&mut self, outcome: Outcome) {
-        let outcome = self.unless_displaced(outcome);
+        let outcome = self.unless_displaced(outcome, Instant::now());
         self.times.observe(outcome.took.as_secs_f64());
         if let Some(hint) = self.untold.take()
             && outcome.health < Health::Up
@@ -375,18 +385,35 @@ impl Driver {
     }
 
     /// Somebody may have taken the very address away that was asked. It is put back within milliseconds, and what was not answered
-    /// meanwhile says nothing of the service.
-    fn unless_displaced(&self, outcome: Outcome) -> Outcome {
-        if outcome.health != Health::Down {
+    /// meanwhile says nothing of the service. That nobody listens any more is so wherever it was seen from.
+    fn unless_displaced(&self, outcome: Outcome, now: Instant) -> Outcome {
+        if outcome.health != Health::Down || outcome.cause == Cause::Gone {
             return outcome;
         }
-        match self.enabled.borrow().asks.iter().find(|address| !is_here(**address)) {
+        let permit = self.enabled.borrow();
+        let settles = self.settles.is_some_and(|until| now < until);
+        match permit.asks.iter().find(|address| settles || !is_here(**address)) {
             Some(address) => {
-                let detail = format!("not known: {address} was taken from this node meanwhile ({})", outcome.detail);
+                let detail = format!(
+                    "not known: {address} was taken from this node, or has just been bound ({})",
+                    outcome.detail
+                );
                 Outcome { health: Health::Unknown, cause: Cause::Answered, detail, ..outcome }
             }
             None => outcome,
         }
+    }
+
+    fn handle_permit(&mut self) {
+        let permit = self.enabled.borrow_and_update().clone();
+        let now = Instant::now();
+        if permit.asks.iter().any(|address| !self.asks.contains(address)) {
+            self.settles = Some(now + SETTLES);
+        }
+        self.asks = permit.asks;
+        self.check.set_enabled(permit.runs, now);
+        self.hold();
+        self.publish();
     }
 
     /// A check that cannot be run from the start changes nothing; so it is told once, or nobody would hear of it.
@@ -500,11 +527,14 @@ impl Driver {
     }
 }
 
-/// Whether the kernel takes what is sent to this address for us; so it says of each where `ip_nonlocal_bind` is set.
+/// Whether this address is on this node and can be reached from it. Where the kernel lets everybody bind what is not there
+/// (`ip_nonlocal_bind`), that it is not is seen only by its having no route.
 fn is_here(address: IpAddr) -> bool {
-    match std::net::UdpSocket::bind((address, 0)) {
-        Ok(_) => true,
-        Err(error) => error.kind() != std::io::ErrorKind::AddrNotAvailable,
+    const DISCARD: u16 = 9;
+    // A socket of UDP connects without sending anything.
+    match UdpSocket::bind((address, 0)) {
+        Ok(socket) => socket.connect((address, DISCARD)).is_ok(),
+        Err(error) => error.kind() != ErrorKind::AddrNotAvailable,
     }
 }
 
@@ -526,5 +556,19 @@ fn state_of(
         unconfirmed: check.is_unconfirmed(),
         absence,
         passed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_here_or_elsewhere() {
+        for (address, here) in
+            [("127.0.0.1", true), ("127.9.9.9", true), ("::1", true), ("192.0.2.99", false), ("2001:db8::99", false)]
+        {
+            assert_eq!(is_here(address.parse().unwrap()), here, "{address}");
+        }
     }
 }

@@ -156,7 +156,7 @@ fn open(pid: i32) -> Option<Pidfd> {
 
 /// The processes, or why there are none, in words.
 async fn find(origins: &[Origin], listeners: &Listeners) -> Result<Vec<i32>, String> {
-    let mut why = "nothing names its process".to_owned();
+    let mut why = None;
     for origin in origins {
         let found = match origin {
             Origin::Socket(protocol, address) => by_socket(*protocol, *address, listeners).await,
@@ -166,10 +166,11 @@ async fn find(origins: &[Origin], listeners: &Listeners) -> Result<Vec<i32>, Str
         match found {
             Ok(pids) if !pids.is_empty() => return Ok(pids),
             Ok(_) => {}
-            Err(error) => why = error,
+            // The surest way first, and its trouble.
+            Err(error) => drop(why.get_or_insert(error)),
         }
     }
-    Err(why)
+    Err(why.unwrap_or_else(|| "nothing names its process".to_owned()))
 }
 
 async fn by_socket(protocol: Protocol, address: SocketAddr, listeners: &Listeners) -> Result<Vec<i32>, String> {

@@ -6,6 +6,13 @@ async fn link(edge: &Edge, node: &str, interface: &str, to: &str) -> anyhow::Res
     edge.lab.run(node, &["ip", "link", "set", interface, to]).await.map(drop)
 }
 
+/// An interface that leads nowhere.
+async fn another(edge: &Edge) -> anyhow::Result<()> {
+    edge.run(&["ip", "link", "add", "another", "type", "veth", "peer", "name", "end"]).await?;
+    link(edge, "edge", "end", "up").await?;
+    link(edge, "edge", "another", "up").await
+}
+
 async fn told(edge: &Edge, text: &str, times: usize) -> anyhow::Result<()> {
     let told = async || Ok(edge.ctl(&["events"]).await?.output.matches(text).count() >= times);
     edge.wait(&format!("it is told {times} times: {text}"), told).await
@@ -34,12 +41,11 @@ async fn a_session_ends_with_its_link_and_is_back_with_it() -> anyhow::Result<()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_over_several_hops_outlives_a_link() -> anyhow::Result<()> {
     let story_of = async |edge: &Edge| {
-        edge.run(&["ip", "link", "add", "other", "type", "dummy"]).await?;
-        link(edge, "edge", "other", "up").await?;
+        another(edge).await?;
         edge.configure(&PLAIN.replace("hold_time: 9s", "hold_time: 9s, multihop: 3")).await?;
         edge.start().await?;
         edge.announced(V4).await?;
-        link(edge, "edge", "other", "down").await?;
+        link(edge, "edge", "another", "down").await?;
         link(edge, "rtr", "edge", "down").await?;
         told(edge, "HoldTimer", 1).await?;
         let events = edge.ctl(&["events"]).await?.output;
@@ -71,12 +77,11 @@ async fn a_loopback_that_goes_down_takes_the_service_away_until_it_is_back() -> 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_loopback_that_goes_down_has_every_check_ask() -> anyhow::Result<()> {
     let story_of = async |edge: &Edge| {
-        edge.run(&["ip", "link", "add", "any", "type", "dummy"]).await?;
-        link(edge, "edge", "any", "up").await?;
+        another(edge).await?;
         let rare = "interval: 10m, fast_interval: 100ms, timeout: 1s, rise: 1, fall: 2";
         let ping =
             format!("name: answers, type: exec, command: [/bin/sh, -c, \"ping -c 1 -W 1 {ADDRESS_V4}\"], {rare}");
-        edge.configure(&format!("interface: any\n{}", with_checks(&[&ping], ""))).await?;
+        edge.configure(&format!("interface: another\n{}", with_checks(&[&ping], ""))).await?;
         edge.start().await?;
         edge.announced(V4).await?;
         let hints = async || {

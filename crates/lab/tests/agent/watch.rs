@@ -382,12 +382,11 @@ async fn the_processes_of_a_unit_are_followed() -> anyhow::Result<()> {
         edge.configure(&with_checks(&[&accepts, &active], "require: any\nwatch: process")).await?;
         group.serve().await?;
         edge.start().await?;
-        for number in 1..=2 {
+        for _ in 0..2 {
             edge.announced(V4).await?;
             followed(edge).await?;
             edge.lab.kill("edge", "anycast-lab", Signal::SIGKILL).await?;
             edge.withdrawn(V4).await?;
-            edge.wait("it has fallen", async || Ok(falls(edge).await? == number)).await?;
             let last = check(edge).await?;
             assert!(last["failures"].as_u64().is_some_and(|failures| failures < 100), "{last}");
             group.serve().await?;
@@ -508,29 +507,28 @@ async fn listeners_that_come_and_go_all_the_time_make_nothing_fall() -> anyhow::
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_that_is_taken_away_is_no_flap() -> anyhow::Result<()> {
     let told = async |edge: &Edge| {
-        let hasty = "interval: 10ms, fast_interval: 10ms, timeout: 1s, rise: 1, fall: 1";
-        edge.configure(&checked(
-            "type: tcp, port: 8080",
-            hasty,
-            "hold_down: { after: 9 flaps in 1h, initial: 1h, max: 1h }",
-        ))
-        .await?;
+        // Some of them ask in the moment that it is away.
+        let hasty = |number| {
+            format!(
+                "name: c{number}, type: tcp, port: 8080, interval: 10ms, fast_interval: 10ms, timeout: 1s, rise: 1, fall: 1"
+            )
+        };
+        let checks: Vec<String> = (0..6).map(hasty).collect();
+        let checks: Vec<&str> = checks.iter().map(String::as_str).collect();
+        edge.configure(&with_checks(&checks, "hold_down: { after: 9 flaps in 1h, initial: 1h, max: 1h }")).await?;
         serve(edge).await?;
         edge.start().await?;
         edge.announced(V4).await?;
-        let mut put_back = 0;
-        for address in ["203.0.113.80/32", "2001:db8:53::80/128"].repeat(15) {
-            let before = count(edge, "runs").await?;
+        // In a fight it is put back more and more slowly.
+        for address in ["203.0.113.80/32", "2001:db8:53::80/128"].repeat(4) {
             edge.run(&["ip", "address", "delete", address, "dev", "lo"]).await?;
-            put_back += 1;
             edge.wait("it is back", async || Ok(edge.addresses().await?.len() == 2)).await?;
-            edge.wait("it is asked again", async || Ok(count(edge, "runs").await? > before + 3)).await?;
+            edge.wait("it serves", async || Ok(edge.ask(&["status"]).await?["services"][0]["state"] == "up")).await?;
         }
         edge.announced(V4).await?;
         let service = edge.ask(&["status"]).await?["services"][0].clone();
         let events = edge.ctl(&["events"]).await?.output;
         assert_eq!((&service["flaps"], falls(edge).await?), (&Value::from(0), 0), "{events}");
-        assert_eq!(put_back, 30);
         Ok(())
     };
     story(told, Edge::new().await).await
