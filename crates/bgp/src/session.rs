@@ -393,6 +393,7 @@ impl Session {
     /// closed. Nothing that is said now would arrive. [`Self::hurry`] is for when it is back.
     pub fn handle_link_down(&mut self, interface: &str, now: Instant) {
         if self.connected() || self.state == State::Connect {
+            self.counters.link_downs += u64::from(self.state == State::Established);
             self.go_down(DownReason::LinkDown(interface.to_owned()), now);
         }
     }

@@ -497,6 +497,7 @@ fn counters(state: &PeerState) -> BTreeMap<String, u64> {
         ("prefixes_received", counters.prefixes_announced),
         ("withdrawals_received", counters.prefixes_withdrawn),
         ("treated_as_withdraw", counters.treated_as_withdraw),
+        ("link_downs", counters.link_downs),
         ("attributes_discarded", counters.attributes_discarded),
     ]
     .map(|(name, value)| (name.to_owned(), value))

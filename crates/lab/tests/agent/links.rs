@@ -32,6 +32,8 @@ async fn a_session_ends_with_its_link_and_is_back_with_it() -> anyhow::Result<()
             edge.wait("there is another session", async || Ok(edge.sessions().await? > sessions)).await?;
             edge.announced(V4).await?;
         }
+        let metrics = edge.run(&["curl", "-s", "http://127.0.0.1:9273/metrics"]).await?;
+        assert!(metrics.contains("anycastd_neighbor_link_downs_total{neighbor=\"rtr\"} 2"), "{metrics}");
         Ok(())
     };
     story(story_of, Edge::announcing().await).await

@@ -11,6 +11,7 @@ fn a_link_that_goes_down_ends_what_runs_over_it_without_a_word() {
         bench.write_all();
         bench.session.handle_link_down("eth0", bench.now);
         assert_eq!(bench.session.state(), State::Active, "{state}");
+        assert_eq!(bench.session.counters().link_downs, u64::from(state == State::Established), "{state}");
         let down = (state != State::Active).then(|| Event::Down(DownReason::LinkDown("eth0".to_owned())));
         assert_eq!(bench.session.poll_event(), down, "{state}");
         assert_eq!((bench.session.poll_action(), bench.kinds()), (None, vec![]), "{state}: nobody would hear it");
