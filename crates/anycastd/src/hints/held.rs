@@ -120,7 +120,7 @@ impl Drop for Open<'_> {
 }
 
 async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = refuse_self(TcpStream::connect(address).await?)?;
+    let stream = refuse_self(TcpStream::connect(address).await?, address)?;
     let ask = TcpKeepalive::new().with_time(ASK_AFTER).with_interval(ASK_EVERY).with_retries(ASKED_IN_VAIN);
     SockRef::from(&stream).set_tcp_keepalive(&ask)?;
     Ok(stream)

@@ -114,20 +114,21 @@ impl Prober {
         finding.judged(started)
     }
 
+    /// Every run moves its future about, so what is large is put aside.
     async fn ask(&self, timeout: Duration) -> Finding {
         let timeout = timeout.min(LONGEST);
         match &self.kind {
             Kind::Tcp(tcp) => tcp.run(timeout).await,
             Kind::Http(http) => http.run(timeout).await,
-            Kind::Grpc(grpc) => grpc.run(timeout).await,
-            Kind::Systemd(systemd) => systemd.run(timeout).await,
-            Kind::Process(process) => process.run(timeout).await,
-            Kind::File(file) => file.run(timeout).await,
-            Kind::Exec(exec) => exec.run(timeout).await,
-            Kind::Dns(dns) => dns.run(timeout).await,
-            Kind::Udp(udp) => udp.run(timeout).await,
-            Kind::Icmp(icmp) => icmp.run(timeout).await,
-            Kind::Tls(tls) => tls.run(timeout).await,
+            Kind::Grpc(grpc) => Box::pin(grpc.run(timeout)).await,
+            Kind::Systemd(systemd) => Box::pin(systemd.run(timeout)).await,
+            Kind::Process(process) => Box::pin(process.run(timeout)).await,
+            Kind::File(file) => Box::pin(file.run(timeout)).await,
+            Kind::Exec(exec) => Box::pin(exec.run(timeout)).await,
+            Kind::Dns(dns) => Box::pin(dns.run(timeout)).await,
+            Kind::Udp(udp) => Box::pin(udp.run(timeout)).await,
+            Kind::Icmp(icmp) => Box::pin(icmp.run(timeout)).await,
+            Kind::Tls(tls) => Box::pin(tls.run(timeout)).await,
         }
     }
 
@@ -232,3 +233,5 @@ impl Finding {
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;

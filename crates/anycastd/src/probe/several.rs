@@ -32,6 +32,9 @@ pub(super) async fn all<F>(addresses: &[SocketAddr], ask: impl Fn(usize) -> F) -
 where
     F: Future<Output = Finding>,
 {
+    if addresses.len() == 1 {
+        return ask(0).await;
+    }
     let timed = |asked: F| async {
         let started = Instant::now();
         (asked.await, started.elapsed())
@@ -40,12 +43,7 @@ where
     conclude(addresses, found)
 }
 
-fn conclude(addresses: &[SocketAddr], mut found: Vec<(Finding, Duration)>) -> Finding {
-    if addresses.len() == 1
-        && let Some((only, _)) = found.pop()
-    {
-        return only;
-    }
+fn conclude(addresses: &[SocketAddr], found: Vec<(Finding, Duration)>) -> Finding {
     let placed = |(address, (finding, _)): (&SocketAddr, &(Finding, Duration))| {
         let named = finding.detail.contains(&address.to_string());
         let detail = if named { finding.detail.clone() } else { format!("{address}: {}", finding.detail) };
@@ -90,7 +88,12 @@ mod tests {
         assert_eq!((both.health, both.cause), (Health::Down, Cause::Refused));
         assert_eq!(both.detail, "connect 192.0.2.1:80: refused; [2001:db8::1]:80: 503");
         assert_eq!(told(good.clone(), Finding::unknown("no idea")).health, Health::Unknown);
-        assert_eq!(conclude(&addresses[..1], vec![(good.clone(), Duration::ZERO)]), good);
         assert_eq!(conclude(&[], Vec::new()).health, Health::Unknown);
+    }
+
+    #[tokio::test]
+    async fn one_address_speaks_for_itself() {
+        let only = ["192.0.2.1:80".parse().unwrap()];
+        assert_eq!(all(&only, async |_| Finding::up("200")).await, Finding::up("200"));
     }
 }

@@ -48,7 +48,7 @@ impl TcpProber {
 /// Connects, within the timeout.
 pub(super) async fn connect(address: SocketAddr, timeout: Duration) -> Result<TcpStream, Finding> {
     match time::timeout(timeout, TcpStream::connect(address)).await {
-        Ok(Ok(stream)) => refuse_self(stream),
+        Ok(Ok(stream)) => refuse_self(stream, address),
         Ok(Err(error)) => Err(error),
         Err(_) => return Err(Finding::late(format!("connect {address}: no answer within {}", words::time(timeout)))),
     }
@@ -63,8 +63,9 @@ async fn accepts(address: SocketAddr, timeout: Duration) -> Result<Duration, Fin
 
 /// Where nobody listens on a local port of the ephemeral range, the kernel may choose that very port as the source: the
 /// SYN then meets its own socket, and TCP connects it to itself (RFC 9293 §3.5, simultaneous open).
-pub(crate) fn refuse_self(stream: TcpStream) -> std::io::Result<TcpStream> {
-    if stream.local_addr()? == stream.peer_addr()? {
+pub(crate) fn refuse_self(stream: TcpStream, peer: SocketAddr) -> std::io::Result<TcpStream> {
+    let local = stream.local_addr()?;
+    if (local.ip(), local.port()) == (peer.ip(), peer.port()) {
         return Err(Error::from(ErrorKind::ConnectionRefused));
     }
     Ok(stream)

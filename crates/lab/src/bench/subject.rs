@@ -177,7 +177,8 @@ fn exabgp(prefixes: u32) -> String {
     )
 }
 
-const GOBGP: &str = r#"
+/// GoBGP, which waits for its neighbor and is given routes by orders.
+pub(super) const GOBGP: &str = r#"
 [global.config]
   as = 65010
   router-id = "192.0.2.254"

@@ -75,7 +75,7 @@ async fn a_port_connected_to_itself_is_refused() {
     let own = socket.local_addr().unwrap();
     let stream = socket.connect(own).await.unwrap();
     assert_eq!(stream.peer_addr().unwrap(), own);
-    assert_eq!(refuse_self(stream).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    assert_eq!(refuse_self(stream, own).unwrap_err().kind(), ErrorKind::ConnectionRefused);
 }
 
 #[tokio::test]

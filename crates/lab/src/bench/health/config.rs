@@ -112,21 +112,6 @@ pub(super) fn healthchecker(pace: Pace) -> String {
     )
 }
 
-/// GoBGP, which is given its route by the script.
-pub(super) const GOBGP: &str = r#"
-[global.config]
-  as = 65010
-  router-id = "192.0.2.254"
-[[neighbors]]
-  [neighbors.config]
-    neighbor-address = "192.0.2.1"
-    peer-as = 65101
-  [neighbors.timers.config]
-    hold-time = 180
-  [neighbors.transport.config]
-    passive-mode = true
-"#;
-
 /// A check every 100 ms, and an order to GoBGP when the answer is another one.
 pub(super) fn script() -> String {
     let question = question();

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::config::{self, ADDRESS, HEALTHCHECKER_FILE, PREFIX};
 use crate::{
+    bench::subject::GOBGP,
     harness::Lab,
     runner::{Process, Streams},
     setup,
@@ -132,7 +133,7 @@ impl Watcher {
                 ("/run/bench/healthchecker.conf", config::healthchecker(self.pace)),
             ],
             Program::GoBgp => {
-                vec![("/run/bench/gobgp.toml", config::GOBGP.to_owned()), ("/run/bench/check.sh", config::script())]
+                vec![("/run/bench/gobgp.toml", GOBGP.to_owned()), ("/run/bench/check.sh", config::script())]
             }
         }
     }
