@@ -367,6 +367,7 @@ impl Driver {
     }
 
     fn handle_outcome(&mut self, outcome: Outcome) {
+        let said = outcome.health;
         let outcome = self.unless_displaced(outcome, Instant::now());
         self.times.observe(outcome.took.as_secs_f64());
         if let Some(hint) = self.untold.take()
@@ -377,7 +378,8 @@ impl Driver {
         if outcome.health >= Health::Degraded {
             self.passed = Some(Arc::clone(&self.asking));
         }
-        let proves_nothing = (outcome.health == Health::Unknown).then(|| outcome.detail.clone());
+        // What somebody does to an address has been told of already.
+        let proves_nothing = (said == Health::Unknown).then(|| outcome.detail.clone());
         self.check.handle_outcome(outcome, Instant::now());
         self.tell_unknown(proves_nothing);
         self.answered = SystemTime::now();
@@ -391,7 +393,8 @@ impl Driver {
             return outcome;
         }
         let permit = self.enabled.borrow();
-        let settles = self.settles.is_some_and(|until| now < until);
+        // Before it has been well there is nothing that the service could lose by it.
+        let settles = self.passed.is_some() && self.settles.is_some_and(|until| now < until);
         match permit.asks.iter().find(|address| settles || !is_here(**address)) {
             Some(address) => {
                 let detail = format!(
