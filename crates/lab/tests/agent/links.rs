@@ -1,6 +1,6 @@
 //! Interfaces that go down: that of a session, and the loopback.
 
-use crate::edge::{ADDRESS_V4, Edge, PLAIN, V4, V6, story, with_checks};
+use crate::edge::{Edge, PLAIN, V4, V6, story, with_checks};
 
 async fn link(edge: &Edge, node: &str, interface: &str, to: &str) -> anyhow::Result<()> {
     edge.lab.run(node, &["ip", "link", "set", interface, to]).await.map(drop)
@@ -49,7 +49,7 @@ async fn a_session_over_several_hops_outlives_a_link() -> anyhow::Result<()> {
         edge.announced(V4).await?;
         link(edge, "edge", "another", "down").await?;
         link(edge, "rtr", "edge", "down").await?;
-        told(edge, "HoldTimer", 1).await?;
+        told(edge, "Hold Timer Expired", 1).await?;
         let events = edge.ctl(&["events"]).await?.output;
         assert!(!events.contains("eth1 is down"), "{events}");
         link(edge, "rtr", "edge", "up").await?;
@@ -81,9 +81,9 @@ async fn a_loopback_that_goes_down_has_every_check_ask() -> anyhow::Result<()> {
     let story_of = async |edge: &Edge| {
         another(edge).await?;
         let rare = "interval: 10m, fast_interval: 100ms, timeout: 1s, rise: 1, fall: 2";
-        let ping =
-            format!("name: answers, type: exec, command: [/bin/sh, -c, \"ping -c 1 -W 1 {ADDRESS_V4}\"], {rare}");
-        edge.configure(&format!("interface: another\n{}", with_checks(&[&ping], ""))).await?;
+        // One that names no address, and so could ask anywhere.
+        let passes = format!("name: passes, type: exec, command: [/bin/true], {rare}");
+        edge.configure(&format!("interface: another\n{}", with_checks(&[&passes], ""))).await?;
         edge.start().await?;
         edge.announced(V4).await?;
         let hints = async || {
