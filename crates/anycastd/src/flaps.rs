@@ -257,6 +257,31 @@ mod tests {
         }
     }
 
+    /// Time stands still while a write is under way, and moves while the test looks.
+    #[tokio::test(start_paused = true)]
+    async fn that_a_service_begins_to_serve_is_written_at_once_and_other_news_in_their_turn() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("flaps.json");
+        let (mut flaps, kept) = Flaps::load(&file);
+        tokio::spawn(run(kept, file.clone(), Handle::to_nobody()));
+        let steps = [(false, 1, true), (true, 1, true), (true, 2, false), (false, 3, false), (true, 3, true)];
+        for (serving, level, at_once) in steps {
+            let mut next = book();
+            let state = next.services.values_mut().next().unwrap();
+            (state.serving, state.level) = (serving, level);
+            flaps.keep(next);
+            let begun = tokio::time::Instant::now();
+            while !load(&file).ok().flatten().is_some_and(|read| {
+                let state = &read.services["dns"];
+                (state.serving, state.level) == (serving, level)
+            }) {
+                assert!(begun.elapsed() < 10 * SPACING, "serving: {serving}, level {level}");
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            assert_eq!(begun.elapsed() < SPACING / 2, at_once, "serving: {serving}, level {level}");
+        }
+    }
+
     #[test]
     fn what_is_no_file_is_not_waited_for() {
         let home = tempfile::tempdir().unwrap();

@@ -46,13 +46,13 @@ pub(crate) use self::{
     ring::Ring,
 };
 use crate::{
-    checker::Checker,
+    checker::{Checker, Permit},
     clock::moment,
     config::{Settings, ShutdownMode},
     fence::Fence,
     flaps::Flaps,
     hints::Watch,
-    kernel::{AddressPlan, AddressState, KernelState},
+    kernel::{AddressPlan, AddressState, KernelState, Links},
     listener::{Arrival, Deaf, ListenPlan, Refusals},
     metrics::Instruments,
     peer::Peer,
@@ -74,6 +74,7 @@ pub(crate) struct Parts {
     pub(crate) flaps: Flaps,
     pub(crate) plan: watch::Sender<Option<Arc<AddressPlan>>>,
     pub(crate) kernel: watch::Receiver<Arc<KernelState>>,
+    pub(crate) links: watch::Receiver<Links>,
     pub(crate) wake: Wake,
     pub(crate) sink: Sink,
     pub(crate) happenings: mpsc::Receiver<Happening>,
@@ -159,6 +160,8 @@ pub(crate) struct Agent {
     forgetting: bool,
     plan: watch::Sender<Option<Arc<AddressPlan>>>,
     kernel: watch::Receiver<Arc<KernelState>>,
+    /// Which interfaces carry packets, for the sessions over them.
+    links: watch::Receiver<Links>,
     desired: Desired,
     /// Since when each service is in its state, and each prefix announced or not.
     service_since: BTreeMap<ServiceName, (api::ServiceState, SystemTime)>,
@@ -235,6 +238,7 @@ pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
         forgetting: false,
         plan: parts.plan,
         kernel: parts.kernel,
+        links: parts.links,
         desired: Desired::default(),
         service_since: BTreeMap::new(),
         prefix_since: BTreeMap::new(),
@@ -458,7 +462,12 @@ impl Agent {
             let any_bound = service.addresses.iter().any(|address| view.bound.contains(address));
             for (check, config) in &service.checks {
                 let Some(checker) = self.checkers.get(name).and_then(|checkers| checkers.get(check)) else { continue };
-                checker.set_enabled(may_run(&config.probe, &ours, &view.bound, any_bound));
+                let targets = config.probe.targets();
+                // What names no address asks any of the service's, for all that is known.
+                let asked = if targets.is_empty() { service.addresses.iter().copied().collect() } else { targets };
+                let here = |address: &IpAddr| ours.contains(address) && view.bound.contains(address);
+                let runs = may_run(&config.probe, &ours, &view.bound, any_bound);
+                checker.permit(Permit { runs, targets: asked.into_iter().filter(here).collect() });
             }
         }
     }

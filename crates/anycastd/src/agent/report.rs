@@ -271,11 +271,11 @@ impl Agent {
         let kernel = self.kernel.borrow();
         let deaf = self.deaf.borrow();
         let deaf = deaf.iter().map(|(place, why)| format!("cannot listen on {place}: {why}"));
-        let watch = self.watch.seen().problem;
-        let own = self.problems.values().chain(&kernel.error).chain(&kernel.problems).chain(&watch).cloned();
+        let own = self.problems.values().chain(&kernel.error).chain(&kernel.problems).cloned();
         let loud = self.peers.iter().filter_map(|(id, peer)| announces_too_much(id, peer));
         let blind = self.checks_that_cannot_run();
-        own.chain(deaf).chain(loud).chain(self.fence.problems()).chain(blind).collect()
+        let watch = self.watch_problems();
+        own.chain(watch).chain(deaf).chain(loud).chain(self.fence.problems()).chain(blind).collect()
     }
 }
 
@@ -471,6 +471,7 @@ fn counters(state: &PeerState) -> BTreeMap<String, u64> {
         ("prefixes_received", counters.prefixes_announced),
         ("withdrawals_received", counters.prefixes_withdrawn),
         ("treated_as_withdraw", counters.treated_as_withdraw),
+        ("link_downs", counters.link_downs),
         ("attributes_discarded", counters.attributes_discarded),
     ]
     .map(|(name, value)| (name.to_owned(), value))

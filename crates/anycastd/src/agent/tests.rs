@@ -27,6 +27,7 @@ fn parts(home: &std::path::Path) -> Parts {
         flaps: Flaps::load(&home.join("flaps.json")).0,
         plan: watch::channel(None).0,
         kernel: watch::channel(Arc::default()).1,
+        links: watch::channel(None).1,
         wake: Wake::default(),
         sink,
         happenings,

@@ -1,5 +1,7 @@
 //! What follows from the states of services: holds, dependencies, shared checks, and routes of what is down.
 
+use std::time::Duration;
+
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -147,6 +149,30 @@ async fn an_agent_that_is_killed_again_and_again_flaps_and_one_that_is_stopped_d
         is(edge, "state", "held").await?;
         assert!(edge.ctl(&["announce", "web", "--force"]).await?.status.success());
         edge.announced(V4).await?;
+        Ok(())
+    };
+    story(told, Edge::new().await).await
+}
+
+/// It must not escape the hold by dying before anything of it is written down.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_is_killed_each_time_it_has_announced_is_held_down() -> anyhow::Result<()> {
+    const TIMES: usize = 5;
+    let told = async |edge: &Edge| {
+        edge.configure(&with(&format!("hold_down: {{ after: {TIMES} flaps in 1h, initial: 1h, max: 1h }}"))).await?;
+        for _ in 0..TIMES {
+            edge.start().await?;
+            edge.announced(V4).await?;
+            // What it is to be told apart from is a write that waits its turn, a second after the one before.
+            tokio::time::sleep(Duration::from_millis(150)).await;
+            end(edge, Signal::SIGKILL).await?;
+            edge.withdrawn(V4).await?;
+        }
+        edge.start().await?;
+        is(edge, "state", "held").await?;
+        let events = edge.ctl(&["events"]).await?.output;
+        assert!(events.contains("flap 5 of 5 in 1 h: the agent before this one ended"), "{events}");
+        assert_eq!(edge.path(V4).await?, None);
         Ok(())
     };
     story(told, Edge::new().await).await
