@@ -463,8 +463,13 @@ impl Agent {
             for (check, config) in &service.checks {
                 let Some(checker) = self.checkers.get(name).and_then(|checkers| checkers.get(check)) else { continue };
                 let targets = config.probe.targets();
-                // What names no address asks any of the service's, for all that is known.
-                let asked = if targets.is_empty() { service.addresses.iter().copied().collect() } else { targets };
+                let asked = match &config.probe {
+                    // For all that is known it asks any of the service's.
+                    ProbeConfig::Exec(_) | ProbeConfig::Http(_) if targets.is_empty() => {
+                        service.addresses.iter().copied().collect()
+                    }
+                    _ => targets,
+                };
                 let here = |address: &IpAddr| ours.contains(address) && view.bound.contains(address);
                 let runs = may_run(&config.probe, &ours, &view.bound, any_bound);
                 checker.permit(Permit { runs, targets: asked.into_iter().filter(here).collect() });
