@@ -205,6 +205,12 @@ pub(crate) struct Events {
     /// Only those since a time ago, like 10m, or since a point in time, like 2026-11-23T20:16:21Z
     #[arg(long, value_name = "TIME", value_parser = since)]
     pub(crate) since: Option<Since>,
+    /// Only those of this service: its own, and those of its checks, prefixes and addresses
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) service: Option<String>,
+    /// Only those of this neighbor; with --service, those of either
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) neighbor: Option<String>,
 }
 
 /// Since when.

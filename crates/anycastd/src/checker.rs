@@ -10,6 +10,8 @@ mod supervise;
 use std::{
     future::Future,
     hash::{DefaultHasher, Hash, Hasher},
+    io::ErrorKind,
+    net::{IpAddr, UdpSocket},
     pin::Pin,
     sync::{
         Arc,
@@ -18,7 +20,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use anycast_core::{Check, CheckCounters, CheckName, Health, Outcome, ServiceName, config::CheckConfig};
+use anycast_core::{Cause, Check, CheckCounters, CheckName, Health, Outcome, ServiceName, config::CheckConfig};
 use tokio::sync::{oneshot, watch};
 
 use self::asked::{Asked, Asks};
@@ -34,6 +36,9 @@ use crate::{
 /// A hint is told of when it is the first for as long; where sockets come and go all the time the counter says enough.
 const HINTS_TOLD: Duration = Duration::from_secs(1);
 
+/// The kernel lists an IPv6 address some time before it has the route to it.
+const SETTLES: Duration = Duration::from_millis(200);
+
 /// What is known of a check, as of now.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct CheckState {
@@ -43,6 +48,10 @@ pub(crate) struct CheckState {
     pub(crate) enabled: bool,
     pub(crate) last: Option<(Outcome, SystemTime)>,
     pub(crate) turning: Option<(u16, u16)>,
+    /// What it says first is worth waiting for.
+    pub(crate) awaited: bool,
+    /// When it runs for the first time, if it has not.
+    pub(crate) first_run: Option<Instant>,
     pub(crate) counters: CheckCounters,
     /// It claims what it has to confirm, because the agent was away.
     pub(crate) unconfirmed: bool,
@@ -58,6 +67,14 @@ struct Away {
     number: u64,
     /// For so long, or in such a way, that nothing that was known is believed.
     forget: bool,
+}
+
+/// Whether a check may run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Permit {
+    pub(crate) runs: bool,
+    /// The addresses of ours that it asks, all of them bound.
+    pub(crate) targets: Vec<IpAddr>,
 }
 
 /// What the task of a check has to do with.
@@ -78,7 +95,7 @@ pub(crate) struct Around<'a> {
 pub(crate) struct Checker {
     pub(crate) state: watch::Receiver<CheckState>,
     config: watch::Sender<Arc<CheckConfig>>,
-    enabled: watch::Sender<bool>,
+    enabled: watch::Sender<Permit>,
     hinter: Hinter,
     /// Connections that are held open to the service.
     open: Arc<AtomicUsize>,
@@ -88,7 +105,7 @@ pub(crate) struct Checker {
 }
 
 impl Checker {
-    /// Starts the task; it rests until [`set_enabled`](Self::set_enabled).
+    /// Starts the task; it rests until [`permit`](Self::permit).
     pub(crate) fn start(
         service: &ServiceName,
         name: &CheckName,
@@ -100,7 +117,7 @@ impl Checker {
         let mut check = Check::new(config.timing, place(service, name), on_probation, Instant::now());
         check.set_enabled(false, Instant::now());
         let (config, config_seen) = watch::channel(Arc::new(config.clone()));
-        let (enabled, enabled_seen) = watch::channel(false);
+        let (enabled, enabled_seen) = watch::channel(Permit::default());
         let (hinter, hints) = Hinter::new();
         let (open, asks) = (Arc::default(), Arc::<Asks>::default());
         let (away, away_seen) = watch::channel(Away::default());
@@ -113,6 +130,8 @@ impl Checker {
             check,
             config: config_seen,
             enabled: enabled_seen,
+            targets: Vec::new(),
+            settles: None,
             hints,
             hinter: hinter.clone(),
             hint_told: None,
@@ -180,8 +199,12 @@ impl Checker {
     }
 
     /// Lets it run, or has it rest because its target is not bound here.
-    pub(crate) fn set_enabled(&self, enabled: bool) {
-        self.enabled.send_if_modified(|held| std::mem::replace(held, enabled) != enabled);
+    pub(crate) fn permit(&self, permit: Permit) {
+        self.enabled.send_if_modified(|held| {
+            let changed = *held != permit;
+            *held = permit;
+            changed
+        });
     }
 }
 
@@ -216,7 +239,11 @@ struct Driver {
     /// What whoever takes over from this task begins with.
     kept: watch::Sender<Check>,
     config: watch::Receiver<Arc<CheckConfig>>,
-    enabled: watch::Receiver<bool>,
+    enabled: watch::Receiver<Permit>,
+    /// The addresses of ours that it asks.
+    targets: Vec<IpAddr>,
+    /// Until when one of them may have been bound too short a time ago to be reached.
+    settles: Option<Instant>,
     hints: watch::Receiver<Option<Hint>>,
     hinter: Hinter,
     hint_told: Option<Instant>,
@@ -359,11 +386,8 @@ impl Driver {
                     }
                 }
                 Ok(()) = self.enabled.changed() => {
-                    let enabled = *self.enabled.borrow_and_update();
                     self.put_off(&mut asked);
-                    self.check.set_enabled(enabled, Instant::now());
-                    self.hold();
-                    self.publish();
+                    self.handle_permit();
                 }
                 else => return,
             }
@@ -375,6 +399,11 @@ impl Driver {
         let Some(hint) = *self.hints.borrow_and_update() else { return false };
         let now = Instant::now();
         self.check.handle_hint(now);
+        if let Hint::Lost(loss) = hint
+            && self.targets.contains(&loss.network().addr())
+        {
+            self.settles = Some(now + SETTLES);
+        }
         match hint {
             // Servers close what is idle: that a healthy one does so is nobody's news.
             Hint::Dropped(_) => self.untold = Some(hint),
@@ -391,6 +420,8 @@ impl Driver {
     }
 
     fn handle_outcome(&mut self, outcome: Outcome) {
+        let said = outcome.health;
+        let outcome = self.unless_displaced(outcome, Instant::now());
         self.times.observe(outcome.took.as_secs_f64());
         if let Some(hint) = self.untold.take()
             && outcome.health < Health::Up
@@ -400,10 +431,44 @@ impl Driver {
         if outcome.health >= Health::Degraded {
             self.passed = Some(Arc::clone(&self.asking));
         }
-        let proves_nothing = (outcome.health == Health::Unknown).then(|| outcome.detail.clone());
+        // What somebody does to an address has been told of already.
+        let proves_nothing = (said == Health::Unknown).then(|| outcome.detail.clone());
         self.check.handle_outcome(outcome, Instant::now());
         self.tell_unknown(proves_nothing);
         self.answered = SystemTime::now();
+        self.publish();
+    }
+
+    /// Somebody may have taken the very address away that was asked. It is put back within milliseconds, and what was not answered
+    /// meanwhile says nothing of the service. That nobody listens any more is so wherever it was seen from.
+    fn unless_displaced(&self, outcome: Outcome, now: Instant) -> Outcome {
+        if outcome.health != Health::Down || outcome.cause == Cause::Gone {
+            return outcome;
+        }
+        let permit = self.enabled.borrow();
+        // Before it has been well there is nothing that the service could lose by it.
+        let settles = self.passed.is_some() && self.settles.is_some_and(|until| now < until);
+        match permit.targets.iter().find(|address| settles || !is_here(**address)) {
+            Some(address) => {
+                let detail = format!(
+                    "not known: {address} was taken from this node, or has just been bound ({})",
+                    outcome.detail
+                );
+                Outcome { health: Health::Unknown, cause: Cause::Answered, detail, ..outcome }
+            }
+            None => outcome,
+        }
+    }
+
+    fn handle_permit(&mut self) {
+        let permit = self.enabled.borrow_and_update().clone();
+        let now = Instant::now();
+        if permit.targets.iter().any(|address| !self.targets.contains(address)) {
+            self.settles = Some(now + SETTLES);
+        }
+        self.targets = permit.targets;
+        self.check.set_enabled(permit.runs, now);
+        self.hold();
         self.publish();
     }
 
@@ -422,12 +487,12 @@ impl Driver {
 
     fn handle_timeout(&mut self) {
         let judged = |check: &Check| (check.counters().failures, check.counters().inconclusive);
-        let (before, health) = (judged(&self.check), self.check.health());
+        let (before, health, awaited) = (judged(&self.check), self.check.health(), self.check.is_awaited());
         self.check.handle_timeout(Instant::now());
         if judged(&self.check) != before {
             self.answered = SystemTime::now();
             self.publish();
-        } else if self.check.health() != health {
+        } else if self.check.health() != health || self.check.is_awaited() != awaited {
             self.publish();
         }
     }
@@ -487,9 +552,9 @@ impl Driver {
         self.keep();
         let last = self.check.last().cloned().map(|outcome| (outcome, self.answered));
         let (health, counts) = (self.check.health(), self.check.counts());
-        let (was, counted, since, absence, unconfirmed) = {
+        let (was, counted, since, absence, unconfirmed, awaited) = {
             let old = self.state.borrow();
-            (old.health, old.counts, old.since, old.absence, old.unconfirmed)
+            (old.health, old.counts, old.since, old.absence, old.unconfirmed, old.awaited)
         };
         let changed = was != health;
         let since = if changed { SystemTime::now() } else { since };
@@ -501,7 +566,8 @@ impl Driver {
             self.unlogged = Some(Change { was, health, detail });
         }
         self.state.send_replace(state_of(&self.check, since, last, absence, self.passed.clone()));
-        if changed || counted != counts || unconfirmed != self.check.is_unconfirmed() {
+        let waited_enough = awaited != self.check.is_awaited();
+        if changed || counted != counts || unconfirmed != self.check.is_unconfirmed() || waited_enough {
             self.wake.wake();
         }
     }
@@ -515,6 +581,17 @@ impl Driver {
         } else {
             tracing::info!(was = %was, "{health}: {detail}");
         }
+    }
+}
+
+/// Whether this address is on this node and can be reached from it. Where the kernel lets everybody bind what is not there
+/// (`ip_nonlocal_bind`), that it is not is seen only by its having no route.
+fn is_here(address: IpAddr) -> bool {
+    const DISCARD: u16 = 9;
+    // A socket of UDP connects without sending anything.
+    match UdpSocket::bind((address, 0)) {
+        Ok(socket) => socket.connect((address, DISCARD)).is_ok(),
+        Err(error) => error.kind() != ErrorKind::AddrNotAvailable,
     }
 }
 
@@ -532,9 +609,25 @@ fn state_of(
         enabled: check.enabled(),
         last,
         turning: check.turning(),
+        awaited: check.is_awaited(),
+        first_run: check.first_run(),
         counters: check.counters(),
         unconfirmed: check.is_unconfirmed(),
         absence,
         passed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_here_or_elsewhere() {
+        for (address, here) in
+            [("127.0.0.1", true), ("127.9.9.9", true), ("::1", true), ("192.0.2.99", false), ("2001:db8::99", false)]
+        {
+            assert_eq!(is_here(address.parse().unwrap()), here, "{address}");
+        }
     }
 }

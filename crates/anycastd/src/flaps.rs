@@ -6,7 +6,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    io,
     path::{Path, PathBuf},
     time::{Duration, Instant, SystemTime},
 };
@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use crate::{
     agent::{Agent, Handle},
-    state::write_atomically,
+    state::{read, write_atomically},
 };
 
 /// A service that flaps many times a second must not wear out a disk.
@@ -158,11 +158,7 @@ struct Service {
 }
 
 fn load(file: &Path) -> io::Result<Option<Book>> {
-    let text = match fs::read(file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
+    let Some(text) = read(file)? else { return Ok(None) };
     let contents: Contents = serde_json::from_slice(&text)?;
     if contents.version != VERSION {
         return Err(io::Error::other(format!("version {} is not {VERSION}", contents.version)));
@@ -203,6 +199,8 @@ fn save(file: &Path, book: &Book) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn book() -> Book {
@@ -257,6 +255,42 @@ mod tests {
             assert_eq!(flaps.past, None);
             assert!(flaps.problem.unwrap().contains("flaps.json"), "{text}");
         }
+    }
+
+    /// Time stands still while a write is under way, and moves while the test looks.
+    #[tokio::test(start_paused = true)]
+    async fn that_a_service_begins_to_serve_is_written_at_once_and_other_news_in_their_turn() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("flaps.json");
+        let (mut flaps, kept) = Flaps::load(&file);
+        tokio::spawn(run(kept, file.clone(), Handle::to_nobody()));
+        let steps = [(false, 1, true), (true, 1, true), (true, 2, false), (false, 3, false), (true, 3, true)];
+        for (serving, level, at_once) in steps {
+            let mut next = book();
+            let state = next.services.values_mut().next().unwrap();
+            (state.serving, state.level) = (serving, level);
+            flaps.keep(next);
+            let begun = tokio::time::Instant::now();
+            while !load(&file).ok().flatten().is_some_and(|read| {
+                let state = &read.services["dns"];
+                (state.serving, state.level) == (serving, level)
+            }) {
+                assert!(begun.elapsed() < 10 * SPACING, "serving: {serving}, level {level}");
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            assert_eq!(begun.elapsed() < SPACING / 2, at_once, "serving: {serving}, level {level}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_waited_for() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("flaps.json");
+        nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let (done, waits) = std::sync::mpsc::channel();
+        std::thread::spawn(move || done.send(Flaps::load(&file).0.problem));
+        let problem = waits.recv_timeout(Duration::from_secs(30)).expect("it does not hang").unwrap();
+        assert!(problem.contains("flaps.json: not a regular file; remove it; the flaps before"), "{problem}");
     }
 
     #[test]

@@ -1,6 +1,11 @@
 //! The HTTP listener: `/metrics`, `/healthz`, `/readyz`. Read-only.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anycast_api::{ServiceState, Status};
 use bytes::Bytes;
@@ -15,7 +20,7 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, sync::Semaphore};
 
-use crate::{agent::Handle, metrics};
+use crate::{agent::Handle, complaints::Complaints, metrics};
 
 /// Connections at a time; more wait to be accepted.
 const CONNECTIONS: usize = 32;
@@ -58,12 +63,15 @@ pub(crate) async fn run(address: SocketAddr, agent: Handle, instruments: metrics
 
 async fn serve(listener: TcpListener, agent: Handle, instruments: metrics::Instruments) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut complaints = Complaints::default();
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                tracing::warn!(%error, "http listener: accept failed");
+                if let Some(times) = complaints.due(Instant::now()) {
+                    tracing::warn!(%error, times, "http listener: accept failed; who asks has to wait");
+                }
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }

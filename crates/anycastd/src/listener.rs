@@ -27,7 +27,7 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{peer::options, signal::Wake};
+use crate::{complaints::Complaints, peer::options, signal::Wake};
 
 /// Connections that may wait to be accepted: routers are few, and a flood of strangers is none of ours to keep.
 const BACKLOG: i32 = 128;
@@ -407,11 +407,14 @@ struct Accepting {
 
 impl Accepting {
     async fn run(mut self) {
+        let mut complaints = Complaints::default();
         loop {
             match self.listener.accept().await {
                 Ok((stream, remote)) => self.accepted(stream, remote.ip().to_canonical()),
                 Err(error) => {
-                    tracing::debug!(%error, "accept");
+                    if let Some(times) = complaints.due(Instant::now()) {
+                        tracing::warn!(%error, times, "accept failed; routers that connect have to wait");
+                    }
                     tokio::time::sleep(BREATH).await;
                 }
             }

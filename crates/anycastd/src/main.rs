@@ -22,6 +22,7 @@ mod blocking;
 mod checker;
 mod cli;
 mod clock;
+mod complaints;
 mod config;
 mod control;
 mod descriptors;
@@ -189,7 +190,8 @@ async fn run(settings: Settings, file: PathBuf) -> anyhow::Result<()> {
     } else {
         false
     };
-    let (kernel, netlink) = kernel::start(planned, state.intents(), sink.clone());
+    let (links_told, links) = watch::channel(None);
+    let (kernel, netlink) = kernel::start(planned, state.intents(), sink.clone(), links_told);
     let (listen, listened) = watch::channel(ListenPlan::default());
     let (deaf_told, deaf) = watch::channel(Deaf::new());
     let (arrived, arrivals) = mpsc::channel(ARRIVALS);
@@ -203,6 +205,7 @@ async fn run(settings: Settings, file: PathBuf) -> anyhow::Result<()> {
         flaps,
         plan,
         kernel: kernel.clone(),
+        links,
         wake,
         sink,
         happenings,

@@ -260,6 +260,11 @@ fn draw_neighbors(drawing: &Drawing, status: &Status) -> prometheus::Result<()> 
     )?;
     let sessions =
         drawing.counter("anycastd_neighbor_sessions_total", "Times the session became Established.", &labels)?;
+    let link_downs = drawing.counter(
+        "anycastd_neighbor_link_downs_total",
+        "Sessions that ended because the interface that leads to the neighbor went down.",
+        &labels,
+    )?;
     let messages =
         drawing.counter("anycastd_neighbor_messages_total", "BGP messages.", &["neighbor", "type", "direction"])?;
     let bytes = drawing.counter("anycastd_neighbor_bytes_total", "Octets of BGP.", &["neighbor", "direction"])?;
@@ -291,6 +296,7 @@ fn draw_neighbors(drawing: &Drawing, status: &Status) -> prometheus::Result<()> 
             exceeded.with_label_values(&[name]).set(flag(counted.exceeded));
         }
         sessions.with_label_values(&[name]).inc_by(count("established"));
+        link_downs.with_label_values(&[name]).inc_by(count("link_downs"));
         broken.with_label_values(&[name]).inc_by(count("treated_as_withdraw"));
         for direction in ["sent", "received"] {
             bytes.with_label_values(&[name, direction]).inc_by(count(&format!("bytes_{direction}")));

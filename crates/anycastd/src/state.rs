@@ -5,7 +5,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions},
-    io::{self, Write},
+    io::{self, Read as _, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
@@ -48,7 +48,9 @@ pub(crate) enum StateError {
     Directory { path: PathBuf, source: io::Error },
     #[error("state directory {path} is in use by another anycastd; one node runs one agent")]
     Locked { path: PathBuf },
-    #[error("{path}: {source}")]
+    #[error(
+        "{path}: {source}; it says which services are withdrawn for maintenance. Move it away to begin with none withdrawn"
+    )]
     Read { path: PathBuf, source: io::Error },
     #[error(
         "{path} cannot be understood: {source}; it says which services are withdrawn for maintenance. \
@@ -73,6 +75,8 @@ struct Contents {
 }
 
 const VERSION: u32 = 1;
+/// Those of thousands of services are smaller.
+const LARGEST: u64 = 16 << 20;
 
 impl StateDirectory {
     /// Creates the directory where it is missing, and locks it.
@@ -84,6 +88,8 @@ impl StateDirectory {
             .truncate(false)
             .write(true)
             .mode(0o600)
+            // Whatever is there, it is not waited for.
+            .custom_flags(libc::O_NONBLOCK)
             .open(path.join("lock"))
             .map_err(fail)?;
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
@@ -111,9 +117,9 @@ impl StateDirectory {
     /// Reads the orders; a file that is not there means none.
     pub(crate) fn load(&self) -> Result<Orders, StateError> {
         let path = self.orders_file();
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Orders::new()),
+        let text = match read(&path) {
+            Ok(Some(text)) => text,
+            Ok(None) => return Ok(Orders::new()),
             Err(source) => return Err(StateError::Read { path, source }),
         };
         let contents: Contents =
@@ -140,11 +146,36 @@ pub(crate) fn save(path: &Path, orders: &Orders) -> Result<(), StateError> {
     write_atomically(path, &text).map_err(fail)
 }
 
+/// Reads a file of the state directory; `None` where there is none. What is no file is not opened: it could wait for ever, or
+/// have no end.
+pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let irregular = || io::Error::other("not a regular file; remove it");
+    match fs::metadata(path) {
+        Ok(about) if about.is_file() => {}
+        Ok(_) => return Err(irregular()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    // What it is may change before it is open: hence the second look.
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(irregular());
+    }
+    let mut text = Vec::new();
+    file.take(LARGEST + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > LARGEST {
+        return Err(io::Error::other(format!("larger than {} MiB; remove it", LARGEST >> 20)));
+    }
+    Ok(Some(text))
+}
+
 /// Write beside, sync, rename over, sync the directory.
 pub(crate) fn write_atomically(path: &Path, text: &[u8]) -> io::Result<()> {
     let beside = path.with_extension("json.new");
     let written = (|| {
-        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&beside)?;
+        // What an earlier attempt left, or whatever else it is: it is not opened.
+        let _ = fs::remove_file(&beside);
+        let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&beside)?;
         file.write_all(text)?;
         file.sync_all()?;
         fs::rename(&beside, path)
@@ -183,6 +214,36 @@ mod tests {
         assert_eq!(state.load().unwrap(), orders());
         save(&state.orders_file(), &Orders::new()).unwrap();
         assert_eq!(state.load().unwrap(), Orders::new());
+    }
+
+    /// As [`StateDirectory::load`], within a time: what hangs must fail, not hang the tests.
+    fn in_time<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'static) -> T {
+        let (done, waits) = std::sync::mpsc::channel();
+        std::thread::spawn(move || done.send(what()));
+        waits.recv_timeout(Duration::from_secs(30)).expect("it does not hang")
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_and_not_waited_for() {
+        let home = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(home.path()).unwrap();
+        let orders = state.orders_file();
+        nix::unistd::mkfifo(&orders, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let (error, state) = in_time(move || (state.load().unwrap_err().to_string(), state));
+        assert!(error.contains("orders.json: not a regular file; remove it"), "{error}");
+        assert!(error.contains("begin with none withdrawn"), "the remedy: {error}");
+        fs::remove_file(&orders).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &orders).unwrap();
+        assert!(state.load().unwrap_err().to_string().contains("not a regular file"));
+        fs::remove_file(&orders).unwrap();
+        // Nor is what lies in the way of a write.
+        nix::unistd::mkfifo(&orders.with_extension("json.new"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        in_time(move || save(&orders, &Orders::new())).unwrap();
+        drop(state);
+        fs::remove_file(home.path().join("lock")).unwrap();
+        nix::unistd::mkfifo(&home.path().join("lock"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let path = home.path().to_owned();
+        assert!(in_time(move || StateDirectory::open(&path)).is_err());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! last [`Unit`].
 
 mod bus;
+mod socket;
 
 use std::{
     collections::BTreeMap,

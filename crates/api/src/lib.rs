@@ -6,7 +6,7 @@
 //! | `GET /v1/explain?target=PREFIX\|ADDRESS\|SERVICE` | | [`Explanation`] |
 //! | `GET /v1/neighbors[?name=NAME]` | | list of [`Neighbor`] |
 //! | `GET /v1/routes[?neighbor=NAME]` | | list of [`NeighborRoutes`] |
-//! | `GET /v1/events[?since=TIME][&follow=true]` | | [`Event`], one a line (`application/x-ndjson`) |
+//! | `GET /v1/events[?since=TIME][&follow=true][&service=NAME][&neighbor=NAME]` | | [`Event`], one a line (`application/x-ndjson`) |
 //! | `GET /v1/capture?neighbor=NAME` | | the recent messages as an MRT file (`application/octet-stream`) |
 //! | `POST /v1/withdraw` | [`WithdrawRequest`] | [`OrderReply`] |
 //! | `POST /v1/announce` | [`AnnounceRequest`] | [`OrderReply`] |
@@ -158,7 +158,7 @@ pub struct Event {
     pub id: u64,
     /// When.
     pub at: Timestamp,
-    /// What kind: `agent`, `check`, `service`, `hold_down`, `drain`, `address`, `route`, `neighbor`, `config`.
+    /// What kind: `agent`, `check`, `service`, `hold_down`, `drain`, `address`, `route`, `neighbor`, `fence`, `config`.
     pub kind: String,
     /// What it happened to.
     pub subject: String,

@@ -117,6 +117,9 @@ pub struct Check {
     pub counts: bool,
     /// Why it does not run, if it does not.
     pub paused: Option<String>,
+    /// In how many seconds it runs for the first time, where its `start_delay` is not over.
+    #[serde(default)]
+    pub starts_in_seconds: Option<f64>,
     /// The last answer.
     pub last: Option<CheckAnswer>,
     /// Runs begun.

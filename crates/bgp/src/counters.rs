@@ -49,6 +49,8 @@ pub struct Counters {
     pub bytes_received: u64,
     /// Times the session became Established.
     pub established: u64,
+    /// Sessions that were Established and ended because the link went down.
+    pub link_downs: u64,
     /// Connections of the neighbor that were closed at once: it came too soon after a failure, or while there was another.
     pub refused: u64,
     /// Prefixes the neighbor announced; they are counted, never stored.

@@ -83,6 +83,8 @@ pub enum DownReason {
     Received(Notification),
     /// We ended it.
     Fault(Fault),
+    /// The interface that leads to the neighbor, by this name, is down or gone.
+    LinkDown(String),
     /// The neighbor had been silent and dialled anew.
     Replaced,
     /// [`crate::Session::shutdown`], with its text.
@@ -98,6 +100,7 @@ impl fmt::Display for DownReason {
             Self::DialTimeout(limit) => write!(f, "connect: no answer within {} s", limit.as_secs()),
             Self::Closed(None) => f.write_str("the neighbor closed the connection without a NOTIFICATION"),
             Self::Closed(Some(words)) => write!(f, "the connection ended: {words}"),
+            Self::LinkDown(interface) => write!(f, "interface {interface} is down"),
             Self::Received(notification) => write!(f, "received NOTIFICATION {notification}"),
             Self::Fault(fault) => write!(f, "{fault}; sent NOTIFICATION {}", fault.notification()),
             Self::Replaced => f.write_str("the neighbor, silent for a while, connected anew"),

@@ -389,6 +389,15 @@ impl Session {
         }
     }
 
+    /// The interface that leads to the neighbor cannot carry anything: there is no connection any more, nor a dial, and none is to be
+    /// closed. Nothing that is said now would arrive. [`Self::hurry`] is for when it is back.
+    pub fn handle_link_down(&mut self, interface: &str, now: Instant) {
+        if self.connected() || self.state == State::Connect {
+            self.counters.link_downs += u64::from(self.state == State::Established);
+            self.go_down(DownReason::LinkDown(interface.to_owned()), now);
+        }
+    }
+
     /// The time of [`Self::poll_timeout`] has come.
     pub fn handle_timeout(&mut self, now: Instant) {
         for timer in Timer::ALL {
@@ -437,11 +446,16 @@ impl Session {
         self.preserved = true;
     }
 
-    /// Something changed that promises success: an attempt that waits for its turn is made at once.
+    /// Something changed that promises success: an attempt that waits for its turn is made at once, or let in at once.
     pub fn hurry(&mut self, now: Instant) {
-        if self.state == State::Active && !self.config.passive {
+        if self.state != State::Active {
+            return;
+        }
+        self.backoff.reset();
+        if self.config.passive {
+            self.timers.stop(Timer::IdleHold);
+        } else {
             self.timers.stop(Timer::ConnectRetry);
-            self.backoff.reset();
             self.dial(now);
         }
     }

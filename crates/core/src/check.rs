@@ -125,6 +125,8 @@ pub struct Check {
     confirm_by: Option<Instant>,
     /// Until when a service that the kernel saw go is looked for more often: most are only restarted.
     returns_by: Option<Instant>,
+    /// Until when its first word is waited for; `None`: it has been said, or is waited for no longer.
+    first_by: Option<Instant>,
     counters: CheckCounters,
 }
 
@@ -192,6 +194,7 @@ impl Check {
             hint: None,
             confirm_by: None,
             returns_by: None,
+            first_by: Some(now + timing.stale_after),
             counters: CheckCounters::default(),
         }
     }
@@ -215,6 +218,9 @@ impl Check {
         self.hint = None;
         self.confirm_by = None;
         if enabled {
+            if let Some(by) = &mut self.first_by {
+                *by = now + self.timing.stale_after;
+            }
             let delay = if self.counters.runs == 0 { self.timing.start_delay } else { Duration::ZERO };
             self.due = now + delay;
         } else {
@@ -278,6 +284,8 @@ impl Check {
         self.confirm_by = None;
         self.streak = None;
         self.become_health(Health::Unknown, now);
+        // As at the start: what is found out anew comes in any order.
+        self.first_by = self.enabled.then(|| now + self.timing.stale_after);
     }
 
     /// The run under way came to nothing, for a fault of our own.
@@ -376,6 +384,7 @@ impl Check {
 
     /// Judges a run that hangs, and forgets a proof that is too old.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.first_by = self.first_by.filter(|by| now < *by);
         if let Some(running) = self.running.as_mut().filter(|running| !running.expired && now >= running.deadline) {
             let timeout = self.timing.timeout;
             if let Some(deadline) = running.missed {
@@ -418,7 +427,7 @@ impl Check {
             None if self.enabled => Some(self.due),
             None => None,
         };
-        [run, self.claims_until()].into_iter().flatten().min()
+        [run, self.claims_until(), self.first_by].into_iter().flatten().min()
     }
 
     /// Until when it claims that the service is good, without another answer. Only a claim can grow stale: Up and Degraded need
@@ -433,6 +442,19 @@ impl Check {
     #[must_use]
     pub const fn is_unconfirmed(&self) -> bool {
         self.confirm_by.is_some()
+    }
+
+    /// Whether it is worth waiting for what it says first: it has said nothing bad yet, and is not decided. That lasts for
+    /// [`CheckTiming::stale_after`] at most.
+    #[must_use]
+    pub const fn is_awaited(&self) -> bool {
+        self.first_by.is_some()
+    }
+
+    /// When it runs for the first time; `None` once it has begun to, and while it may not.
+    #[must_use]
+    pub fn first_run(&self) -> Option<Instant> {
+        (self.enabled && self.counters.runs == 0).then_some(self.due)
     }
 
     /// What is known.
@@ -514,6 +536,9 @@ impl Check {
             Health::Degraded | Health::Up => {}
         }
         self.last = Some(outcome);
+        if answer < Health::Up {
+            self.first_by = None;
+        }
         if answer == Health::Unknown {
             return; // It proves nothing, for or against; see `claims_until`.
         }
@@ -547,6 +572,7 @@ impl Check {
     fn become_health(&mut self, health: Health, now: Instant) {
         if health != Health::Unknown {
             self.on_probation = false;
+            self.first_by = None;
         }
         if health != self.health {
             self.health = health;

@@ -51,6 +51,8 @@ pub struct CheckView {
     pub health: Health,
     /// False while a check that was added to a decided service is not decided itself.
     pub counts: bool,
+    /// It has begun of late and said nothing bad yet: what it says first is worth waiting for.
+    pub awaited: bool,
 }
 
 /// What should be true: whole sets, with the reasons.

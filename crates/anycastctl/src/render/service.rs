@@ -134,6 +134,7 @@ fn last_answer(check: &Check, view: View) -> Vec<Line> {
     if !measured.is_empty() {
         lines.push(Line::plain(&measured.join("  ")));
     }
+    lines.extend(check.starts_in_seconds.map(|left| Line::plain(&starts_in(left))));
     lines.extend(check.paused.as_ref().map(|why| Line::styled(Style::Warn, why)));
     if !check.counts {
         lines.push(Line::styled(Style::Warn, "does not count until it is decided"));
@@ -142,6 +143,11 @@ fn last_answer(check: &Check, view: View) -> Vec<Line> {
         lines.push(nothing());
     }
     lines
+}
+
+/// It has not run, on purpose.
+pub(super) fn starts_in(left: f64) -> String {
+    format!("begins in {} (start_delay)", when::clock(left))
 }
 
 /// `load1 0.1`, `time 4ms`, `queue ?` where the program could not tell.
@@ -161,14 +167,25 @@ mod tests {
     #[test]
     fn what_the_kernel_tells_of_is_shown() {
         let mut status = node(json!({}));
-        status.services[1].checks[0].watches = Some("listener 203.0.113.3:80, 203.0.113.3:443".to_owned());
+        status.services[1].checks[0].watches = Some("listener tcp 203.0.113.3:80, tcp 203.0.113.3:443".to_owned());
         status.services[1].checks[0].hints = 3;
         let page = page(&status, &status.services[1], view()).paint(false);
         let shown: Vec<&str> = page.lines().skip_while(|line| !line.contains("WATCHES")).take(2).collect();
         assert_snapshot!(shown.join("\n"), @r"
         CHECK  HINTS  WATCHES
-        load   3      listener 203.0.113.3:80, 203.0.113.3:443
+        load   3      listener tcp 203.0.113.3:80, tcp 203.0.113.3:443
         ");
+    }
+
+    #[test]
+    fn a_check_that_has_not_begun_says_when_it_does() {
+        let mut status = node(json!({}));
+        let check = &mut status.services[0].checks[0];
+        (check.last, check.starts_in_seconds) = (None, Some(3.0));
+        let shown = page(&status, &status.services[0], view()).paint(false);
+        assert!(shown.contains(" begins in 00:00:03 (start_delay)\n"), "{shown}");
+        let row = super::super::status::page(&status, view()).paint(false);
+        assert!(row.contains("begins in 00:00:03"), "{row}");
     }
 
     #[test]

@@ -142,7 +142,10 @@ fn check(check: &Check) -> Line {
     match &check.last {
         Some(last) if last.health == Health::Up => line.and(&format!(" {}", when::took(last.took_seconds))),
         Some(last) => line.and(&format!(" \"{}\"", last.detail)),
-        None => line,
+        None => match check.starts_in_seconds {
+            Some(left) => line.and(&format!(" {}", super::service::starts_in(left))),
+            None => line,
+        },
     }
 }
 

@@ -17,7 +17,13 @@ impl Session {
     pub(super) async fn events(&self, args: cli::Events) -> anyhow::Result<Exit> {
         let since = args.since.map(|since| point(since, SystemTime::now()).to_string());
         let follow = args.follow.then_some("true");
-        let call = Call::get("/v1/events", &[("since", since.as_deref()), ("follow", follow)]);
+        let query = [
+            ("since", since.as_deref()),
+            ("follow", follow),
+            ("service", args.service.as_deref()),
+            ("neighbor", args.neighbor.as_deref()),
+        ];
+        let call = Call::get("/v1/events", &query);
         if !args.follow {
             let answer = self.client.ask(call).await?;
             self.print_events(answer.text().lines().filter(|line| !line.trim().is_empty()))?;

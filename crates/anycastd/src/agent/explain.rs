@@ -11,7 +11,7 @@ use anycast_core::{
     drain::Phase,
 };
 
-use super::{Agent, Refusal, clock::wall, holds, report};
+use super::{Agent, Refusal, clock::wall, holds, report, words};
 use crate::{
     kernel::{AddressState, Owner},
     peer::Peer,
@@ -71,7 +71,7 @@ impl Agent {
             links.map(move |link| Link { text: link.text + &changed, ..link })
         });
         let links: Vec<Link> = links.collect();
-        let summary = summary(prefix, verdict, &links);
+        let summary = summary(prefix, verdict, &self.reason(verdict), &links);
         chain.extend(links);
         Some(PrefixExplanation { prefix: prefix.to_string(), announced: verdict.announced.is_some(), summary, chain })
     }
@@ -85,10 +85,13 @@ impl Agent {
                 Health::Unknown | Health::Down => LinkState::Broken,
             };
             let seen = state.last.as_ref().map(|(outcome, _)| outcome.detail.clone());
-            let words = match (&seen, state.enabled) {
+            let said = match (&seen, state.enabled) {
                 (_, false) => self.paused_because(name),
                 (Some(detail), true) => detail.clone(),
-                (None, true) => "has not answered yet".to_owned(),
+                (None, true) => match words::first_run_in(&state) {
+                    Some(left) => format!("begins in {} (`start_delay`)", holds::spoken(left)),
+                    None => "has not answered yet".to_owned(),
+                },
             };
             let turning =
                 state.turning.map(|(have, need)| format!(" ({have} of {need} answers to change)")).unwrap_or_default();
@@ -97,11 +100,12 @@ impl Agent {
             let hint = (ok == LinkState::Broken && state.enabled && state.health == Health::Down).then(|| {
                 format!("mend the service, or the check `{check}` ({}) if it asks the wrong thing", config.probe.kind())
             });
+            let hint = hint.or_else(|| words::proves_nothing(&state).map(|_| words::CANNOT_RUN.to_owned()));
             Some(Link {
                 kind: "check".to_owned(),
                 name: format!("{name}/{check}"),
                 ok,
-                text: format!("{}: {words}{turning}{watched}{uncounted}", state.health),
+                text: format!("{}: {said}{turning}{watched}{uncounted}", state.health),
                 since: Some(state.since.into()),
                 hint,
             })
@@ -120,9 +124,12 @@ impl Agent {
         let on_down = match service.on_down {
             OnDown::Withdraw => "",
             OnDown::Degrade => "; while down it is announced as degraded",
-            OnDown::Keep => "; while down it is announced as it was",
+            OnDown::Keep if self.served.contains_key(name) => "; while down it is announced as it was",
+            OnDown::Keep => "; it has not served yet, so that there is nothing to keep while it is down",
         };
-        let lack = self.lack_of(name).map_or(String::new(), |lack| format!(": it {lack}"));
+        let lack = self.lack_of(name).map(|lack| format!("it {lack}"));
+        let open = || (health == Health::Unknown).then(|| self.undecided(name)).flatten();
+        let lack = lack.or_else(open).map_or(String::new(), |why| format!(": {why}"));
         Link {
             kind: "service".to_owned(),
             name: name.to_string(),
@@ -247,7 +254,7 @@ impl Agent {
             kind: "decision".to_owned(),
             name: prefix.to_string(),
             ok: if verdict.announced.is_some() { LinkState::Ok } else { LinkState::Broken },
-            text: format!("{what}: {}{shared}", report::reason(verdict)),
+            text: format!("{what}: {}{shared}", self.reason(verdict)),
             since: self.prefix_since.get(&prefix).map(|(_, since)| Timestamp::from(*since)),
             hint: None,
         }
@@ -326,8 +333,7 @@ fn changed(neighbor: &Neighbor, towards: &Towards) -> Option<String> {
     (!words.is_empty()).then(|| format!("; changed for it: {}", words.join(", ")))
 }
 
-fn summary(prefix: Prefix, verdict: &Verdict, links: &[Link]) -> String {
-    let why = report::reason(verdict);
+fn summary(prefix: Prefix, verdict: &Verdict, why: &str, links: &[Link]) -> String {
     let told = links.iter().filter(|link| link.ok == LinkState::Ok).count();
     match (verdict.announced.is_some(), links.len()) {
         (true, 0) => format!("{prefix} would be announced ({why}), but no neighbor is configured for it"),

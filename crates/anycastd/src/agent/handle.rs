@@ -24,6 +24,12 @@ pub(crate) struct Handle {
 pub(crate) struct NoAnswer;
 
 impl Handle {
+    /// One to a loop that has ended.
+    #[cfg(test)]
+    pub(crate) fn to_nobody() -> Self {
+        Self { orders: mpsc::channel(1).0, questions: mpsc::channel(1).0 }
+    }
+
     /// Runs `question` in the loop, when its turn has come. It changes nothing that a decision depends on. Not run at all if
     /// nobody waits for the answer any more.
     pub(crate) async fn ask<T: Send + 'static>(

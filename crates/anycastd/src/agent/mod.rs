@@ -4,6 +4,7 @@
 //! [`anycast_core::decide`] what should be true, and hands the whole sets on. Questions and orders come as closures over
 //! bounded queues ([`Handle`]) and run between two decisions; nothing in this task waits for a disk or a peer.
 
+mod about;
 mod absence;
 mod clock;
 mod dynamic;
@@ -18,6 +19,7 @@ mod report;
 mod ring;
 mod shutdown;
 mod watched;
+mod words;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -37,19 +39,20 @@ use tokio::sync::{mpsc, watch};
 
 use self::handle::Request;
 pub(crate) use self::{
+    about::About,
     handle::{Handle, NoAnswer},
     orders::{Actor, OrderDesk, Refusal},
     probe::answers as probe_answers,
     ring::Ring,
 };
 use crate::{
-    checker::Checker,
+    checker::{Checker, Permit},
     clock::moment,
     config::{Settings, ShutdownMode},
     fence::Fence,
     flaps::Flaps,
     hints::Watch,
-    kernel::{AddressPlan, AddressState, KernelState},
+    kernel::{AddressPlan, AddressState, KernelState, Links},
     listener::{Arrival, Deaf, ListenPlan, Refusals},
     metrics::Instruments,
     peer::Peer,
@@ -71,6 +74,7 @@ pub(crate) struct Parts {
     pub(crate) flaps: Flaps,
     pub(crate) plan: watch::Sender<Option<Arc<AddressPlan>>>,
     pub(crate) kernel: watch::Receiver<Arc<KernelState>>,
+    pub(crate) links: watch::Receiver<Links>,
     pub(crate) wake: Wake,
     pub(crate) sink: Sink,
     pub(crate) happenings: mpsc::Receiver<Happening>,
@@ -93,11 +97,20 @@ enum Change {
     },
     Prefix {
         prefix: anycast_bgp::Prefix,
-        announced: bool,
+        what: Told,
         why: String,
     },
     /// It was announced, and is not configured any more.
     Forgotten(anycast_bgp::Prefix),
+}
+
+/// What became of a prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Announced,
+    /// It was announced, and is with other attributes.
+    Changed,
+    Withdrawn,
 }
 
 /// The loop's end of the listener.
@@ -147,10 +160,14 @@ pub(crate) struct Agent {
     forgetting: bool,
     plan: watch::Sender<Option<Arc<AddressPlan>>>,
     kernel: watch::Receiver<Arc<KernelState>>,
+    /// Which interfaces carry packets, for the sessions over them.
+    links: watch::Receiver<Links>,
     desired: Desired,
     /// Since when each service is in its state, and each prefix announced or not.
     service_since: BTreeMap<ServiceName, (api::ServiceState, SystemTime)>,
     prefix_since: BTreeMap<anycast_bgp::Prefix, (bool, SystemTime)>,
+    /// With what each prefix is announced.
+    announced_with: BTreeMap<anycast_bgp::Prefix, Arc<anycast_bgp::Attributes>>,
     /// What changed and is not told yet.
     changes: Vec<Change>,
     /// What is wrong with the agent itself, by subject.
@@ -221,9 +238,11 @@ pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
         forgetting: false,
         plan: parts.plan,
         kernel: parts.kernel,
+        links: parts.links,
         desired: Desired::default(),
         service_since: BTreeMap::new(),
         prefix_since: BTreeMap::new(),
+        announced_with: BTreeMap::new(),
         changes: Vec::new(),
         problems: BTreeMap::new(),
         ring: Ring::default(),
@@ -354,7 +373,7 @@ impl Agent {
         let checks = self.checkers.iter().map(|(service, checkers)| {
             let seen = checkers.iter().map(|(name, checker)| {
                 let state = checker.state.borrow();
-                (name.clone(), CheckView { health: state.health, counts: state.counts })
+                (name.clone(), CheckView { health: state.health, counts: state.counts, awaited: state.awaited })
             });
             (service.clone(), seen.collect())
         });
@@ -443,7 +462,17 @@ impl Agent {
             let any_bound = service.addresses.iter().any(|address| view.bound.contains(address));
             for (check, config) in &service.checks {
                 let Some(checker) = self.checkers.get(name).and_then(|checkers| checkers.get(check)) else { continue };
-                checker.set_enabled(may_run(&config.probe, &ours, &view.bound, any_bound));
+                let targets = config.probe.targets();
+                let asked = match &config.probe {
+                    // For all that is known it asks any of the service's.
+                    ProbeConfig::Exec(_) | ProbeConfig::Http(_) if targets.is_empty() => {
+                        service.addresses.iter().copied().collect()
+                    }
+                    _ => targets,
+                };
+                let here = |address: &IpAddr| ours.contains(address) && view.bound.contains(address);
+                let runs = may_run(&config.probe, &ours, &view.bound, any_bound);
+                checker.permit(Permit { runs, targets: asked.into_iter().filter(here).collect() });
             }
         }
     }
@@ -468,21 +497,33 @@ impl Agent {
         let gone: Vec<_> =
             self.prefix_since.keys().filter(|prefix| !self.desired.prefixes.contains_key(*prefix)).copied().collect();
         for prefix in gone {
+            self.announced_with.remove(&prefix);
             if let Some((true, _)) = self.prefix_since.remove(&prefix) {
                 self.changes.push(Change::Forgotten(prefix));
             }
         }
+        let mut changes = Vec::new();
         for (prefix, verdict) in &self.desired.prefixes {
             let announced = verdict.announced.is_some();
             let before = self.prefix_since.get(prefix).map(|(announced, _)| *announced);
-            if before == Some(announced) {
-                continue;
-            }
+            let with = match &verdict.announced {
+                Some(attributes) => self.announced_with.insert(*prefix, Arc::clone(attributes)),
+                None => self.announced_with.remove(prefix),
+            };
+            let what = match (before, announced) {
+                (Some(true), true) if with.as_ref() != verdict.announced.as_ref() => Told::Changed,
+                (Some(before), announced) if before == announced => continue,
+                (_, true) => Told::Announced,
+                (Some(true), false) => Told::Withdrawn,
+                (Some(false) | None, false) => {
+                    self.prefix_since.insert(*prefix, (false, now));
+                    continue;
+                }
+            };
             self.prefix_since.insert(*prefix, (announced, now));
-            if announced || before == Some(true) {
-                self.changes.push(Change::Prefix { prefix: *prefix, announced, why: report::reason(verdict) });
-            }
+            changes.push(Change::Prefix { prefix: *prefix, what, why: self.reason(verdict) });
         }
+        self.changes.extend(changes);
     }
 
     /// Tells the log, and those who follow what happens.
@@ -498,9 +539,19 @@ impl Agent {
                     self.sink.report("service", name, text);
                 }
                 Change::Forgotten(prefix) => self.sink.report("route", prefix, "withdrawn: no longer configured"),
-                Change::Prefix { prefix, announced, why } => {
-                    tracing::info!(%prefix, announced, "{why}");
-                    let text = if announced { format!("announced: {why}") } else { format!("withdrawn: {why}") };
+                Change::Prefix { prefix, what, why } => {
+                    let announced = what != Told::Withdrawn;
+                    let text = match what {
+                        Told::Announced => format!("announced: {why}"),
+                        Told::Changed => {
+                            let with = self.announced_with.get(&prefix).map(|attributes| report::notes(attributes));
+                            let with =
+                                with.filter(|notes| !notes.is_empty()).map(|notes| format!(" ({})", notes.join(", ")));
+                            format!("announced with other attributes{}: {why}", with.unwrap_or_default())
+                        }
+                        Told::Withdrawn => format!("withdrawn: {why}"),
+                    };
+                    tracing::info!(%prefix, announced, "{text}");
                     self.sink.report("route", prefix, text);
                 }
             }

@@ -15,12 +15,12 @@ use anycast_api::{
 };
 use anycast_bgp::Prefix;
 use anycast_core::{
-    Drain, ServiceName, decide,
+    Drain, Health, ServiceName, decide,
     drain::{Mode, Phase},
 };
 use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 
-use super::{Agent, Handle, NoAnswer, clock::wall, holds::held, report};
+use super::{Agent, Handle, NoAnswer, clock::wall, holds::held};
 use crate::{
     clock::since_boot,
     config,
@@ -166,6 +166,16 @@ async fn take_back(_turn: Turn, agent: Handle, file: PathBuf, saving: Saving) {
     }
 }
 
+/// What a service was before an order.
+#[derive(Debug, Clone, Copy)]
+struct Was {
+    phase: Phase,
+    /// It was under an order already.
+    ordered: bool,
+    /// It was held down, and the order ends that.
+    freed: bool,
+}
+
 /// Somebody who waits for drains to end.
 pub(super) struct Waiter {
     names: Vec<ServiceName>,
@@ -249,7 +259,12 @@ impl Agent {
     /// The plan is on disk: obey it, and say what moves.
     fn commit(&mut self, plan: Plan) -> OrderReply {
         let before = self.announced_prefixes();
-        let phases: BTreeMap<_, _> = plan.names.iter().map(|name| (name.clone(), self.phase_of(name))).collect();
+        let was = |name: &ServiceName| Was {
+            phase: self.phase_of(name),
+            ordered: self.orders.contains_key(name),
+            freed: plan.clears && self.hold_of(name).is_some(),
+        };
+        let were: BTreeMap<_, _> = plan.names.iter().map(|name| (name.clone(), was(name))).collect();
         self.orders = plan.orders;
         // A reload came between the plan and its commit: an order for what is gone would never end.
         self.orders.retain(|name, _| self.settings.core.services.contains_key(name));
@@ -261,7 +276,7 @@ impl Agent {
             self.clear_holds(&plan.names);
         }
         self.turn();
-        let services = phases.iter().map(|(name, phase)| self.ordered(name, *phase, &before)).collect();
+        let services = were.iter().map(|(name, was)| self.ordered(name, *was, &before)).collect();
         OrderReply { services }
     }
 
@@ -307,8 +322,8 @@ impl Agent {
         })
     }
 
-    /// What the order meant for a service that was in phase `was`, when the prefixes `before` were announced.
-    fn ordered(&self, name: &ServiceName, was: Phase, before: &BTreeSet<Prefix>) -> OrderedService {
+    /// What the order meant for a service that was so, when the prefixes `before` were announced.
+    fn ordered(&self, name: &ServiceName, was: Was, before: &BTreeSet<Prefix>) -> OrderedService {
         let phase = self.drains.get(name).map(Drain::phase).unwrap_or(Phase::Active);
         let mut moves = Vec::new();
         let mut stays = BTreeMap::new();
@@ -325,9 +340,9 @@ impl Agent {
             match (phase, before.contains(prefix), announced) {
                 (Phase::Active, false, true) => moves.push(prefix.to_string()),
                 // The attributes change back.
-                (Phase::Active, true, true) if was != Phase::Active => moves.push(prefix.to_string()),
+                (Phase::Active, true, true) if was.phase != Phase::Active => moves.push(prefix.to_string()),
                 (Phase::Active, _, _) => {
-                    let why = verdict.map_or_else(String::new, report::reason);
+                    let why = verdict.map_or_else(String::new, |verdict| self.reason(verdict));
                     stays.insert(
                         prefix.to_string(),
                         if announced { format!("announced already: {why}") } else { format!("not announced: {why}") },
@@ -351,9 +366,26 @@ impl Agent {
             Some(hold) if phase == Phase::Active => {
                 format!("{}; `anycastctl announce {name} --force` ends that", held(&hold))
             }
+            Some(_) | None if phase == Phase::Active => self.now_active(name, was),
             Some(_) | None => note(phase) + &end,
         };
         OrderedService { service: name.to_string(), moves, stays, note, phase: phase_outside(phase) }
+    }
+
+    /// What ending a maintenance, or a hold, came to.
+    fn now_active(&self, name: &ServiceName, was: Was) -> String {
+        let freed = was.freed.then(|| "the hold-down has ended".to_owned());
+        let idle = (!was.ordered && !was.freed).then(|| "there was no maintenance to end".to_owned());
+        let health = self.health_of(name);
+        let health = match health {
+            Health::Up | Health::Degraded => note(Phase::Active),
+            Health::Down | Health::Unknown => {
+                let what = if health == Health::Down { "it is down" } else { "it is not proven healthy" };
+                format!("{what}, which an order does not change: `anycastctl explain {name}` tells why")
+            }
+        };
+        let said: Vec<String> = freed.into_iter().chain(idle).chain([health]).collect();
+        said.join("; ")
     }
 
     fn announced_prefixes(&self) -> BTreeSet<Prefix> {

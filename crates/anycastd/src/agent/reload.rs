@@ -160,6 +160,7 @@ impl Agent {
             self.sink.clone(),
             Arc::clone(&self.refusals),
             self.fence.clone(),
+            self.links.clone(),
         );
         if let Some(routes) = self.desired.routes.get(of) {
             peer.set_routes(routes);

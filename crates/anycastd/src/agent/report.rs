@@ -9,13 +9,18 @@ use anycast_api::{self as api, Progress, ServiceState, Timestamp};
 use anycast_bgp::{Advertised, Asn, Attributes, PeerAs, Prefix, Quarantined, State};
 use anycast_core::{
     CheckName, Drain, Health, Outcome, PeerId, ServiceName,
-    config::{Combine, Connect, Neighbor, Service},
-    decide::{Blocker, Contribution, Despite, Lack, Missing, Verdict},
+    config::{Connect, Neighbor, Service},
+    decide::{Contribution, Despite, Verdict},
     drain::Phase,
 };
 use tokio::sync::mpsc;
 
-use super::{Agent, Refusal, clock::wall, holds::held, orders::phase_outside};
+use super::{
+    Agent, Refusal,
+    clock::wall,
+    orders::phase_outside,
+    words::{first_run_in, lacks},
+};
 use crate::{
     checker::CheckState,
     kernel::{AddressState, Owner},
@@ -166,8 +171,9 @@ impl Agent {
     }
 
     fn prefix(&self, prefix: Prefix) -> api::PrefixSummary {
-        let announced = self.desired.prefixes.get(&prefix).and_then(|verdict| verdict.announced.as_deref());
-        let mut notes = announced.map(notes).unwrap_or_default();
+        let verdict = self.desired.prefixes.get(&prefix);
+        let announced = verdict.and_then(|verdict| Some((verdict, verdict.announced.as_deref()?)));
+        let mut notes = announced.map(|(verdict, attributes)| remarkable(verdict, attributes)).unwrap_or_default();
         let (told, all) = self.told(prefix);
         if announced.is_some() && told < all {
             notes.push(format!("{told} of {all} neighbors"));
@@ -200,6 +206,7 @@ impl Agent {
             since: state.since.into(),
             counts: state.counts,
             paused,
+            starts_in_seconds: first_run_in(&state).map(|left| left.as_secs_f64()),
             last: state.last.map(|(outcome, at)| answer(outcome, at)),
             runs: state.counters.runs,
             failures: state.counters.failures,
@@ -264,10 +271,11 @@ impl Agent {
         let kernel = self.kernel.borrow();
         let deaf = self.deaf.borrow();
         let deaf = deaf.iter().map(|(place, why)| format!("cannot listen on {place}: {why}"));
-        let watch = self.watch.seen().problem;
-        let own = self.problems.values().chain(&kernel.error).chain(&kernel.problems).chain(&watch).cloned();
+        let own = self.problems.values().chain(&kernel.error).chain(&kernel.problems).cloned();
         let loud = self.peers.iter().filter_map(|(id, peer)| announces_too_much(id, peer));
-        own.chain(deaf).chain(loud).chain(self.fence.problems()).collect()
+        let blind = self.checks_that_cannot_run();
+        let watch = self.watch_problems();
+        own.chain(watch).chain(deaf).chain(loud).chain(self.fence.problems()).chain(blind).collect()
     }
 }
 
@@ -350,62 +358,22 @@ fn performance(one: anycast_core::Performance) -> api::Performance {
 }
 
 /// What is remarkable about the attributes.
-fn notes(attributes: &Attributes) -> Vec<String> {
+pub(super) fn notes(attributes: &Attributes) -> Vec<String> {
     let prepend = (attributes.as_path_prepend > 0).then(|| format!("prepend {}", attributes.as_path_prepend));
     let leaving = attributes.communities.contains(&anycast_bgp::Community::GRACEFUL_SHUTDOWN);
     prepend.into_iter().chain(leaving.then(|| "graceful-shutdown".to_owned())).collect()
 }
 
-/// Why a prefix is, or is not, announced, in one clause.
-pub(super) fn reason(verdict: &Verdict) -> String {
-    let one = |name: &ServiceName, contribution: &Contribution| match contribution {
-        Contribution::Serves { despite: Some(Despite::Held(hold)), .. } => {
-            format!("{name} is {}, announced as degraded", held(hold))
-        }
-        Contribution::Serves { despite: Some(Despite::Down(lack)), .. } => {
-            let why = lack.as_ref().map_or_else(|| "is down".to_owned(), lacks);
-            format!("{name} {why}, and stays announced by its `on_down`")
-        }
-        Contribution::Serves { leaving: true, .. } => format!("{name} is leaving (graceful shutdown)"),
-        Contribution::Serves { degraded: true, .. } => format!("{name} is degraded"),
-        Contribution::Serves { .. } => format!("{name} is up"),
-        Contribution::Blocked(blocker) => format!("{name} {}", blocked(blocker)),
-    };
-    let serves = |contribution: &&Contribution| matches!(contribution, Contribution::Serves { .. });
-    // With `any`, the ones that serve carry the prefix; otherwise the ones that do not are the reason.
-    let carried = verdict.announced.is_some() && verdict.combine == Combine::Any;
-    let told: Vec<String> = verdict
-        .services
-        .iter()
-        .filter(|(_, contribution)| serves(contribution) == (verdict.announced.is_some() || carried))
-        .map(|(name, contribution)| one(name, contribution))
-        .collect();
-    told.join(", ")
-}
-
-/// What is said of a service that cannot take traffic.
-pub(super) fn blocked(blocker: &Blocker) -> String {
-    match blocker {
-        Blocker::Drained => "is withdrawn for maintenance".to_owned(),
-        Blocker::NotBound(addresses) => {
-            let list: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-            format!("has no bound {}", list.join(", "))
-        }
-        Blocker::Unknown(Some(lack)) | Blocker::Down(Some(lack)) => lacks(lack),
-        Blocker::Unknown(None) => "is not proven healthy yet".to_owned(),
-        Blocker::Down(None) => "is down".to_owned(),
-        Blocker::Held(hold) => format!("is {}", held(hold)),
-    }
-}
-
-/// `depends on dns, which is down`.
-fn lacks(lack: &Lack) -> String {
-    let state = match lack.state {
-        Missing::Down => "down",
-        Missing::Held => "held down",
-        Missing::Unknown => "not proven healthy yet",
-    };
-    format!("depends on {}, which is {state}", lack.service)
+/// What is remarkable about an announcement: that it is made though something is wrong, and its attributes.
+fn remarkable(verdict: &Verdict, attributes: &Attributes) -> Vec<String> {
+    let despite = verdict.services.values().filter_map(|contribution| match contribution {
+        Contribution::Serves { despite: Some(Despite::Held(_)), .. } => Some("degraded while held"),
+        Contribution::Serves { despite: Some(Despite::Down(_)), degraded: true, .. } => Some("degraded while down"),
+        Contribution::Serves { despite: Some(Despite::Down(_)), degraded: false, .. } => Some("kept while down"),
+        Contribution::Serves { despite: None, .. } | Contribution::Blocked(_) => None,
+    });
+    let despite: std::collections::BTreeSet<&str> = despite.collect();
+    despite.into_iter().map(str::to_owned).chain(notes(attributes)).collect()
 }
 
 /// `Established` as RFC 4271 writes it.
@@ -503,6 +471,7 @@ fn counters(state: &PeerState) -> BTreeMap<String, u64> {
         ("prefixes_received", counters.prefixes_announced),
         ("withdrawals_received", counters.prefixes_withdrawn),
         ("treated_as_withdraw", counters.treated_as_withdraw),
+        ("link_downs", counters.link_downs),
         ("attributes_discarded", counters.attributes_discarded),
     ]
     .map(|(name, value)| (name.to_owned(), value))

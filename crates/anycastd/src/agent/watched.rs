@@ -44,7 +44,9 @@ impl Agent {
                     let Some(checker) = self.checkers.get(name).and_then(|checkers| checkers.get(check)) else {
                         continue;
                     };
-                    if config.probe.targets().iter().any(|target| loss.network().contains(target)) {
+                    if loss.is_of_everything()
+                        || config.probe.targets().iter().any(|target| loss.network().contains(target))
+                    {
                         self.watch.lost(&checker.hinter(), loss);
                     }
                 }
@@ -76,9 +78,21 @@ impl Agent {
             Setting::Listener => self.listeners_of(configured.checks.get(check)?),
             Setting::Process => {
                 let seen = self.watch.seen();
-                Some(seen.processes.get(service).cloned().unwrap_or_else(|| "no process yet".to_owned()))
+                Some(seen.processes.get(service).cloned().unwrap_or_default().words)
             }
         }
+    }
+
+    /// What will give no hints though it should.
+    pub(super) fn watch_problems(&self) -> impl Iterator<Item = String> {
+        let seen = self.watch.seen();
+        let missed = seen.processes.into_iter().filter(|(_, followers)| followers.missed).map(|(name, followers)| {
+            format!(
+                "service {name}: {}; `watch: process` gives no hints, its checks go on at their intervals",
+                followers.words
+            )
+        });
+        seen.problem.into_iter().chain(missed)
     }
 
     pub(super) fn watch_counters(&self) -> anycast_api::WatchCounters {

@@ -4,7 +4,11 @@ use std::{collections::BTreeSet, fmt};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet, normalize_untrusted_str};
 
-use super::source::{Place, Source, Span};
+use super::{
+    needs::Need,
+    redact::shown,
+    source::{Place, Source, Span},
+};
 
 /// More are counted, not shown.
 const SHOWN: usize = 100;
@@ -103,12 +107,11 @@ impl Diagnostic {
             Some(place) => {
                 let origin = Origin::path(file).line(place.line).char_column(place.column);
                 let mark = AnnotationKind::Primary.span(place.marked.clone());
-                let snippet = |excerpt| Snippet::source(excerpt).line_start(place.line).annotation(mark);
-                match place.excerpt.as_deref() {
-                    None => group.element(origin),
-                    // The column cannot be counted in a part of the line.
-                    Some(excerpt) if place.cut => group.element(origin).element(snippet(excerpt)),
-                    Some(excerpt) => group.element(snippet(excerpt).path(file)),
+                let snippet = |excerpt: &'a str| Snippet::source(excerpt).line_start(place.line).annotation(mark);
+                // The column cannot be counted in a part of the line.
+                match place.cut {
+                    true => group.element(origin).element(snippet(&place.excerpt)),
+                    false => group.element(snippet(&place.excerpt).path(file)),
                 }
             }
             None => group.element(Origin::path(file)),
@@ -123,16 +126,27 @@ pub(super) struct Report<'a> {
     source: &'a Source,
     found: Vec<(Span, Severity, String, String)>,
     hidden: BTreeSet<usize>,
+    needs: Vec<(Span, Need)>,
 }
 
 impl<'a> Report<'a> {
     pub(super) const fn new(source: &'a Source) -> Self {
-        Self { source, found: Vec::new(), hidden: BTreeSet::new() }
+        Self { source, found: Vec::new(), hidden: BTreeSet::new(), needs: Vec::new() }
     }
 
-    /// There may be a secret on the line: reports end up in logs, so it is not shown, whatever is wrong with it.
+    /// There may be a secret on the line: no more than its first key is shown, whatever is wrong with it.
     pub(super) fn hide(&mut self, span: Span) {
         self.hidden.insert(self.line(span));
+    }
+
+    /// What is named there must be on this machine.
+    pub(super) fn need(&mut self, span: Span, need: Need) {
+        self.needs.push((span, need));
+    }
+
+    /// What must be on this machine, as far as it has been read.
+    pub(super) fn take_needs(&mut self) -> Vec<(Span, Need)> {
+        std::mem::take(&mut self.needs)
     }
 
     /// What is wrong, and what to do about it.
@@ -160,18 +174,16 @@ impl<'a> Report<'a> {
             severity,
             message,
             hint,
-            place: Some(self.source.place(span)).map(|place| match self.hidden.contains(&place.line) {
-                true => Place { excerpt: None, ..place },
-                false => place,
-            }),
+            place: Some(self.source.place(span, self.hidden.contains(&self.source.line(span.start)))),
         });
         Diagnostics { file: self.source.name.clone(), found: shown.collect(), errors, warnings }
     }
 }
 
-/// A text of the operator's, in backticks, on one line and not too long.
+/// A text of the operator's, in backticks, on one line, not too long, and without what may be a secret.
 pub(super) fn quoted(text: &str) -> String {
     const LONGEST: usize = 60;
+    let text = &*shown(text);
     let shown: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
     // Quotes are harmless between backticks; escaped they would only puzzle.
     let shown = shown.replace("\\\"", "\"").replace("\\'", "'");

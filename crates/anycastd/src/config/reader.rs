@@ -4,12 +4,10 @@
 
 use super::{
     diagnostic::{Report, quoted},
+    redact,
     source::Span,
     yaml::{Entry, Kind, Node},
 };
-
-/// Unknown keys with these in their names probably have a secret for a value.
-const SECRETS: [&str; 6] = ["password", "passwd", "secret", "token", "md5", "key"];
 
 /// A mapping being taken apart. End with [`close`](Self::close).
 #[derive(Debug)]
@@ -130,7 +128,7 @@ impl<'a> Section<'a> {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("the keys known here are {}", in_words(&known)),
             };
-            if SECRETS.iter().any(|word| key.name.to_lowercase().contains(word)) {
+            if redact::is_secret(&key.name) {
                 report.hide(key.span);
             }
             report.error(key.span, format!("unknown key {}", quoted(&key.name)), hint);
@@ -227,8 +225,13 @@ pub(super) fn not_supported(span: Span, what: &str, hint: &str, report: &mut Rep
 }
 
 pub(super) fn wrong_type(node: &Node, what: &str, wanted: &str, hint: &str, report: &mut Report<'_>) {
+    let secret = redact::is_secret(what.trim_matches('`'));
+    if secret {
+        report.hide(node.span);
+    }
     let got = match &node.kind {
         Kind::Null => "nothing".to_owned(),
+        Kind::Scalar { .. } if secret => "a text".to_owned(),
         Kind::Scalar { text, .. } => quoted(text),
         Kind::List(_) => "a list".to_owned(),
         Kind::Map(_) => "a mapping".to_owned(),

@@ -14,7 +14,7 @@ use super::{
     diagnostic::{Report, quoted},
     names::{Named, Names},
     neighbors,
-    reader::{Listed, Section, list, set},
+    reader::{Listed, Section, list, nearest, set, wrong_type},
     source::Span,
     states::{self, States},
     values::{LONGEST, choice, duration, host_address, prefix, text},
@@ -99,10 +99,7 @@ fn later(section: &mut Section<'_>, report: &mut Report<'_>) {
 /// What the kernel is to tell of, and how long a listener that goes may take to come back.
 fn watch(section: &mut Section<'_>, checks: &mut Checks, report: &mut Report<'_>) -> Option<Watch> {
     let span = section.has("watch");
-    let watch = section.or("watch", Watch::None, report, |node, report| {
-        let choices = [("none", Watch::None), ("listener", Watch::Listener), ("process", Watch::Process)];
-        choice(node, "watch", &choices, report)
-    });
+    let watch = section.or("watch", Watch::None, report, watched);
     let grace = section.maybe("restart_grace", report, |node, report| {
         duration(node, "restart_grace", Duration::ZERO..=LONGEST_GRACE, report).map(|grace| (node.span, grace))
     });
@@ -139,6 +136,56 @@ fn watch(section: &mut Section<'_>, checks: &mut Checks, report: &mut Report<'_>
         return None;
     }
     Some(watch)
+}
+
+/// One word.
+fn watched(node: &Node, report: &mut Report<'_>) -> Option<Watch> {
+    const WORDS: [(&str, Watch); 3] =
+        [("none", Watch::None), ("listener", Watch::Listener), ("process", Watch::Process)];
+    const HINT: &str = "write `watch: listener` for the sockets that its checks ask, `watch: process` for its processes, or \
+                        `watch: none`";
+    /// What others call them.
+    const OTHERS: [(&str, &str); 15] = [
+        ("socket", "listener"),
+        ("sockets", "listener"),
+        ("port", "listener"),
+        ("ports", "listener"),
+        ("listen", "listener"),
+        ("tcp", "listener"),
+        ("udp", "listener"),
+        ("pid", "process"),
+        ("pidfd", "process"),
+        ("pid_file", "process"),
+        ("unit", "process"),
+        ("systemd", "process"),
+        ("off", "none"),
+        ("no", "none"),
+        ("false", "none"),
+    ];
+    let (word, many) = match &node.kind {
+        Kind::Scalar { text, .. } => (text.as_str(), false),
+        Kind::List(items) => match &items[..] {
+            [Node { kind: Kind::Scalar { text, .. }, .. }] => (text.as_str(), true),
+            _ => ("", true),
+        },
+        Kind::Null | Kind::Map(_) => ("", false),
+    };
+    let known = WORDS.iter().find(|(known, _)| *known == word);
+    if let (Some((_, watch)), false) = (known, many) {
+        return Some(*watch);
+    }
+    let meant = known.map(|(known, _)| *known);
+    let meant = meant.or_else(|| OTHERS.iter().find(|(other, _)| *other == word).map(|(_, meant)| *meant));
+    let meant = meant.or_else(|| nearest(word, WORDS.iter().map(|(known, _)| *known)));
+    let hint = meant.map_or_else(|| HINT.to_owned(), |meant| format!("write `watch: {meant}`"));
+    match &node.kind {
+        Kind::Scalar { text, .. } => report.error(node.span, format!("`watch` cannot be {}", quoted(text)), hint),
+        Kind::List(_) => {
+            report.error(node.span, "`watch` is one word, not a list: a service is watched in one way", hint);
+        }
+        Kind::Null | Kind::Map(_) => wrong_type(node, "`watch`", "one word", &hint, report),
+    }
+    None
 }
 
 fn addresses(section: &mut Section<'_>, report: &mut Report<'_>) -> Listed<IpAddr> {

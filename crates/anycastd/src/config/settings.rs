@@ -15,6 +15,7 @@ use crate::{peer::options, probe::may_ping};
 use super::{
     Control, Log, LogFormat,
     diagnostic::{Report, quoted},
+    needs::Need,
     reader::{Section, list},
     values::{choice, duration, label, path, socket_address, text},
     yaml::{Kind, Node},
@@ -44,6 +45,8 @@ pub(super) struct Host {
     pub(super) cannot_ping: bool,
     /// Nothing is started: what only the unit has may be missing.
     pub(super) only_checks: bool,
+    /// Whether it is looked whether what the file names is there.
+    pub(super) looks: bool,
 }
 
 impl Host {
@@ -64,6 +67,7 @@ impl Host {
             has_tcp_ao: options::has_tcp_ao(),
             cannot_ping: !may_ping(),
             only_checks,
+            looks: true,
         }
     }
 }
@@ -156,16 +160,24 @@ pub(super) fn control(top: &mut Section<'_>, report: &mut Report<'_>) -> Option<
         }
         Some(socket)
     });
-    let group = section.maybe("group", report, |node, report| account(node, "group", report));
+    let group = section.maybe("group", report, |node, report| {
+        let group = account(node, "group", report)?;
+        report.need(node.span, Need::Group(group.clone()));
+        Some(group)
+    });
     let operators = section.or("operators", Some(Vec::new()), report, |node, report| {
-        let names = list(node, "operators", "alice, bob", report, |node, report| account(node, "operators", report));
+        let names = list(node, "operators", "alice, bob", report, |node, report| {
+            let name = account(node, "operators", report)?;
+            report.need(node.span, Need::Operator(name.clone()));
+            Some(name)
+        });
         Some(names.whole.then(|| names.values().cloned().collect()))
     });
     section.close(report);
     Some(Control { socket: socket?, group: group?, operators: operators?? })
 }
 
-/// The name of a user or group; whether the system has it is seen when it is used.
+/// The name of a user or group.
 fn account(node: &Node, key: &str, report: &mut Report<'_>) -> Option<String> {
     let text = text(node, key, report)?;
     let odd = |character: char| character.is_whitespace() || character.is_control() || ":/,".contains(character);

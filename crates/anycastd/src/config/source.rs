@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::redact::{Kept, after_key};
+
 /// A range of bytes of the file, on character boundaries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Span {
@@ -22,6 +24,8 @@ pub(super) struct Source {
     pub(super) text: String,
     /// Where each line starts; the first is 0.
     lines: Vec<usize>,
+    /// How much of each may be shown.
+    kept: Kept,
 }
 
 /// A place as people are told it.
@@ -31,11 +35,11 @@ pub(super) struct Place {
     pub(super) line: usize,
     /// In characters, from 1.
     pub(super) column: usize,
-    /// The line, or the part of a long one that surrounds the place; `None`: not to be shown.
-    pub(super) excerpt: Option<String>,
+    /// The line, or the part of a long one that surrounds the place, without what may be a secret.
+    pub(super) excerpt: String,
     /// What of the excerpt is meant.
     pub(super) marked: Range<usize>,
-    /// The excerpt is not the whole line.
+    /// The excerpt is not the line as it is.
     pub(super) cut: bool,
 }
 
@@ -49,7 +53,8 @@ impl Source {
     pub(super) fn new(name: &str, text: String) -> Self {
         let starts = text.match_indices('\n').map(|(at, _)| at + 1);
         let lines = std::iter::once(0).chain(starts.filter(|start| *start < text.len())).collect();
-        Self { name: name.to_owned(), text, lines }
+        let kept = Kept::of(text.lines());
+        Self { name: name.to_owned(), text, lines, kept }
     }
 
     /// The number of the line, from 1, that holds the byte `at`.
@@ -68,21 +73,30 @@ impl Source {
         at(number.saturating_sub(1))..at(number)
     }
 
-    /// Where a span begins, on its first line: never more than that line is shown.
-    pub(super) fn place(&self, span: Span) -> Place {
+    /// Where a span begins, on its first line: never more than that line is shown. `hidden`: of its value there is nothing.
+    pub(super) fn place(&self, span: Span, hidden: bool) -> Place {
         let line = self.line(span.start.min(self.text.len()));
         let start_of_line = self.line_range(line).start;
         let text = self.line_text(line);
         let start = floor(text, span.start.saturating_sub(start_of_line));
         let end = floor(text, span.end.saturating_sub(start_of_line)).max(start);
         let column = text[..start].chars().count() + 1;
-        if text.len() <= LONG_LINE {
-            return Place { line, column, excerpt: Some(text.to_owned()), marked: start..end, cut: false };
+        let kept = self.kept.of_line(line).into_iter().chain(hidden.then(|| after_key(text))).min();
+        let (shown, start, end) = match kept.filter(|kept| *kept < text.len()) {
+            Some(kept) => {
+                let shown = format!("{}…", &text[..kept]);
+                let most = shown.len();
+                (shown, start.min(kept), if end > kept { most } else { end })
+            }
+            None => (text.to_owned(), start, end),
+        };
+        let cut = shown != text;
+        if shown.len() <= LONG_LINE {
+            return Place { line, column, excerpt: shown, marked: start..end, cut };
         }
-        let from = floor(text, start.saturating_sub(BEFORE));
-        let to = floor(text, start + FROM);
-        let excerpt = Some(text[from..to].to_owned());
-        Place { line, column, excerpt, marked: start - from..end.min(to) - from, cut: true }
+        let from = floor(&shown, start.saturating_sub(BEFORE));
+        let to = floor(&shown, start + FROM);
+        Place { line, column, excerpt: shown[from..to].to_owned(), marked: start - from..end.min(to) - from, cut: true }
     }
 }
 
@@ -108,24 +122,24 @@ mod tests {
             (99..120, 2, 7, "ü: é x", ""),
         ];
         for (span, line, column, excerpt, marked) in cases {
-            let place = source.place(Span::new(span.start, span.end));
-            assert_eq!((place.line, place.column, place.excerpt.as_deref()), (line, column, Some(excerpt)), "{span:?}");
+            let place = source.place(Span::new(span.start, span.end), false);
+            assert_eq!((place.line, place.column, place.excerpt.as_str()), (line, column, excerpt), "{span:?}");
             assert_eq!(&excerpt[place.marked], marked, "{span:?}");
         }
     }
 
     #[test]
     fn an_empty_file_has_a_first_line() {
-        let place = Source::new("f", String::new()).place(Span::new(0, 0));
-        assert_eq!((place.line, place.column, place.excerpt.as_deref()), (1, 1, Some("")));
+        let place = Source::new("f", String::new()).place(Span::new(0, 0), false);
+        assert_eq!((place.line, place.column, place.excerpt.as_str()), (1, 1, ""));
     }
 
     #[test]
     fn a_long_line_is_shown_in_part() {
         let text = format!("{}x{}", "ü".repeat(10_000), "é".repeat(10_000));
-        let place = Source::new("f", text).place(Span::new(20_000, 20_001));
+        let place = Source::new("f", text).place(Span::new(20_000, 20_001), false);
         assert_eq!((place.line, place.column, place.cut), (1, 10_001, true));
-        let excerpt = place.excerpt.unwrap();
+        let excerpt = place.excerpt;
         assert_eq!(&excerpt[place.marked], "x");
         assert!(excerpt.len() <= BEFORE + FROM, "{}", excerpt.len());
     }

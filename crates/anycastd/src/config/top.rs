@@ -15,7 +15,7 @@ use anycast_core::{
 use super::{
     Settings, ShutdownMode, across,
     diagnostic::Report,
-    endpoint, graceful, neighbors, probes,
+    endpoint, graceful, needs, neighbors, probes,
     reader::{Listed, Section, wrong_type},
     services,
     settings::{self, Host},
@@ -53,6 +53,10 @@ pub(super) fn read(root: &Node, host: &Host, report: &mut Report<'_>) -> Option<
     });
     top.unsupported("policy", report);
     top.close(report);
+    let needs = report.take_needs();
+    if host.looks {
+        needs::judge(needs, report);
+    }
 
     let rules = rules.flatten();
     let written_id = bgp.router_id.flatten().map(|id| IpAddr::V4(id.get()));

@@ -14,6 +14,7 @@ use ipnet::IpNet;
 use super::{
     diagnostic::{Report, quoted},
     reader::{one_of, wrong_type},
+    redact,
     yaml::{Kind, Node},
 };
 
@@ -304,6 +305,10 @@ pub(super) fn path(node: &Node, key: &str, report: &mut Report<'_>) -> Option<Pa
     let text = text(node, key, report)?;
     let message = if text.contains('\0') {
         format!("`{key}` cannot be {}", quoted(text))
+    } else if !text.starts_with('/') && redact::is_secret(key) {
+        // It may be what belongs into the file.
+        report.hide(node.span);
+        format!("`{key}` is not an absolute path")
     } else if !text.starts_with('/') {
         format!("`{key}`: {} is not an absolute path", quoted(text))
     } else {

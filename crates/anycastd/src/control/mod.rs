@@ -7,7 +7,11 @@
 mod routes;
 mod socket;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -18,6 +22,7 @@ pub(crate) use self::socket::ControlSocket;
 use crate::{
     agent::{Actor, Handle, OrderDesk},
     blocking::{NAMES, Slot},
+    complaints::Complaints,
 };
 
 /// Connections at a time of those who may change things, and of those who may look; more are turned away.
@@ -57,12 +62,15 @@ pub(crate) fn operators(names: &[String]) -> BTreeSet<u32> {
 
 /// Serves until it is dropped.
 pub(crate) async fn serve(socket: ControlSocket, desk: Desk) {
+    let mut complaints = Complaints::default();
     let [changing, looking, turned_away] = [(); 3].map(|()| Arc::new(Semaphore::new(CONNECTIONS)));
     loop {
         let stream = match socket.accept().await {
             Ok(stream) => stream,
             Err(error) => {
-                tracing::warn!(%error, "control socket: accept failed");
+                if let Some(times) = complaints.due(Instant::now()) {
+                    tracing::warn!(%error, times, "control socket: accept failed; who asks has to wait");
+                }
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }

@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, SemaphorePermit, broadcast, oneshot};
 
 use super::{Caller, Desk};
 use crate::{
-    agent::{Agent, Handle, NoAnswer, Refusal, probe_answers},
+    agent::{About, Agent, Handle, NoAnswer, Refusal, probe_answers},
     peer::Ask,
 };
 
@@ -114,7 +114,8 @@ async fn route(request: Request<Incoming>, desk: &Desk, caller: &Caller) -> Resu
             told(agent, caller, move |agent| agent.routes(name.as_deref())).await
         }
         (&Method::GET, "/v1/events") => {
-            events(desk, wanted("since"), wanted("follow").as_deref() == Some("true")).await
+            let about = (wanted("service"), wanted("neighbor"));
+            events(desk, wanted("since"), wanted("follow").as_deref() == Some("true"), about).await
         }
         (&Method::GET, "/v1/capture") => {
             let name = wanted("neighbor")
@@ -217,15 +218,24 @@ async fn probe(agent: &Handle, caller: &Caller, request: ProbeRequest) -> Result
     good(&ProbeReply { service, checks: probe_answers(awaited, limit).await })
 }
 
-async fn events(desk: &Desk, since: Option<String>, follow: bool) -> Result<Answer, Fault> {
+async fn events(
+    desk: &Desk,
+    since: Option<String>,
+    follow: bool,
+    (service, neighbor): (Option<String>, Option<String>),
+) -> Result<Answer, Fault> {
     let bad = |_| Fault::new(StatusCode::BAD_REQUEST, "since is a time such as 2026-11-23T20:16:21Z");
     let since = since.map(|text| text.parse::<Timestamp>()).transpose().map_err(bad)?;
     let since = since.map(Timestamp::system_time);
-    let (past, live) = desk.agent.ask(move |agent| (agent.ring().since(since), agent.ring().follow())).await?;
-    let past: String = past.iter().map(line).collect();
+    let question = move |agent: &mut Agent| {
+        let about = agent.about(service.as_deref(), neighbor.as_deref())?;
+        Ok::<_, Refusal>((about, agent.ring().since(since), agent.ring().follow()))
+    };
+    let (about, past, live) = desk.agent.ask(question).await??;
+    let past: String = past.iter().filter(|event| about.concerns(event)).map(line).collect();
     let first = stream::iter([Ok(Frame::data(Bytes::from(past)))]);
     let body = if follow {
-        BodyExt::boxed(StreamBody::new(first.chain(stream::unfold(live, next_line))))
+        BodyExt::boxed(StreamBody::new(first.chain(stream::unfold((live, about), next_line))))
     } else {
         BodyExt::boxed(StreamBody::new(first))
     };
@@ -234,10 +244,16 @@ async fn events(desk: &Desk, since: Option<String>, follow: bool) -> Result<Answ
     Ok(answer)
 }
 
-type Lines = broadcast::Receiver<Event>;
+type Lines = (broadcast::Receiver<Event>, About);
 
-async fn next_line(mut live: Lines) -> Option<(Result<Frame<Bytes>, std::convert::Infallible>, Lines)> {
-    let text = match live.recv().await {
+async fn next_line((mut live, about): Lines) -> Option<(Result<Frame<Bytes>, std::convert::Infallible>, Lines)> {
+    let next = loop {
+        match live.recv().await {
+            Ok(event) if !about.concerns(&event) => {}
+            next => break next,
+        }
+    };
+    let text = match next {
         Ok(event) => line(&event),
         Err(broadcast::error::RecvError::Lagged(missed)) => line(&Event {
             id: 0,
@@ -248,7 +264,7 @@ async fn next_line(mut live: Lines) -> Option<(Result<Frame<Bytes>, std::convert
         }),
         Err(broadcast::error::RecvError::Closed) => return None,
     };
-    Some((Ok(Frame::data(Bytes::from(text))), live))
+    Some((Ok(Frame::data(Bytes::from(text))), (live, about)))
 }
 
 fn line(event: &Event) -> String {

@@ -134,7 +134,7 @@ async fn answer(socket: &TokioSocket) -> io::Result<Option<Vec<Socket>>> {
 /// `203.0.113.80:80`, `udp 203.0.113.80:53`.
 pub(crate) fn in_words(protocol: Protocol, address: SocketAddr) -> String {
     match protocol {
-        Protocol::Tcp => address.to_string(),
+        Protocol::Tcp => format!("tcp {address}"),
         Protocol::Udp => format!("udp {address}"),
     }
 }

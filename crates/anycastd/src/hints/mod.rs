@@ -35,7 +35,7 @@ use crate::kernel::Loss;
 pub(crate) use self::{
     held::{Held, Holder},
     listeners::{Listeners, in_words},
-    processes::Origin,
+    processes::{Followers, Origin},
 };
 use self::{
     message::Socket,
@@ -117,8 +117,19 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// The sockets whose listeners are watched.
     fn sockets(&self) -> BTreeSet<(Protocol, SocketAddr)> {
         self.listeners.iter().flat_map(|watched| watched.sockets.iter().copied()).collect()
+    }
+
+    /// Those where it matters who listens: of processes that are followed as well, for after a hint the last word is with that.
+    fn asked(&self) -> BTreeSet<(Protocol, SocketAddr)> {
+        let of_processes = self.processes.values().flat_map(|followed| &followed.origins);
+        let of_processes = of_processes.filter_map(|origin| match origin {
+            Origin::Socket(protocol, address) => Some((*protocol, *address)),
+            Origin::Unit(_) | Origin::PidFile(_) => None,
+        });
+        self.sockets().into_iter().chain(of_processes).collect()
     }
 }
 
@@ -127,8 +138,8 @@ impl Plan {
 pub(crate) struct Seen {
     /// Why listeners cannot be watched, in words.
     pub(crate) problem: Option<String>,
-    /// What is followed of each service, in words.
-    pub(crate) processes: BTreeMap<ServiceName, String>,
+    /// What is followed of each service.
+    pub(crate) processes: BTreeMap<ServiceName, Followers>,
 }
 
 /// Counts since the agent started.
@@ -214,7 +225,7 @@ impl Watch {
 struct Follower {
     origins: Vec<Origin>,
     hinters: watch::Sender<Vec<Hinter>>,
-    words: watch::Receiver<String>,
+    shown: watch::Receiver<Followers>,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -241,13 +252,13 @@ impl Watcher {
                     None => std::future::pending().await,
                 }
             };
-            let words = self.followers.values_mut().map(|follower| Box::pin(follower.words.changed()));
-            let words: Vec<_> = words.collect();
+            let shown = self.followers.values_mut().map(|follower| Box::pin(follower.shown.changed()));
+            let shown: Vec<_> = shown.collect();
             let told = async {
-                if words.is_empty() {
+                if shown.is_empty() {
                     std::future::pending::<()>().await;
                 }
-                let _ = futures_util::future::select_all(words).await;
+                let _ = futures_util::future::select_all(shown).await;
             };
             let (retry, look) = (at(self.retry), at(self.look));
             tokio::select! {
@@ -267,9 +278,9 @@ impl Watcher {
     /// Takes a new plan.
     fn adopt(&mut self) {
         let plan = self.plan.borrow_and_update().clone();
-        let sockets = plan.sockets();
-        self.listeners.retain(&sockets);
-        self.look = (!sockets.is_empty()).then(|| Instant::now() + FIRST_LOOK);
+        let asked = plan.asked();
+        self.listeners.retain(&asked);
+        self.look = (!asked.is_empty()).then(|| Instant::now() + FIRST_LOOK);
         self.followers.retain(|name, follower| {
             plan.processes.get(name).is_some_and(|followed| followed.origins == follower.origins)
         });
@@ -278,21 +289,22 @@ impl Watcher {
                 follower.hinters.send_replace(followed.hinters.clone());
                 continue;
             }
-            self.followers.insert(name.clone(), self.follow(followed));
+            self.followers.insert(name.clone(), self.follow(name, followed));
         }
         self.open(false);
     }
 
-    fn follow(&self, followed: &Followed) -> Follower {
+    fn follow(&self, name: &ServiceName, followed: &Followed) -> Follower {
         let (hinters, told) = watch::channel(followed.hinters.clone());
-        let (shown, words) = watch::channel("no process yet".to_owned());
+        let (told_of, shown) = watch::channel(Followers::default());
         let (origins, listeners, counts) = (followed.origins.clone(), self.listeners.clone(), Arc::clone(&self.counts));
         let hint = move |pid| {
             counts.process.fetch_add(1, Ordering::Relaxed);
             told.borrow().iter().for_each(|hinter| hinter.hint(Hint::Ended(pid)));
         };
-        let follow = processes::follow(origins.clone(), listeners, shown, hint);
-        Follower { origins, hinters, words, _task: AbortOnDropHandle::new(tokio::spawn(follow)) }
+        let follow = processes::follow(origins.clone(), listeners, told_of, hint);
+        let follow = tracing::Instrument::instrument(follow, tracing::info_span!("watch", service = %name));
+        Follower { origins, hinters, shown, _task: AbortOnDropHandle::new(tokio::spawn(follow)) }
     }
 
     /// Hears of what the plan wants. `lost`: for a time nobody heard.
@@ -366,7 +378,7 @@ impl Watcher {
     /// Finds out where somebody listens, for those who ask what is watched, and for proofs to come.
     async fn look(&mut self) {
         self.look = Some(Instant::now() + LOOK);
-        let sockets = self.plan.borrow().sockets();
+        let sockets = self.plan.borrow().asked();
         for (protocol, address) in sockets {
             if !self.listeners.is_known(protocol, address) {
                 // That it fails is counted, and nothing depends on it.
@@ -376,7 +388,7 @@ impl Watcher {
     }
 
     fn show(&self) {
-        let processes = self.followers.iter().map(|(name, follower)| (name.clone(), follower.words.borrow().clone()));
+        let processes = self.followers.iter().map(|(name, follower)| (name.clone(), follower.shown.borrow().clone()));
         let processes: BTreeMap<_, _> = processes.collect();
         self.shown.send_if_modified(|seen| {
             let changed = seen.processes != processes;

@@ -31,6 +31,8 @@ const SOON: Duration = Duration::from_millis(250);
 const READ_WITHIN: Duration = Duration::from_secs(2);
 /// What is read where a process is looked for by its group.
 const CGROUPS: &str = "the control groups";
+/// How long there may be none before somebody is to know: a restart takes a moment.
+const MISSED_AFTER: Duration = Duration::from_secs(5);
 /// The group that everything is in which nobody put elsewhere.
 const ROOT: u64 = 1;
 
@@ -45,16 +47,32 @@ pub(crate) enum Origin {
     PidFile(PathBuf),
 }
 
+/// What is known of the processes of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Followers {
+    /// In words.
+    pub(crate) words: String,
+    /// Nothing has been followed for a while: no hint will come.
+    pub(crate) missed: bool,
+}
+
+impl Default for Followers {
+    fn default() -> Self {
+        Self { words: "no process yet".to_owned(), missed: false }
+    }
+}
+
 type Pidfd = AsyncFd<OwnedFd>;
 
 /// Follows the processes of a service; calls `ended` for each that ends. Never returns.
 pub(super) async fn follow(
     origins: Vec<Origin>,
     listeners: Listeners,
-    shown: watch::Sender<String>,
+    shown: watch::Sender<Followers>,
     ended: impl Fn(i32),
 ) {
     let mut followed: BTreeMap<i32, Pidfd> = BTreeMap::new();
+    let mut found_at = Instant::now();
     loop {
         let found = find(&origins, &listeners).await;
         let pids = found.as_deref().unwrap_or_default();
@@ -73,12 +91,12 @@ pub(super) async fn follow(
                 followed.insert(*pid, pidfd);
             }
         }
+        if !followed.is_empty() {
+            found_at = Instant::now();
+            know(&origins, &listeners).await;
+        }
         let words = in_words(found.as_deref().map(|_| followed.keys().copied().collect()).map_err(String::as_str));
-        shown.send_if_modified(|held| {
-            let changed = *held != words;
-            *held = words;
-            changed
-        });
+        tell(&shown, Followers { words, missed: found_at.elapsed() >= MISSED_AFTER });
         let mut again = Instant::now() + if followed.is_empty() { SOON } else { AGAIN };
         loop {
             tokio::select! {
@@ -89,6 +107,32 @@ pub(super) async fn follow(
                 }
                 () = sleep_until(again) => break,
             }
+        }
+    }
+}
+
+/// Shows what is known; the log is told when nothing is followed, and when something is again.
+fn tell(shown: &watch::Sender<Followers>, news: Followers) {
+    shown.send_if_modified(|held| {
+        match (held.missed, news.missed) {
+            (false, true) => tracing::warn!("{}; the checks go on at their intervals", news.words),
+            (true, false) => tracing::info!("{} is followed", news.words),
+            (true, true) | (false, false) => {}
+        }
+        let changed = *held != news;
+        *held = news;
+        changed
+    });
+}
+
+/// That somebody listens is to be known before the process ends: nobody does any more only where somebody did.
+async fn know(origins: &[Origin], listeners: &Listeners) {
+    for origin in origins {
+        if let Origin::Socket(protocol, address) = origin
+            && !listeners.is_known(*protocol, *address)
+        {
+            // That it fails is counted, and nothing depends on it.
+            let _ = listeners.at(*protocol, *address).await;
         }
     }
 }
@@ -119,7 +163,7 @@ fn open(pid: i32) -> Option<Pidfd> {
 
 /// The processes, or why there are none, in words.
 async fn find(origins: &[Origin], listeners: &Listeners) -> Result<Vec<i32>, String> {
-    let mut why = "nothing names its process".to_owned();
+    let mut why = None;
     for origin in origins {
         let found = match origin {
             Origin::Socket(protocol, address) => by_socket(*protocol, *address, listeners).await,
@@ -129,10 +173,11 @@ async fn find(origins: &[Origin], listeners: &Listeners) -> Result<Vec<i32>, Str
         match found {
             Ok(pids) if !pids.is_empty() => return Ok(pids),
             Ok(_) => {}
-            Err(error) => why = error,
+            // The surest way first, and its trouble.
+            Err(error) => drop(why.get_or_insert(error)),
         }
     }
-    Err(why)
+    Err(why.unwrap_or_else(|| "nothing names its process".to_owned()))
 }
 
 async fn by_socket(protocol: Protocol, address: SocketAddr, listeners: &Listeners) -> Result<Vec<i32>, String> {

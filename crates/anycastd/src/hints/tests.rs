@@ -171,7 +171,7 @@ async fn a_process_that_ends_is_a_hint_and_the_next_is_followed() {
     let watch = Watch::start();
     let followed = Followed { origins: vec![Origin::PidFile(file.clone())], hinters: vec![hinter] };
     watch.set_plan(Plan { listeners: Vec::new(), processes: [(name.clone(), followed)].into() });
-    let words = || watch.seen().processes.get(&name).cloned().unwrap_or_default();
+    let words = || watch.seen().processes.get(&name).map(|seen| seen.words.clone()).unwrap_or_default();
     eventually("it says why there is none", async || words().contains("no process: ")).await;
     for _ in 0..2 {
         let mut process = Sleeper::new();

@@ -137,11 +137,7 @@ impl Intents {
 }
 
 fn read(path: &Path) -> io::Result<Contents> {
-    let text = match fs::read(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Contents::default()),
-        Err(error) => return Err(error),
-    };
+    let Some(text) = crate::state::read(path)? else { return Ok(Contents::default()) };
     let contents: Contents = serde_json::from_slice(&text)?;
     if contents.version == VERSION { Ok(contents) } else { Err(io::Error::other("written by another version")) }
 }

@@ -15,7 +15,7 @@ use anycast_core::{
 use tokio::sync::watch;
 
 use super::{
-    KernelState, Options, TAG,
+    KernelState, Links, Options, TAG,
     events::{Events, Heard},
     intents::Intents,
     losses::Lookout,
@@ -29,6 +29,7 @@ pub(super) struct Keeper {
     /// The plan that was taken last.
     taken: Option<Arc<AddressPlan>>,
     state: watch::Sender<Arc<KernelState>>,
+    links: watch::Sender<Links>,
     options: Options,
     reconciler: Reconciler,
     sockets: Option<Sockets>,
@@ -59,7 +60,8 @@ pub(super) async fn left_behind(intents: PathBuf) -> Result<BTreeSet<IpAddr>, Fa
     let (_, plan) = watch::channel(None);
     let (state, _) = watch::channel(Arc::default());
     let (sink, _) = Sink::new(1);
-    let mut keeper = Keeper::new(plan, intents, sink, state, Options::default());
+    let (links, _) = watch::channel(None);
+    let mut keeper = Keeper::new(plan, intents, sink, state, links, Options::default());
     keeper.intents.load().await;
     let raw = keeper.sockets()?.netlink.list().await?;
     let ours = keeper.judge(raw).addresses.into_iter().filter(|listed| listed.owner == Owner::Ours && listed.usable);
@@ -80,12 +82,14 @@ impl Keeper {
         intents: PathBuf,
         sink: Sink,
         state: watch::Sender<Arc<KernelState>>,
+        links: watch::Sender<Links>,
         options: Options,
     ) -> Self {
         Self {
             plan,
             taken: None,
             state,
+            links,
             options,
             reconciler: Reconciler::new(Instant::now()),
             sockets: None,
@@ -152,6 +156,7 @@ impl Keeper {
         };
         match listed {
             Ok(raw) => {
+                self.tell_links(Some(Arc::new(raw.running_names())));
                 self.lookout.handle_listing(&raw);
                 let listing = self.judge(raw);
                 let now = Instant::now();
@@ -178,6 +183,7 @@ impl Keeper {
             self.sockets = None;
         }
         self.reconciler.handle_unlisted(Instant::now());
+        self.tell_links(None);
         let error = format!("netlink: {fault}; addresses are shown as last seen");
         if self.error.as_ref() != Some(&error) {
             tracing::warn!("{error}");
@@ -253,6 +259,14 @@ impl Keeper {
     async fn settle_intents(&mut self) {
         let (tags, reconciler) = (self.tags, &self.reconciler);
         self.intents.keep(|target| !tags && reconciler.holds(target)).await;
+    }
+
+    fn tell_links(&self, links: Links) {
+        self.links.send_if_modified(|held| {
+            let changed = *held != links;
+            *held = links;
+            changed
+        });
     }
 
     fn publish(&mut self) {

@@ -31,6 +31,13 @@ impl Loss {
     }
 }
 
+impl Loss {
+    /// Whether the loopback went down: nothing on this node reaches anything else on it then, whatever the address.
+    pub(crate) fn is_of_everything(self) -> bool {
+        matches!(self, Self::Down(network) if network.addr().is_loopback())
+    }
+}
+
 impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

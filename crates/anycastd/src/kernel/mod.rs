@@ -81,6 +81,9 @@ impl KernelState {
     }
 }
 
+/// The interfaces that carry packets, by name; `None`: not known now.
+pub(crate) type Links = Option<Arc<BTreeSet<Arc<str>>>>;
+
 /// How the task works; the tests make it work as on other kernels.
 #[derive(Debug, Clone, Copy)]
 struct Options {
@@ -97,13 +100,14 @@ impl Default for Options {
 }
 
 /// Starts the task. Until `plan` is `Some` it touches nothing and only looks. `intents` is where it writes what it is
-/// about to add, on a kernel that cannot tag.
+/// about to add, on a kernel that cannot tag. `links` is told of interfaces before anything is done about addresses.
 pub(crate) fn start(
     plan: watch::Receiver<Option<Arc<AddressPlan>>>,
     intents: PathBuf,
     sink: Sink,
+    links: watch::Sender<Links>,
 ) -> (watch::Receiver<Arc<KernelState>>, JoinHandle<()>) {
-    start_with(plan, intents, sink, Options::default())
+    start_with(plan, intents, sink, links, Options::default())
 }
 
 /// The addresses of ours that are bound now. None where the kernel does not say.
@@ -118,10 +122,11 @@ fn start_with(
     plan: watch::Receiver<Option<Arc<AddressPlan>>>,
     intents: PathBuf,
     sink: Sink,
+    links: watch::Sender<Links>,
     options: Options,
 ) -> (watch::Receiver<Arc<KernelState>>, JoinHandle<()>) {
     let (state, seen) = watch::channel(Arc::default());
-    let keeper = keeper::Keeper::new(plan, intents, sink, state, options);
+    let keeper = keeper::Keeper::new(plan, intents, sink, state, links, options);
     (seen, tokio::spawn(keeper.run()))
 }
 

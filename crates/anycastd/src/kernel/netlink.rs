@@ -78,6 +78,14 @@ pub(super) struct Raw {
     pub(super) anchors: BTreeMap<Prefix, RouteKind>,
 }
 
+impl Raw {
+    /// The interfaces that carry packets, by name.
+    pub(super) fn running_names(&self) -> BTreeSet<Arc<str>> {
+        let running = self.links.iter().filter(|(_, link)| self.running.contains(&link.index));
+        running.map(|(name, _)| Arc::clone(name)).collect()
+    }
+}
+
 pub(super) struct Netlink {
     handle: rtnetlink::Handle,
     /// Whether addresses are tagged.

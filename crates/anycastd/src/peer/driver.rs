@@ -31,9 +31,11 @@ use super::{
     Ask, PeerState,
     socket::{self, DialError},
     unnumbered::Router,
+    way::Way,
 };
 use crate::{
     fence::{Fence, Gate, Order, lines::Line},
+    kernel::Links,
     listener::{Refusal, Refusals},
     signal::{Sink, Wake},
 };
@@ -64,6 +66,8 @@ pub(super) struct Parts {
     pub(super) refusals: Arc<Refusals>,
     /// Whom to dial, where the neighbor is the router at the other end of an interface.
     pub(super) router: Option<watch::Receiver<Router>>,
+    /// Which interfaces carry packets.
+    pub(super) links: watch::Receiver<Links>,
     pub(super) stop: CancellationToken,
     pub(super) state: watch::Sender<PeerState>,
     pub(super) wake: Wake,
@@ -102,6 +106,8 @@ pub(super) struct Driver {
     taken: Arc<Routes>,
     /// A connection that the neighbor made and the session takes once the old one is closed.
     arrived: Option<TcpStream>,
+    /// The interface that leads to the neighbor, where nothing else can.
+    way: Option<Way>,
     stopping: bool,
 }
 
@@ -115,6 +121,7 @@ enum Step {
     Asked(Ask),
     Complete,
     Router,
+    Links,
     Arrived(TcpStream),
     Gate,
     Stop,
@@ -123,7 +130,11 @@ enum Step {
 impl Driver {
     pub(super) fn new(parts: Parts) -> Self {
         let taken = parts.routes.borrow().clone();
-        Self { parts, link: Link::None, buffer: vec![0; READ_SIZE], taken, arrived: None, stopping: false }
+        let way = match &parts.neighbor.endpoint {
+            Endpoint::Interface(interface) => Some(Way::new(interface, &parts.links.borrow())),
+            Endpoint::Address(_) | Endpoint::Network(..) => None,
+        };
+        Self { parts, link: Link::None, buffer: vec![0; READ_SIZE], taken, arrived: None, way, stopping: false }
     }
 
     /// Runs until told to stop. Cancel safe in the sense that a drop closes the connection.
@@ -148,6 +159,7 @@ impl Driver {
     async fn act(&mut self) {
         while let Some(action) = self.parts.session.poll_action() {
             match action {
+                Action::Connect if self.way.as_ref().is_some_and(Way::is_closed) => self.cut_off(Instant::now()),
                 Action::Connect => {
                     tracing::debug!("dialling");
                     let external = self.parts.session.config().is_external();
@@ -298,6 +310,7 @@ impl Driver {
             Some(ask) = self.parts.asks.recv() => Step::Asked(ask),
             Ok(()) = self.parts.complete.changed() => Step::Complete,
             Ok(()) = changed(&mut self.parts.router) => Step::Router,
+            Ok(()) = self.parts.links.changed() => Step::Links,
             Some(stream) = self.parts.arrivals.recv(), if !self.stopping => Step::Arrived(stream),
             Ok(()) = self.parts.gate.changed() => Step::Gate,
             () = timeout => Step::Timeout,
@@ -357,6 +370,7 @@ impl Driver {
             }
             // Whoever was dialled in vain until now, this is another, or it is back.
             Step::Router => self.parts.session.hurry(now),
+            Step::Links => self.handle_links(now),
             Step::Arrived(stream) => match self.parts.session.incoming(now) {
                 Incoming::Take | Incoming::Replace => self.arrived = Some(stream),
                 Incoming::Refuse => self.parts.refusals.count(Refusal::Second),
@@ -386,8 +400,38 @@ impl Driver {
         let line = self.parts.fence.lines().register(&stream);
         let told = State::Idle;
         self.link = Link::Open(Connection { stream, line, told, unsent: Bytes::new(), unacked: 0, ask: None });
+        self.find_way(local, remote);
         self.parts.session.set_link_local(socket::interface_link_local(local));
         self.parts.session.handle_connected(local, remote, socket::interface_ipv6(local), now);
+    }
+
+    /// Over which interface a neighbor on the same link is reached.
+    fn find_way(&mut self, local: SocketAddr, remote: SocketAddr) {
+        let neighbor = &self.parts.neighbor;
+        if matches!(neighbor.endpoint, Endpoint::Interface(_)) {
+            return; // It is known from the start.
+        }
+        let direct = neighbor.transport.distance.is_direct(self.parts.session.config().is_external());
+        let interface = direct.then(|| socket::interface_towards(local, remote)).flatten();
+        self.way = interface.map(|interface| Way::new(&interface, &self.parts.links.borrow()));
+    }
+
+    /// Ends what runs over an interface that goes down, and begins anew when it is back.
+    fn handle_links(&mut self, now: Instant) {
+        let links = self.parts.links.borrow_and_update().clone();
+        let Some(way) = &mut self.way else { return };
+        match way.look(&links) {
+            Some(false) => self.cut_off(now),
+            Some(true) if !self.stopping => self.parts.session.hurry(now),
+            Some(true) | None => {}
+        }
+    }
+
+    /// Nothing reaches the neighbor. The kernel goes on telling it that the connection has ended, for as long as it does so for any.
+    fn cut_off(&mut self, now: Instant) {
+        let Some(way) = &self.way else { return };
+        self.link = Link::None;
+        self.parts.session.handle_link_down(&way.interface, now);
     }
 
     /// The connection that the neighbor made begins; not without what protects it.
@@ -556,6 +600,7 @@ fn guess(error: &DownReason, session: &Session, neighbor: &Neighbor) -> &'static
         DownReason::Dial(words) => words.contains("timed out"),
         DownReason::Closed(_) | DownReason::Fault(Fault::Handshake(_)) => false,
         DownReason::Fault(_)
+        | DownReason::LinkDown(_)
         | DownReason::Received(_)
         | DownReason::Replaced
         | DownReason::Shutdown(_)

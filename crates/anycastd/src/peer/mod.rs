@@ -7,6 +7,7 @@ mod driver;
 pub(crate) mod options;
 mod socket;
 mod unnumbered;
+mod way;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,6 +33,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use self::unnumbered::Router;
 use crate::{
     fence::Fence,
+    kernel::Links,
     listener::{Refusal, Refusals},
     signal::{Sink, Wake},
 };
@@ -139,6 +141,7 @@ impl Peer {
         sink: Sink,
         refusals: Arc<Refusals>,
         fence: Fence,
+        links: watch::Receiver<Links>,
     ) -> Self {
         let Start { id, of, neighbor, seed, past, complete } = start;
         let session = session_config(config, neighbor, seed);
@@ -180,6 +183,7 @@ impl Peer {
             arrivals: arrived,
             refusals: Arc::clone(&refusals),
             router,
+            links,
             stop: stop.clone(),
             state,
             wake,

@@ -7,6 +7,7 @@ use std::{
 };
 
 use anycast_core::config::Neighbor;
+use ipnet::IpNet;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::{
     net::{TcpSocket, TcpStream},
@@ -188,6 +189,25 @@ pub(crate) fn interface_ipv6(local: SocketAddr) -> Option<Ipv6Addr> {
 pub(crate) fn interface_link_local(local: SocketAddr) -> Option<Ipv6Addr> {
     let all = interface_addresses(local).into_iter().map(|(address, _)| address);
     all.filter(Ipv6Addr::is_unicast_link_local).min_by_key(|address| IpAddr::V6(*address) != local.ip())
+}
+
+/// The interface that carries `local` and leads to `remote` on the same link.
+pub(crate) fn interface_towards(local: SocketAddr, remote: SocketAddr) -> Option<String> {
+    let scope = match remote {
+        SocketAddr::V6(v6) if v6.scope_id() != 0 => v6.scope_id(),
+        SocketAddr::V4(_) | SocketAddr::V6(_) => 0,
+    };
+    if scope != 0 {
+        return nix::net::if_::if_indextoname(scope).ok()?.into_string().ok();
+    }
+    let (local, remote) = (local.ip().to_canonical(), remote.ip().to_canonical());
+    let leads = |address: &nix::ifaddrs::InterfaceAddress| {
+        let length = prefix_length(address.netmask.as_ref()).and_then(|length| u8::try_from(length).ok());
+        let network = length.and_then(|length| IpNet::new(local, length).ok());
+        let peer = ip_of(address.destination.as_ref()) == Some(remote);
+        ip_of(address.address.as_ref()) == Some(local) && (peer || network.is_some_and(|it| it.contains(&remote)))
+    };
+    nix::ifaddrs::getifaddrs().ok()?.find(leads).map(|address| address.interface_name)
 }
 
 /// The IPv6 addresses of that interface, and whether each is a /128.

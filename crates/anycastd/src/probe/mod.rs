@@ -36,7 +36,7 @@ use self::{
     dns::DnsProber, exec::ExecProber, file::FileProber, grpc::GrpcProber, http::HttpProber, icmp::IcmpProber,
     process::ProcessProber, systemd::SystemdProber, tcp::TcpProber, tls::TlsProber, udp::UdpProber,
 };
-pub(crate) use self::{icmp::may_ping, tcp::refuse_self};
+pub(crate) use self::{icmp::may_ping, tcp::refuse_self, tls::fault_of_roots};
 use crate::{blocking::Hang, hints::Listeners};
 
 #[cfg(doc)]
@@ -107,9 +107,10 @@ impl Prober {
         let mut finding = self.ask(timeout).await;
         if finding.cause == Cause::Refused {
             let sockets = if finding.refused.is_empty() { &self.sockets } else { &finding.refused };
-            if let Some((_, address)) = listeners.nobody_at(sockets).await {
+            if let Some((protocol, address)) = listeners.nobody_at(sockets).await {
                 finding.cause = Cause::Gone;
-                finding.detail = format!("{}; nobody listens on {address}", finding.detail);
+                let place = crate::hints::in_words(protocol, address);
+                finding.detail = format!("{}; nobody listens on {place}", finding.detail);
             }
         }
         finding.judged(started)

@@ -87,7 +87,7 @@ mod tests {
         let both = told(refused, busy);
         assert_eq!((both.health, both.cause), (Health::Down, Cause::Refused));
         assert_eq!(both.detail, "connect 192.0.2.1:80: refused; [2001:db8::1]:80: 503");
-        assert_eq!(told(good.clone(), Finding::unknown("no idea")).health, Health::Unknown);
+        assert_eq!(told(good, Finding::unknown("no idea")).health, Health::Unknown);
         assert_eq!(conclude(&[], Vec::new()).health, Health::Unknown);
     }
 

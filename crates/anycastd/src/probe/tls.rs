@@ -227,6 +227,11 @@ fn system_config() -> Result<Arc<ClientConfig>, String> {
     Ok(config)
 }
 
+/// Why a file of trusted certificates cannot be used, if it cannot. Blocks as long as the disk does.
+pub(crate) fn fault_of_roots(file: &Path) -> Option<String> {
+    roots_of(file).err()
+}
+
 fn roots_of(file: &Path) -> Result<RootCertStore, String> {
     let name = file.display();
     let pem = std::fs::read(file).map_err(|error| format!("cannot read {name}: {}", words::fault(&error)))?;

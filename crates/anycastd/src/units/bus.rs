@@ -11,7 +11,7 @@ use futures_util::{StreamExt, future::BoxFuture};
 use tokio::time;
 use zbus::{Connection, Message, MessageStream, OwnedObjectPath, OwnedVariant, connection::Builder};
 
-use super::{Seen, State, Watched};
+use super::{Seen, State, Watched, socket::BusSocket};
 
 /// To connect, and for each answer.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -62,9 +62,11 @@ impl Listener {
             let socket = &self.socket;
             // By hand, so that the words are the system's.
             let stream = tokio::net::UnixStream::connect(socket).await;
-            let stream = stream.and_then(tokio::net::UnixStream::into_std);
             let stream = stream.map_err(|error| format!("{}: {error}", socket.display()))?;
-            let connection = Builder::unix_stream(stream).method_timeout(DEADLINE).build().await.map_err(words)?;
+            let (stream, trusted) = BusSocket::new(stream);
+            let built = Builder::socket(stream).method_timeout(DEADLINE).build().await;
+            let connection = built.map_err(|error| format!("{}: {}", socket.display(), words(error)))?;
+            trusted.lift();
             // Before anything is asked for, so that nothing is missed.
             let messages = MessageStream::from(&connection);
             let owner =

@@ -1,4 +1,5 @@
 mod graceful;
+mod link;
 mod suspended;
 mod waiting;
 

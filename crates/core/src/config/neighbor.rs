@@ -225,6 +225,16 @@ impl Distance {
         }
     }
 
+    /// Whether the neighbor can only be on the same link.
+    #[must_use]
+    pub const fn is_direct(self, external: bool) -> bool {
+        match self {
+            Self::Usual => external,
+            Self::Multihop(_) => false,
+            Self::Secured(hops) => hops.get() == 1,
+        }
+    }
+
     /// The least TTL, or hop limit, to receive.
     #[must_use]
     pub fn min_ttl(self) -> Option<u8> {

@@ -95,18 +95,22 @@ pub fn service_health(
     checks: Option<&BTreeMap<CheckName, CheckView>>,
     carried: Option<&Health>,
 ) -> Health {
-    let unknown = CheckView { health: Health::Unknown, counts: true };
+    let unknown = CheckView { health: Health::Unknown, counts: true, awaited: false };
     let seen = |scope| {
         let of_scope = service.checks.iter().filter(move |(_, check)| check.scope == scope);
         let seen = of_scope.map(|(name, _)| checks.and_then(|checks| checks.get(name)).unwrap_or(&unknown));
-        seen.filter(|check| check.counts).map(|check| check.health)
+        seen.filter(|check| check.counts)
     };
-    let local: Vec<Health> = seen(Scope::Local).collect();
+    let local: Vec<Health> = seen(Scope::Local).map(|check| check.health).collect();
     let local = match local[..] {
         [] => carried.copied().unwrap_or(Health::Unknown),
         _ => by_rule(service.require, &local),
     };
-    let shared_well = seen(Scope::Shared).all(|health| health == Health::Up);
+    // A service that begins is announced once, as what it is, and not as degraded for the moment that the answer takes.
+    if seen(Scope::Shared).any(|check| check.awaited && check.health == Health::Unknown) {
+        return if local >= Health::Degraded { Health::Unknown } else { local };
+    }
+    let shared_well = seen(Scope::Shared).all(|check| check.health == Health::Up);
     if shared_well { local } else { local.min(Health::Degraded) }
 }
 

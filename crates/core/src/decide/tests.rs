@@ -20,7 +20,8 @@ fn peer(text: &str) -> PeerId {
 /// Every check of every service has this health, and every address is bound.
 fn all_well(config: &Config, health: Health) -> View {
     let checks = config.services.iter().map(|(name, service)| {
-        let checks = service.checks.keys().map(|check| (check.clone(), CheckView { health, counts: true }));
+        let checks =
+            service.checks.keys().map(|check| (check.clone(), CheckView { health, counts: true, awaited: false }));
         (name.clone(), checks.collect())
     });
     View {
@@ -243,8 +244,12 @@ fn require_says_how_many_checks_must_pass() {
         service.require = require;
         let check = service.checks.values().next().unwrap().clone();
         service.checks = ["c0", "c1", "c2"].map(|name| (CheckName::new(name).unwrap(), check.clone())).into();
-        let seen =
-            service.checks.keys().cloned().zip(checks.map(|health| CheckView { health, counts: true })).collect();
+        let seen = service
+            .checks
+            .keys()
+            .cloned()
+            .zip(checks.map(|health| CheckView { health, counts: true, awaited: false }))
+            .collect();
         assert_eq!(service_health(&service, Some(&seen), None), expected, "{require:?} {checks:?}");
     }
 }
@@ -256,8 +261,8 @@ fn a_check_on_probation_does_not_count() {
     service.checks = ["old", "new"].map(|name| (CheckName::new(name).unwrap(), check.clone())).into();
     let view = |counts| {
         BTreeMap::from([
-            (CheckName::new("old").unwrap(), CheckView { health: Health::Up, counts }),
-            (CheckName::new("new").unwrap(), CheckView { health: Health::Unknown, counts: false }),
+            (CheckName::new("old").unwrap(), CheckView { health: Health::Up, counts, awaited: false }),
+            (CheckName::new("new").unwrap(), CheckView { health: Health::Unknown, counts: false, awaited: false }),
         ])
     };
     assert_eq!(service_health(&service, Some(&view(true)), None), Health::Up);
@@ -406,7 +411,7 @@ fn any_view() -> impl Strategy<Value = (Config, View)> {
             }
             let mut view = View { stopping, bound: bound.into_iter().map(ip).collect(), ..View::default() };
             for (service, (health, counts, phase, unbinds)) in services.iter().zip(states) {
-                let check = (CheckName::new("check").unwrap(), CheckView { health, counts });
+                let check = (CheckName::new("check").unwrap(), CheckView { health, counts, awaited: false });
                 view.checks.insert(name(service), [check].into());
                 view.drains.insert(name(service), phase);
                 if unbinds {

@@ -13,7 +13,7 @@ pub(crate) const V4: &str = "203.0.113.0/24";
 pub(crate) const V6: &str = "2001:db8:53::/48";
 pub(crate) const ADDRESS_V4: &str = "203.0.113.80";
 const CONFIG: &str = "/etc/anycastd/anycastd.yaml";
-const LOG: &str = "/var/log/anycastd.log";
+pub(crate) const LOG: &str = "/var/log/anycastd.log";
 
 /// The service is healthy while this file says 0, degraded while 1, down otherwise.
 const HEALTH: &str = "/run/health";
@@ -42,6 +42,15 @@ services:
     drain: { graceful_shutdown: 1s, linger: 200ms }
 log: { format: text, level: debug }
 "#;
+
+/// [`PLAIN`] with other checks, each as the inside of a flow map, and other keys of the service.
+pub(crate) fn with_checks(checks: &[&str], keys: &str) -> String {
+    let (head, rest) = PLAIN.split_once("      - name: told").expect("it has a check");
+    let (_, tail) = rest.split_once("log:").expect("it says how to log");
+    let checks: String = checks.iter().map(|check| format!("      - {{ {check} }}\n")).collect();
+    let keys: String = keys.lines().map(|key| format!("    {key}\n")).collect();
+    format!("{head}{checks}{keys}log:{tail}")
+}
 
 /// The lab of one test.
 pub(crate) struct Edge {

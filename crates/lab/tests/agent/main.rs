@@ -10,6 +10,7 @@ mod edge;
 mod fence;
 mod graceful;
 mod kernel;
+mod links;
 mod maintenance;
 mod passive;
 mod probe;

@@ -1,5 +1,7 @@
 //! What follows from the states of services: holds, dependencies, shared checks, and routes of what is down.
 
+use std::time::Duration;
+
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -152,6 +154,30 @@ async fn an_agent_that_is_killed_again_and_again_flaps_and_one_that_is_stopped_d
     story(told, Edge::new().await).await
 }
 
+/// It must not escape the hold by dying before anything of it is written down.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_is_killed_each_time_it_has_announced_is_held_down() -> anyhow::Result<()> {
+    const TIMES: usize = 5;
+    let told = async |edge: &Edge| {
+        edge.configure(&with(&format!("hold_down: {{ after: {TIMES} flaps in 1h, initial: 1h, max: 1h }}"))).await?;
+        for _ in 0..TIMES {
+            edge.start().await?;
+            edge.announced(V4).await?;
+            // What it is to be told apart from is a write that waits its turn, a second after the one before.
+            tokio::time::sleep(Duration::from_millis(150)).await;
+            end(edge, Signal::SIGKILL).await?;
+            edge.withdrawn(V4).await?;
+        }
+        edge.start().await?;
+        is(edge, "state", "held").await?;
+        let events = edge.ctl(&["events"]).await?.output;
+        assert!(events.contains("flap 5 of 5 in 1 h: the agent before this one ended"), "{events}");
+        assert_eq!(edge.path(V4).await?, None);
+        Ok(())
+    };
+    story(told, Edge::new().await).await
+}
+
 /// A full disk, or whatever keeps the file from being written, is shown and costs nothing else.
 #[tokio::test(flavor = "multi_thread")]
 async fn flaps_that_cannot_be_written_down_are_a_problem_and_no_more() -> anyhow::Result<()> {
@@ -237,7 +263,7 @@ async fn what_is_down_is_degraded_or_kept_where_the_operator_wants_that() -> any
         assert_eq!(edge.updates().await?, updates + 2, "one implicit replace for each family");
         is(edge, "state", "down").await?;
         let why = edge.ask(&["explain", V4]).await?.to_string();
-        assert!(why.contains("web is down, and stays announced by its `on_down`"), "{why}");
+        assert!(why.contains("web is down, announced as degraded (`on_down: degrade`)"), "{why}");
 
         edge.health("0").await?;
         prepended(edge, V4, 1).await?;

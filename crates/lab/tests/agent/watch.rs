@@ -11,23 +11,28 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
-use crate::edge::{Edge, V4, V6, story};
+use crate::edge::{Edge, LOG, V4, V6, story, with_checks};
 
 /// A check that falls by answers only after a hundred of them.
-const WATCHED: &str = r#"
-bgp:
-  asn: 65010
-  neighbors:
-    - { name: rtr, address: 192.0.2.1, asn: 65101, hold_time: 9s }
-services:
-  - name: web
-    addresses: [203.0.113.80, "2001:db8:53::80"]
-    prefixes: [203.0.113.0/24, "2001:db8:53::/48"]
-    checks:
-      - { name: accepts, type: tcp, port: 8080, interval: 300ms, fast_interval: 300ms, timeout: 300ms, rise: 1, fall: 100 }
-    watch: listener
-log: { format: text, level: debug }
-"#;
+const PATIENT: &str = "interval: 300ms, fast_interval: 300ms, timeout: 300ms, rise: 1, fall: 100";
+/// One that asks on its own every ten minutes only, as soon as it is settled.
+const RARE: &str = "interval: 10m, fast_interval: 100ms, timeout: 1s, rise: 1, fall: 3";
+const SERVE: &str = "anycast-lab tool serve --node edge --region here --http-port 8080";
+
+/// A service with this check, at these times.
+fn checked(check: &str, times: &str, keys: &str) -> String {
+    with_checks(&[&format!("name: accepts, {check}, {times}")], keys)
+}
+
+/// The service on port 8080, watched like that.
+fn watched(keys: &str) -> String {
+    checked("type: tcp, port: 8080", PATIENT, keys)
+}
+
+/// The service that [`serve_elsewhere`] starts.
+fn elsewhere(times: &str, keys: &str) -> String {
+    checked("type: tcp, address: 10.9.0.2:8080", times, keys)
+}
 
 /// An agent with this configuration, and a service of the lab's own program.
 async fn serving(config: &str) -> anyhow::Result<Edge> {
@@ -39,8 +44,7 @@ async fn serving(config: &str) -> anyhow::Result<Edge> {
 }
 
 async fn serve(edge: &Edge) -> anyhow::Result<()> {
-    let argv = ["anycast-lab", "tool", "serve", "--node", "edge", "--region", "here", "--http-port", "8080"];
-    edge.lab.start("edge", &argv, "/var/log/serve.log").await
+    edge.lab.start("edge", &SERVE.split(' ').collect::<Vec<_>>(), "/var/log/serve.log").await
 }
 
 /// Starts the agent, and waits until it announces and has seen who listens.
@@ -99,7 +103,7 @@ async fn a_service_that_is_killed_or_stopped_is_withdrawn_by_a_hint() -> anyhow:
             let last = check(edge).await?;
             assert!(last["failures"].as_u64().is_some_and(|failures| failures < 100), "{last}");
             let events = edge.ctl(&["events"]).await?.output;
-            assert!(events.contains("hint: listener 203.0.113.80:8080 closed"), "{events}");
+            assert!(events.contains("hint: listener tcp 203.0.113.80:8080 closed"), "{events}");
             assert!(events.contains("nobody listens on"), "{events}");
             assert_eq!(falls(edge).await?, number + 1);
 
@@ -108,19 +112,19 @@ async fn a_service_that_is_killed_or_stopped_is_withdrawn_by_a_hint() -> anyhow:
             edge.announced(V6).await?;
         }
         let status = edge.ctl(&["status", "web"]).await?.output;
-        assert!(status.contains("listener 203.0.113.80:8080"), "{status}");
+        assert!(status.contains("listener tcp 203.0.113.80:8080"), "{status}");
         let explained = edge.ctl(&["explain", "web"]).await?.output;
         assert!(explained.contains("watches listener"), "{explained}");
         Ok(())
     };
-    story(told, serving(WATCHED).await).await
+    story(told, serving(&watched("watch: listener")).await).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_withdraws_once_and_not_at_all_within_its_grace() -> anyhow::Result<()> {
     const GAP: Duration = Duration::from_millis(50);
     let told = async |edge: &Edge| {
-        edge.configure(WATCHED).await?;
+        edge.configure(&watched("watch: listener")).await?;
         let mut service = listen(edge, "[::]:8080", 128)?;
         announcing(edge).await?;
 
@@ -133,7 +137,7 @@ async fn a_restart_withdraws_once_and_not_at_all_within_its_grace() -> anyhow::R
         assert_eq!(falls(edge).await?, 1, "without a grace it falls, once");
 
         // Ample, for a busy machine takes longer than it was told to.
-        edge.configure(&WATCHED.replace("watch: listener", "watch: listener\n    restart_grace: 10s")).await?;
+        edge.configure(&watched("watch: listener\nrestart_grace: 10s")).await?;
         edge.reload().await?;
         let reloaded = async || Ok(edge.ctl(&["events"]).await?.output.contains("reloaded"));
         edge.wait("it has reloaded", reloaded).await?;
@@ -155,7 +159,7 @@ async fn a_restart_withdraws_once_and_not_at_all_within_its_grace() -> anyhow::R
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listener_that_is_not_the_last_makes_nothing_fall() -> anyhow::Result<()> {
     let told = async |edge: &Edge| {
-        edge.configure(WATCHED).await?;
+        edge.configure(&watched("watch: listener")).await?;
         let old = listen(edge, "[::]:8080", 128)?;
         announcing(edge).await?;
         let (mut hints, updates) = (count(edge, "hints").await?, edge.updates().await?);
@@ -190,7 +194,7 @@ async fn a_listener_that_is_not_the_last_makes_nothing_fall() -> anyhow::Result<
 #[tokio::test(flavor = "multi_thread")]
 async fn a_storm_of_closed_listeners_is_a_hint_itself_and_makes_nothing_fall() -> anyhow::Result<()> {
     let told = async |edge: &Edge| {
-        edge.configure(WATCHED).await?;
+        edge.configure(&watched("watch: listener")).await?;
         let service = listen(edge, "[::]:8080", 128)?;
         announcing(edge).await?;
         let updates = edge.updates().await?;
@@ -230,16 +234,11 @@ async fn serve_elsewhere(edge: &Edge) -> anyhow::Result<()> {
     edge.lab.start("edge", &serve.split(' ').collect::<Vec<_>>(), "/var/log/serve.log").await
 }
 
-/// A check that asks on its own every ten minutes only, as soon as it is settled.
-const HELD: &str = "interval: 10m, fast_interval: 100ms, timeout: 1s, rise: 1, fall: 3, hold_connection: true }";
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_is_held_tells_of_a_service_that_the_kernel_does_not_see() -> anyhow::Result<()> {
     let told = async |edge: &Edge| {
         serve_elsewhere(edge).await?;
-        let (before, rest) = WATCHED.split_once("port: 8080, ").expect("it has a check");
-        let (_, after) = rest.split_once("watch: listener").expect("and watches");
-        edge.configure(&format!("{before}address: 10.9.0.2:8080, {HELD}{after}")).await?;
+        edge.configure(&elsewhere(&format!("{RARE}, hold_connection: true"), "")).await?;
         edge.start().await?;
         edge.announced(V4).await?;
         let words = async || Ok(check(edge).await?["watches"] == "connection to 10.9.0.2:8080");
@@ -271,10 +270,7 @@ async fn a_connection_that_is_held_tells_of_a_service_that_the_kernel_does_not_s
 async fn an_interface_that_goes_down_has_those_ask_whose_target_is_behind_it() -> anyhow::Result<()> {
     let told = async |edge: &Edge| {
         serve_elsewhere(edge).await?;
-        let (before, rest) = WATCHED.split_once("port: 8080, ").expect("it has a check");
-        let (_, after) = rest.split_once("watch: listener").expect("and watches");
-        let check_there = HELD.replace(", hold_connection: true", "");
-        edge.configure(&format!("{before}address: 10.9.0.2:8080, {check_there}{after}")).await?;
+        edge.configure(&elsewhere(RARE, "")).await?;
         edge.start().await?;
         edge.announced(V4).await?;
         edge.run(&["ip", "link", "set", "out", "down"]).await?;
@@ -301,8 +297,7 @@ while True:
     let told = async |edge: &Edge| {
         edge.lab.write("edge", "/run/echo.py", ECHO).await?;
         serve(edge).await?;
-        edge.configure(&WATCHED.replace("type: tcp, port: 8080", "type: udp, port: 7, send: ping, expect: ping"))
-            .await?;
+        edge.configure(&checked("type: udp, port: 7, send: ping, expect: ping", PATIENT, "watch: listener")).await?;
         announcing(edge).await?;
         for number in 1..=2 {
             let tool = edge.lab.runner().tool("edge");
@@ -325,8 +320,7 @@ while True:
 async fn a_service_in_another_network_namespace_gives_no_hints_and_is_polled() -> anyhow::Result<()> {
     let told = async |edge: &Edge| {
         serve_elsewhere(edge).await?;
-        edge.configure(&WATCHED.replace("port: 8080", "address: 10.9.0.2:8080").replace("fall: 100", "fall: 2"))
-            .await?;
+        edge.configure(&elsewhere(&PATIENT.replace("fall: 100", "fall: 2"), "watch: listener")).await?;
         edge.start().await?;
         edge.announced(V4).await?;
         let words = check(edge).await?["watches"].clone();
@@ -346,12 +340,18 @@ impl<'a> Group<'a> {
     const MOUNT: &'static str = "/run/groups";
 
     /// Makes one, where the machine has the unified hierarchy.
-    async fn new(edge: &'a Edge) -> anyhow::Result<Self> {
-        let path = format!("{}/anycast-lab-{}", Self::MOUNT, std::process::id());
+    async fn new(edge: &'a Edge, name: &str) -> anyhow::Result<Self> {
+        let path = format!("{}/{name}", Self::MOUNT);
         edge.run(&["mkdir", "-p", Self::MOUNT]).await?;
         edge.run(&["mount", "-t", "cgroup2", "cgroup2", Self::MOUNT]).await?;
         edge.run(&["mkdir", &path]).await?;
         Ok(Self(edge, path))
+    }
+
+    /// Starts the service in it.
+    async fn serve(&self) -> anyhow::Result<()> {
+        let script = format!(r#"echo $$ >"{}/cgroup.procs" && exec {SERVE}"#, self.1);
+        self.0.lab.start("edge", &["sh", "-c", &script], "/var/log/serve.log").await
     }
 
     async fn remove(self) -> anyhow::Result<()> {
@@ -365,24 +365,188 @@ impl<'a> Group<'a> {
     }
 }
 
+/// Waits until it knows the process.
+async fn followed(edge: &Edge) -> anyhow::Result<()> {
+    let words = async || Ok(check(edge).await?["watches"].as_str().is_some_and(|words| words.starts_with("process ")));
+    edge.wait("the process is followed", words).await
+}
+
+/// The unit's own check has no bus to ask here: what falls does so by the hint of its process and what the port says then.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_process_that_is_found_by_its_socket_is_followed() -> anyhow::Result<()> {
+async fn the_processes_of_a_unit_are_followed() -> anyhow::Result<()> {
     let told = async |edge: &Edge| {
-        let group = Group::new(edge).await?;
-        let script =
-            r#"echo $$ >"$0/cgroup.procs" && exec anycast-lab tool serve --node edge --region here --http-port 8080"#;
-        let serve = async || edge.lab.start("edge", &["sh", "-c", script, &group.1], "/var/log/serve.log").await;
-        edge.configure(&WATCHED.replace("watch: listener", "watch: process")).await?;
-        serve().await?;
+        let unit = format!("anycast-lab-unit-{}.service", std::process::id());
+        let group = Group::new(edge, &unit).await?;
+        let accepts = format!("name: accepts, type: tcp, port: 8080, {PATIENT}");
+        let active = format!("name: active, type: systemd, unit: {unit}");
+        edge.configure(&with_checks(&[&accepts, &active], "require: any\nwatch: process")).await?;
+        group.serve().await?;
         edge.start().await?;
         for _ in 0..2 {
             edge.announced(V4).await?;
-            let words =
-                async || Ok(check(edge).await?["watches"].as_str().is_some_and(|words| words.starts_with("process ")));
-            edge.wait("the process is followed", words).await?;
+            followed(edge).await?;
             edge.lab.kill("edge", "anycast-lab", Signal::SIGKILL).await?;
             edge.withdrawn(V4).await?;
-            serve().await?;
+            let last = check(edge).await?;
+            assert!(last["failures"].as_u64().is_some_and(|failures| failures < 100), "{last}");
+            group.serve().await?;
+        }
+        let events = edge.ctl(&["events"]).await?.output;
+        assert!(events.contains("hint: process ") && !events.contains("hint: listener"), "{events}");
+        edge.announced(V4).await?;
+        edge.lab.kill("edge", "anycast-lab", Signal::SIGKILL).await?;
+        group.remove().await
+    };
+    story(told, Edge::new().await).await
+}
+
+/// As `ip netns exec` leaves it, and everything that nobody put into a group of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_is_not_found_is_a_problem_until_it_is() -> anyhow::Result<()> {
+    const FILE: &str = "/run/serve.pid";
+    let told = async |edge: &Edge| {
+        let problems = async || Ok::<_, anyhow::Error>(edge.ask(&["status"]).await?["problems"].to_string());
+        let with_pid_file = format!("name: lives, type: process, pid_file: {FILE}");
+        let accepts = format!("name: accepts, type: tcp, port: 8080, {PATIENT}");
+        edge.configure(&with_checks(&[&accepts, &with_pid_file], "require: any\nwatch: process")).await?;
+        serve(edge).await?;
+        edge.start().await?;
+        edge.announced(V4).await?;
+        edge.wait("it is shown", async || Ok(problems().await?.contains("service web: no process"))).await?;
+        let warned = async || Ok::<_, anyhow::Error>(edge.run(&["grep", "-c", "WARN.*no process", LOG]).await?);
+        assert_eq!(warned().await?.trim(), "1");
+
+        let pids = edge.lab.pids("edge", "anycast-lab").await?;
+        edge.lab.write("edge", FILE, &pids.first().map(ToString::to_string).unwrap_or_default()).await?;
+        followed(edge).await?;
+        edge.wait("it is shown no more", async || Ok(problems().await? == "[]")).await?;
+        assert_eq!(warned().await?.trim(), "1");
+        Ok(())
+    };
+    story(told, Edge::new().await).await
+}
+
+/// Four that share a port, of which one closes and opens again every millisecond; whatever waits to be accepted there is reset.
+const CHANGING: &str = r#"
+import socket, time
+def member():
+    s = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+    s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    s.bind(("::", 8080))
+    s.listen(128)
+    s.setblocking(False)
+    return s
+def serve(s):
+    while True:
+        try:
+            c, _ = s.accept()
+        except BlockingIOError:
+            return
+        try:
+            c.settimeout(0.2)
+            c.recv(4096)
+            c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        except OSError:
+            pass
+        c.close()
+members, turn = [member() for _ in range(4)], 0
+while True:
+    for s in members:
+        serve(s)
+    members[turn % 4].close()
+    members[turn % 4] = member()
+    turn += 1
+    time.sleep(0.001)
+"#;
+
+/// Says how many of its connections were reset.
+const CLIENT: &str = r#"
+import socket, time
+all, bad, end = 0, 0, time.monotonic() + 10
+while time.monotonic() < end:
+    all += 1
+    try:
+        with socket.create_connection(("203.0.113.80", 8080), 1) as c:
+            c.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            bad += not c.recv(100)
+    except OSError:
+        bad += 1
+    time.sleep(0.002)
+print(bad, "of", all, "connections were reset")
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn listeners_that_come_and_go_all_the_time_make_nothing_fall() -> anyhow::Result<()> {
+    let told = async |edge: &Edge| {
+        edge.lab.write("edge", "/run/changing.py", CHANGING).await?;
+        edge.lab.write("edge", "/run/client.py", CLIENT).await?;
+        edge.lab.start("edge", &["/usr/bin/python3", "/run/changing.py"], "/var/log/changing.log").await?;
+        let times = "interval: 1s, timeout: 500ms, rise: 1";
+        let accepts = format!("name: accepts, type: tcp, port: 8080, {times}, fall: 3");
+        // One in some is reset; so many in a row are none.
+        let answers = format!("name: answers, type: http, port: 8080, {times}, fall: 6");
+        edge.configure(&with_checks(&[&accepts, &answers], "watch: listener")).await?;
+        edge.start().await?;
+        edge.announced(V4).await?;
+        let (updates, hints) = (edge.updates().await?, count(edge, "hints").await?);
+        let said = edge.run(&["/usr/bin/python3", "/run/client.py"]).await?;
+        let status = edge.ask(&["status"]).await?;
+        eprintln!("{said}{}", status["services"][0]["checks"]);
+        assert!(count(edge, "hints").await? > hints + 100, "they come and go");
+        assert_eq!((falls(edge).await?, edge.updates().await?), (0, updates));
+        let pace = status["services"][0]["checks"][0]["runs"].as_u64().unwrap_or_default();
+        assert!(pace < 200, "it asks at the fast interval, not at each hint: {pace}");
+        Ok(())
+    };
+    story(told, Edge::new().await).await
+}
+
+/// It is put back before anything follows from it, and what a check saw meanwhile says nothing of the service.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_is_taken_away_is_no_flap() -> anyhow::Result<()> {
+    let told = async |edge: &Edge| {
+        // Some of them ask in the moment that it is away.
+        let hasty = |number| {
+            format!(
+                "name: c{number}, type: tcp, port: 8080, interval: 10ms, fast_interval: 10ms, timeout: 1s, rise: 1, fall: 1"
+            )
+        };
+        let checks: Vec<String> = (0..6).map(hasty).collect();
+        let checks: Vec<&str> = checks.iter().map(String::as_str).collect();
+        edge.configure(&with_checks(&checks, "hold_down: { after: 9 flaps in 1h, initial: 1h, max: 1h }")).await?;
+        serve(edge).await?;
+        edge.start().await?;
+        edge.announced(V4).await?;
+        // In a fight it is put back more and more slowly.
+        for address in ["203.0.113.80/32", "2001:db8:53::80/128"].repeat(4) {
+            edge.run(&["ip", "address", "delete", address, "dev", "lo"]).await?;
+            edge.wait("it is back", async || Ok(edge.addresses().await?.len() == 2)).await?;
+            edge.wait("it serves", async || Ok(edge.ask(&["status"]).await?["services"][0]["state"] == "up")).await?;
+        }
+        edge.announced(V4).await?;
+        let service = edge.ask(&["status"]).await?["services"][0].clone();
+        let events = edge.ctl(&["events"]).await?.output;
+        assert_eq!((&service["flaps"], falls(edge).await?), (&Value::from(0), 0), "{events}");
+        Ok(())
+    };
+    story(told, Edge::new().await).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_is_found_by_its_socket_is_followed() -> anyhow::Result<()> {
+    let told = async |edge: &Edge| {
+        let group = Group::new(edge, &format!("anycast-lab-{}", std::process::id())).await?;
+        edge.configure(&watched("watch: process")).await?;
+        group.serve().await?;
+        edge.start().await?;
+        for _ in 0..2 {
+            edge.announced(V4).await?;
+            followed(edge).await?;
+            edge.lab.kill("edge", "anycast-lab", Signal::SIGKILL).await?;
+            edge.withdrawn(V4).await?;
+            group.serve().await?;
         }
         let events = edge.ctl(&["events"]).await?.output;
         assert!(events.contains("hint: process ") && !events.contains("hint: listener"), "{events}");
@@ -396,20 +560,14 @@ async fn a_process_that_is_found_by_its_socket_is_followed() -> anyhow::Result<(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_a_pid_file_names_is_followed() -> anyhow::Result<()> {
     const FILE: &str = "/run/serve.pid";
-    let script = format!("echo $$ >{FILE}; exec anycast-lab tool serve --node edge --region here --http-port 8080");
+    let script = format!("echo $$ >{FILE}; exec {SERVE}");
     let serve = async |edge: &Edge| edge.lab.start("edge", &["sh", "-c", &script], "/var/log/serve.log").await;
     let told = async |edge: &Edge| {
-        let (before, rest) = WATCHED.split_once("type: tcp, port: 8080, ").expect("it has a check");
-        let (_, after) = rest.split_once("watch: listener").expect("and watches");
-        let check_there = HELD.replace(", hold_connection: true", "");
-        edge.configure(&format!("{before}type: process, pid_file: {FILE}, {check_there}\n    watch: process{after}"))
-            .await?;
+        edge.configure(&checked(&format!("type: process, pid_file: {FILE}"), RARE, "watch: process")).await?;
         serve(edge).await?;
         edge.start().await?;
         edge.announced(V4).await?;
-        let words =
-            async || Ok(check(edge).await?["watches"].as_str().is_some_and(|words| words.starts_with("process ")));
-        edge.wait("the process is followed", words).await?;
+        followed(edge).await?;
         edge.lab.kill("edge", "anycast-lab", Signal::SIGKILL).await?;
         edge.withdrawn(V4).await?;
         let events = edge.ctl(&["events"]).await?.output;

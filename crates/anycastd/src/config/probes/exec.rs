@@ -10,21 +10,29 @@ use anycast_core::{
 use super::{
     super::{
         diagnostic::{Report, quoted},
+        needs::Need,
         reader::{Section, list, wrong_type},
+        source::Span,
         values::text,
         yaml::{Kind, Node},
     },
     Aim,
+    http::quoted_name,
 };
 
 pub(super) fn read(section: &mut Section<'_>, _: &mut Aim<'_>, report: &mut Report<'_>) -> Option<ProbeConfig> {
     let command = command(section, report);
     let user = section.maybe("user", report, user);
+    if let (Some((span, command)), Some(user)) = (&command, &user) {
+        report.need(*span, Need::Program(command[0].clone().into(), user.clone()));
+    }
+    let command = command.map(|(_, command)| command);
     let environment = section.or("environment", BTreeMap::new(), report, environment);
     Some(ProbeConfig::Exec(ExecProbe { command: command?, user: user?, environment: environment? }))
 }
 
-fn command(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<Vec<String>> {
+/// The words, and where the first is.
+fn command(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<(Span, Vec<String>)> {
     const EXAMPLE: &str = "/usr/lib/nagios/plugins/check_load, -w, \"8\", -c, \"16\"";
     let node = section.require("command", &format!("write `command: [{EXAMPLE}]`"), report)?;
     let words = list(node, "command", EXAMPLE, report, |node, report| {
@@ -35,9 +43,9 @@ fn command(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<Vec<Str
         }
         Some(word.to_owned())
     });
-    match words.items.first() {
+    let span = match words.items.first() {
         _ if !words.whole => return None,
-        Some((_, program)) if program.starts_with('/') => {}
+        Some((span, program)) if program.starts_with('/') => *span,
         Some((span, program)) => {
             let message = format!("`command`: {} is not an absolute path", quoted(program));
             report.error(*span, message, "write the whole path of the program, beginning with `/`; there is no shell");
@@ -47,11 +55,10 @@ fn command(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<Vec<Str
             report.error(node.span, "`command` is empty", format!("write `command: [{EXAMPLE}]`"));
             return None;
         }
-    }
-    Some(words.items.into_iter().map(|(_, word)| word).collect())
+    };
+    Some((span, words.items.into_iter().map(|(_, word)| word).collect()))
 }
 
-/// Whether there is such a user is seen when the program is started: the file may be checked on another machine.
 fn user(node: &Node, report: &mut Report<'_>) -> Option<String> {
     let user = text(node, "user", report)?;
     let fits = |character: char| character.is_ascii_alphanumeric() || "_-.$@".contains(character);
@@ -65,6 +72,7 @@ fn user(node: &Node, report: &mut Report<'_>) -> Option<String> {
         report.error(node.span, "`user: root`", "leave it out: the agent makes nobody root that it is not itself");
         return None;
     }
+    report.need(node.span, Need::User(user.to_owned()));
     Some(user.to_owned())
 }
 
@@ -81,7 +89,7 @@ fn environment(node: &Node, report: &mut Report<'_>) -> Option<BTreeMap<String, 
         let name = &entry.key.name;
         let fits = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         if !fits || name.is_empty() || name.as_bytes()[0].is_ascii_digit() || name.starts_with("ANYCASTD_") {
-            let message = format!("`environment`: {} cannot be set", quoted(name));
+            let message = format!("`environment`: {} cannot be set", quoted_name(name));
             let hint = "a name has letters, digits and `_`; those that begin with `ANYCASTD_` are the agent's own";
             report.error(entry.key.span, message, hint);
             continue;

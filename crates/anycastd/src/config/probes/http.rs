@@ -9,10 +9,12 @@ use anycast_core::config::{HttpMethod, HttpProbe, HttpTarget, HttpVersion, Probe
 use hyper::Uri;
 use rustls::pki_types::ServerName;
 
+pub(super) use self::fields::quoted_name;
 use super::{
     super::{
         diagnostic::{Report, quoted},
         reader::Section,
+        redact::shown,
         values::{choice, non_zero, text},
         yaml::Node,
     },
@@ -109,6 +111,7 @@ fn each_address(section: &mut Section<'_>, aim: &Aim<'_>, report: &mut Report<'_
     // As it is for the first of them; it only has to say what is asked for.
     let url = addresses.first().map(|address| format!("http://{address}{path}")).unwrap_or_default();
     let target = HttpTarget::Addresses(addresses);
+    let url = shown(&url).into_owned();
     Some(Question { url, secure: false, target, authority: None, host: None, path })
 }
 
@@ -177,9 +180,6 @@ fn url(node: &Node, aim: &mut Aim<'_>, report: &mut Report<'_>) -> Option<Url> {
             Some(url)
         }
         Err((message, hint)) => {
-            if text.contains('@') {
-                report.hide(node.span);
-            }
             report.error(node.span, message, hint);
             None
         }
@@ -218,12 +218,13 @@ fn parse_url(text: &str) -> Result<Url, (String, &'static str)> {
     if ServerName::try_from(host.as_str()).is_err() {
         return Err((format!("{} is neither a host name nor an address", quoted(&host)), EXAMPLE));
     }
-    let shown = authority.host();
-    let authority = if port == usual { shown.to_owned() } else { format!("{shown}:{port}") };
+    let host_shown = authority.host();
+    let authority = if port == usual { host_shown.to_owned() } else { format!("{host_shown}:{port}") };
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     // `http://host?query` has an empty path, which is asked for as `/` (RFC 9112 §3.2.1).
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-    Ok(Url { text: text.to_owned(), secure, host, port, authority, path })
+    // What is asked for is told in errors and in the log; what is sent is the path.
+    Ok(Url { text: shown(text).into_owned(), secure, host, port, authority, path })
 }
 
 fn tls(

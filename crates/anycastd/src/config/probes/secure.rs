@@ -7,6 +7,7 @@ use rustls::pki_types::ServerName;
 
 use super::super::{
     diagnostic::{Report, quoted},
+    needs::Need,
     reader::Section,
     values::{path, text, truth},
     yaml::Node,
@@ -47,7 +48,11 @@ pub(super) fn options(section: &mut Section<'_>, named: bool, report: &mut Repor
     } else {
         section.require("name", NAME, report).and_then(|node| server_name(node, report)).map(Some)
     };
-    let ca_file = section.maybe("ca_file", report, |node, report| path(node, "ca_file", report));
+    let ca_file = section.maybe("ca_file", report, |node, report| {
+        let file = path(node, "ca_file", report)?;
+        report.need(node.span, Need::Roots(file.clone()));
+        Some(file)
+    });
     if let (Some(Some(_)), Some(false), Some(span)) = (&ca_file, verify, section.has("ca_file")) {
         report.error(span, "`ca_file` beside `verify: false`", "nothing is verified: leave out one of the two");
         return None;

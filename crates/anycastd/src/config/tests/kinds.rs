@@ -107,7 +107,7 @@ fn mistakes_of_http_checks() {
         (url("headers: { a: \"hunter2\\n\" }"), "17:23", "the value of `a` cannot be sent", "plain ASCII"),
         (url("expect: { header: { a: \"\" } }"), "17:32", "the value of `a` cannot be ``", "`\"*\"`"),
         (url("expect: { header: etag }"), "17:27", "`header` must be a mapping", "`header: {"),
-        (url("headers_file: fields"), "17:23", "`fields` is not an absolute path", "beginning with `/`"),
+        (url("headers_file: fields"), "17:23", "`headers_file` is not an absolute path", "beginning with `/`"),
     ];
     for (keys, at, message, hint) in &cases {
         mistakes(&[(keys, at, message, hint)]);

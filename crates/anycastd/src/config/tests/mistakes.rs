@@ -448,8 +448,17 @@ fn what_the_kernel_cannot_tell() {
     let service = |line: &str| format!("[leaf1]\n    {line}");
     let exec = "type: exec\n        command: [/bin/true]";
     let cases = [
-        ("watch: socket", "13:12", "`watch` cannot be `socket`", "`listener`"),
-        ("watch: socket\n    restart_grace: 1s", "13:12", "`watch` cannot be `socket`", "`listener`"),
+        ("watch: socket", "13:12", "`watch` cannot be `socket`", "write `watch: listener`"),
+        ("watch: socket\n    restart_grace: 1s", "13:12", "`watch` cannot be `socket`", "write `watch: listener`"),
+        ("watch: [listener]", "13:12", "`watch` is one word, not a list", "write `watch: listener`"),
+        ("watch: [unit]\n    restart_grace: 1s", "13:12", "`watch` is one word, not a list", "write `watch: process`"),
+        ("watch: [listener, process]", "13:12", "a service is watched in one way", "`watch: listener` for the sockets"),
+        ("watch: []", "13:12", "`watch` is one word, not a list", "or `watch: none`"),
+        ("watch: { listener: 53 }", "13:12", "`watch` must be one word, not a mapping", "`watch: listener` for the"),
+        ("watch: lisener", "13:12", "`watch` cannot be `lisener`", "write `watch: listener`"),
+        ("watch: pidfd", "13:12", "`watch` cannot be `pidfd`", "write `watch: process`"),
+        ("watch: false", "13:12", "`watch` cannot be `false`", "write `watch: none`"),
+        ("watch: everything", "13:12", "`watch` cannot be `everything`", "`watch: process` for its processes"),
         ("restart_grace: 1s", "13:20", "`restart_grace` without `watch`", "write `watch: listener`"),
         ("watch: none\n    restart_grace: 1s", "14:20", "`restart_grace` without `watch`", "write `watch: listener`"),
         ("watch: listener\n    restart_grace: 2m", "14:20", "`restart_grace` of `2m` is out of range", "from 0s to 1m"),

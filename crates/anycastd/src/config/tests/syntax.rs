@@ -129,12 +129,86 @@ fn a_line_that_may_hold_a_secret_is_not_shown() {
         // Nor for another mistake on the same line.
         (NEIGHBOR, "{ name: leaf1, address: x, password: hunter2, asn: 65001 }"),
         ("type: tcp\n        port: 53", "type: http\n        url: http://me:hunter2@127.0.0.1/"),
+        ("type: tcp\n        port: 53", "type: http\n        url: ftp://127.0.0.1/?token=hunter2"),
+        ("type: tcp\n        port: 53", "type: http\n        port: 80\n        path: x?token=hunter2"),
+        (
+            "type: tcp\n        port: 53",
+            "type: http\n        port: 80\n        headers: \"Authorization: Bearer hunter2\"",
+        ),
+        ("type: tcp\n        port: 53", "type: http\n        port: 80\n        headers: hunter2"),
+        ("type: tcp\n        port: 53", "type: http\n        port: 80\n        headers: [\"X-Api: hunter2\"]"),
+        ("type: tcp\n        port: 53", "type: http\n        port: 80\n        headers: { \"X-Api: hunter2\": }"),
+        ("type: tcp\n        port: 53", "type: http\n        port: 80\n        headers:\n          x api: hunter2"),
+        ("type: tcp\n        port: 53", "type: http\n        port: 80\n        headers_file: \"X-Api: hunter2\""),
+        ("type: tcp\n        port: 53", "type: http\n        port: 80\n        headers: X-Api: hunter2"),
+        ("type: tcp\n        port: 53", "type: http\n        port: 80\n        headers:\n          a: \"\"b: hunter2"),
+        ("type: tcp\n        port: 53", "type: http\n        port: 80\n        authorization: Bearer hunter2"),
+        ("type: tcp\n        port: 53", "type: exec\n        command: [/x]\n        environment: [\"X=hunter2\"]"),
+        ("type: tcp\n        port: 53", "type: exec\n        command: [/x]\n        environment: X=hunter2"),
+        ("type: tcp\n        port: 53", "type: exec\n        command: [/x]\n        environment: { X=hunter2 }"),
+        (
+            "type: tcp\n        port: 53",
+            "type: exec\n        command: [/x]\n        environment:\n        - X: @hunter2",
+        ),
+        ("type: tcp\n        port: 53", "type: exec\n        command: [/x]\n        enviroment: { X: hunter2 }"),
+        ("type: tcp\n        port: 53", "type: exec\n        command: [x, --token=hunter2]"),
+        ("asn: 65001", "asn: 65001\n      password_file: hunter2"),
+        ("asn: 65001", "asn: 65001\n      password: \"hunter2"),
     ];
     for (from, to) in cases {
         let error = read(&small_with(from, to)).unwrap_err().to_string();
         assert!(!error.contains("hunter2"), "{error}");
         assert!(error.contains("--> anycastd.yaml:"), "{error}");
+        assert!(error.contains('…'), "the line is there, and it is said that something is not: {error}");
+        let lines: String = read(&small_with(from, to)).unwrap_err().lines().collect();
+        assert!(!lines.contains("hunter2"), "nor in a log: {lines}");
     }
+}
+
+#[test]
+fn what_is_shown_of_a_line_with_a_secret_is_its_key() {
+    let http = "type: http\n        port: 80\n        headers: \"Authorization: Bearer hunter2\"";
+    let error = read(&small_with("type: tcp\n        port: 53", http)).unwrap_err().to_string();
+    assert!(error.contains("`headers` must be a mapping of names to values, not a text"), "{error}");
+    assert!(error.contains("17 |         headers: …\n"), "{error}");
+    assert!(error.contains("--> anycastd.yaml:17:18"), "the column is that of the file: {error}");
+}
+
+/// Whoever writes the file may do so elsewhere, and what is missing may come later.
+#[test]
+fn what_is_not_on_this_machine_is_a_warning_at_its_place() {
+    let exec = "type: exec\n        command: [/no/such/program]\n        user: no-such-user";
+    let text = small_with("type: tcp\n        port: 53", exec)
+        + "control: { group: no-such-group, operators: [no-such-user] }\n";
+    let looks = Host { looks: true, ..host() };
+    let loaded = parse("anycastd.yaml", &text, &looks).unwrap();
+    let found: Vec<_> = loaded.warnings.found().iter().map(|found| (place(found), found.message.as_str())).collect();
+    let told = |at: &str, message: &'static str| (at.to_owned(), message);
+    assert_eq!(
+        found,
+        [
+            told("16:19", "cannot run /no/such/program: No such file or directory"),
+            told("17:15", "there is no user `no-such-user` here"),
+            told("18:19", "there is no group `no-such-group` here"),
+            told("18:46", "there is no user `no-such-user` here"),
+        ]
+    );
+    let tls = "type: http\n        url: https://203.0.113.53/\n        tls: { ca_file: /no/such/file }";
+    let loaded = parse("anycastd.yaml", &small_with("type: tcp\n        port: 53", tls), &looks).unwrap();
+    let [only] = loaded.warnings.found() else { panic!("{:?}", loaded.warnings) };
+    assert!(only.message.contains("cannot read /no/such/file"), "{only:?}");
+    assert_eq!((place(only).as_str(), only.severity), ("17:25", Severity::Warning));
+}
+
+/// It is what checks, the log and the API tell of whom a check asks.
+#[test]
+fn a_good_url_is_told_without_its_secret() {
+    let http = "type: http\n        url: http://203.0.113.53/?a=1&token=hunter2";
+    let loaded = read(&small_with("type: tcp\n        port: 53", http)).unwrap();
+    let check = loaded.settings.core.services["dns"].checks.values().next().unwrap();
+    let anycast_core::config::ProbeConfig::Http(probe) = &check.probe else { panic!("{check:?}") };
+    assert_eq!(probe.url, "http://203.0.113.53/?a=1&token=…");
+    assert_eq!(probe.path, "/?a=1&token=hunter2");
 }
 
 #[test]

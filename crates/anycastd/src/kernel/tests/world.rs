@@ -140,7 +140,7 @@ impl World {
     fn start_in(intents: PathBuf, options: Options) -> Self {
         let (plan, plan_seen) = watch::channel(None);
         let (sink, happenings) = Sink::new(4096);
-        let (state, task) = start_with(plan_seen, intents.clone(), sink, options);
+        let (state, task) = start_with(plan_seen, intents.clone(), sink, watch::channel(None).0, options);
         Self { plan, state, happenings, task, intents, options, _home: None }
     }
 

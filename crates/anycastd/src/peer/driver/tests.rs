@@ -37,6 +37,7 @@ fn driver() -> (Driver, TcpListener) {
         arrivals: mpsc::channel(1).1,
         refusals: Arc::default(),
         router: None,
+        links: watch::channel(None).1,
         stop: CancellationToken::new(),
         state,
         wake: Wake::default(),
@@ -167,6 +168,40 @@ async fn a_session_that_was_ended_in_its_place_is_lost() {
     assert!(matches!(driver.link, Link::None));
     let error = driver.parts.session.last_error().map(ToString::to_string).unwrap_or_default();
     assert!(error.contains(CUT), "{error}");
+}
+
+#[tokio::test]
+async fn a_session_ends_with_its_link_and_nothing_is_dialled_until_that_is_back() {
+    let (mut driver, _neighbor, mut stream) = established().await;
+    let running = |names: &[&str]| Some(Arc::new(names.iter().copied().map(Arc::from).collect()));
+    let (links, seen) = watch::channel(running(&["eth1", "lo"]));
+    driver.parts.links = seen;
+    driver.handle(Step::Links);
+    links.send_replace(running(&["lo"]));
+    driver.handle(Step::Links);
+    assert_eq!(driver.parts.session.state(), State::Established, "another one");
+
+    links.send_replace(running(&["eth1"]));
+    driver.handle(Step::Links);
+    assert!(matches!(driver.link, Link::None) && driver.parts.session.state() == State::Active);
+    let heard = {
+        let mut heard = Vec::new();
+        stream.read_to_end(&mut heard).map(|_| heard)
+    };
+    assert!(heard.is_ok_and(|heard| !heard.windows(2).any(|part| part == [3, 6])), "the end, and no NOTIFICATION");
+    for _ in 0..3 {
+        let retry = driver.parts.session.next_dial().expect("it would dial again");
+        driver.parts.session.handle_timeout(retry);
+        driver.act().await;
+        assert!(matches!(driver.link, Link::None) && driver.parts.session.state() == State::Active);
+        let error = driver.parts.session.last_error().map(ToString::to_string).unwrap_or_default();
+        assert_eq!(error, "interface lo is down");
+    }
+
+    links.send_replace(running(&["eth1", "lo"]));
+    driver.handle(Step::Links);
+    driver.act().await;
+    assert!(matches!(driver.link, Link::Dialling(_)));
 }
 
 /// Of a router that refuses the route with MED 2, and says so as RFC 4271 §6.3 wants it: with the attribute.

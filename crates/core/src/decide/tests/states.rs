@@ -5,7 +5,11 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{config::CheckConfig, hold_down::Phase as HoldPhase};
+use crate::{
+    check::{Cause, Check, Outcome},
+    config::CheckConfig,
+    hold_down::Phase as HoldPhase,
+};
 
 const ALL: [Health; 4] = [Health::Down, Health::Unknown, Health::Degraded, Health::Up];
 
@@ -14,7 +18,10 @@ fn with_checks(require: Require, checks: &[(Scope, Health)]) -> (Service, BTreeM
     let mut service = service("s", &["203.0.113.1"], &["203.0.113.1/32"], &["a"]).1;
     let check = service.checks.values().next().unwrap().clone();
     let names = (0..checks.len()).map(|number| CheckName::new(&format!("c{number}")).unwrap());
-    let seen = names.clone().zip(checks).map(|(name, (_, health))| (name, CheckView { health: *health, counts: true }));
+    let seen = names
+        .clone()
+        .zip(checks)
+        .map(|(name, (_, health))| (name, CheckView { health: *health, counts: true, awaited: false }));
     service.checks =
         names.zip(checks).map(|(name, (scope, _))| (name, CheckConfig { scope: *scope, ..check.clone() })).collect();
     service.require = require;
@@ -326,4 +333,77 @@ proptest! {
         let goodness = |announced: Option<u8>| announced.map_or(0, |prepended| 10 - prepended);
         prop_assert!(goodness(outcome(&improved)) >= goodness(outcome(&life)));
     }
+}
+
+/// What a service is, moment by moment, from its start: the local check answers after 10 ms, the shared one after `takes`, with
+/// `answer`.
+fn from_the_start(takes: Duration, answer: Health, start_delay: Duration) -> Vec<(Duration, Health)> {
+    const MS: Duration = Duration::from_millis(1);
+    let (mut service, _) = with_checks(Require::All, &[(Scope::Local, Health::Up), (Scope::Shared, Health::Up)]);
+    let names: Vec<CheckName> = service.checks.keys().cloned().collect();
+    let start = std::time::Instant::now();
+    let configs: Vec<&mut CheckConfig> = service.checks.values_mut().collect();
+    for config in configs {
+        config.timing.stale_after = Duration::from_secs(10);
+        config.timing.timeout = 300 * MS;
+        config.timing.start_delay = if config.scope == Scope::Shared { start_delay } else { Duration::ZERO };
+    }
+    let mut checks: Vec<Check> =
+        service.checks.values().map(|config| Check::new(config.timing, 0, false, start)).collect();
+    let mut runs: [Option<std::time::Instant>; 2] = [None, None];
+    let mut seen = Vec::new();
+    for tick in 0..20_000_u32 {
+        let now = start + tick * MS;
+        for (number, check) in checks.iter_mut().enumerate() {
+            check.handle_timeout(now);
+            let (takes, answer) = if number == 0 { (10 * MS, Health::Up) } else { (takes, answer) };
+            if runs[number].is_some_and(|begun| now >= begun + takes) {
+                runs[number] = None;
+                check.handle_outcome(Outcome::new(answer, Cause::Answered, String::new(), takes), now);
+            }
+            if check.poll_probe(now).is_some() {
+                runs[number] = Some(now);
+            }
+        }
+        let views = names.iter().cloned().zip(&checks).map(|(name, check)| {
+            let view = CheckView { health: check.health(), counts: check.counts(), awaited: check.is_awaited() };
+            (name, view)
+        });
+        let health = service_health(&service, Some(&views.collect()), None);
+        if seen.last().is_none_or(|(_, before)| *before != health) {
+            seen.push((tick * MS, health));
+        }
+    }
+    seen
+}
+
+/// A node that begins says once what its service is: a prepended path for the moment that a shared check takes would move traffic
+/// twice. But it does not wait for long, and not for one that fails.
+#[test]
+fn the_first_word_of_a_shared_check_is_waited_for() {
+    use Health::{Degraded, Down, Unknown, Up};
+    const NO: Duration = Duration::ZERO;
+    let ms = Duration::from_millis;
+    let states = |seen: &[(Duration, Health)]| seen.iter().map(|(_, health)| *health).collect::<Vec<_>>();
+    assert_eq!(states(&from_the_start(ms(200), Up, NO)), [Unknown, Up]);
+    for (takes, answer) in [(ms(200), Down), (ms(200), Degraded), (ms(200), Unknown), (ms(60_000), Up)] {
+        let seen = from_the_start(takes, answer, NO);
+        assert_eq!(states(&seen), [Unknown, Degraded], "{takes:?} {answer}: once, and for good");
+        assert!(seen[1].0 <= ms(2000), "it is not waited for until it is decided: {seen:?}");
+    }
+    let seen = from_the_start(ms(10), Up, ms(15_000));
+    assert_eq!(
+        states(&seen),
+        [Unknown, Degraded, Up],
+        "one that begins late is waited for no longer than `stale_after`"
+    );
+    assert!((ms(10_000)..ms(10_050)).contains(&seen[1].0), "{seen:?}");
+}
+
+#[test]
+fn a_service_that_is_down_waits_for_nobody() {
+    let (service, mut seen) =
+        with_checks(Require::All, &[(Scope::Local, Health::Down), (Scope::Shared, Health::Unknown)]);
+    seen.values_mut().for_each(|view| view.awaited = true);
+    assert_eq!(service_health(&service, Some(&seen), None), Health::Down);
 }

@@ -106,7 +106,7 @@ fn each(
             Ok(name) => name,
             Err(why) => {
                 report.hide(entry.key.span);
-                report.error(entry.key.span, format!("{} {why}", quoted(&entry.key.name)), remedy(why));
+                report.error(entry.key.span, format!("{} {why}", quoted_name(&entry.key.name)), remedy(why));
                 whole = false;
                 continue;
             }
@@ -119,6 +119,14 @@ fn each(
         whole &= read(name, &entry.value, report).is_some();
     }
     whole.then_some(())
+}
+
+/// A value may have got into its name: `"X-Api: abc"` in one pair of quotes.
+pub(in super::super) fn quoted_name(name: &str) -> String {
+    match name.find([':', '=']) {
+        Some(end) => quoted(&format!("{}…", &name[..=end].trim_end())),
+        None => quoted(name),
+    }
 }
 
 /// `Name: value`, one a line.
