@@ -230,12 +230,12 @@ impl State {
         if !self.quoted {
             // Of a quote that was never closed nothing is believed.
             let before = Flow { quote: None, ..self.flow }.after("", &line[..cut]);
-            self.flow = Flow { quote: before.quote, ..before };
+            // Its bracket is closed where fewer are open than here.
             self.around.get_or_insert(before.depth.max(1));
             let key = start + line[start..].len() - line[start..].trim_start_matches(['-', ' ']).len();
             let key = if line[key..].starts_with(['{', '[']) { start } else { key };
             self.indented.get_or_insert(if line[..start].contains('\t') { 0 } else { key });
-            self.flow = self.flow.after(&line[..cut], &line[cut..]);
+            self.flow = before.after(&line[..cut], &line[cut..]);
         } else {
             self.flow = self.flow.after("", line);
         }

@@ -99,6 +99,10 @@ async fn other_answers_are_down_in_words() {
             "the server does not tell its own health (service \"\" unknown)",
         ),
         (always("0", "", b"\0\0\0\0\x02\x08\x09").await, "status 9, which the protocol does not have"),
+        (
+            always("", "", b"<html>hello</html>").await,
+            "the server does not speak gRPC health: its answer is no message of gRPC",
+        ),
     ];
     for (address, words) in cases {
         check(&ask(address, "").await, Health::Down, words);

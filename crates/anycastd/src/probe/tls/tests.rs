@@ -55,11 +55,20 @@ impl Authority {
         params.not_after = date_time_ymd(years.1, 1, 1);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        Self::showing(certificate.der(), &key, alpn)
+    }
+
+    /// What shows its own certificate, as if it were that of a server.
+    fn itself(&self) -> TlsAcceptor {
+        Self::showing(self.issuer.der(), self.issuer.key(), &[])
+    }
+
+    fn showing(certificate: &CertificateDer<'static>, key: &KeyPair, alpn: &[&[u8]]) -> TlsAcceptor {
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+            .with_single_cert(vec![certificate.clone()], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
             .unwrap();
         config.alpn_protocols = alpn.iter().map(|id| id.to_vec()).collect();
         TlsAcceptor::from(Arc::new(config))
@@ -105,6 +114,16 @@ async fn a_good_certificate_is_up() {
         assert_eq!(outcome.health, Health::Up, "{outcome:?}");
         assert!(outcome.detail.starts_with("status 200, body has \"ok\", in "), "{outcome:?}");
     }
+}
+
+/// What a self-signed certificate is that is trusted by itself, made as most are.
+#[tokio::test]
+async fn a_certificate_that_is_a_ca_is_told_with_its_remedy() {
+    let authority = Authority::new("a.example.net");
+    let address = accept(authority.itself()).await;
+    let outcome = ask(address, "a.example.net", Some(authority.file()), true).await;
+    assert_eq!(outcome.health, Health::Down);
+    assert!(outcome.detail.starts_with("the server's certificate is itself a CA"), "{outcome:?}");
 }
 
 #[tokio::test]
