@@ -170,7 +170,7 @@ fn misplaced(key: &str, known: &[&str]) -> Option<&'static str> {
     } else if OF_SERVICES.contains(&key) && !known.contains(&"checks") {
         Some("it belongs in a service: `services: [{ … }]`")
     } else if ["password", "passwd", "md5", "tcp_md5"].contains(&key) && known.contains(&"password_file") {
-        Some("write the password into a file of its own, and here `password_file: /path/to/it`")
+        Some("write `password_file` instead, with the path of a file that holds the password alone")
     } else {
         None
     }

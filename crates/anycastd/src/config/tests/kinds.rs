@@ -97,7 +97,7 @@ fn mistakes_of_http_checks() {
         ("type: http\nport: 80\npath: healthz".to_owned(), "17:15", "`path` cannot be `healthz`", "`path: /healthz`"),
         ("type: http\nport: 80\ntls: { verify: false }".to_owned(), "17:9", "`tls` for an http URL", "https"),
         (url("method: POST"), "17:17", "`method` cannot be `POST`", "`GET` and `HEAD`"),
-        (url("http_version: 3"), "17:23", "`http_version` cannot be `3`", "did you mean `2`?"),
+        (url("http_version: 3"), "17:23", "`http_version` cannot be `3`", "write one of `1.1` and `2`"),
         (url("method: HEAD\nexpect: { body: ok }"), "18:25", "`body` of an answer to HEAD", "leave it out"),
         (url("headers: [a]"), "17:18", "`headers` must be a mapping of names to values, not a list", "`headers: {"),
         (url("headers: { Host: x }"), "17:20", "`Host` says whom to ask", "`address`"),

@@ -192,11 +192,16 @@ fn how_many_echoes_an_icmp_check_sends() {
             ("address: 203.0.113.53:7", "16:18", "is not an IP address", "or a port"),
             ("packets: 0", "16:18", "`packets` must be a number from 1 to 100", "decimal"),
             ("max_loss: 1", "16:9", "`max_loss` of 1, with 1 sent", "less than `packets`"),
-            ("port: 7", "16:9", "unknown key `port`", "`address`, `packets` and `max_loss`"),
+            (
+                "address: 127.0.0.1\n        port: 7",
+                "17:9",
+                "unknown key `port`",
+                "`address`, `packets` and `max_loss`",
+            ),
         ],
     );
     let host = Host { cannot_ping: true, ..host() };
-    let loaded = parse("anycastd.yaml", &with("icmp", "rise: 1"), &host).unwrap();
+    let loaded = parse("anycastd.yaml", &with("icmp", "address: 127.0.0.1"), &host).unwrap();
     let [found] = loaded.warnings.found() else { panic!("{:?}", loaded.warnings) };
     assert_eq!((place(found).as_str(), found.severity), ("14:9", Severity::Warning));
     assert!(found.message.contains("may not send ICMP echoes") && found.hint.contains("CAP_NET_RAW"), "{found:?}");
@@ -230,7 +235,7 @@ fn how_a_tls_check_judges() {
             ("tls: { verify: false, ca_file: /x }", "16:31", "`ca_file` beside `verify: false`", "leave out"),
             (&format!("{name}alpn: h2"), "17:15", "`alpn` must be a list", "`[h2, http/1.1]`"),
             (&format!("{name}alpn: [\"\"]"), "17:16", "a protocol of 0 bytes", "registered name"),
-            (&format!("{name}warn_before: 14"), "17:22", "`warn_before: 14` has no unit", "`14s`"),
+            (&format!("{name}warn_before: 14"), "17:22", "`warn_before: 14` has no unit", "`14d`"),
             (
                 &format!("{name}warn_before: 1d\n        fail_before: 2d"),
                 "17:9",
