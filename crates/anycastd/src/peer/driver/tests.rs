@@ -7,6 +7,7 @@ use std::{
 use anycast_bgp::{Asn, Attributes, Limits, PeerAs, PeerConfig, Progress, RouterId, State};
 
 use super::*;
+use crate::kernel::Interface;
 
 /// A driver that has not run, and the neighbor it would dial.
 fn driver() -> (Driver, TcpListener) {
@@ -173,7 +174,8 @@ async fn a_session_that_was_ended_in_its_place_is_lost() {
 #[tokio::test]
 async fn a_session_ends_with_its_link_and_nothing_is_dialled_until_that_is_back() {
     let (mut driver, _neighbor, mut stream) = established().await;
-    let running = |names: &[&str]| Some(Arc::new(names.iter().copied().map(Arc::from).collect()));
+    let up = |name: &&str| (Arc::from(*name), Interface { running: true, ..Interface::default() });
+    let running = |names: &[&str]| Some(Arc::new(names.iter().map(up).collect()));
     let (links, seen) = watch::channel(running(&["eth1", "lo"]));
     driver.parts.links = seen;
     driver.handle(Step::Links);
