@@ -611,6 +611,10 @@ impl Driver {
             let subject = format!("{}/{}", self.service, self.name);
             self.sink.report("check", subject, format!("{was} → {health}: {detail}"));
             self.unlogged = Some(Change { was, health, detail });
+            if health >= Health::Degraded {
+                let (listeners, sockets) = (self.listeners.clone(), self.asking.probe.sockets());
+                tokio::spawn(async move { listeners.look_for(sockets).await });
+            }
         }
         self.state.send_replace(CheckState {
             passed: self.passed.clone(),

@@ -204,6 +204,39 @@ async fn a_session_ends_with_its_link_and_nothing_is_dialled_until_that_is_back(
     assert!(matches!(driver.link, Link::Dialling(_)));
 }
 
+/// An interface may be given another name, and an address to another interface, under a connection that notices nothing of it.
+#[tokio::test]
+async fn a_session_lives_on_where_another_interface_leads_to_the_neighbor() {
+    let (mut driver, _neighbor, _stream) = established().await;
+    let running = |names: &[&str]| Some(Arc::new(names.iter().copied().map(Arc::from).collect()));
+    let (links, seen) = watch::channel(running(&["old0", "lo"]));
+    driver.parts.links = seen;
+    driver.way = Some(Way::new("old0", &links.borrow()));
+    links.send_replace(running(&["lo"]));
+    driver.handle(Step::Links);
+    assert_eq!(driver.parts.session.state(), State::Established);
+    assert_eq!(driver.way.as_ref().map(|way| &*way.interface), Some("lo"));
+}
+
+#[tokio::test]
+async fn an_interface_that_is_gone_is_not_waited_for_where_another_leads_to_the_neighbor() {
+    let (mut driver, _neighbor, _stream) = established().await;
+    let running = |names: &[&str]| Some(Arc::new(names.iter().copied().map(Arc::from).collect()));
+    let (links, seen) = watch::channel(running(&[]));
+    driver.parts.links = seen;
+    driver.way = Some(Way::new("lo", &running(&["lo"])));
+    driver.handle(Step::Links);
+    assert_eq!(driver.parts.session.state(), State::Active);
+    // What it knew by another name is back, and nobody says so of the old one.
+    driver.way = Some(Way::new("old0", &links.borrow()));
+    links.send_replace(running(&["lo"]));
+    driver.handle(Step::Links);
+    let retry = driver.parts.session.next_dial().expect("it dials again");
+    driver.parts.session.handle_timeout(retry);
+    driver.act().await;
+    assert!(matches!(driver.link, Link::Dialling(_)));
+}
+
 /// Of a router that refuses the route with MED 2, and says so as RFC 4271 §6.3 wants it: with the attribute.
 const REFUSED: [u8; 7] = [0x80, 4, 4, 0, 0, 0, 2];
 
