@@ -650,9 +650,14 @@ fn last_error(session: &Session, neighbor: &Neighbor) -> Option<(String, Instant
     let never_heard = session.last_end().is_none_or(|(_, ended)| ended != at);
     let guess = if never_heard { guess(error, session, neighbor) } else { "" };
     Some(match session.last_end() {
-        Some((end, ended)) if ended != at => (format!("{end}; since then: {error}{guess}"), ended),
+        Some((end, ended)) if ended != at => (since_then(&end.to_string(), &error.to_string()) + guess, ended),
         Some(_) | None => (format!("{error}{guess}"), at),
     })
+}
+
+/// How the last session ended, and what keeps the next one from beginning, where that is something else.
+fn since_then(end: &str, error: &str) -> String {
+    if end == error { end.to_owned() } else { format!("{end}; since then: {error}") }
 }
 
 /// What is most often wrong where a neighbor does not answer.

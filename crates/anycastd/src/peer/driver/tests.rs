@@ -360,3 +360,10 @@ fn burden() -> (usize, u64) {
     let kibibytes: u64 = resident.trim().trim_end_matches(" kB").parse().unwrap();
     (std::fs::read_dir("/proc/self/fd").unwrap().count(), kibibytes * 1024)
 }
+
+#[test]
+fn what_goes_on_being_wrong_is_said_once() {
+    let down = "interface eth0 is down";
+    assert_eq!(since_then(down, down), down);
+    assert_eq!(since_then(down, "connect: refused"), "interface eth0 is down; since then: connect: refused");
+}
