@@ -46,6 +46,6 @@ pub use refresh::RefreshError;
 pub use rib::{Advertised, Progress};
 pub use role::Role;
 pub use session::{Action, Event, Incoming, Session, State};
-pub use terms::Unsendable;
+pub use terms::{NextHopChange, Unsendable};
 pub use types::{AS_TRANS, Asn, Family, HoldTime, HostBits, Prefix, RouterId};
 pub use update::UpdateError;

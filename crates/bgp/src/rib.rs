@@ -19,7 +19,7 @@ use crate::{
     pack::{self, Block},
     quarantine::{Quarantined, Standing, Told},
     refresh,
-    terms::{Terms, Unsendable},
+    terms::{NextHop, Terms, Unsendable},
     types::{Family, Prefix},
 };
 
@@ -49,6 +49,8 @@ pub struct Advertised {
 #[derive(Debug)]
 struct Sent {
     said: Advertised,
+    /// The next hop it was said with; `None` of a withdraw.
+    next_hop: Option<NextHop>,
     /// The place in the stream where that UPDATE ends.
     end: u64,
     /// The neighbor asked for it again since.
@@ -134,6 +136,23 @@ impl Rib {
         }
         self.desired = desired;
         self.refuse_excess();
+    }
+
+    /// The session goes on with other next hops: what was said with one that is not in force any more is said anew, or taken back
+    /// where there is none.
+    pub(crate) fn set_terms(&mut self, terms: Terms, now: Instant) {
+        let Some(before) = self.terms.replace(terms.clone()) else {
+            self.terms = None;
+            return;
+        };
+        let moved = |family: Family| before.next_hop(family) != terms.next_hop(family);
+        // What waits is encoded already.
+        self.announces.retain(|(family, _), _| !moved(*family));
+        let desired = std::mem::take(&mut self.desired);
+        for (prefix, attributes) in desired.iter().filter(|(prefix, _)| moved(prefix.family())) {
+            self.retarget(*prefix, Some(attributes), now);
+        }
+        self.desired = desired;
     }
 
     /// The session is gone, and with it all that the neighbor held (RFC 4271 §8.2.2).
@@ -336,10 +355,11 @@ impl Rib {
         self.refuse(prefix, refusal);
         let sent = self.sent.get(&prefix);
         let said = sent.map(|sent| &sent.said);
+        let current = sent.is_some_and(|sent| sent.next_hop == self.next_hop(prefix));
         let held = said.and_then(|said| said.attributes.as_ref());
         let queued = |attributes| Some(Advertised { attributes, progress: Progress::Queued, since: now });
         let entry = match (attributes, held) {
-            (Some(wanted), Some(held)) if same(wanted, held) => {
+            (Some(wanted), Some(held)) if current && same(wanted, held) => {
                 let entry = said.cloned();
                 if sent.is_some_and(|sent| sent.again) {
                     let _refused = self.enqueue(prefix, wanted);
@@ -427,7 +447,8 @@ impl Rib {
         prefixes.retain(|prefix| !self.repeats(*prefix, attributes));
         for prefix in &prefixes {
             let said = Advertised { attributes: attributes.cloned(), progress: Progress::Queued, since: now };
-            self.sent.insert(*prefix, Sent { said, end, again: false });
+            let next_hop = attributes.and(self.next_hop(*prefix));
+            self.sent.insert(*prefix, Sent { said, next_hop, end, again: false });
         }
         if !prefixes.is_empty() {
             self.unwritten.push_back(InFlight { end, prefixes });
@@ -436,7 +457,9 @@ impl Rib {
 
     /// Whether this is what the neighbor asked for again and holds already; then it has it.
     fn repeats(&mut self, prefix: Prefix, attributes: Option<&Arc<Attributes>>) -> bool {
-        let Some(sent) = self.sent.get_mut(&prefix).filter(|sent| sent.again) else { return false };
+        let next_hop = self.next_hop(prefix);
+        let asked = |sent: &&mut Sent| sent.again && sent.next_hop == next_hop;
+        let Some(sent) = self.sent.get_mut(&prefix).filter(asked) else { return false };
         match (&sent.said.attributes, attributes) {
             (Some(held), Some(attributes)) if same(held, attributes) => {
                 sent.again = false;
@@ -449,11 +472,14 @@ impl Rib {
     /// The UPDATE came as far as `progress`: so did every prefix of which it is the last that was said.
     fn advance(&mut self, update: &InFlight, progress: Progress, now: Instant) {
         for prefix in &update.prefixes {
+            let next_hop = self.next_hop(*prefix);
             let Some(sent) = self.sent.get_mut(prefix).filter(|sent| sent.end == update.end) else { continue };
             sent.said.progress = progress;
             sent.said.since = now;
             let said = sent.said.clone();
-            let shown = self.view.get(prefix).is_some_and(|entry| entry.attributes == said.attributes);
+            // With another next hop than the one in force it is not what the table shows.
+            let current = said.attributes.is_none() || sent.next_hop == next_hop;
+            let shown = current && self.view.get(prefix).is_some_and(|entry| entry.attributes == said.attributes);
             let gone = progress == Progress::Acked && said.attributes.is_none();
             if gone {
                 self.sent.remove(prefix);
@@ -462,6 +488,11 @@ impl Rib {
                 self.show(*prefix, (!gone).then_some(said));
             }
         }
+    }
+
+    /// The next hop in force.
+    fn next_hop(&self, prefix: Prefix) -> Option<NextHop> {
+        self.terms.as_ref()?.next_hop(prefix.family())
     }
 
     fn show(&mut self, prefix: Prefix, entry: Option<Advertised>) {

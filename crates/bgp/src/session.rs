@@ -26,7 +26,7 @@ use crate::{
     quarantine::{Quarantine, QuarantineEvent, Quarantined, Route},
     received::{Census, Received},
     rib::{Advertised, Rib},
-    terms::{Link, Terms, Unsendable},
+    terms::{self, Link, NextHopChange, Terms, Unsendable},
     timers::{Backoff, Jitter, Timer, Timers},
     types::{Family, Prefix},
     wire,
@@ -95,6 +95,8 @@ pub enum Event {
     Down(DownReason),
     /// [`Session::advertised`] or [`Session::unsent`] changed.
     Advertised,
+    /// Routes are announced with another next hop from now on, or have none any more.
+    NextHop(NextHopChange),
     /// Routes are held back from the neighbor, or are not any more.
     Quarantine(QuarantineEvent),
 }
@@ -312,6 +314,23 @@ impl Session {
         self.heard = now;
         self.timers.set(Timer::Handshake, now + self.handshake_time());
         self.enter(State::OpenSent, now);
+    }
+
+    /// The addresses of the interface that the connection runs over are these now: what [`Self::handle_connected`] and
+    /// [`Self::set_link_local`] were told is out of date. What has another next hop by it is announced anew, what has none any more is
+    /// withdrawn. Without a connection it says nothing.
+    pub fn handle_addresses(&mut self, local_ipv6: Option<Ipv6Addr>, link_local: Option<Ipv6Addr>, now: Instant) {
+        let Some(link) = &mut self.link else { return };
+        (link.local_ipv6, link.link_local) = (local_ipv6, link_local);
+        self.link_local = link_local;
+        let (Some(before), Some(negotiated)) = (self.rib.terms(), &self.negotiated) else { return };
+        let terms = Terms::new(&self.config, negotiated, link);
+        let changes = terms::changes(before, &terms);
+        if !changes.is_empty() {
+            self.events.extend(changes.into_iter().map(Event::NextHop));
+            self.rib.set_terms(terms, now);
+            self.settle_quarantine(now);
+        }
     }
 
     /// Octets came from the neighbor.

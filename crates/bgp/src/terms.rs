@@ -64,6 +64,33 @@ impl fmt::Display for Unsendable {
     }
 }
 
+/// The next hop of a family changed under a session that stays up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NextHopChange {
+    /// Whose.
+    pub family: Family,
+    /// As in an UPDATE; `None`: there was none.
+    pub before: Option<String>,
+    /// `None`: there is none any more.
+    pub now: Option<String>,
+}
+
+impl fmt::Display for NextHopChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { family, before, now } = self;
+        let family = match family {
+            Family::Ipv4Unicast => "IPv4",
+            Family::Ipv6Unicast => "IPv6",
+        };
+        match (before, now) {
+            (None, Some(now)) => write!(f, "{family} next hop: now {now}, none before"),
+            (Some(before), Some(now)) => write!(f, "{family} next hop: now {now}, no longer {before}"),
+            (Some(before), None) => write!(f, "{family} next hop: none any more, {before} is gone"),
+            (None, None) => write!(f, "{family} next hop: none"),
+        }
+    }
+}
+
 /// The two ends of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Link {
@@ -183,6 +210,16 @@ impl Terms {
     pub(crate) fn next_hops(&self) -> BTreeMap<Family, String> {
         self.families.iter().filter_map(|family| Some((*family, self.next_hop(*family)?.to_string()))).collect()
     }
+}
+
+/// What changed for the families in force.
+pub(crate) fn changes(before: &Terms, now: &Terms) -> Vec<NextHopChange> {
+    let hop = |terms: &Terms, family| terms.next_hop(family).map(|hop| hop.to_string());
+    let change = |family: &Family| {
+        let (before, now) = (hop(before, *family), hop(now, *family));
+        (before != now).then_some(NextHopChange { family: *family, before, now })
+    };
+    now.families.iter().filter_map(change).collect()
 }
 
 /// RFC 4271 §5.1.3. Never 0.0.0.0: routers reset the session for it.

@@ -18,6 +18,7 @@ use super::{
     KernelState, Links, Options, TAG,
     events::{Events, Heard},
     intents::Intents,
+    links,
     losses::Lookout,
     netlink::{Fault, Netlink, Raw, RawAddress},
     show::Board,
@@ -156,7 +157,8 @@ impl Keeper {
         };
         match listed {
             Ok(raw) => {
-                self.tell_links(Some(Arc::new(raw.running_names())));
+                self.learn_tags(&raw);
+                self.tell_links(Some(Arc::new(links::of(&raw, |address, name| self.is_anycast(address, name)))));
                 self.lookout.handle_listing(&raw);
                 let listing = self.judge(raw);
                 let now = Instant::now();
@@ -191,15 +193,29 @@ impl Keeper {
         }
     }
 
+    /// Once any address carries a tag (the kernel tags its own, such as ::1), the kernel is known to keep them.
+    fn learn_tags(&mut self, raw: &Raw) {
+        self.tags |= raw.addresses.iter().any(|address| address.tag.is_some());
+    }
+
+    fn is_ours(&self, address: &RawAddress, interface: &Arc<str>) -> bool {
+        let recorded = || !self.tags && self.intents.contains(address.address, interface);
+        address.is_host() && (address.tag == Some(TAG) || recorded())
+    }
+
+    /// Whether it is, or was, for a service, whoever bound it.
+    fn is_anycast(&self, address: &RawAddress, interface: &Arc<str>) -> bool {
+        let planned = self.taken.as_ref().is_some_and(|plan| plan.addresses.contains(&address.address));
+        planned || self.is_ours(address, interface)
+    }
+
     /// Whose everything is.
     fn judge(&mut self, raw: Raw) -> Listing {
-        // Once any address carries a tag (the kernel tags its own, such as ::1), the kernel is known to keep them.
-        self.tags |= raw.addresses.iter().any(|address| address.tag.is_some());
+        self.learn_tags(&raw);
         let names: BTreeMap<u32, &Arc<str>> = raw.links.iter().map(|(name, link)| (link.index, name)).collect();
         let listed = raw.addresses.iter().filter_map(|address| {
             let interface = *names.get(&address.index)?;
-            let recorded = || !self.tags && self.intents.contains(address.address, interface);
-            let ours = is_single(address) && (address.tag == Some(TAG) || recorded());
+            let ours = self.is_ours(address, interface);
             Some(Listed {
                 address: address.address,
                 interface: interface.clone(),
@@ -285,9 +301,4 @@ impl Keeper {
             changed
         });
     }
-}
-
-/// /32 or /128.
-fn is_single(address: &RawAddress) -> bool {
-    address.network.prefix_len() == address.network.max_prefix_len()
 }

@@ -111,7 +111,7 @@ mod tests {
     fn listing(addresses: &[(u32, &str)], running: &[u32]) -> Raw {
         let address = |(index, text): &(u32, &str)| {
             let network: IpNet = text.parse().unwrap();
-            RawAddress { address: network.addr(), network, index: *index, tag: None, usable: true }
+            RawAddress { address: network.addr(), network, index: *index, tag: None, usable: true, passing: false }
         };
         Raw {
             addresses: addresses.iter().map(address).collect(),

@@ -7,6 +7,7 @@
 mod events;
 mod intents;
 mod keeper;
+mod links;
 mod losses;
 mod netlink;
 mod show;
@@ -23,7 +24,10 @@ use std::{
 pub(crate) use anycast_core::reconcile::{AddressPlan, Owner};
 use tokio::{sync::watch, task::JoinHandle};
 
-pub(crate) use self::losses::{Loss, Losses};
+pub(crate) use self::{
+    links::{Interface, Links, Own},
+    losses::{Loss, Losses},
+};
 
 use crate::signal::Sink;
 
@@ -80,9 +84,6 @@ impl KernelState {
         self.wants_nothing && self.ours == Some(0)
     }
 }
-
-/// The interfaces that carry packets, by name; `None`: not known now.
-pub(crate) type Links = Option<Arc<BTreeSet<Arc<str>>>>;
 
 /// How the task works; the tests make it work as on other kernels.
 #[derive(Debug, Clone, Copy)]

@@ -66,6 +66,15 @@ pub(super) struct RawAddress {
     pub(super) index: u32,
     pub(super) tag: Option<u8>,
     pub(super) usable: bool,
+    /// Deprecated, or made to be replaced soon.
+    pub(super) passing: bool,
+}
+
+impl RawAddress {
+    /// /32 or /128.
+    pub(super) fn is_host(&self) -> bool {
+        self.network.prefix_len() == self.network.max_prefix_len()
+    }
 }
 
 /// All that matters of what the kernel holds.
@@ -76,14 +85,6 @@ pub(super) struct Raw {
     pub(super) running: BTreeSet<u32>,
     pub(super) addresses: Vec<RawAddress>,
     pub(super) anchors: BTreeMap<Prefix, RouteKind>,
-}
-
-impl Raw {
-    /// The interfaces that carry packets, by name.
-    pub(super) fn running_names(&self) -> BTreeSet<Arc<str>> {
-        let running = self.links.iter().filter(|(_, link)| self.running.contains(&link.index));
-        running.map(|(name, _)| Arc::clone(name)).collect()
-    }
 }
 
 pub(super) struct Netlink {
@@ -214,6 +215,9 @@ impl Netlink {
             tag,
             usable: !flags.intersects(AddressFlags::Tentative | AddressFlags::Dadfailed)
                 || flags.contains(AddressFlags::Optimistic),
+            // IFA_F_SECONDARY is IFA_F_TEMPORARY of an IPv6 address.
+            passing: flags.contains(AddressFlags::Deprecated)
+                || address.is_ipv6() && flags.contains(AddressFlags::Secondary),
         })
     }
 

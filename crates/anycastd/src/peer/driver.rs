@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Ask, PeerState,
+    hops::Source,
     socket::{self, DialError},
     unnumbered::Router,
     way::{Way, carries},
@@ -108,6 +109,8 @@ pub(super) struct Driver {
     arrived: Option<TcpStream>,
     /// The interface that leads to the neighbor, where nothing else can.
     way: Option<Way>,
+    /// Where the next hops are from, while there is a connection.
+    source: Option<Source>,
     stopping: bool,
 }
 
@@ -134,7 +137,16 @@ impl Driver {
             Endpoint::Interface(interface) => Some(Way::new(interface, &parts.links.borrow())),
             Endpoint::Address(_) | Endpoint::Network(..) => None,
         };
-        Self { parts, link: Link::None, buffer: vec![0; READ_SIZE], taken, arrived: None, way, stopping: false }
+        Self {
+            parts,
+            link: Link::None,
+            buffer: vec![0; READ_SIZE],
+            taken,
+            arrived: None,
+            way,
+            source: None,
+            stopping: false,
+        }
     }
 
     /// Runs until told to stop. Cancel safe in the sense that a drop closes the connection.
@@ -404,8 +416,11 @@ impl Driver {
         let told = State::Idle;
         self.link = Link::Open(Connection { stream, line, told, unsent: Bytes::new(), unacked: 0, ask: None });
         self.find_way(local, remote);
-        self.parts.session.set_link_local(socket::interface_link_local(local));
-        self.parts.session.handle_connected(local, remote, socket::interface_ipv6(local), now);
+        let source = Source::new(local, &self.parts.links.borrow());
+        let addresses = source.addresses();
+        self.source = Some(source);
+        self.parts.session.set_link_local(addresses.link_local);
+        self.parts.session.handle_connected(local, remote, addresses.ipv6, now);
     }
 
     /// Over which interface a neighbor on the same link is reached.
@@ -445,11 +460,10 @@ impl Driver {
         !all.iter().any(|interface| carries(interface, &links))
     }
 
-    /// Ends what runs over an interface that goes down, and begins anew when it is back.
+    /// Ends what runs over an interface that goes down, and begins anew when it is back. A session that stays follows the addresses.
     fn handle_links(&mut self, now: Instant) {
         let links = self.parts.links.borrow_and_update().clone();
-        let Some(way) = &mut self.way else { return };
-        match way.look(&links) {
+        match self.way.as_mut().and_then(|way| way.look(&links)) {
             Some(false) => {
                 let before = self.way.clone();
                 if !self.goes_on() {
@@ -459,6 +473,10 @@ impl Driver {
             }
             Some(true) if !self.stopping => self.parts.session.hurry(now),
             Some(true) | None => {}
+        }
+        // After that: where the session ended with its interface there is nothing more to say of the addresses.
+        if let Some(addresses) = self.source.as_mut().and_then(|source| source.look(&links)) {
+            self.parts.session.handle_addresses(addresses.ipv6, addresses.link_local, now);
         }
     }
 
@@ -531,6 +549,15 @@ impl Driver {
                     self.parts.sink.report("neighbor", &self.parts.id, format!("down: {reason}"));
                 }
                 Event::Advertised => advertised = true,
+                Event::NextHop(change) => {
+                    moved = true;
+                    if change.now.is_some() {
+                        tracing::info!("{change}");
+                    } else {
+                        tracing::warn!("{change}");
+                    }
+                    self.parts.sink.report("neighbor", &self.parts.id, change.to_string());
+                }
                 Event::Quarantine(event) => {
                     match &event {
                         QuarantineEvent::Searching(..) | QuarantineEvent::Held(..) => tracing::warn!("{event}"),
@@ -623,9 +650,14 @@ fn last_error(session: &Session, neighbor: &Neighbor) -> Option<(String, Instant
     let never_heard = session.last_end().is_none_or(|(_, ended)| ended != at);
     let guess = if never_heard { guess(error, session, neighbor) } else { "" };
     Some(match session.last_end() {
-        Some((end, ended)) if ended != at => (format!("{end}; since then: {error}{guess}"), ended),
+        Some((end, ended)) if ended != at => (since_then(&end.to_string(), &error.to_string()) + guess, ended),
         Some(_) | None => (format!("{error}{guess}"), at),
     })
+}
+
+/// How the last session ended, and what keeps the next one from beginning, where that is something else.
+fn since_then(end: &str, error: &str) -> String {
+    if end == error { end.to_owned() } else { format!("{end}; since then: {error}") }
 }
 
 /// What is most often wrong where a neighbor does not answer.

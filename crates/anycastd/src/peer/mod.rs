@@ -4,6 +4,7 @@
 //! a Cease. Dropping it at any await closes the connection; no state is lost that the session does not own.
 
 mod driver;
+mod hops;
 pub(crate) mod options;
 mod socket;
 mod unnumbered;

@@ -32,16 +32,20 @@ impl Way {
 
 /// An agent that is deaf for a moment must not give up what works.
 pub(super) fn carries(interface: &str, links: &Links) -> bool {
-    links.as_ref().is_none_or(|links| links.contains(interface))
+    links.as_ref().is_none_or(|links| links.get(interface).is_some_and(|link| link.running))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::Interface;
 
     #[test]
     fn a_way_is_closed_only_by_an_interface_that_is_known_to_be_down() {
-        let links = |names: &[&str]| Some(Arc::new(names.iter().copied().map(Arc::from).collect()));
+        let running = |name: &&str| (Arc::from(*name), Interface { running: true, ..Interface::default() });
+        let down = (Arc::from("eth0"), Interface::default());
+        let links =
+            |names: &[&str]| Some(Arc::new([down.clone()].into_iter().chain(names.iter().map(running)).collect()));
         let mut way = Way::new("eth1", &links(&["lo"]));
         assert!(way.is_closed());
         let steps: [(Links, Option<bool>); 7] = [

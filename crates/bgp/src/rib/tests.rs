@@ -320,3 +320,116 @@ fn of_a_set_that_is_too_large_the_first_are_announced() {
     bench.rib.set_cap(None, bench.now);
     assert_eq!((bench.rib.view.len(), beyond(&bench)), (3, vec![]));
 }
+
+const C: &str = "2001:db8::/48";
+
+/// The terms with this IPv6 next hop, or none.
+fn by_way_of(hop: Option<&str>) -> Terms {
+    let address = hop.map(|text| text.parse().expect("an address"));
+    Terms { next_hop_ipv6: address.map(crate::terms::NextHop6::One), ..external(65010, true) }
+}
+
+/// The octets of the address are in the message.
+fn names(message: &Bytes, hop: &str) -> bool {
+    let hop: std::net::Ipv6Addr = hop.parse().expect("an address");
+    message.windows(16).any(|part| part == hop.octets())
+}
+
+#[test]
+fn another_next_hop_is_one_implicit_replace_of_its_family() {
+    let mut bench = Bench::settled(&[(A, 1), (C, 1)]);
+    bench.rib.set_terms(by_way_of(Some("2001:db8::7")), bench.now);
+    let acked = (A.to_owned(), Some(1), Progress::Acked);
+    assert_eq!(bench.shows(), [acked.clone(), (C.to_owned(), Some(1), Progress::Queued)]);
+    let message = bench.take().expect("an announcement");
+    assert!(names(&message, "2001:db8::7") && !names(&message, "2001:db8::99"));
+    assert_eq!(bench.drain(), 0, "no withdraw, and nothing of the other family");
+    bench.acked();
+    assert_eq!(bench.shows(), [acked, (C.to_owned(), Some(1), Progress::Acked)]);
+    bench.rib.set_terms(by_way_of(Some("2001:db8::7")), bench.now);
+    assert_eq!(bench.drain(), 0, "the same again");
+}
+
+#[test]
+fn without_a_next_hop_the_family_is_withdrawn_and_with_one_it_is_back() {
+    let mut bench = Bench::settled(&[(A, 1), (C, 1)]);
+    bench.rib.set_terms(by_way_of(None), bench.now);
+    assert_eq!(bench.rib.unsent.get(&p(C)), Some(&Unsendable::NoNextHop(Family::Ipv6Unicast)));
+    assert_eq!(bench.shows()[1], (C.to_owned(), None, Progress::Queued));
+    let message = bench.take().expect("a withdraw");
+    assert_eq!(message[24], 15, "MP_UNREACH_NLRI");
+    assert_eq!(bench.drain(), 0);
+    bench.acked();
+    bench.shows_only(A, Some(1), Progress::Acked);
+    bench.set(&[(A, 1), (C, 2)]);
+    assert_eq!(bench.drain(), 0, "there is still none");
+
+    bench.rib.set_terms(by_way_of(Some("2001:db8::99")), bench.now);
+    assert!(bench.rib.unsent.is_empty());
+    assert!(names(&bench.take().expect("an announcement"), "2001:db8::99"));
+    assert_eq!(bench.drain(), 0);
+    bench.acked();
+    assert_eq!(bench.shows()[1], (C.to_owned(), Some(2), Progress::Acked));
+}
+
+#[test]
+fn a_next_hop_that_is_back_in_time_sends_nothing() {
+    let mut bench = Bench::settled(&[(C, 1)]);
+    for between in [None, Some("2001:db8::7")] {
+        bench.rib.set_terms(by_way_of(between), bench.now);
+        bench.rib.set_terms(by_way_of(Some("2001:db8::99")), bench.now);
+        bench.shows_only(C, Some(1), Progress::Acked);
+        assert_eq!(bench.drain(), 0);
+    }
+}
+
+#[test]
+fn what_waits_goes_out_with_the_next_hop_in_force() {
+    let mut bench = Bench::new(&[(A, 1), (C, 1)]);
+    bench.rib.set_terms(by_way_of(Some("2001:db8::7")), bench.now);
+    let messages: Vec<Bytes> = std::iter::from_fn(|| bench.take()).collect();
+    assert_eq!(messages.len(), 4, "two routes and two End-of-RIB");
+    assert!(!messages.iter().any(|message| names(message, "2001:db8::99")));
+    assert_eq!(messages.iter().filter(|message| names(message, "2001:db8::7")).count(), 1);
+}
+
+/// The table must not call a route acknowledged that the neighbor holds with a next hop that is gone.
+#[test]
+fn the_acknowledgement_of_the_old_next_hop_says_nothing_of_the_new_one() {
+    let mut bench = Bench::new(&[(C, 1)]);
+    bench.drain();
+    bench.rib.set_terms(by_way_of(Some("2001:db8::7")), bench.now);
+    bench.acked();
+    bench.shows_only(C, Some(1), Progress::Queued);
+    assert_eq!(bench.drain(), 1);
+    bench.shows_only(C, Some(1), Progress::Queued);
+    bench.acked();
+    bench.shows_only(C, Some(1), Progress::Acked);
+}
+
+#[test]
+fn a_refresh_beside_another_next_hop_is_one_announcement_with_it() {
+    for refresh_first in [true, false] {
+        let mut bench = Bench::settled(&[(C, 1)]);
+        if refresh_first {
+            bench.rib.refresh(Family::Ipv6Unicast);
+        }
+        bench.rib.set_terms(by_way_of(Some("2001:db8::7")), bench.now);
+        if !refresh_first {
+            bench.rib.refresh(Family::Ipv6Unicast);
+        }
+        assert!(names(&bench.take().expect("an announcement"), "2001:db8::7"));
+        assert_eq!(bench.drain(), 0, "{refresh_first}");
+        bench.shows_only(C, Some(1), Progress::Queued);
+        bench.acked();
+        bench.shows_only(C, Some(1), Progress::Acked);
+    }
+}
+
+#[test]
+fn without_a_session_there_are_no_terms_to_change() {
+    let mut bench = Bench::settled(&[(C, 1)]);
+    bench.rib.down();
+    bench.rib.set_terms(by_way_of(Some("2001:db8::7")), bench.now);
+    assert!(bench.rib.terms().is_none() && bench.shows().is_empty());
+}

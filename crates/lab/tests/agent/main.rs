@@ -9,6 +9,7 @@ mod checks;
 mod edge;
 mod fence;
 mod graceful;
+mod hops;
 mod kernel;
 mod links;
 mod maintenance;
