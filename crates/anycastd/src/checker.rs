@@ -26,6 +26,7 @@ use tokio::sync::{oneshot, watch};
 use self::asked::{Asked, Asks};
 pub(crate) use self::{asked::Reply, supervise::is_check_task};
 use crate::{
+    agent::time_until,
     fence::{Fence, Heart},
     hints::{Held, Hint, Hinter, Holder, Listeners},
     metrics::Instruments,
@@ -59,6 +60,18 @@ pub(crate) struct CheckState {
     pub(crate) absence: u64,
     /// The settings with which it last found the service well.
     pub(crate) passed: Option<Arc<CheckConfig>>,
+    /// Until when it claims that the service is good without another answer.
+    pub(crate) claims_until: Option<Instant>,
+    /// Why its runs cannot be done at present, whatever is known from before.
+    pub(crate) cannot: Option<Cannot>,
+}
+
+/// A check whose runs cannot be done: they prove nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Cannot {
+    pub(crate) why: String,
+    /// What the last run found that could be done.
+    pub(crate) before: Option<String>,
 }
 
 /// The agent was away.
@@ -121,7 +134,7 @@ impl Checker {
         let (hinter, hints) = Hinter::new();
         let (open, asks) = (Arc::default(), Arc::<Asks>::default());
         let (away, away_seen) = watch::channel(Away::default());
-        let (state, state_seen) = watch::channel(state_of(&check, SystemTime::now(), None, 0, None));
+        let (state, state_seen) = watch::channel(state_of(&check, SystemTime::now(), None, 0));
         let driver = Driver {
             prober: prober(service, name, &config.borrow()),
             service: service.clone(),
@@ -149,7 +162,9 @@ impl Checker {
             answered: SystemTime::now(),
             asking: config.borrow().clone(),
             passed: None,
-            told_unknown: false,
+            cannot: None,
+            found: None,
+            told_cannot: false,
             unlogged: None,
             heart: fence.heart(format!("{service}/{name}")),
             turn: 0,
@@ -263,8 +278,11 @@ struct Driver {
     /// The settings of the run under way; others may have come meanwhile.
     asking: Arc<CheckConfig>,
     passed: Option<Arc<CheckConfig>>,
-    /// It has been told that runs cannot be done and nothing is known.
-    told_unknown: bool,
+    cannot: Option<Cannot>,
+    /// What the last run found that could be done.
+    found: Option<String>,
+    /// It has been told that runs cannot be done.
+    told_cannot: bool,
     /// A change that the log is not told of yet.
     unlogged: Option<Change>,
     heart: Arc<Heart>,
@@ -431,13 +449,18 @@ impl Driver {
         if outcome.health >= Health::Degraded {
             self.passed = Some(Arc::clone(&self.asking));
         }
-        // What somebody does to an address has been told of already.
-        let proves_nothing = (said == Health::Unknown).then(|| outcome.detail.clone());
+        let (judged, detail) = (outcome.health, outcome.detail.clone());
         self.check.handle_outcome(outcome, Instant::now());
         if !self.check.is_hinted() {
             self.untold = None; // Nothing came of it, also when asked again.
         }
-        self.tell_unknown(proves_nothing);
+        match (said, judged) {
+            (Health::Unknown, _) => self.cannot = Some(Cannot { why: detail, before: self.found.clone() }),
+            // What somebody does to an address has been told of already, and says nothing of whether the check can be done.
+            (_, Health::Unknown) => {}
+            (..) => (self.cannot, self.found) = (None, Some(detail)),
+        }
+        self.tell_cannot();
         self.answered = SystemTime::now();
         self.publish();
     }
@@ -471,21 +494,42 @@ impl Driver {
         }
         self.targets = permit.targets;
         self.check.set_enabled(permit.runs, now);
+        if !permit.runs {
+            (self.cannot, self.found, self.told_cannot) = (None, None, false);
+        }
         self.hold();
         self.publish();
     }
 
-    /// A check that cannot be run from the start changes nothing; so it is told once, or nobody would hear of it.
-    fn tell_unknown(&mut self, why: Option<String>) {
-        let Some(why) = why.filter(|_| self.check.enabled() && self.check.health() == Health::Unknown) else {
-            self.told_unknown = false;
+    /// A check that cannot be done changes nothing before what it knew has grown old, and nothing at all where it knew nothing; so
+    /// it is told once, at the first such run, or nobody would hear of it in time.
+    fn tell_cannot(&mut self) {
+        let Some(Cannot { why, .. }) = &self.cannot else {
+            if std::mem::take(&mut self.told_cannot) && self.state.borrow().health == self.check.health() {
+                self.tell(&format!("can be done again, and stays {}", self.check.health()));
+            }
             return;
         };
-        if !std::mem::replace(&mut self.told_unknown, true) && self.state.borrow().health == Health::Unknown {
-            tracing::warn!("proves nothing: {why}");
-            let text = format!("proves nothing, so that it stays unknown: {why}");
-            self.sink.report("check", format!("{}/{}", self.service, self.name), text);
+        if !self.check.enabled() || self.told_cannot {
+            return;
         }
+        let known = self.check.health();
+        let text = match self.check.claims_until() {
+            Some(until) => {
+                format!("cannot be done: {why}; what was known ({known}) holds for {} more", time_until(until))
+            }
+            None if known == Health::Down => format!("cannot be done: {why}; it stays down until it can"),
+            // That it has become unknown is told as such.
+            None if self.state.borrow().health != Health::Unknown => return,
+            None => format!("proves nothing, so that it stays unknown: {why}"),
+        };
+        self.told_cannot = true;
+        tracing::warn!("{text}");
+        self.tell(&text);
+    }
+
+    fn tell(&self, text: &str) {
+        self.sink.report("check", format!("{}/{}", self.service, self.name), text.to_owned());
     }
 
     fn handle_timeout(&mut self) {
@@ -567,8 +611,16 @@ impl Driver {
             let subject = format!("{}/{}", self.service, self.name);
             self.sink.report("check", subject, format!("{was} → {health}: {detail}"));
             self.unlogged = Some(Change { was, health, detail });
+            if health >= Health::Degraded {
+                let (listeners, sockets) = (self.listeners.clone(), self.asking.probe.sockets());
+                tokio::spawn(async move { listeners.look_for(sockets).await });
+            }
         }
-        self.state.send_replace(state_of(&self.check, since, last, absence, self.passed.clone()));
+        self.state.send_replace(CheckState {
+            passed: self.passed.clone(),
+            cannot: self.cannot.clone(),
+            ..state_of(&self.check, since, last, absence)
+        });
         let waited_enough = awaited != self.check.is_awaited();
         if changed || counted != counts || unconfirmed != self.check.is_unconfirmed() || waited_enough {
             self.wake.wake();
@@ -598,13 +650,7 @@ fn is_here(address: IpAddr) -> bool {
     }
 }
 
-fn state_of(
-    check: &Check,
-    since: SystemTime,
-    last: Option<(Outcome, SystemTime)>,
-    absence: u64,
-    passed: Option<Arc<CheckConfig>>,
-) -> CheckState {
+fn state_of(check: &Check, since: SystemTime, last: Option<(Outcome, SystemTime)>, absence: u64) -> CheckState {
     CheckState {
         health: check.health(),
         since,
@@ -617,7 +663,9 @@ fn state_of(
         counters: check.counters(),
         unconfirmed: check.is_unconfirmed(),
         absence,
-        passed,
+        passed: None,
+        claims_until: check.claims_until(),
+        cannot: None,
     }
 }
 

@@ -24,6 +24,33 @@ pub(crate) fn spare() -> usize {
     shared_out(getrlimit(Resource::Nofile).current)
 }
 
+/// Of a kind of connections that may be as many, how many there may be: where there are few descriptors all that look must leave some.
+pub(crate) fn at_most(wanted: usize) -> usize {
+    part(wanted, getrlimit(Resource::Nofile).current)
+}
+
+/// Says so where this many checks and neighbors may need more than there are.
+pub(crate) fn warn_if_few(checks: usize, neighbors: usize) {
+    let limit = getrlimit(Resource::Nofile).current;
+    let needed = needed(checks, neighbors);
+    if let Some(limit) = limit.filter(|limit| *limit < needed) {
+        tracing::warn!(
+            "no more than {limit} files may be open, and {checks} checks and {neighbors} neighbors may need {needed} at a time: \
+             those that get none prove nothing; raise the limit (`LimitNOFILE` of the unit, `ulimit -n`)"
+        );
+    }
+}
+
+/// A program has its pipes and its end to watch, a session its connection and one that it may be replaced by.
+fn needed(checks: usize, neighbors: usize) -> u64 {
+    64 + 4 * checks as u64 + 2 * neighbors as u64
+}
+
+fn part(wanted: usize, limit: Option<u64>) -> usize {
+    let sixteenth = usize::try_from(limit.unwrap_or(ENOUGH) / 16).unwrap_or(usize::MAX);
+    wanted.min(sixteenth.max(2))
+}
+
 fn shared_out(limit: Option<u64>) -> usize {
     let limit = limit.unwrap_or(ENOUGH);
     usize::try_from(limit.saturating_sub(RESERVE).max(limit / 4)).unwrap_or(usize::MAX)
@@ -37,5 +64,8 @@ mod tests {
     fn others_never_get_all() {
         let shares = [Some(64), Some(256), Some(1024), Some(65_536), None].map(shared_out);
         assert_eq!(shares, [16, 64, 768, 65_280, 65_280]);
+        let parts = [Some(20), Some(64), Some(1024), Some(65_536), None].map(|limit| part(64, limit));
+        assert_eq!(parts, [2, 4, 64, 64, 64]);
+        assert_eq!([needed(0, 0), needed(10, 2)], [64, 108]);
     }
 }

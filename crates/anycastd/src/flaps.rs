@@ -152,8 +152,13 @@ struct Contents {
 struct Service {
     serving: bool,
     flaps: Vec<f64>,
+    /// For each of the flaps whether it was an end of the agent.
+    #[serde(default)]
+    agent_ends: Vec<bool>,
     level: u32,
     left: Option<f64>,
+    #[serde(default)]
+    held_ends: u16,
     forgets_in: Option<f64>,
 }
 
@@ -170,8 +175,10 @@ fn load(file: &Path) -> io::Result<Option<Book>> {
         let state = State {
             serving: service.serving,
             flaps: service.flaps.into_iter().map(time).collect(),
+            agent_ends: service.agent_ends,
             level: service.level,
             left: service.left.map(time),
+            held_ends: service.held_ends,
             forgets_in: service.forgets_in.map(time),
         };
         Some((ServiceName::new(&name).ok()?, state.later(passed)))
@@ -187,8 +194,10 @@ fn save(file: &Path, book: &Book) -> io::Result<()> {
         let service = Service {
             serving: state.serving,
             flaps: state.flaps.iter().map(Duration::as_secs_f64).collect(),
+            agent_ends: state.agent_ends,
             level: state.level,
             left: state.left.map(|time| time.as_secs_f64()),
+            held_ends: state.held_ends,
             forgets_in: state.forgets_in.map(|time| time.as_secs_f64()),
         };
         (name.to_string(), service)
@@ -207,8 +216,10 @@ mod tests {
         let state = State {
             serving: true,
             flaps: vec![Duration::from_secs(5)],
+            agent_ends: vec![true],
             level: 2,
             left: Some(Duration::from_secs(40)),
+            held_ends: 3,
             forgets_in: None,
         };
         Book { ended: false, at: Instant::now(), services: [(ServiceName::new("dns").unwrap(), state)].into() }
@@ -224,6 +235,7 @@ mod tests {
         let read = load(&file).unwrap().unwrap();
         let state = &read.services["dns"];
         assert!(!read.ended && state.serving && state.level == 2);
+        assert_eq!((state.agent_ends.as_slice(), state.held_ends), (&[true][..], 3));
         assert!(
             state.flaps[0] >= Duration::from_secs(5) && state.left.unwrap() <= Duration::from_secs(40),
             "{state:?}"

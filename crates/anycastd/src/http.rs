@@ -20,7 +20,7 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, sync::Semaphore};
 
-use crate::{agent::Handle, complaints::Complaints, metrics};
+use crate::{agent::Handle, complaints::Complaints, descriptors, metrics};
 
 /// Connections at a time; more wait to be accepted.
 const CONNECTIONS: usize = 32;
@@ -62,7 +62,7 @@ pub(crate) async fn run(address: SocketAddr, agent: Handle, instruments: metrics
 }
 
 async fn serve(listener: TcpListener, agent: Handle, instruments: metrics::Instruments) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let places = Arc::new(Semaphore::new(descriptors::at_most(CONNECTIONS)));
     let mut complaints = Complaints::default();
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };

@@ -168,6 +168,8 @@ fn end_on_panic(logging: logging::Logging) {
 
 async fn run(settings: Settings, file: PathBuf) -> anyhow::Result<()> {
     descriptors::raise();
+    let checks = settings.core.services.values().map(|service| service.checks.len()).sum();
+    descriptors::warn_if_few(checks, settings.core.neighbors.len());
     let signals = signals::Signals::new().context("cannot listen to signals")?;
     let state = StateDirectory::open(&settings.state_directory)?;
     let _alone = alone::claim()?;

@@ -32,6 +32,9 @@ pub(crate) struct Order {
     pub(crate) reason: Option<String>,
     /// When it ends by itself.
     pub(crate) until: Option<Timestamp>,
+    /// It was given for all services.
+    #[serde(default)]
+    pub(crate) whole_node: bool,
 }
 
 impl Order {
@@ -201,6 +204,7 @@ mod tests {
             at: "2026-11-23T20:00:00Z".parse().unwrap(),
             reason: Some("kernel update".into()),
             until: None,
+            whole_node: true,
         };
         Orders::from([(ServiceName::new("dns").unwrap(), order)])
     }

@@ -126,6 +126,9 @@ pub struct Quarantine {
     pub reason: String,
     /// When it is announced again; none while it is found out for which of several routes the neighbor ends the session.
     pub until: Option<Timestamp>,
+    /// The service whose `announce --force` ends it.
+    #[serde(default)]
+    pub service: Option<String>,
 }
 
 /// One route at one neighbor.

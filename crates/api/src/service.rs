@@ -140,6 +140,12 @@ pub struct Check {
     /// Hints that it had.
     #[serde(default)]
     pub hints: u64,
+    /// Why its runs cannot be done at present, so that they prove nothing.
+    #[serde(default)]
+    pub cannot_run: Option<String>,
+    /// In how many seconds the check forgets that the service was good, if its runs go on to prove nothing.
+    #[serde(default)]
+    pub holds_seconds: Option<f64>,
 }
 
 /// The answer of one run.

@@ -125,6 +125,8 @@ pub struct Check {
     confirm_by: Option<Instant>,
     /// Until when a service that the kernel saw go is looked for more often: most are only restarted.
     returns_by: Option<Instant>,
+    /// When the last hint came.
+    hinted: Option<Instant>,
     /// Until when its first word is waited for; `None`: it has been said, or is waited for no longer.
     first_by: Option<Instant>,
     counters: CheckCounters,
@@ -194,6 +196,7 @@ impl Check {
             hint: None,
             confirm_by: None,
             returns_by: None,
+            hinted: None,
             first_by: Some(now + timing.stale_after),
             counters: CheckCounters::default(),
         }
@@ -235,6 +238,7 @@ impl Check {
             return;
         }
         self.counters.hints += 1;
+        self.hinted = Some(now);
         let hint = match self.hint {
             Some(hint) => Hinted { further: hint.further.saturating_add(1), answered: false, ..hint },
             None => Hinted::default(),
@@ -520,8 +524,8 @@ impl Check {
         self.last = Some(outcome);
         self.prove(now);
         self.streak = None;
+        self.hinted = Some(now);
         self.become_health(Health::Down, now);
-        self.returns_by = Some(now + RETURN_WITHIN);
     }
 
     fn prove(&mut self, now: Instant) {
@@ -575,6 +579,9 @@ impl Check {
             self.first_by = None;
         }
         if health != self.health {
+            // What the kernel, or a connection that was held, told of is most often a restart.
+            let hinted = self.hinted.is_some_and(|at| now.saturating_duration_since(at) < RETURN_WITHIN);
+            self.returns_by = (hinted && health == Health::Down).then_some(now + RETURN_WITHIN);
             self.health = health;
             self.since = now;
             self.confirm_by = None;

@@ -31,6 +31,8 @@ pub struct Hold {
     pub within: Duration,
     /// The service stays announced meanwhile, with the degraded attributes.
     pub degrades: bool,
+    /// So many of the flaps were ends of the agent that nobody had ordered.
+    pub ends: u16,
 }
 
 /// What outlives the process: times as what is left of them, or has passed.
@@ -40,10 +42,14 @@ pub struct State {
     pub serving: bool,
     /// How long ago each of the recent flaps was.
     pub flaps: Vec<Duration>,
+    /// For each of them whether it was an end of the agent; what is missing was none.
+    pub agent_ends: Vec<bool>,
     /// How often the time of a hold is doubled when the next one begins.
     pub level: u32,
     /// How much is left of the hold.
     pub left: Option<Duration>,
+    /// How many of the flaps that led to it were ends of the agent.
+    pub held_ends: u16,
     /// In how long the time of the next hold is halved.
     pub forgets_in: Option<Duration>,
 }
@@ -61,6 +67,14 @@ impl State {
     }
 }
 
+/// A service that served has ceased to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Flap {
+    at: Instant,
+    /// It was the agent that ended, though nobody had told it to.
+    agent: bool,
+}
+
 /// The state machine of one service's hold-down.
 ///
 /// The driver tells it what the service's own checks say after each decision ([`handle_health`](Self::handle_health)), and
@@ -76,7 +90,7 @@ pub struct HoldDown {
     /// Until when a service that goes down does so because its checks are others than before.
     excused_until: Option<Instant>,
     /// The latest last; those before the present hold are not among them.
-    flaps: VecDeque<Instant>,
+    flaps: VecDeque<Flap>,
     level: u32,
     /// When the time of the next hold is halved.
     forgets_at: Option<Instant>,
@@ -111,14 +125,18 @@ impl HoldDown {
         hold_down.level = state.level.min(top_level(times));
         hold_down.forgets_at = state.forgets_in.map(|left| now + left.min(quiet(times)));
         hold_down.phase = match state.left {
-            Some(left) => Phase::Held(hold(times, now + left.min(times.max))),
+            Some(left) => {
+                let ends = state.held_ends.min(times.flaps.get());
+                Phase::Held(hold(times, now + left.min(times.max), ends))
+            }
             None => Phase::Free,
         };
         if hold_down.level > 0 && state.left.or(state.forgets_in).is_none() {
             hold_down.forgets_at = Some(now + quiet(times));
         }
-        let ages = state.flaps.into_iter().filter(|age| *age < times.within);
-        hold_down.flaps = ages.filter_map(|age| now.checked_sub(age)).collect();
+        let ends = state.agent_ends.into_iter().chain(std::iter::repeat(false));
+        let flaps = state.flaps.into_iter().zip(ends).filter(|(age, _)| *age < times.within);
+        hold_down.flaps = flaps.filter_map(|(age, agent)| now.checked_sub(age).map(|at| Flap { at, agent })).collect();
         hold_down.flaps.make_contiguous().sort_unstable();
         hold_down.handle_timeout(now);
         hold_down
@@ -129,7 +147,9 @@ impl HoldDown {
     pub fn snapshot(&self, now: Instant) -> State {
         State {
             serving: self.serving,
-            flaps: self.flaps.iter().map(|flap| now.saturating_duration_since(*flap)).collect(),
+            flaps: self.flaps.iter().map(|flap| now.saturating_duration_since(flap.at)).collect(),
+            agent_ends: self.flaps.iter().map(|flap| flap.agent).collect(),
+            held_ends: self.held().map_or(0, |hold| hold.ends),
             level: self.level,
             left: self.held().map(|hold| hold.until.saturating_duration_since(now)),
             forgets_in: self.forgets_at.map(|at| at.saturating_duration_since(now)),
@@ -191,11 +211,20 @@ impl HoldDown {
         self.excused_until.is_some()
     }
 
-    /// It has flapped, or the agent has.
+    /// It has flapped.
     pub fn handle_flap(&mut self, now: Instant) {
+        self.flap(Flap { at: now, agent: false }, now);
+    }
+
+    /// The agent before this one ended though nobody had told it to, and the service with it.
+    pub fn handle_agent_end(&mut self, now: Instant) {
+        self.flap(Flap { at: now, agent: true }, now);
+    }
+
+    fn flap(&mut self, flap: Flap, now: Instant) {
         self.total += 1;
         let Some(times) = self.times else { return };
-        self.flaps.push_back(now);
+        self.flaps.push_back(flap);
         // What no hold can come of is not kept.
         while self.flaps.len() > usize::from(times.flaps.get()) {
             self.flaps.pop_front();
@@ -264,7 +293,7 @@ impl HoldDown {
     #[must_use]
     pub fn recent(&self, now: Instant) -> usize {
         let within = self.times.map_or(Duration::ZERO, |times| times.within);
-        self.flaps.iter().filter(|flap| now.saturating_duration_since(**flap) < within).count()
+        self.flaps.iter().filter(|flap| now.saturating_duration_since(flap.at) < within).count()
     }
 
     /// The times in force.
@@ -290,11 +319,12 @@ impl HoldDown {
     }
 
     fn forget_old_flaps(&mut self, times: HoldDownTimes, now: Instant) {
-        self.flaps.retain(|flap| now.saturating_duration_since(*flap) < times.within);
+        self.flaps.retain(|flap| now.saturating_duration_since(flap.at) < times.within);
     }
 
     fn hold(&mut self, times: HoldDownTimes, now: Instant) {
-        self.phase = Phase::Held(hold(times, now + length(times, self.level)));
+        let ends = self.flaps.iter().filter(|flap| flap.agent).count().try_into().unwrap_or(u16::MAX);
+        self.phase = Phase::Held(hold(times, now + length(times, self.level), ends));
         self.level = (self.level + 1).min(top_level(times));
         self.holds += 1;
         self.flaps.clear();
@@ -302,9 +332,9 @@ impl HoldDown {
     }
 }
 
-fn hold(times: HoldDownTimes, until: Instant) -> Hold {
+fn hold(times: HoldDownTimes, until: Instant, ends: u16) -> Hold {
     let HoldDownTimes { flaps, within, on_hold, .. } = times;
-    Hold { until, flaps: flaps.get(), within, degrades: on_hold == OnHold::Degrade }
+    Hold { until, flaps: flaps.get(), within, degrades: on_hold == OnHold::Degrade, ends }
 }
 
 /// Twice as long with each level.

@@ -173,7 +173,12 @@ fn announced(received: &Received) -> String {
 pub(super) fn quarantine(prefix: &str, held: &Quarantine, view: View) -> String {
     held.until.map_or_else(
         || format!("{prefix} until it is found out which route the neighbor refuses"),
-        |until| format!("{prefix} for another {}; `anycastctl announce --force` ends it", when::left(until, view.now)),
+        |until| {
+            // Without a service it would be an order for the whole node.
+            let service = held.service.as_deref().unwrap_or("SERVICE");
+            let left = when::left(until, view.now);
+            format!("{prefix} for another {left}; `anycastctl announce {service} --force` ends it")
+        },
     )
 }
 
@@ -204,7 +209,8 @@ mod tests {
     fn in_detail() {
         let mut list = node(json!({})).neighbors;
         list[1].unsendable = [("2001:db8:53::/48".to_owned(), "no IPv6 next hop".to_owned())].into();
-        list[1].quarantined = read(json!({"203.0.113.0/24": {"reason": "refused", "until": "2026-11-23T15:00:00Z"}}));
+        list[1].quarantined = read(json!({"203.0.113.0/24":
+            {"reason": "refused", "until": "2026-11-23T15:00:00Z", "service": "dns"}}));
         assert_snapshot!(details(&list, view()).paint(false), @r#"
         leaf1  192.0.2.1 port 179  AS 65001  Established for 3d 04:12
           local address  192.0.2.2:41234
@@ -227,7 +233,7 @@ mod tests {
           transport        no authentication
           routes           0
           cannot be given  2001:db8:53::/48: no IPv6 next hop
-          quarantine       203.0.113.0/24 for another 00:30:00; `anycastctl announce --force` ends it
+          quarantine       203.0.113.0/24 for another 00:30:00; `anycastctl announce dns --force` ends it
           last error       connect: refused (2026-11-23 14:29:58Z, 00:00:02 ago)
           next attempt     in 3 s
         "#);

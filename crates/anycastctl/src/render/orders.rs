@@ -64,7 +64,7 @@ fn ordered(service: &OrderedService, order: Order, view: View) -> Vec<Line> {
     row(moves, Cell::Flow(if prefixes.is_empty() { none } else { prefixes }));
     if !service.stays.is_empty() {
         let stays = service.stays.iter().map(|(prefix, why)| Line::plain(prefix).and(&format!(": {why}")));
-        row("leaves", Cell::Wrap(stays.collect()));
+        row("unchanged", Cell::Wrap(stays.collect()));
     }
     row("next", Cell::wrap(Line::plain(&service.note)));
     let mut lines = head.wrap(view.width);
@@ -103,7 +103,7 @@ mod tests {
 
         dns  graceful shutdown
           withdraws  203.0.113.0/24  2001:db8:53::/48
-          leaves     198.51.100.0/24: web carries it too
+          unchanged  198.51.100.0/24: web carries it too
           next       withdrawn in 30 s, safe to stop 10 s after every neighbor has acknowledged
 
         web  drained: safe to stop

@@ -146,7 +146,8 @@ mod tests {
     #[test]
     fn what_is_held_back_is_told() {
         let quarantined = json!({
-            "203.0.113.0/24": {"reason": "it is refused", "until": "2026-11-23T15:00:00Z"},
+            "203.0.113.0/24": {"reason": "it is refused", "until": "2026-11-23T15:00:00Z", "service": "dns"},
+            "203.0.115.0/24": {"reason": "an agent of before", "until": "2026-11-23T15:00:00Z"},
             "203.0.114.0/24": {"reason": "it may be refused", "until": null}});
         let list: Vec<NeighborRoutes> = read(json!([{"neighbor": "leaf1", "established": true,
             "routes": [route("198.51.100.0/24", false, "acked")], "quarantined": quarantined}]));
@@ -154,8 +155,9 @@ mod tests {
         leaf1  1 in its table or on the way
           PREFIX           STATE  SINCE     NEXT HOP   AS PATH  COMMUNITIES
           198.51.100.0/24  acked  00:02:10  192.0.2.2  65010    –
-          in quarantine: 203.0.113.0/24 for another 00:30:00; `anycastctl announce --force` ends it
+          in quarantine: 203.0.113.0/24 for another 00:30:00; `anycastctl announce dns --force` ends it
           in quarantine: 203.0.114.0/24 until it is found out which route the neighbor refuses
+          in quarantine: 203.0.115.0/24 for another 00:30:00; `anycastctl announce SERVICE --force` ends it
         "#);
     }
 

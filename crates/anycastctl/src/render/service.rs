@@ -6,7 +6,7 @@ use super::{
     Page, View, health,
     line::{Line, Style},
     nothing, number,
-    status::{address_table, hold, maintenance, state},
+    status::{address_table, held, hold, maintenance, state},
     table::{Cell, Column, Table},
     when,
 };
@@ -133,6 +133,9 @@ fn last_answer(check: &Check, view: View) -> Vec<Line> {
     let measured = check.last.iter().flat_map(|last| &last.performance).map(measured).collect::<Vec<_>>();
     if !measured.is_empty() {
         lines.push(Line::plain(&measured.join("  ")));
+    }
+    if check.cannot_run.is_some() && check.health != anycast_api::Health::Unknown {
+        lines.push(Line::styled(Style::Warn, &format!("cannot be done{}", held(check))));
     }
     lines.extend(check.starts_in_seconds.map(|left| Line::plain(&starts_in(left))));
     lines.extend(check.paused.as_ref().map(|why| Line::styled(Style::Warn, why)));

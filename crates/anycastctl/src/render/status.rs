@@ -128,7 +128,10 @@ fn ahead(what: &str, left: Option<String>) -> String {
 
 /// A check in few words: `resolves ✓ 0.4 ms`, `load ! "load 9.1"`.
 fn check(check: &Check) -> Line {
-    let (style, sign) = mark(check.health);
+    let (style, sign) = match (check.health, &check.cannot_run) {
+        (Health::Up, Some(_)) => mark(Health::Degraded),
+        (health, _) => mark(health),
+    };
     let mut line = Line::plain(&check.name).and(" ").with(style, sign);
     if !check.counts {
         line = line.with(Style::Dim, " (does not count yet)");
@@ -139,6 +142,9 @@ fn check(check: &Check) -> Line {
     if let Some((so_far, needed)) = check.turning {
         line = line.with(Style::Warn, &format!(" {so_far}/{needed}"));
     }
+    if let (Some(why), Health::Up | Health::Degraded | Health::Down) = (&check.cannot_run, check.health) {
+        return line.and(&format!(" cannot be done: \"{why}\"{}", held(check)));
+    }
     match &check.last {
         Some(last) if last.health == Health::Up => line.and(&format!(" {}", when::took(last.took_seconds))),
         Some(last) => line.and(&format!(" \"{}\"", last.detail)),
@@ -146,6 +152,22 @@ fn check(check: &Check) -> Line {
             Some(left) => line.and(&format!(" {}", super::service::starts_in(left))),
             None => line,
         },
+    }
+}
+
+/// For how long what is known holds, where that is not for ever.
+pub(super) fn held(check: &Check) -> String {
+    let left =
+        check.holds_seconds.map(|left| format!(" ({} for {} more)", health_word(check.health), when::soon(left)));
+    left.unwrap_or_default()
+}
+
+const fn health_word(health: Health) -> &'static str {
+    match health {
+        Health::Up => "up",
+        Health::Degraded => "degraded",
+        Health::Down => "down",
+        Health::Unknown => "unknown",
     }
 }
 

@@ -55,6 +55,7 @@ mod tests {
             at: until.into(),
             reason: None,
             until: Some(until.into()),
+            whole_node: false,
         }
     }
 

@@ -7,7 +7,7 @@ use anycast_bgp::{Prefix, Progress, State};
 use anycast_core::{
     Health, PeerId, ServiceName,
     config::{Combine, DrainBy, Endpoint, Neighbor, OnDown, Require, Scope, Service, Towards, Unbind},
-    decide::Verdict,
+    decide::{Contribution, Verdict},
     drain::Phase,
 };
 
@@ -59,7 +59,7 @@ impl Agent {
                     .addresses
                     .iter()
                     .filter(|address| prefix.contains(**address))
-                    .map(|address| self.address_link(*address)),
+                    .map(|address| self.address_link(name, *address)),
             );
         }
         chain.push(self.decision_link(prefix, verdict));
@@ -72,6 +72,9 @@ impl Agent {
         });
         let links: Vec<Link> = links.collect();
         let summary = summary(prefix, verdict, &self.reason(verdict), &links);
+        if links.is_empty() {
+            chain.push(nobody(prefix, self.settings.core.neighbors.is_empty()));
+        }
         chain.extend(links);
         Some(PrefixExplanation { prefix: prefix.to_string(), announced: verdict.announced.is_some(), summary, chain })
     }
@@ -79,15 +82,17 @@ impl Agent {
     fn check_links<'a>(&'a self, name: &'a ServiceName, service: &'a Service) -> impl Iterator<Item = Link> + 'a {
         service.checks.iter().filter_map(move |(check, config)| {
             let state = self.check_state(name, check)?;
+            let cannot = words::cannot_be_done(&state);
             let ok = match state.health {
-                Health::Up => LinkState::Ok,
-                Health::Degraded => LinkState::Warning,
+                Health::Up if cannot.is_none() => LinkState::Ok,
+                Health::Up | Health::Degraded => LinkState::Warning,
                 Health::Unknown | Health::Down => LinkState::Broken,
             };
             let seen = state.last.as_ref().map(|(outcome, _)| outcome.detail.clone());
-            let said = match (&seen, state.enabled) {
+            let cannot_run = cannot.is_some() || words::proves_nothing(&state).is_some();
+            let said = match (cannot.or(seen), state.enabled) {
                 (_, false) => self.paused_because(name),
-                (Some(detail), true) => detail.clone(),
+                (Some(detail), true) => detail,
                 (None, true) => match words::first_run_in(&state) {
                     Some(left) => format!("begins in {} (`start_delay`)", holds::spoken(left)),
                     None => "has not answered yet".to_owned(),
@@ -97,10 +102,14 @@ impl Agent {
                 state.turning.map(|(have, need)| format!(" ({have} of {need} answers to change)")).unwrap_or_default();
             let watched = self.watched(name, check).map(|watched| format!("; watches {watched}")).unwrap_or_default();
             let uncounted = if state.counts { "" } else { "; added by a reload, does not count until decided" };
-            let hint = (ok == LinkState::Broken && state.enabled && state.health == Health::Down).then(|| {
-                format!("mend the service, or the check `{check}` ({}) if it asks the wrong thing", config.probe.kind())
-            });
-            let hint = hint.or_else(|| words::proves_nothing(&state).map(|_| words::CANNOT_RUN.to_owned()));
+            let hint = match state.health {
+                _ if cannot_run => Some(words::CANNOT_RUN.to_owned()),
+                Health::Down if state.enabled => Some(format!(
+                    "mend the service, or the check `{check}` ({}) if it asks the wrong thing",
+                    config.probe.kind()
+                )),
+                _ => None,
+            };
             Some(Link {
                 kind: "check".to_owned(),
                 name: format!("{name}/{check}"),
@@ -140,7 +149,7 @@ impl Agent {
                 Health::Unknown | Health::Down => LinkState::Broken,
             },
             text: format!("{health}{lack}; {rule}{shared}{on_down}"),
-            since: self.service_since.get(name).map(|(_, since)| Timestamp::from(*since)),
+            since: self.health_since.get(name).map(|(_, since)| Timestamp::from(*since)),
             hint: None,
         }
     }
@@ -155,7 +164,7 @@ impl Agent {
             name: format!("{name}/{other}"),
             ok: if ok { LinkState::Ok } else { LinkState::Broken },
             text: format!("{other} is {text}"),
-            since: self.service_since.get(other).map(|(_, since)| Timestamp::from(*since)),
+            since: self.health_since.get(other).map(|(_, since)| Timestamp::from(*since)),
             hint: (!ok).then(|| format!("see `anycastctl explain {other}`")),
         }
     }
@@ -168,7 +177,7 @@ impl Agent {
             Some(hold) => {
                 let ok = if hold.degrades { LinkState::Warning } else { LinkState::Broken };
                 let hint = format!("it ends by itself; `anycastctl announce {name} --force` ends it now");
-                (ok, holds::held(&hold), Some(hint))
+                (ok, holds::held(&hold) + &holds::causes(&hold), Some(hint))
             }
             None if hold_down.recent(now) == 0 => return None,
             None => {
@@ -185,6 +194,7 @@ impl Agent {
         let (order, drain) = self.drain_of(name)?;
         let reason = order.reason.as_ref().map_or(String::new(), |reason| format!(" \"{reason}\""));
         let until = order.until.map_or(String::new(), |until| format!(", until {until}"));
+        let whole = if order.whole_node { " for the whole node" } else { "" };
         let (ok, what) = match drain.phase() {
             Phase::Active => return None,
             Phase::Degraded => (LinkState::Warning, "degraded".to_owned()),
@@ -202,13 +212,18 @@ impl Agent {
             kind: "drain".to_owned(),
             name: name.to_string(),
             ok,
-            text: format!("{what}: ordered by {} at {}{reason}{until}", order.by, order.at),
+            text: format!("{what}: ordered by {} at {}{whole}{reason}{until}", order.by, order.at),
             since: Some(wall(drain.since())),
-            hint: Some(format!("`anycastctl announce {name}` ends it")),
+            hint: Some(match order.whole_node {
+                true => {
+                    format!("`anycastctl announce {name}` ends it for {name}, `anycastctl announce` for the whole node")
+                }
+                false => format!("`anycastctl announce {name}` ends it"),
+            }),
         })
     }
 
-    fn address_link(&self, address: IpAddr) -> Link {
+    fn address_link(&self, service: &ServiceName, address: IpAddr) -> Link {
         let kernel = self.kernel.borrow();
         let (ok, text, since) = match kernel.addresses.get(&address) {
             Some(AddressState::Bound { owner, interface, since }) => {
@@ -218,6 +233,7 @@ impl Agent {
             Some(AddressState::Missing { problem, since, .. }) => {
                 (LinkState::Broken, format!("not bound: {problem}"), Some((*since).into()))
             }
+            None if self.is_unbound_by_order(service) => (LinkState::Warning, "unbound while drained".to_owned(), None),
             None => (LinkState::Broken, "not bound".to_owned(), None),
         };
         let hint = (ok == LinkState::Broken).then(|| {
@@ -228,8 +244,10 @@ impl Agent {
 
     /// A link for each session of a neighbor; a network without any is a link that is broken.
     fn neighbor_links(&self, of: &PeerId, prefix: Prefix, verdict: &Verdict) -> Vec<Link> {
-        let links: Vec<Link> =
-            self.sessions_of(of).map(|(id, peer)| neighbor_link(id, peer, prefix, verdict)).collect();
+        let links: Vec<Link> = self
+            .sessions_of(of)
+            .map(|(id, peer)| neighbor_link(id, peer, prefix, verdict, self.of_prefix(prefix)))
+            .collect();
         match self.settings.core.neighbors.get(of) {
             Some(Neighbor { endpoint: Endpoint::Network(network, _), .. }) if links.is_empty() => vec![Link {
                 kind: "neighbor".to_owned(),
@@ -256,12 +274,14 @@ impl Agent {
             ok: if verdict.announced.is_some() { LinkState::Ok } else { LinkState::Broken },
             text: format!("{what}: {}{shared}", self.reason(verdict)),
             since: self.prefix_since.get(&prefix).map(|(_, since)| Timestamp::from(*since)),
-            hint: None,
+            hint: others_serve(verdict).then(|| {
+                format!("where one service that serves is enough: `prefixes: {{ \"{prefix}\": {{ require: any }} }}`")
+            }),
         }
     }
 }
 
-fn neighbor_link(id: &PeerId, peer: &Peer, prefix: Prefix, verdict: &Verdict) -> Link {
+fn neighbor_link(id: &PeerId, peer: &Peer, prefix: Prefix, verdict: &Verdict, service: Option<&ServiceName>) -> Link {
     let state = peer.state.borrow();
     let link = |ok, text: String, since, hint| Link {
         kind: "neighbor".to_owned(),
@@ -285,8 +305,10 @@ fn neighbor_link(id: &PeerId, peer: &Peer, prefix: Prefix, verdict: &Verdict) ->
     }
     if let Some(why) = state.unsendable.get(&prefix) {
         let until = quarantined.and_then(|quarantined| quarantined.until);
-        let hint = until.map(|until| {
-            format!("it is told again by itself at {}; `anycastctl announce --force` does so at once", wall(until))
+        // Without a service it would be an order for the whole node.
+        let hint = until.zip(service).map(|(until, service)| {
+            let at = wall(until);
+            format!("it is told again by itself at {at}; `anycastctl announce {service} --force` does so at once")
         });
         return link(LinkState::Broken, format!("Established, but cannot be told: {why}"), None, hint);
     }
@@ -316,6 +338,33 @@ fn neighbor_link(id: &PeerId, peer: &Peer, prefix: Prefix, verdict: &Verdict) ->
     link(ok, format!("Established, {what} {far}{leaving}"), Some(wall(entry.since)), hint)
 }
 
+/// Whether a prefix is not announced though some of its services could carry it.
+fn others_serve(verdict: &Verdict) -> bool {
+    let serves = |contribution: &Contribution| matches!(contribution, Contribution::Serves { .. });
+    verdict.announced.is_none() && verdict.services.values().any(serves)
+}
+
+/// The link of a prefix that is for nobody.
+fn nobody(prefix: Prefix, none_at_all: bool) -> Link {
+    let (text, hint) = match none_at_all {
+        true => {
+            ("no neighbors: nothing is announced to anybody".to_owned(), "name the routers under `bgp: neighbors:`")
+        }
+        false => (
+            format!("no neighbor is to carry {} prefixes of its services: it is announced to nobody", prefix.family()),
+            "see the `families` of the neighbors, and the `neighbors` of the services",
+        ),
+    };
+    Link {
+        kind: "neighbor".to_owned(),
+        name: "none".to_owned(),
+        ok: LinkState::Broken,
+        text,
+        since: None,
+        hint: Some(hint.to_owned()),
+    }
+}
+
 /// What the neighbor is told otherwise than the others.
 fn changed(neighbor: &Neighbor, towards: &Towards) -> Option<String> {
     let mut change = neighbor.attributes.clone();
@@ -333,12 +382,14 @@ fn changed(neighbor: &Neighbor, towards: &Towards) -> Option<String> {
     (!words.is_empty()).then(|| format!("; changed for it: {}", words.join(", ")))
 }
 
-fn summary(prefix: Prefix, verdict: &Verdict, why: &str, links: &[Link]) -> String {
+pub(super) fn summary(prefix: Prefix, verdict: &Verdict, why: &str, links: &[Link]) -> String {
     let told = links.iter().filter(|link| link.ok == LinkState::Ok).count();
     match (verdict.announced.is_some(), links.len()) {
         (true, 0) => format!("{prefix} would be announced ({why}), but no neighbor is configured for it"),
-        (true, all) if told == all => format!("{prefix} is announced to {all} of {all} neighbors: {why}"),
-        (true, all) => format!("{prefix} is to be announced ({why}); {told} of {all} neighbors have acknowledged it"),
+        (true, all) if told == 0 => {
+            format!("{prefix} is to be announced ({why}); none of {all} neighbors has acknowledged it")
+        }
+        (true, all) => format!("{prefix} is announced to {told} of {all} neighbors: {why}"),
         (false, _) => format!("{prefix} is not announced: {why}"),
     }
 }

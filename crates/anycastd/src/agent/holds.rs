@@ -30,12 +30,13 @@ impl Agent {
             };
             let flapped = !past.ended && state.serving;
             let mut hold_down = HoldDown::restore(Some(times), state, now);
+            let was_held = hold_down.held().is_some();
             if flapped {
-                hold_down.handle_flap(now);
+                hold_down.handle_agent_end(now);
                 self.tell_flap(&name, &hold_down, "the agent before this one ended without being told to", now);
             }
             if let Some(hold) = hold_down.held() {
-                self.tell_hold(&name, &held(&hold));
+                self.tell_hold(&name, &if was_held { held(&hold) } else { begun(&hold) });
             }
             self.holds.insert(name, hold_down);
         }
@@ -70,7 +71,7 @@ impl Agent {
             hold_down.handle_timeout(now);
             if hold_down.phase() != before {
                 let text = match hold_down.phase() {
-                    HoldPhase::Held(hold) => format!("it flapped while it was held: {}", held(&hold)),
+                    HoldPhase::Held(hold) => format!("it flapped while it was held: {}", begun(&hold)),
                     HoldPhase::Free => "held down no longer".to_owned(),
                 };
                 ended.push((name.clone(), text));
@@ -108,7 +109,7 @@ impl Agent {
                 let hold_down = hold_down.clone();
                 self.tell_flap(name, &hold_down, "it went down", now);
                 if let Some(hold) = hold_down.held().filter(|_| phase == HoldPhase::Free) {
-                    self.tell_hold(name, &held(&hold));
+                    self.tell_hold(name, &begun(&hold));
                 }
             }
         }
@@ -208,11 +209,38 @@ impl Agent {
 
 /// `held down for 35 s more after 3 flaps in 1 min`.
 pub(super) fn held(hold: &Hold) -> String {
-    let left = hold.until.saturating_duration_since(Instant::now());
-    // What is left of a second is a second.
-    let left = Duration::from_millis(u64::try_from(left.as_millis()).unwrap_or(u64::MAX).next_multiple_of(1000));
+    format!("held down for {} more {}", time_until(hold.until), after(hold))
+}
+
+/// The same in the moment that it begins.
+fn begun(hold: &Hold) -> String {
+    format!("held down for {} {}", time_until(hold.until), after(hold))
+}
+
+fn after(hold: &Hold) -> String {
     let flaps = if hold.flaps == 1 { "flap" } else { "flaps" };
-    format!("held down for {} more after {} {flaps} in {}", spoken(left), hold.flaps, spoken(hold.within))
+    format!("after {} {flaps} in {}", hold.flaps, spoken(hold.within))
+}
+
+/// What the flaps were, where the service was not to blame.
+pub(super) fn causes(hold: &Hold) -> String {
+    match (hold.ends, hold.flaps) {
+        (0, _) => String::new(),
+        (1, 1) => ": an end of the agent that nobody ordered".to_owned(),
+        (ends, flaps) if ends == flaps => format!(": {ends} ends of the agent that nobody ordered"),
+        (1, _) => ": one of them an end of the agent that nobody ordered".to_owned(),
+        (ends, _) => format!(": {ends} of them ends of the agent that nobody ordered"),
+    }
+}
+
+/// How long it is until then, in whole seconds: `35 s`.
+pub(crate) fn time_until(at: Instant) -> String {
+    let left = at.saturating_duration_since(Instant::now());
+    // What is left of a second is a second.
+    match u64::try_from(left.as_millis()).unwrap_or(u64::MAX).div_ceil(1000) {
+        0 => "0 s".to_owned(),
+        seconds => spoken(Duration::from_secs(seconds)),
+    }
 }
 
 /// `35 s`, `1 min 5 s`, `2 h`.
@@ -239,6 +267,21 @@ fn until_decided(service: &Service) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hold_says_what_the_flaps_were() {
+        let table = [
+            (3, 0, ""),
+            (1, 1, ": an end of the agent that nobody ordered"),
+            (3, 1, ": one of them an end of the agent that nobody ordered"),
+            (3, 2, ": 2 of them ends of the agent that nobody ordered"),
+            (3, 3, ": 3 ends of the agent that nobody ordered"),
+        ];
+        for (flaps, ends, words) in table {
+            let hold = Hold { until: Instant::now(), flaps, within: Duration::from_secs(60), degrades: false, ends };
+            assert_eq!(causes(&hold), words);
+        }
+    }
 
     #[test]
     fn times_are_spoken() {

@@ -41,6 +41,7 @@ use self::handle::Request;
 pub(crate) use self::{
     about::About,
     handle::{Handle, NoAnswer},
+    holds::time_until,
     orders::{Actor, OrderDesk, Refusal},
     probe::answers as probe_answers,
     ring::Ring,
@@ -165,6 +166,8 @@ pub(crate) struct Agent {
     desired: Desired,
     /// Since when each service is in its state, and each prefix announced or not.
     service_since: BTreeMap<ServiceName, (api::ServiceState, SystemTime)>,
+    /// Since when each service has its health, whatever is ordered.
+    health_since: BTreeMap<ServiceName, (Health, SystemTime)>,
     prefix_since: BTreeMap<anycast_bgp::Prefix, (bool, SystemTime)>,
     /// With what each prefix is announced.
     announced_with: BTreeMap<anycast_bgp::Prefix, Arc<anycast_bgp::Attributes>>,
@@ -241,6 +244,7 @@ pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
         links: parts.links,
         desired: Desired::default(),
         service_since: BTreeMap::new(),
+        health_since: BTreeMap::new(),
         prefix_since: BTreeMap::new(),
         announced_with: BTreeMap::new(),
         changes: Vec::new(),
@@ -488,6 +492,13 @@ impl Agent {
             if before != Some(state) {
                 self.service_since.insert(name.clone(), (state, now));
                 self.changes.push(Change::Service { name, before, state });
+            }
+        }
+        self.health_since.retain(|name, _| self.settings.core.services.contains_key(name));
+        for (name, standing) in &self.desired.services {
+            let since = self.health_since.entry(name.clone()).or_insert((standing.health, now));
+            if since.0 != standing.health {
+                *since = (standing.health, now);
             }
         }
         self.note_prefixes(now);

@@ -15,7 +15,9 @@ use anycast_api::{
 };
 use anycast_bgp::Prefix;
 use anycast_core::{
-    Drain, Health, ServiceName, decide,
+    Drain, Health, ServiceName,
+    config::{Service, Unbind},
+    decide,
     drain::{Mode, Phase},
 };
 use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
@@ -167,13 +169,27 @@ async fn take_back(_turn: Turn, agent: Handle, file: PathBuf, saving: Saving) {
 }
 
 /// What a service was before an order.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Was {
     phase: Phase,
-    /// It was under an order already.
-    ordered: bool,
+    /// The order that it was under.
+    order: Option<Order>,
     /// It was held down, and the order ends that.
     freed: bool,
+    /// Its addresses were unbound because it was drained.
+    unbound: bool,
+    /// The neighbors that are told again what they refused.
+    refused_by: Vec<String>,
+}
+
+impl Was {
+    /// What `announce` has ended, where somebody may not have meant to.
+    fn ended(&self) -> Option<String> {
+        let order = self.order.as_ref()?;
+        let what = if order.mode == WithdrawMode::Degrade { "degrade" } else { "withdraw" };
+        let reason = order.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+        Some(format!("ended the {what} by {} since {}{reason}", order.by, order.at))
+    }
 }
 
 /// Somebody who waits for drains to end.
@@ -206,6 +222,7 @@ impl Agent {
                 at: Timestamp::now(),
                 reason: request.reason.clone(),
                 until,
+                whole_node: request.services.is_empty(),
             };
             let order = match before {
                 Some(before) => together(before, order),
@@ -261,8 +278,10 @@ impl Agent {
         let before = self.announced_prefixes();
         let was = |name: &ServiceName| Was {
             phase: self.phase_of(name),
-            ordered: self.orders.contains_key(name),
+            order: self.orders.get(name).cloned(),
             freed: plan.clears && self.hold_of(name).is_some(),
+            unbound: self.is_unbound_by_order(name),
+            refused_by: if plan.clears { self.refusing(name) } else { Vec::new() },
         };
         let were: BTreeMap<_, _> = plan.names.iter().map(|name| (name.clone(), was(name))).collect();
         self.orders = plan.orders;
@@ -276,7 +295,7 @@ impl Agent {
             self.clear_holds(&plan.names);
         }
         self.turn();
-        let services = were.iter().map(|(name, was)| self.ordered(name, *was, &before)).collect();
+        let services = were.iter().map(|(name, was)| self.ordered(name, was, &before)).collect();
         OrderReply { services }
     }
 
@@ -323,7 +342,7 @@ impl Agent {
     }
 
     /// What the order meant for a service that was so, when the prefixes `before` were announced.
-    fn ordered(&self, name: &ServiceName, was: Was, before: &BTreeSet<Prefix>) -> OrderedService {
+    fn ordered(&self, name: &ServiceName, was: &Was, before: &BTreeSet<Prefix>) -> OrderedService {
         let phase = self.drains.get(name).map(Drain::phase).unwrap_or(Phase::Active);
         let mut moves = Vec::new();
         let mut stays = BTreeMap::new();
@@ -364,7 +383,8 @@ impl Agent {
         };
         let note = match self.hold_of(name) {
             Some(hold) if phase == Phase::Active => {
-                format!("{}; `anycastctl announce {name} --force` ends that", held(&hold))
+                let held = format!("{}; `anycastctl announce {name} --force` ends that", held(&hold));
+                was.ended().into_iter().chain([held]).collect::<Vec<_>>().join("; ")
             }
             Some(_) | None if phase == Phase::Active => self.now_active(name, was),
             Some(_) | None => note(phase) + &end,
@@ -373,19 +393,50 @@ impl Agent {
     }
 
     /// What ending a maintenance, or a hold, came to.
-    fn now_active(&self, name: &ServiceName, was: Was) -> String {
+    fn now_active(&self, name: &ServiceName, was: &Was) -> String {
         let freed = was.freed.then(|| "the hold-down has ended".to_owned());
-        let idle = (!was.ordered && !was.freed).then(|| "there was no maintenance to end".to_owned());
+        let told =
+            (!was.refused_by.is_empty()).then(|| format!("tells {} again what it refused", was.refused_by.join(", ")));
+        let idle = (was.order.is_none() && freed.is_none() && told.is_none())
+            .then(|| "there was no maintenance to end".to_owned());
         let health = self.health_of(name);
         let health = match health {
             Health::Up | Health::Degraded => note(Phase::Active),
+            Health::Unknown if was.unbound => {
+                format!(
+                    "it begins to bind its addresses, and to check them: `anycastctl explain {name}` tells how far it is"
+                )
+            }
             Health::Down | Health::Unknown => {
                 let what = if health == Health::Down { "it is down" } else { "it is not proven healthy" };
                 format!("{what}, which an order does not change: `anycastctl explain {name}` tells why")
             }
         };
-        let said: Vec<String> = freed.into_iter().chain(idle).chain([health]).collect();
+        let said: Vec<String> = was.ended().into_iter().chain(freed).chain(told).chain(idle).chain([health]).collect();
         said.join("; ")
+    }
+
+    /// The neighbors from which something of a service is held back because they refuse it.
+    fn refusing(&self, name: &ServiceName) -> Vec<String> {
+        let Some(service) = self.settings.core.services.get(name) else { return Vec::new() };
+        let refuses = |peer: &crate::peer::Peer| {
+            let state = peer.state.borrow();
+            service.prefixes.iter().any(|prefix| state.quarantined.contains_key(prefix))
+        };
+        self.peers.iter().filter(|(_, peer)| refuses(peer)).map(|(id, _)| id.to_string()).collect()
+    }
+
+    /// Whether its addresses are not bound because an operator has withdrawn it.
+    pub(super) fn is_unbound_by_order(&self, name: &ServiceName) -> bool {
+        let unbinds = |service: &Service| service.unbind == Unbind::Drained;
+        self.phase_of(name) == Phase::Drained && self.settings.core.services.get(name).is_some_and(unbinds)
+    }
+
+    /// The service by which an order for a prefix is given: one that is under no order, if there is one, for `announce` would end
+    /// that too.
+    pub(super) fn of_prefix(&self, prefix: Prefix) -> Option<&ServiceName> {
+        let of = self.settings.core.services.iter().filter(|(_, service)| service.prefixes.contains(&prefix));
+        of.map(|(name, _)| name).min_by_key(|name| self.orders.contains_key(*name))
     }
 
     fn announced_prefixes(&self) -> BTreeSet<Prefix> {
@@ -527,7 +578,8 @@ fn together(before: &Order, order: Order) -> Order {
         true => one,
         false => other,
     });
-    Order { mode: order.mode, by, at: before.at, reason, until }
+    let whole_node = before.whole_node || order.whole_node;
+    Order { mode: order.mode, by, at: before.at, reason, until, whole_node }
 }
 
 fn mode(mode: WithdrawMode) -> Mode {

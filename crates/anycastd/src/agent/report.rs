@@ -89,7 +89,7 @@ impl Agent {
             Err(refusal) => return Err(refusal),
         };
         let mut all: Vec<api::Neighbor> =
-            peers.into_iter().map(|(id, peer)| neighbor(id, peer)).chain(networks).collect();
+            peers.into_iter().map(|(id, peer)| self.neighbor(id, peer)).chain(networks).collect();
         all.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(all)
     }
@@ -97,7 +97,7 @@ impl Agent {
     /// What the neighbors hold, or the one that is named.
     pub(crate) fn routes(&self, name: Option<&str>) -> Result<Vec<api::NeighborRoutes>, Refusal> {
         let asn = self.settings.core.asn;
-        Ok(self.chosen_peers(name)?.into_iter().map(|(id, peer)| neighbor_routes(id, peer, asn)).collect())
+        Ok(self.chosen_peers(name)?.into_iter().map(|(id, peer)| self.neighbor_routes(id, peer, asn)).collect())
     }
 
     /// Where the task of a neighbor is asked for what only it has.
@@ -156,7 +156,7 @@ impl Agent {
             health: health(self.health_of(name)),
             since,
             since_seconds: since.age(now).as_secs_f64(),
-            prefixes: service.prefixes.iter().map(|prefix| self.prefix(*prefix)).collect(),
+            prefixes: service.prefixes.iter().map(|prefix| self.prefix(name, *prefix)).collect(),
             addresses: service.addresses.iter().map(ToString::to_string).collect(),
             checks: service
                 .checks
@@ -170,12 +170,13 @@ impl Agent {
         }
     }
 
-    fn prefix(&self, prefix: Prefix) -> api::PrefixSummary {
+    fn prefix(&self, name: &ServiceName, prefix: Prefix) -> api::PrefixSummary {
         let verdict = self.desired.prefixes.get(&prefix);
         let announced = verdict.and_then(|verdict| Some((verdict, verdict.announced.as_deref()?)));
         let mut notes = announced.map(|(verdict, attributes)| remarkable(verdict, attributes)).unwrap_or_default();
+        notes.splice(..0, announced.and_then(|(verdict, _)| carried_by(name, verdict)));
         let (told, all) = self.told(prefix);
-        if announced.is_some() && told < all {
+        if announced.is_some() && (told < all || all == 0) {
             notes.push(format!("{told} of {all} neighbors"));
         }
         api::PrefixSummary { prefix: prefix.to_string(), announced: announced.is_some(), notes }
@@ -199,6 +200,9 @@ impl Agent {
     fn check(&self, service: &ServiceName, name: &CheckName, kind: &str) -> Option<api::Check> {
         let state = self.check_state(service, name)?;
         let paused = (!state.enabled).then(|| self.paused_because(service));
+        let cannot_run = state.cannot.as_ref().map(|cannot| cannot.why.clone());
+        let left = |until: Instant| until.saturating_duration_since(Instant::now()).as_secs_f64();
+        let holds_seconds = state.claims_until.filter(|_| cannot_run.is_some()).map(left);
         Some(api::Check {
             name: name.to_string(),
             kind: kind.to_owned(),
@@ -215,6 +219,8 @@ impl Agent {
             turning: state.turning,
             watches: self.watched(service, name),
             hints: state.counters.hints,
+            cannot_run,
+            holds_seconds,
         })
     }
 
@@ -267,6 +273,17 @@ impl Agent {
         known.collect()
     }
 
+    /// Announcements that reach nobody, however well all goes.
+    fn announced_to_nobody(&self) -> Vec<String> {
+        let core = &self.settings.core;
+        if core.neighbors.is_empty() && !core.services.is_empty() {
+            return vec!["no neighbors: nothing is announced to anybody".to_owned()];
+        }
+        let announced = self.desired.prefixes.iter().filter(|(_, verdict)| verdict.announced.is_some());
+        let nobodys = announced.filter(|(prefix, _)| self.told(**prefix).1 == 0);
+        nobodys.map(|(prefix, _)| format!("no neighbor is to carry {prefix}: it is announced to nobody")).collect()
+    }
+
     fn problems(&self) -> Vec<String> {
         let kernel = self.kernel.borrow();
         let deaf = self.deaf.borrow();
@@ -274,12 +291,72 @@ impl Agent {
         let own = self.problems.values().chain(&kernel.error).chain(&kernel.problems).cloned();
         let loud = self.peers.iter().filter_map(|(id, peer)| announces_too_much(id, peer));
         let blind = self.checks_that_cannot_run();
+        let nobody = self.announced_to_nobody();
         let watch = self.watch_problems();
-        own.chain(watch).chain(deaf).chain(loud).chain(self.fence.problems()).chain(blind).collect()
+        own.chain(watch).chain(deaf).chain(loud).chain(self.fence.problems()).chain(blind).chain(nobody).collect()
     }
 }
 
 impl Agent {
+    fn neighbor(&self, id: &PeerId, peer: &Peer) -> api::Neighbor {
+        let state = peer.state.borrow();
+        let now = Instant::now();
+        let held = state.advertised.values().filter(|entry| entry.attributes.is_some()).count();
+        api::Neighbor {
+            name: id.to_string(),
+            address: peer.neighbor.endpoint.to_string(),
+            dynamic: *id != peer.of,
+            port: peer.neighbor.port.get(),
+            asn: state
+                .negotiated
+                .as_ref()
+                .map_or_else(|| peer_as(peer.neighbor.peer_as), |session| session.peer_as.to_string()),
+            state: state_name(state.state).to_owned(),
+            since: wall(state.since),
+            since_seconds: now.saturating_duration_since(state.since).as_secs_f64(),
+            routes: held,
+            unsendable: unsendable(&state),
+            quarantined: self.quarantined(&state),
+            received: state.received.map(|received| api::Received {
+                prefixes: received.prefixes,
+                limit: received.limit.get(),
+                exceeded: received.exceeded,
+            }),
+            last_error: state.last_error.as_ref().map(|(error, _)| error.clone()),
+            last_error_at: state.last_error.as_ref().map(|(_, at)| wall(*at)),
+            retry_seconds: state.retry_at.map(|at| at.saturating_duration_since(now).as_secs_f64()),
+            local_address: state.ends.map(|(local, _)| local.to_string()),
+            remote_address: state.ends.map(|(_, remote)| remote.to_string()),
+            transport: transport(&peer.neighbor, peer.session.is_external()),
+            session: session(&state),
+            counters: counters(&state),
+        }
+    }
+
+    fn neighbor_routes(&self, id: &PeerId, peer: &Peer, asn: Asn) -> api::NeighborRoutes {
+        let state = peer.state.borrow();
+        api::NeighborRoutes {
+            neighbor: id.to_string(),
+            established: state.state == State::Established,
+            routes: state.advertised.iter().map(|(prefix, entry)| route(*prefix, entry, &state, asn)).collect(),
+            quarantined: self.quarantined(&state),
+        }
+    }
+
+    fn quarantined(&self, state: &PeerState) -> BTreeMap<String, api::Quarantine> {
+        let told = |(prefix, why): (&Prefix, &Quarantined)| {
+            (
+                prefix.to_string(),
+                api::Quarantine {
+                    reason: why.to_string(),
+                    until: why.until.map(wall),
+                    service: self.of_prefix(*prefix).map(ToString::to_string),
+                },
+            )
+        };
+        state.quarantined.iter().map(told).collect()
+    }
+
     /// A network whose routers connect to us, as the row above theirs.
     fn network(&self, of: &PeerId) -> Option<api::Neighbor> {
         let neighbor = self.settings.core.neighbors.get(of)?;
@@ -376,6 +453,17 @@ fn remarkable(verdict: &Verdict, attributes: &Attributes) -> Vec<String> {
     despite.into_iter().map(str::to_owned).chain(notes(attributes)).collect()
 }
 
+/// `by web`: the others that carry a prefix where this service does not.
+fn carried_by(name: &ServiceName, verdict: &Verdict) -> Option<String> {
+    let serves = |contribution: &Contribution| matches!(contribution, Contribution::Serves { .. });
+    if verdict.services.get(name).is_none_or(serves) {
+        return None;
+    }
+    let others = verdict.services.iter().filter(|(_, contribution)| serves(contribution));
+    let others: Vec<String> = others.map(|(name, _)| name.to_string()).collect();
+    Some(format!("by {}", others.join(", ")))
+}
+
 /// `Established` as RFC 4271 writes it.
 pub(super) const fn state_name(state: State) -> &'static str {
     match state {
@@ -385,41 +473,6 @@ pub(super) const fn state_name(state: State) -> &'static str {
         State::OpenSent => "OpenSent",
         State::OpenConfirm => "OpenConfirm",
         State::Established => "Established",
-    }
-}
-
-fn neighbor(id: &PeerId, peer: &Peer) -> api::Neighbor {
-    let state = peer.state.borrow();
-    let now = Instant::now();
-    let held = state.advertised.values().filter(|entry| entry.attributes.is_some()).count();
-    api::Neighbor {
-        name: id.to_string(),
-        address: peer.neighbor.endpoint.to_string(),
-        dynamic: *id != peer.of,
-        port: peer.neighbor.port.get(),
-        asn: state
-            .negotiated
-            .as_ref()
-            .map_or_else(|| peer_as(peer.neighbor.peer_as), |session| session.peer_as.to_string()),
-        state: state_name(state.state).to_owned(),
-        since: wall(state.since),
-        since_seconds: now.saturating_duration_since(state.since).as_secs_f64(),
-        routes: held,
-        unsendable: unsendable(&state),
-        quarantined: quarantined(&state),
-        received: state.received.map(|received| api::Received {
-            prefixes: received.prefixes,
-            limit: received.limit.get(),
-            exceeded: received.exceeded,
-        }),
-        last_error: state.last_error.as_ref().map(|(error, _)| error.clone()),
-        last_error_at: state.last_error.as_ref().map(|(_, at)| wall(*at)),
-        retry_seconds: state.retry_at.map(|at| at.saturating_duration_since(now).as_secs_f64()),
-        local_address: state.ends.map(|(local, _)| local.to_string()),
-        remote_address: state.ends.map(|(_, remote)| remote.to_string()),
-        transport: transport(&peer.neighbor, peer.session.is_external()),
-        session: session(&state),
-        counters: counters(&state),
     }
 }
 
@@ -489,27 +542,10 @@ fn counters(state: &PeerState) -> BTreeMap<String, u64> {
     table
 }
 
-fn neighbor_routes(id: &PeerId, peer: &Peer, asn: Asn) -> api::NeighborRoutes {
-    let state = peer.state.borrow();
-    api::NeighborRoutes {
-        neighbor: id.to_string(),
-        established: state.state == State::Established,
-        routes: state.advertised.iter().map(|(prefix, entry)| route(*prefix, entry, &state, asn)).collect(),
-        quarantined: quarantined(&state),
-    }
-}
-
 /// What the neighbor cannot be told, or is not told for the sake of the session: that is to be seen without a session as well.
 fn unsendable(state: &PeerState) -> BTreeMap<String, String> {
     let quarantined = state.quarantined.iter().map(|(prefix, why)| (prefix.to_string(), why.to_string()));
     quarantined.chain(state.unsendable.iter().map(|(prefix, why)| (prefix.to_string(), why.clone()))).collect()
-}
-
-fn quarantined(state: &PeerState) -> BTreeMap<String, api::Quarantine> {
-    let told = |(prefix, why): (&Prefix, &Quarantined)| {
-        (prefix.to_string(), api::Quarantine { reason: why.to_string(), until: why.until.map(wall) })
-    };
-    state.quarantined.iter().map(told).collect()
 }
 
 fn route(prefix: Prefix, entry: &Advertised, state: &PeerState, asn: Asn) -> api::Route {

@@ -10,13 +10,13 @@ use anycast_core::{
 
 use super::{
     Agent,
-    holds::{held, spoken},
+    holds::{held, spoken, time_until},
 };
-use crate::checker::CheckState;
+use crate::checker::{Cannot, CheckState};
 
 /// What to do about a check whose runs prove nothing.
-pub(super) const CANNOT_RUN: &str = "the check cannot be done, which says nothing of the service: mend what it names (program, \
-                                     user, file, permission, limit), or the check";
+pub(super) const CANNOT_RUN: &str = "mend the check: that it cannot be done says nothing of the service; mend what it names (program, \
+                                     user, file, permission, limit), or what it asks";
 
 impl Agent {
     /// Why a prefix is, or is not, announced, in one clause.
@@ -101,14 +101,17 @@ impl Agent {
         }
     }
 
-    /// The checks whose runs come to nothing, so that they know nothing.
+    /// The checks whose runs come to nothing, whether or not something is known of before.
     pub(super) fn checks_that_cannot_run(&self) -> Vec<String> {
         let services = self.settings.core.services.iter();
         let checks = services.flat_map(|(name, service)| service.checks.keys().map(move |check| (name, check)));
         let told = checks.filter_map(|(name, check)| {
             let state = self.check_state(name, check)?;
-            let why = proves_nothing(&state)?;
-            Some(format!("check {name}/{check} proves nothing: {why}; {CANNOT_RUN}"))
+            let what = match cannot_be_done(&state) {
+                Some(text) => text,
+                None => format!("proves nothing: {}", proves_nothing(&state)?),
+            };
+            Some(format!("check {name}/{check} {what}; {CANNOT_RUN}"))
         });
         told.collect()
     }
@@ -119,6 +122,20 @@ pub(super) fn proves_nothing(state: &CheckState) -> Option<String> {
     let (outcome, _) = state.last.as_ref()?;
     let nothing = state.enabled && state.health == Health::Unknown && outcome.health == Health::Unknown;
     nothing.then(|| outcome.detail.clone())
+}
+
+/// Why the runs of a check cannot be done that knows something from before, and what becomes of that.
+pub(super) fn cannot_be_done(state: &CheckState) -> Option<String> {
+    let Cannot { why, before } = state.cannot.as_ref()?;
+    let known = state.health;
+    match (state.claims_until, before) {
+        (Some(until), _) => {
+            Some(format!("cannot be done: {why}; what was known ({known}) holds for {} more", time_until(until)))
+        }
+        (None, Some(before)) if known == Health::Down => Some(format!("cannot be done: {why}, was down: {before}")),
+        (None, _) if known == Health::Down => Some(format!("cannot be done: {why}, was down")),
+        _ => None,
+    }
 }
 
 /// How long a check still waits before it runs for the first time, where that is not now.

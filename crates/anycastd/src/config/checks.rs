@@ -160,7 +160,16 @@ fn timing(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<CheckTim
         Some((_, fast)) => fast,
         None => (interval / 5).max(SHORTEST),
     };
-    let timeout = timeout?.map_or(interval.min(USUAL_TIMEOUT), |(_, timeout)| timeout);
+    let timeout = timeout?;
+    if let Some((span, timeout)) = timeout
+        && timeout > interval
+    {
+        let message = format!("`timeout` is longer than `interval`, {}", values::in_words(interval));
+        let hint = "runs never overlap: while nothing answers there is one in each timeout; write a shorter timeout, or a \
+                    longer interval";
+        report.warning(span, message, hint);
+    }
+    let timeout = timeout.map_or(interval.min(USUAL_TIMEOUT), |(_, timeout)| timeout);
     let start_delay = start_delay?.map_or(Duration::ZERO, |(_, delay)| delay);
     Some(CheckTiming {
         interval,

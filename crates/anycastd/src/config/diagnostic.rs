@@ -1,12 +1,12 @@
 //! What is wrong with the file, each mistake at its place and with its remedy.
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeMap, fmt};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet, normalize_untrusted_str};
 
 use super::{
     needs::Need,
-    redact::shown,
+    redact::{self, shown},
     source::{Place, Source, Span},
 };
 
@@ -125,18 +125,37 @@ impl Diagnostic {
 pub(super) struct Report<'a> {
     source: &'a Source,
     found: Vec<(Span, Severity, String, String)>,
-    hidden: BTreeSet<usize>,
+    /// By line, how much of it may be shown.
+    hidden: BTreeMap<usize, usize>,
     needs: Vec<(Span, Need)>,
 }
 
 impl<'a> Report<'a> {
     pub(super) const fn new(source: &'a Source) -> Self {
-        Self { source, found: Vec::new(), hidden: BTreeSet::new(), needs: Vec::new() }
+        Self { source, found: Vec::new(), hidden: BTreeMap::new(), needs: Vec::new() }
     }
 
     /// There may be a secret on the line: no more than its first key is shown, whatever is wrong with it.
     pub(super) fn hide(&mut self, span: Span) {
-        self.hidden.insert(self.line(span));
+        let line = self.line(span);
+        self.cut(line, redact::after_key(self.source.line_text(line)));
+    }
+
+    /// There may be a secret from there on.
+    pub(super) fn hide_from(&mut self, at: usize) {
+        let line = self.source.line(at);
+        self.cut(line, at.saturating_sub(self.source.line_range(line).start));
+    }
+
+    fn cut(&mut self, line: usize, at: usize) {
+        let most = self.hidden.entry(line).or_insert(at);
+        *most = at.min(*most);
+    }
+
+    /// What is written from a place on, to the end of the line.
+    pub(super) fn rest_of_line(&self, at: usize) -> &'a str {
+        let (source, line) = (self.source, self.source.line(at));
+        source.line_text(line).get(at - source.line_range(line).start..).unwrap_or_default()
     }
 
     /// What is named there must be on this machine.
@@ -174,7 +193,7 @@ impl<'a> Report<'a> {
             severity,
             message,
             hint,
-            place: Some(self.source.place(span, self.hidden.contains(&self.source.line(span.start)))),
+            place: Some(self.source.place(span, self.hidden.get(&self.source.line(span.start)).copied())),
         });
         Diagnostics { file: self.source.name.clone(), found: shown.collect(), errors, warnings }
     }

@@ -7,6 +7,7 @@ mod attributes;
 mod checks;
 mod diagnostic;
 mod endpoint;
+mod flow;
 mod graceful;
 mod load;
 mod names;

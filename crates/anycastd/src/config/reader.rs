@@ -124,10 +124,16 @@ impl<'a> Section<'a> {
         let known = std::mem::take(&mut self.known);
         for Entry { key, .. } in self.entries.iter().filter(|entry| !known.contains(&entry.key.name.as_str())) {
             let near = nearest(&key.name, known.iter().copied());
+            let elsewhere = misplaced(&key.name, &known);
             let hint = match near {
+                _ if elsewhere.is_some() => elsewhere.unwrap_or_default().to_owned(),
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("the keys known here are {}", in_words(&known)),
             };
+            // Nobody knows what was to be told there.
+            let rest = report.rest_of_line(key.span.end);
+            let colon = rest.find(':').map_or(0, |colon| colon + 1);
+            report.hide_from(key.span.end + colon + usize::from(rest[colon..].starts_with(' ')));
             if redact::is_secret(&key.name) {
                 report.hide(key.span);
             }
@@ -149,6 +155,24 @@ impl<'a> Section<'a> {
             self.known.push(key);
         }
         self.entries.iter().find(|entry| entry.key.name == key)
+    }
+}
+
+/// Where a key belongs that is known, but not here.
+fn misplaced(key: &str, known: &[&str]) -> Option<&'static str> {
+    const OF_CHECKS: [&str; 6] = ["interval", "fast_interval", "timeout", "rise", "fall", "start_delay"];
+    const OF_SERVICES: [&str; 9] =
+        ["addresses", "checks", "depends_on", "drain", "hold_down", "on_down", "require", "restart_grace", "unbind"];
+    if known.contains(&key) {
+        None
+    } else if OF_CHECKS.contains(&key) && !known.contains(&"interval") {
+        Some("it belongs in a check: `services: [{ checks: [{ … }] }]`")
+    } else if OF_SERVICES.contains(&key) && !known.contains(&"checks") {
+        Some("it belongs in a service: `services: [{ … }]`")
+    } else if ["password", "passwd", "md5", "tcp_md5"].contains(&key) && known.contains(&"password_file") {
+        Some("write the password into a file of its own, and here `password_file: /path/to/it`")
+    } else {
+        None
     }
 }
 
@@ -225,7 +249,7 @@ pub(super) fn not_supported(span: Span, what: &str, hint: &str, report: &mut Rep
 }
 
 pub(super) fn wrong_type(node: &Node, what: &str, wanted: &str, hint: &str, report: &mut Report<'_>) {
-    let secret = redact::is_secret(what.trim_matches('`'));
+    let secret = redact::is_private(what.trim_matches('`'));
     if secret {
         report.hide(node.span);
     }
@@ -259,7 +283,8 @@ pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> O
     known
         .filter(|known| known.len().abs_diff(word.len()) <= 2 * far)
         .map(|known| (strsim::damerau_levenshtein(&word, &known.to_lowercase()), known))
-        .filter(|(distance, _)| *distance <= far)
+        // A word that has no letter in common is another.
+        .filter(|(distance, _)| *distance <= far && *distance < word.chars().count())
         .min()
         .map(|(_, known)| known)
 }

@@ -4,6 +4,8 @@
 
 use std::borrow::Cow;
 
+use super::flow::Flow;
+
 /// Names with one of these in them have a secret for a value, or for values.
 const PARTS: [&str; 14] = [
     "password",
@@ -28,6 +30,9 @@ const NEARLY: [&str; 4] = ["headers", "environment", "password", "authorization"
 /// Keys whose value only names a secret: that of a systemd unit.
 const NAMES: &str = "credential";
 
+/// Keys of which the values are no secrets, but hold one at times: a login in a command, in what is sent, a key where its number belongs.
+const PRIVATE: [&str; 8] = ["command", "send", "send_hex", "expect_hex", "body", "tcp_ao", "send_id", "recv_id"];
+
 /// What stands for what is not shown.
 const DOTS: char = '…';
 
@@ -39,6 +44,11 @@ pub(super) fn is_secret(name: &str) -> bool {
     PARTS.iter().any(|part| name.contains(part)) || WHOLE.contains(&name) || NEARLY.into_iter().any(near)
 }
 
+/// As [`is_secret`], or the value may hold something that is.
+pub(super) fn is_private(name: &str) -> bool {
+    PRIVATE.contains(&name) || is_secret(name)
+}
+
 /// A text of the operator's, up to where a secret may begin.
 pub(crate) fn shown(text: &str) -> Cow<'_, str> {
     match secret_from(text) {
@@ -47,13 +57,29 @@ pub(crate) fn shown(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Where on a line, or in a value, a secret may begin; `None`: it holds none.
+/// A URL or a path, without the values of its query.
+pub(super) fn without_query(text: &str) -> Cow<'_, str> {
+    match query_from(text) {
+        Some(at) => format!("{}{DOTS}", &text[..at]).into(),
+        None => text.into(),
+    }
+}
+
+/// Where in a value a secret may begin; `None`: it holds none.
 fn secret_from(text: &str) -> Option<usize> {
-    [user_from(text), named_from(text)].into_iter().flatten().min()
+    [url_user_from(text), user_from(text), named_from(text, |name, _| is_secret(name))].into_iter().flatten().min()
+}
+
+/// The same for a line of the file.
+fn private_from(line: &str) -> Option<usize> {
+    // That of HTTP says what is expected of what, that of UDP is a text.
+    let text = |value: &str| !value.trim().is_empty() && !value.trim_start().starts_with('{');
+    let named = named_from(line, |name, value| is_private(name) || (name == "expect" && text(value)));
+    [url_user_from(line), user_from(line), query_from(line), named].into_iter().flatten().min()
 }
 
 /// `http://user:password@host`: what is before the `@`.
-fn user_from(text: &str) -> Option<usize> {
+fn url_user_from(text: &str) -> Option<usize> {
     text.match_indices("//").map(|(at, slashes)| at + slashes.len()).find(|from| {
         let authority = text[*from..].split(['/', '?', '#', ' ', '"', '\'']).next().unwrap_or_default();
         // A password may have any of these in it that was not written as %XX.
@@ -61,8 +87,33 @@ fn user_from(text: &str) -> Option<usize> {
     })
 }
 
+/// `user:password@host` and `http:/user:password@host`.
+fn user_from(text: &str) -> Option<usize> {
+    let before = &text[..text.rfind('@')?];
+    let joins = |(at, _): &(usize, &str)| {
+        let rest = &text[at + 1..];
+        !rest.starts_with([' ', '\t']) && !rest.starts_with("//")
+    };
+    let (colon, _) = before.match_indices(':').find(joins)?;
+    let slashes = text[colon + 1..].len() - text[colon + 1..].trim_start_matches('/').len();
+    if slashes > 0 {
+        return Some(colon + 1 + slashes);
+    }
+    let begins = before[..colon].rfind([' ', '\t', '"', '\'', '[', '{', ',']).map_or(0, |at| at + 1);
+    Some(before[..colon].rfind("//").map_or(begins, |at| begins.max(at + 2)))
+}
+
+/// `http://host/?a=b` and `/path?a=b`: what is after the `?`.
+fn query_from(text: &str) -> Option<usize> {
+    text.match_indices('?').map(|(at, _)| at).find_map(|at| {
+        let begins = text[..at].rfind([' ', '\t', '"', '\'']).map_or(0, |at| at + 1);
+        let query = text[at + 1..].split([' ', '\t', '"', '\'', ',', '}']).next().unwrap_or_default();
+        (text[begins..at].contains('/') && !query.is_empty()).then_some(at + 1)
+    })
+}
+
 /// `token=…`, `password: …`, `Bearer …`, `--password …`: what follows.
-fn named_from(text: &str) -> Option<usize> {
+fn named_from(text: &str, hides: impl Fn(&str, &str) -> bool) -> Option<usize> {
     let mut at = 0;
     while let Some((from, to)) = next_name(text, at) {
         at = to;
@@ -79,7 +130,7 @@ fn named_from(text: &str) -> Option<usize> {
             _ => continue,
         };
         let value = &text[begins..];
-        if is_secret(name) && !value.trim().is_empty() && !only_names(name, value) {
+        if hides(name, value) && !value.trim().is_empty() && !only_names(name, value) {
             return Some(begins + usize::from(value.starts_with(' ')));
         }
     }
@@ -89,7 +140,18 @@ fn named_from(text: &str) -> Option<usize> {
 /// The value says where the secret is, and not what it is.
 fn only_names(key: &str, value: &str) -> bool {
     let value = value.trim_start().trim_start_matches(['"', '\'']);
-    key == NAMES || (key.ends_with("_file") && value.starts_with('/'))
+    let value = value.split(['"', '\'', ',', '}', ']']).next().unwrap_or_default().trim_end();
+    (key == NAMES && names_credential(value)) || (key.ends_with("_file") && names_file(value))
+}
+
+/// Whether it looks like the name of a credential, and not like a password.
+pub(super) fn names_credential(value: &str) -> bool {
+    value.chars().all(|character| character.is_ascii_alphanumeric() || "_-.@+/".contains(character))
+}
+
+/// Whether it looks like a path: a password may begin with a slash, but hardly has a directory.
+pub(super) fn names_file(value: &str) -> bool {
+    value.strip_prefix('/').is_some_and(|rest| rest.trim_matches('/').contains('/'))
 }
 
 /// The next run of characters of which names are made.
@@ -109,25 +171,8 @@ pub(super) struct Kept {
 
 impl Kept {
     pub(super) fn of<'a>(lines: impl Iterator<Item = &'a str>) -> Self {
-        // How far lines are indented that go on with what may be a secret.
-        let mut within: Option<usize> = None;
-        let lines = lines.map(|line| {
-            let start = line.len() - line.trim_start_matches([' ', '\t']).len();
-            if line.len() == start {
-                return None;
-            }
-            // Items may be no further in than the key that they belong to.
-            if within.is_some_and(|key| start > key || (start == key && line[start..].starts_with('-'))) {
-                return Some(after_key(line));
-            }
-            within = None;
-            let key = start + line[start..].len() - line[start..].trim_start_matches(['-', ' ']).len();
-            let flows = line[key..].starts_with(['{', '[']);
-            let cut = secret_from(line).or_else(|| opens(line).then_some(line.len()));
-            within = cut.map(|_| if flows { start } else { key });
-            cut.filter(|cut| *cut < line.len())
-        });
-        Self { lines: lines.collect() }
+        let mut state = State::default();
+        Self { lines: lines.map(|line| state.next(line)).collect() }
     }
 
     /// For the line with this number, from 1.
@@ -136,12 +181,74 @@ impl Kept {
     }
 }
 
+/// What of the lines before tells how the next is to be taken.
+#[derive(Debug, Default)]
+struct State {
+    flow: Flow,
+    /// How far lines are indented that go on with what may be a secret.
+    indented: Option<usize>,
+    /// How many brackets are open around what may be a secret.
+    around: Option<usize>,
+    /// What may be a secret is in a quote that goes on.
+    quoted: bool,
+}
+
+impl State {
+    /// How much of the next line may be shown.
+    fn next(&mut self, line: &str) -> Option<usize> {
+        let start = line.len() - line.trim_start_matches([' ', '\t']).len();
+        if line.len() == start {
+            return None;
+        }
+        let cut = if self.quoted {
+            Some(start)
+        } else if self.goes_on(line, start) {
+            Some(after_key(line))
+        } else {
+            (self.indented, self.around) = (None, None);
+            private_from(line).or_else(|| opens(line).then_some(line.len()))
+        };
+        let Some(cut) = cut else {
+            self.flow = self.flow.after("", line);
+            return None;
+        };
+        self.enter(line, start, cut);
+        Some(cut).filter(|cut| *cut < line.len())
+    }
+
+    /// Whether the line belongs to what may be a secret above it.
+    fn goes_on(&self, line: &str, start: usize) -> bool {
+        let within = self.around.is_some_and(|around| self.flow.depth >= around);
+        // Nobody knows how far in a tab is; and items may be no further in than the key that they belong to.
+        let deeper =
+            |key| start > key || line[..start].contains('\t') || (start == key && line[start..].starts_with('-'));
+        within || self.indented.is_some_and(deeper)
+    }
+
+    /// What may be a secret begins, or goes on, at `cut`.
+    fn enter(&mut self, line: &str, start: usize, cut: usize) {
+        if !self.quoted {
+            // Of a quote that was never closed nothing is believed.
+            let before = Flow { quote: None, ..self.flow }.after("", &line[..cut]);
+            self.flow = Flow { quote: before.quote, ..before };
+            self.around.get_or_insert(before.depth.max(1));
+            let key = start + line[start..].len() - line[start..].trim_start_matches(['-', ' ']).len();
+            let key = if line[key..].starts_with(['{', '[']) { start } else { key };
+            self.indented.get_or_insert(if line[..start].contains('\t') { 0 } else { key });
+            self.flow = self.flow.after(&line[..cut], &line[cut..]);
+        } else {
+            self.flow = self.flow.after("", line);
+        }
+        self.quoted = self.flow.quote.is_some();
+    }
+}
+
 /// Whether the lines below this one are the value of something secret.
 fn opens(line: &str) -> bool {
     let line = line.trim_end_matches([' ', '|', '>', '-', '+', '{', '[', '"', '\'']);
     let Some(line) = line.strip_suffix(':') else { return false };
     let from = line.rfind([' ', '\t', '{', ',', '"', '\'']).map_or(0, |at| at + 1);
-    is_secret(&line[from..])
+    is_private(&line[from..])
 }
 
 /// Where the value begins on a line that is `key: value`, or one item `- …`.
@@ -183,6 +290,14 @@ mod tests {
             ("{ password_file: /etc/p, password: x }", "{ password_file: /etc/p, password: …"),
             ("http://127.0.0.1/token/healthz?a=1", "http://127.0.0.1/token/healthz?a=1"),
             ("url: http://127.0.0.1:80/a@b", "url: http://…"),
+            ("http://192.0.2.1/@a/b", "http://192.0.2.1/@a/b"),
+            ("http:/me:hunter2@127.0.0.1/", "http:/…"),
+            ("me:hunter2@127.0.0.1/", "…"),
+            ("me:hunter 2@127.0.0.1:80", "…"),
+            ("address: \"me:hunter2@127.0.0.1:80\"", "address: \"…"),
+            ("unit: getty@tty1.service", "unit: getty@tty1.service"),
+            ("password_file: /hunter2", "password_file: …"),
+            ("credential: \"hunter 2\"", "credential: …"),
             ("address: 192.0.2.1", "address: 192.0.2.1"),
             ("keepalive", "keepalive"),
             ("enviroment: { X: y }", "enviroment: …"),
@@ -220,6 +335,28 @@ password: |
 
  hunter3
 tls: {}
+  - headers: {
+ A: [b],
+C: d}
+    e: f
+  - environment: { \"PW\":
+hunter2, B: [1]}
+    g: h
+  - headers: { X: \"a
+hunter2: b
+ c\" }
+    i: j
+    environment:
+\tPW: hunter2
+    command: [x, -u, me:hunter2]
+    command:
+    - me
+    send: hunter2
+    expect: { status: 200, body: hunter2 }
+    expect: hunter2
+    tcp_ao: { send_id: hunter2 }
+    url: http://[::1]/a?hunter2
+    k: l
 ";
         const SHOWN: &str = "\
 checks:
@@ -245,6 +382,28 @@ password: …
 
  …
 tls: {}
+  - headers: …
+ A: …
+C: …
+    e: f
+  - environment: …
+…
+    g: h
+  - headers: …
+…
+ …
+    i: j
+    environment:
+\tPW: …
+    command: …
+    command:
+    - …
+    send: …
+    expect: { status: 200, body: …
+    expect: …
+    tcp_ao: …
+    url: http://[::1]/a?…
+    k: l
 ";
         let kept = Kept::of(FILE.lines());
         let shown = FILE.lines().zip(1..).map(|(line, number)| match kept.of_line(number) {

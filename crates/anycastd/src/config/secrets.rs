@@ -12,6 +12,7 @@ use anycast_core::Secret;
 use super::{
     diagnostic::{Report, quoted},
     reader::Section,
+    redact,
     settings::Host,
     source::Span,
     values::{path, text},
@@ -49,13 +50,14 @@ pub(super) fn password(section: &mut Section<'_>, host: &Host, report: &mut Repo
 fn credential(name: &str, span: Span, host: &Host, report: &mut Report<'_>) -> Option<Option<Secret>> {
     // systemd's own rule for the name: that of a file (systemd.exec(5)).
     if name.is_empty() || name.len() > 255 || name.starts_with('.') || name.contains(['/', '\0', ':']) {
-        let message = format!("{} cannot be the name of a credential", quoted(name));
+        let message = format!("{} cannot be the name of a credential", named(name));
         report.error(span, message, "write the name that the unit's `LoadCredential=NAME:/path` gives it");
         return None;
     }
     let Some(directory) = &host.credentials else {
-        let message = format!("the credential {} cannot be read: systemd passes none here", quoted(name));
-        let hint = format!("add `LoadCredential={name}:/path/to/the/password` to the unit of anycastd");
+        let message = format!("the credential {} cannot be read: systemd passes none here", named(name));
+        let shown = if redact::names_credential(name) { name } else { "NAME" };
+        let hint = format!("add `LoadCredential={shown}:/path/to/the/password` to the unit of anycastd");
         if host.only_checks {
             // Who checks the file by hand is not the unit.
             report.warning(span, message, "the unit has it if it says `LoadCredential=`; it is read at the start");
@@ -66,6 +68,11 @@ fn credential(name: &str, span: Span, host: &Host, report: &mut Report<'_>) -> O
     };
     // Who may read it is systemd's business: it may have given the agent's user an ACL, which shows as rights of the group.
     read(&directory.join(name), 0o007, span, report).map(Some)
+}
+
+/// What hardly is a name may be the password itself.
+fn named(name: &str) -> String {
+    if redact::names_credential(name) { quoted(name) } else { "`…`".to_owned() }
 }
 
 /// The secret in a file, without the newline that editors end it with.
@@ -86,14 +93,20 @@ fn read(path: &Path, forbidden: u32, span: Span, report: &mut Report<'_>) -> Opt
 pub(super) fn file(path: &Path) -> Result<Secret, (String, String)> {
     let octets = content(path, FORBIDDEN, LARGEST)?;
     if octets.len() > LARGEST {
-        let message = format!("{} is larger than {LARGEST} octets", path.display());
+        let message = format!("{} is larger than {LARGEST} octets", called(path));
         return Err((message, "write only what is needed into it".to_owned()));
     }
     Ok(Secret::new(octets.to_vec()))
 }
 
+/// What hardly is a path may be the password itself.
+fn called(path: &Path) -> String {
+    let text = path.display().to_string();
+    if redact::names_file(&text) { text } else { "/…".to_owned() }
+}
+
 fn octets(path: &Path, forbidden: u32) -> Result<Vec<u8>, (String, String)> {
-    let name = path.display();
+    let name = called(path);
     let octets = content(path, forbidden, LONGEST + 2)?;
     let key = octets.strip_suffix(b"\n").unwrap_or(&octets);
     let key = key.strip_suffix(b"\r").unwrap_or(key);
@@ -117,7 +130,7 @@ fn octets(path: &Path, forbidden: u32) -> Result<Vec<u8>, (String, String)> {
 fn content(path: &Path, forbidden: u32, most: usize) -> Result<zeroize::Zeroizing<Vec<u8>>, (String, String)> {
     // From here on this process holds a secret: no core dump of it, and nobody but root looks into its memory.
     let _ = nix::sys::prctl::set_dumpable(false);
-    let name = path.display();
+    let name = called(path);
     let failed = |error: std::io::Error| {
         (
             format!("cannot read {name}: {error}"),

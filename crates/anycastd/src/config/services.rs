@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr, num::NonZeroUsize, time::Duration}
 use anycast_bgp::{Attributes, Family, Prefix};
 use anycast_core::{
     ServiceName,
-    config::{DrainTimes, Require, Towards, Unbind, Watch},
+    config::{CheckConfig, DrainTimes, ProbeConfig, Require, Scope, Towards, UdpExpect, Unbind, Watch},
 };
 
 use super::{
@@ -79,6 +79,7 @@ fn service(mut section: Section<'_>, names: &mut Names, report: &mut Report<'_>)
     let known: Option<Vec<IpAddr>> = addresses.whole.then(|| addresses.values().copied().collect());
     let mut checks = checks::read(&mut section, known.as_deref(), report);
     let watch = watch(&mut section, &mut checks, report);
+    hollow(&checks, known.as_deref(), section.span, report);
     let require = require(&mut section, checks.local, report);
     let attributes = attributes::read(&mut section, report);
     let drain = drain(&mut section, report);
@@ -135,7 +136,33 @@ fn watch(section: &mut Section<'_>, checks: &mut Checks, report: &mut Report<'_>
         report.error(span, message, hint);
         return None;
     }
+    let heard = |check: &CheckConfig| !check.probe.sockets().is_empty();
+    if let (Watch::Process, Some((span, grace)), Some(checks)) = (watch, grace, &checks.configs)
+        && !grace.is_zero()
+        && !checks.values().any(heard)
+    {
+        let hint = "leave it out, or add a check of an address and port, such as `type: tcp`";
+        report.warning(span, "`restart_grace`, but no check names a socket: there is no listener to wait for", hint);
+    }
     Some(watch)
+}
+
+/// Warns where nothing of the service itself is ever asked.
+fn hollow(checks: &Checks, addresses: Option<&[IpAddr]>, span: Span, report: &mut Report<'_>) {
+    let (Some(configs), Some(addresses)) = (&checks.configs, addresses) else { return };
+    let local = || configs.values().filter(|check| check.scope == Scope::Local).map(|check| &check.probe);
+    let echo = |probe: &ProbeConfig| matches!(probe, ProbeConfig::Icmp(icmp) if icmp.addresses.iter().all(|address| addresses.contains(address)));
+    let silent = |probe: &ProbeConfig| matches!(probe, ProbeConfig::Udp(udp) if udp.expect == UdpExpect::Nothing);
+    if local().next().is_none() || !local().all(|probe| echo(probe) || silent(probe)) {
+        return;
+    }
+    let hint = "add a check that the service itself must answer, such as `type: tcp`, `http` or `dns`";
+    let message = if local().all(echo) {
+        "only the kernel is asked: it answers echoes to the service's addresses, whether the service runs or not"
+    } else {
+        "no check needs an answer of the service: one that hangs would stay up"
+    };
+    report.warning(span, message, hint);
 }
 
 /// One word.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::redact::{Kept, after_key};
+use super::redact::Kept;
 
 /// A range of bytes of the file, on character boundaries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,15 +73,16 @@ impl Source {
         at(number.saturating_sub(1))..at(number)
     }
 
-    /// Where a span begins, on its first line: never more than that line is shown. `hidden`: of its value there is nothing.
-    pub(super) fn place(&self, span: Span, hidden: bool) -> Place {
+    /// Where a span begins, on its first line: never more than that line is shown. `hidden`: no more of
+    /// it than that.
+    pub(super) fn place(&self, span: Span, hidden: Option<usize>) -> Place {
         let line = self.line(span.start.min(self.text.len()));
         let start_of_line = self.line_range(line).start;
         let text = self.line_text(line);
         let start = floor(text, span.start.saturating_sub(start_of_line));
         let end = floor(text, span.end.saturating_sub(start_of_line)).max(start);
         let column = text[..start].chars().count() + 1;
-        let kept = self.kept.of_line(line).into_iter().chain(hidden.then(|| after_key(text))).min();
+        let kept = self.kept.of_line(line).into_iter().chain(hidden).min().map(|kept| floor(text, kept));
         let (shown, start, end) = match kept.filter(|kept| *kept < text.len()) {
             Some(kept) => {
                 let shown = format!("{}…", &text[..kept]);
@@ -122,7 +123,7 @@ mod tests {
             (99..120, 2, 7, "ü: é x", ""),
         ];
         for (span, line, column, excerpt, marked) in cases {
-            let place = source.place(Span::new(span.start, span.end), false);
+            let place = source.place(Span::new(span.start, span.end), None);
             assert_eq!((place.line, place.column, place.excerpt.as_str()), (line, column, excerpt), "{span:?}");
             assert_eq!(&excerpt[place.marked], marked, "{span:?}");
         }
@@ -130,14 +131,14 @@ mod tests {
 
     #[test]
     fn an_empty_file_has_a_first_line() {
-        let place = Source::new("f", String::new()).place(Span::new(0, 0), false);
+        let place = Source::new("f", String::new()).place(Span::new(0, 0), None);
         assert_eq!((place.line, place.column, place.excerpt.as_str()), (1, 1, ""));
     }
 
     #[test]
     fn a_long_line_is_shown_in_part() {
         let text = format!("{}x{}", "ü".repeat(10_000), "é".repeat(10_000));
-        let place = Source::new("f", text).place(Span::new(20_000, 20_001), false);
+        let place = Source::new("f", text).place(Span::new(20_000, 20_001), None);
         assert_eq!((place.line, place.column, place.cut), (1, 10_001, true));
         let excerpt = place.excerpt;
         assert_eq!(&excerpt[place.marked], "x");

@@ -6,7 +6,7 @@ use anycast_core::config::{HoldDownTimes, OnDown, OnHold};
 
 use super::{
     diagnostic::{Report, quoted},
-    reader::{Listed, Section, in_words, nearest, set},
+    reader::{Listed, Section, in_words, nearest, set, wrong_type},
     services::Draft,
     source::Span,
     values::{self, LONGEST, choice, text},
@@ -133,7 +133,14 @@ fn after(node: &Node, report: &mut Report<'_>) -> Option<(NonZeroU16, Duration)>
 fn depends_on(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<Listed<String>> {
     let span = section.span;
     section.or("depends_on", Listed { span, items: Vec::new(), whole: true }, report, |node, report| {
-        Some(set(node, "depends_on", "dns", report, |node, report| text(node, "depends_on", report).map(str::to_owned)))
+        Some(set(node, "depends_on", "dns", report, |node, report| {
+            if let Kind::Map(_) = node.kind {
+                let hint = "write the name of the service alone: `depends_on: [dns]`";
+                wrong_type(node, "an item of `depends_on`", "a name", hint, report);
+                return None;
+            }
+            text(node, "depends_on", report).map(str::to_owned)
+        }))
     })
 }
 
@@ -160,6 +167,10 @@ fn circle(names: &BTreeMap<&str, &Draft>, report: &mut Report<'_>) {
     let mut done = Vec::new();
     for name in names.keys() {
         if let Some((span, path)) = walk(name, names, &mut Vec::new(), &mut done) {
+            if let [name, _] = path[..] {
+                report.error(span, format!("`{name}` depends on itself"), "it could never be up: remove its own name");
+                return;
+            }
             let message = format!("`{}` depends on itself: {}", path[0], path.join(" → "));
             report.error(span, message, "neither could ever be up: remove one of these dependencies");
             return;

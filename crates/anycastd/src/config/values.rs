@@ -148,11 +148,10 @@ pub(super) fn duration(
         return None;
     };
     if let Some(number) = digits(text) {
-        report.error(
-            node.span,
-            format!("`{key}: {number}` has no unit"),
-            format!("write `{number}s`, or `{number}ms`"),
-        );
+        // Those of certificates are counted in days.
+        let (usual, other) = if key.ends_with("_before") { ("d", "h") } else { ("s", "ms") };
+        let hint = format!("write `{number}{usual}`, or `{number}{other}`");
+        report.error(node.span, format!("`{key}: {number}` has no unit"), hint);
         return None;
     }
     let Ok(time) = humantime::parse_duration(text) else {
@@ -171,6 +170,9 @@ pub(super) fn duration(
 
 /// `90s`, as it is written in the file.
 pub(super) fn in_words(time: Duration) -> String {
+    if time == LONGEST {
+        return "24h".to_owned();
+    }
     humantime::format_duration(time).to_string().replace(' ', "")
 }
 

@@ -23,6 +23,7 @@ use crate::{
     agent::{Actor, Handle, OrderDesk},
     blocking::{NAMES, Slot},
     complaints::Complaints,
+    descriptors,
 };
 
 /// Connections at a time of those who may change things, and of those who may look; more are turned away.
@@ -63,7 +64,8 @@ pub(crate) fn operators(names: &[String]) -> BTreeSet<u32> {
 /// Serves until it is dropped.
 pub(crate) async fn serve(socket: ControlSocket, desk: Desk) {
     let mut complaints = Complaints::default();
-    let [changing, looking, turned_away] = [(); 3].map(|()| Arc::new(Semaphore::new(CONNECTIONS)));
+    let [changing, looking, turned_away] =
+        [(); 3].map(|()| Arc::new(Semaphore::new(descriptors::at_most(CONNECTIONS))));
     loop {
         let stream = match socket.accept().await {
             Ok(stream) => stream,

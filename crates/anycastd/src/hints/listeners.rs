@@ -27,6 +27,8 @@ struct Shared {
     failures: AtomicU64,
     /// Sockets where somebody listened in this network namespace, once at least.
     known: Mutex<BTreeSet<(Protocol, SocketAddr)>>,
+    /// Those that somebody wants to know of.
+    asked: Mutex<BTreeSet<(Protocol, SocketAddr)>>,
 }
 
 /// Asks the kernel of this network namespace who listens.
@@ -72,9 +74,20 @@ impl Listeners {
         self.known().contains(&(protocol, address))
     }
 
-    /// Forgets what is not asked for any more.
+    /// These are asked for; what is not any more is forgotten.
     pub(super) fn retain(&self, sockets: &BTreeSet<(Protocol, SocketAddr)>) {
         self.known().retain(|socket| sockets.contains(socket));
+        self.0.asked.lock().unwrap_or_else(PoisonError::into_inner).clone_from(sockets);
+    }
+
+    /// Somebody has just answered there: it is looked who listens where that is asked for and nobody was seen yet.
+    pub(crate) async fn look_for(&self, sockets: Vec<(Protocol, SocketAddr)>) {
+        for (protocol, address) in sockets {
+            let asked = self.0.asked.lock().unwrap_or_else(PoisonError::into_inner).contains(&(protocol, address));
+            if asked && !self.is_known(protocol, address) {
+                let _ = self.at(protocol, address).await;
+            }
+        }
     }
 
     fn known(&self) -> MutexGuard<'_, BTreeSet<(Protocol, SocketAddr)>> {

@@ -3,7 +3,12 @@
 //! How a process is found never needs more than reading files that everybody may read: /proc/*/fd would take the right to
 //! trace others.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::PathBuf,
+    time::Duration,
+};
 
 use anycast_core::config::Protocol;
 use futures_util::future::select_all;
@@ -72,20 +77,25 @@ pub(super) async fn follow(
     ended: impl Fn(i32),
 ) {
     let mut followed: BTreeMap<i32, Pidfd> = BTreeMap::new();
+    // Ended, and listed yet: until somebody waits for it a process is there, in name.
+    let mut ghosts: BTreeSet<i32> = BTreeSet::new();
     let mut found_at = Instant::now();
     loop {
         let found = find(&origins, &listeners).await;
         let pids = found.as_deref().unwrap_or_default();
-        // One that is not there any more may have ended while the others were looked for.
+        // One that is not there any more may have ended while the others were looked for. Where they cannot be looked for, each tells
+        // of its end itself.
         followed.retain(|pid, _| {
-            let there = pids.contains(pid);
+            let there = found.is_err() || pids.contains(pid);
             if !there {
                 ended(*pid);
             }
             there
         });
+        ghosts.retain(|pid| pids.contains(pid));
         for pid in pids {
             if !followed.contains_key(pid)
+                && !ghosts.contains(pid)
                 && let Some(pidfd) = open(*pid)
             {
                 followed.insert(*pid, pidfd);
@@ -102,6 +112,7 @@ pub(super) async fn follow(
             tokio::select! {
                 pid = first_end(&followed) => {
                     followed.remove(&pid);
+                    ghosts.insert(pid);
                     ended(pid);
                     again = again.min(Instant::now() + SOON);
                 }

@@ -122,7 +122,7 @@ fn what_somebody_deletes_is_put_back_and_a_fight_is_named() {
         for (times, pause) in [(2, 100), (3, 200), (4, 400)] {
             let deleted = Instant::now();
             ip("addr del 203.0.113.53/32 dev lo");
-            let words = format!("deleted by somebody else {times} times; put back at 2");
+            let words = format!("deleted by somebody else {times} times; will be put back at 2");
             world.told(A, &words).await;
             world.until_missing(A, &words).await;
             world.until_bound(&[A], "lo").await;

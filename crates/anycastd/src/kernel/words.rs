@@ -42,7 +42,7 @@ pub(super) fn problem(problem: &Problem) -> String {
             format!("{interface} has it and does not answer: duplicate address detection is not over, or found another")
         }
         Problem::Deleted { times, retry_at } => {
-            format!("deleted by somebody else {}; put back {}", often(*times), next(*retry_at))
+            format!("deleted by somebody else {}; will be put back {}", often(*times), next(*retry_at))
         }
         Problem::Taken { retry_at } => {
             format!("somebody else has its place, and is left alone; next try {}", next(*retry_at))

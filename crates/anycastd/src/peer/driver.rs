@@ -32,7 +32,7 @@ use super::{
     hops::Source,
     socket::{self, DialError},
     unnumbered::Router,
-    way::Way,
+    way::{Way, carries},
 };
 use crate::{
     fence::{Fence, Gate, Order, lines::Line},
@@ -171,8 +171,11 @@ impl Driver {
     async fn act(&mut self) {
         while let Some(action) = self.parts.session.poll_action() {
             match action {
-                Action::Connect if self.way.as_ref().is_some_and(Way::is_closed) => self.cut_off(Instant::now()),
+                Action::Connect if self.is_cut_off() => self.cut_off(Instant::now()),
                 Action::Connect => {
+                    if !matches!(self.parts.neighbor.endpoint, Endpoint::Interface(_)) {
+                        self.way = None; // It is found anew when there is a connection.
+                    }
                     tracing::debug!("dialling");
                     let external = self.parts.session.config().is_external();
                     let neighbor = self.parts.neighbor.clone();
@@ -427,15 +430,47 @@ impl Driver {
             return; // It is known from the start.
         }
         let direct = neighbor.transport.distance.is_direct(self.parts.session.config().is_external());
-        let interface = direct.then(|| socket::interface_towards(local, remote)).flatten();
-        self.way = interface.map(|interface| Way::new(&interface, &self.parts.links.borrow()));
+        let links = self.parts.links.borrow();
+        let all = if direct { socket::interfaces_towards(Some(local), remote) } else { Vec::new() };
+        let best = all.iter().find(|interface| carries(interface, &links)).or_else(|| all.first());
+        self.way = best.map(|interface| Way::new(interface, &links));
+    }
+
+    /// Whether the connection goes on over another interface than before, or over the same one under another name.
+    fn goes_on(&mut self) -> bool {
+        let Link::Open(connection) = &self.link else { return false };
+        let (Ok(local), Ok(remote)) = (connection.stream.local_addr(), connection.stream.peer_addr()) else {
+            return false;
+        };
+        self.find_way(local, remote);
+        self.way.as_ref().is_some_and(|way| !way.is_closed())
+    }
+
+    /// Whether a dial would come to nothing: the interface that led to the neighbor is down, and no other leads there.
+    fn is_cut_off(&self) -> bool {
+        let Some(way) = self.way.as_ref().filter(|way| way.is_closed()) else { return false };
+        let neighbor = &self.parts.neighbor;
+        let Endpoint::Address(address) = neighbor.endpoint else { return true };
+        let all = socket::interfaces_towards(None, SocketAddr::new(address, neighbor.port.get()));
+        if all.is_empty() {
+            // One that is down may have no addresses. One that is gone is not waited for: it may never be again.
+            return socket::is_interface(&way.interface);
+        }
+        let links = self.parts.links.borrow();
+        !all.iter().any(|interface| carries(interface, &links))
     }
 
     /// Ends what runs over an interface that goes down, and begins anew when it is back. A session that stays follows the addresses.
     fn handle_links(&mut self, now: Instant) {
         let links = self.parts.links.borrow_and_update().clone();
         match self.way.as_mut().and_then(|way| way.look(&links)) {
-            Some(false) => self.cut_off(now),
+            Some(false) => {
+                let before = self.way.clone();
+                if !self.goes_on() {
+                    self.way = before;
+                    self.cut_off(now);
+                }
+            }
             Some(true) if !self.stopping => self.parts.session.hurry(now),
             Some(true) | None => {}
         }
@@ -615,9 +650,14 @@ fn last_error(session: &Session, neighbor: &Neighbor) -> Option<(String, Instant
     let never_heard = session.last_end().is_none_or(|(_, ended)| ended != at);
     let guess = if never_heard { guess(error, session, neighbor) } else { "" };
     Some(match session.last_end() {
-        Some((end, ended)) if ended != at => (format!("{end}; since then: {error}{guess}"), ended),
+        Some((end, ended)) if ended != at => (since_then(&end.to_string(), &error.to_string()) + guess, ended),
         Some(_) | None => (format!("{error}{guess}"), at),
     })
+}
+
+/// How the last session ended, and what keeps the next one from beginning, where that is something else.
+fn since_then(end: &str, error: &str) -> String {
+    if end == error { end.to_owned() } else { format!("{end}; since then: {error}") }
 }
 
 /// What is most often wrong where a neighbor does not answer.

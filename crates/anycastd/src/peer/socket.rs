@@ -191,23 +191,37 @@ pub(crate) fn interface_link_local(local: SocketAddr) -> Option<Ipv6Addr> {
     all.filter(Ipv6Addr::is_unicast_link_local).min_by_key(|address| IpAddr::V6(*address) != local.ip())
 }
 
-/// The interface that carries `local` and leads to `remote` on the same link.
-pub(crate) fn interface_towards(local: SocketAddr, remote: SocketAddr) -> Option<String> {
+/// The interfaces that lead to `remote` on the same link; of those that carry `local`, where it is known what the other end is told of.
+pub(crate) fn interfaces_towards(local: Option<SocketAddr>, remote: SocketAddr) -> Vec<String> {
     let scope = match remote {
         SocketAddr::V6(v6) if v6.scope_id() != 0 => v6.scope_id(),
         SocketAddr::V4(_) | SocketAddr::V6(_) => 0,
     };
     if scope != 0 {
-        return nix::net::if_::if_indextoname(scope).ok()?.into_string().ok();
+        let name = nix::net::if_::if_indextoname(scope).ok().and_then(|name| name.into_string().ok());
+        return name.into_iter().collect();
     }
-    let (local, remote) = (local.ip().to_canonical(), remote.ip().to_canonical());
+    let (local, remote) = (local.map(|local| local.ip().to_canonical()), remote.ip().to_canonical());
     let leads = |address: &nix::ifaddrs::InterfaceAddress| {
+        let Some(own) = ip_of(address.address.as_ref()) else { return false };
         let length = prefix_length(address.netmask.as_ref()).and_then(|length| u8::try_from(length).ok());
-        let network = length.and_then(|length| IpNet::new(local, length).ok());
+        let network = length.and_then(|length| IpNet::new(own, length).ok());
         let peer = ip_of(address.destination.as_ref()) == Some(remote);
-        ip_of(address.address.as_ref()) == Some(local) && (peer || network.is_some_and(|it| it.contains(&remote)))
+        local.is_none_or(|local| local == own) && (peer || network.is_some_and(|it| it.contains(&remote)))
     };
-    nix::ifaddrs::getifaddrs().ok()?.find(leads).map(|address| address.interface_name)
+    let Ok(addresses) = nix::ifaddrs::getifaddrs() else { return Vec::new() };
+    addresses.filter(leads).map(|address| link(&address.interface_name).to_owned()).collect()
+}
+
+/// Whether there is such an interface.
+pub(crate) fn is_interface(name: &str) -> bool {
+    nix::net::if_::if_nametoindex(name).is_ok()
+}
+
+/// The interface of an address: an IPv4 address may have a label, as `eth0:1`, which the C library gives for the name. No interface has a
+/// colon in its name.
+fn link(label: &str) -> &str {
+    label.split_once(':').map_or(label, |(name, _)| name)
 }
 
 /// The IPv6 addresses of that interface, and whether each is a /128.
@@ -222,15 +236,17 @@ fn interface_addresses(local: SocketAddr) -> Vec<(Ipv6Addr, bool)> {
     let scope = scope.as_ref().and_then(|name| name.to_str().ok());
     let local = local.ip().to_canonical();
     let is_local = |address: &nix::ifaddrs::InterfaceAddress| {
-        ip_of(address.address.as_ref()) == Some(local) && scope.is_none_or(|scope| scope == address.interface_name)
+        ip_of(address.address.as_ref()) == Some(local)
+            && scope.is_none_or(|scope| scope == link(&address.interface_name))
     };
-    let Some(interface) = addresses.iter().find(|address| is_local(address)).map(|address| &address.interface_name)
+    let Some(interface) =
+        addresses.iter().find(|address| is_local(address)).map(|address| link(&address.interface_name))
     else {
         return Vec::new();
     };
     addresses
         .iter()
-        .filter(|address| address.interface_name == *interface)
+        .filter(|address| link(&address.interface_name) == interface)
         .map(|address| (address, prefix_length(address.netmask.as_ref()) == Some(128)))
         .filter(|(_, host)| !(interface == "lo" && *host))
         .filter_map(|(address, host)| match ip_of(address.address.as_ref()) {

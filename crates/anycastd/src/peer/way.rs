@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::kernel::Links;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Way {
     pub(super) interface: Arc<str>,
     /// It carried packets when it was last looked at; what is not known is taken to.
@@ -31,7 +31,7 @@ impl Way {
 }
 
 /// An agent that is deaf for a moment must not give up what works.
-fn carries(interface: &Arc<str>, links: &Links) -> bool {
+pub(super) fn carries(interface: &str, links: &Links) -> bool {
     links.as_ref().is_none_or(|links| links.get(interface).is_some_and(|link| link.running))
 }
 

@@ -152,6 +152,10 @@ impl GrpcProber {
     fn refusal(&self, status: &Status) -> Finding {
         let said = if status.message().is_empty() { String::new() } else { format!(": {}", status.message()) };
         Finding::down(match status.code() {
+            // What the client says when what came is no message of gRPC.
+            Code::Internal if status.message().starts_with("protocol error: received message with") => {
+                "the server does not speak gRPC health: its answer is no message of gRPC".to_owned()
+            }
             Code::NotFound => self.stranger(),
             Code::Unimplemented => format!("the server has no grpc.health.v1.Health (UNIMPLEMENTED{said})"),
             code => format!("{}{said}", name(code)),

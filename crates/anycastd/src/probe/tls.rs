@@ -273,6 +273,11 @@ fn certificate_fault(fault: &CertificateError, name: &str) -> String {
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "certificate is not for a server"
         }
+        // The verifier tells it as an error of its own.
+        CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+            "the server's certificate is itself a CA (made by `openssl req -x509`?): sign one with it, or make it with \
+             `-addext basicConstraints=critical,CA:FALSE`"
+        }
         // CertificateError is not exhaustive.
         other => return format!("certificate refused: {other}"),
     };

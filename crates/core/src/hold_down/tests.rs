@@ -239,6 +239,26 @@ fn another_process_goes_on_where_this_one_was() {
     assert_eq!((odd.held().unwrap().until, odd.next()), (life.now + SECOND * 120, Some(SECOND * 120)));
 }
 
+#[test]
+fn a_hold_knows_which_flaps_were_ends_of_the_agent() {
+    let mut life = Life::new();
+    life.flap();
+    for _ in 0..2 {
+        let state = life.hold_down.snapshot(life.now);
+        life.hold_down = HoldDown::restore(Some(times()), state, life.now);
+        life.hold_down.handle_agent_end(life.now);
+        life.pass(1);
+    }
+    let ends = |life: &Life| life.hold_down.held().map(|hold| (hold.flaps, hold.ends));
+    assert_eq!(ends(&life), Some((3, 2)));
+    life.hold_down = HoldDown::restore(Some(times()), life.hold_down.snapshot(life.now), life.now);
+    assert_eq!(ends(&life), Some((3, 2)), "a restart keeps it");
+    // A process of before wrote none of it.
+    let state = State { agent_ends: Vec::new(), held_ends: 0, ..life.hold_down.snapshot(life.now) };
+    life.hold_down = HoldDown::restore(Some(times()), state, life.now);
+    assert_eq!(ends(&life), Some((3, 0)));
+}
+
 proptest! {
     /// Whatever happens: no hold is longer than the longest, each ends, and all of it is forgotten in the end.
     #[test]

@@ -39,6 +39,38 @@ async fn a_session_ends_with_its_link_and_is_back_with_it() -> anyhow::Result<()
     story(story_of, Edge::announcing().await).await
 }
 
+/// The kernel knows an interface by its number: its name may change, and an address may have a label that looks like one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_does_not_care_what_its_interface_is_called() -> anyhow::Result<()> {
+    let story_of = async |edge: &Edge| {
+        let labelled = "a=$(ip -o -4 addr show dev eth1 | tr -s ' ' | cut -d ' ' -f 4) && \
+                        ip addr del $a dev eth1 && ip addr add $a dev eth1 label eth1:1";
+        edge.run(&["sh", "-ec", labelled]).await?;
+        edge.configure(PLAIN).await?;
+        edge.start().await?;
+        edge.announced(V4).await?;
+        edge.announced(V6).await?;
+        link_named(edge, "eth1", "wan0").await?;
+        // What the kernel tells comes in order: when this is known, so is the name.
+        another(edge).await?;
+        link(edge, "edge", "another", "down").await?;
+        edge.run(&["ip", "addr", "del", "203.0.113.80/32", "dev", "lo"]).await?;
+        told(edge, "deleted by somebody else", 1).await?;
+        assert_eq!(edge.sessions().await?, 1, "{}", edge.ctl(&["events"]).await?.output);
+
+        link(edge, "edge", "wan0", "down").await?;
+        told(edge, "down: interface wan0 is down", 1).await?;
+        link(edge, "edge", "wan0", "up").await?;
+        edge.wait("there is another session", async || Ok(edge.sessions().await? > 1)).await?;
+        edge.announced(V4).await.map(drop)
+    };
+    story(story_of, Edge::new().await).await
+}
+
+async fn link_named(edge: &Edge, interface: &str, name: &str) -> anyhow::Result<()> {
+    edge.run(&["ip", "link", "set", interface, "name", name]).await.map(drop)
+}
+
 /// An interface that does not lead to the neighbor is no reason.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_over_several_hops_outlives_a_link() -> anyhow::Result<()> {

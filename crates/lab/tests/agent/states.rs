@@ -67,7 +67,7 @@ async fn a_service_that_flaps_is_held_down_and_comes_back() -> anyhow::Result<()
         is(edge, "state", "up").await?;
         let events = edge.ctl(&["events"]).await?.output;
         for text in
-            ["flap 1 of 2 in 10 min: it went down", "flap 2 of 2", "held down for 15 s more", "held down no longer"]
+            ["flap 1 of 2 in 10 min: it went down", "flap 2 of 2", "held down for 15 s after", "held down no longer"]
         {
             assert!(events.contains(text), "{text}: {events}");
         }

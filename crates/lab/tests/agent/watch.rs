@@ -205,7 +205,7 @@ async fn a_storm_of_closed_listeners_is_a_hint_itself_and_makes_nothing_fall() -
         };
         assert_eq!(overruns().await?, 0);
         edge.lab.kill("edge", "anycastd", Signal::SIGSTOP).await?;
-        for _ in 0..3000 {
+        for _ in 0..6000 {
             drop(listen(edge, "127.0.0.2:8080", 1)?);
         }
         edge.lab.kill("edge", "anycastd", Signal::SIGCONT).await?;

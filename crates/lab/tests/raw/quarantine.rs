@@ -59,7 +59,7 @@ async fn a_refused_route_is_held_back_from_that_neighbor_and_seen_everywhere() -
             (&["status"][..], "peer1 cannot be given 198.51.100.0/24: in quarantine"),
             (&["neighbors", "peer1"], "198.51.100.0/24 for another "),
             (&["routes", "peer1"], "in quarantine: 198.51.100.0/24"),
-            (&["explain", "shop"], "`anycastctl announce --force`"),
+            (&["explain", "shop"], "`anycastctl announce shop --force`"),
             (&["events"], "quarantine: 198.51.100.0/24 held back for 1 h"),
         ] {
             let said = node.ctl(argv).await?.output;
@@ -76,6 +76,8 @@ async fn a_refused_route_is_held_back_from_that_neighbor_and_seen_everywhere() -
         // The neighbor was mended.
         let ordered = node.ctl(&["announce", "shop", "--force"]).await?;
         assert!(ordered.status.success(), "{}", ordered.errors);
+        let said = ordered.output.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains("tells peer1 again what it refused"), "{said}");
         hear(&mut picky.ear, REFUSED, true).await?;
         assert_eq!(held(node, 1).await?, Value::Null);
         assert_eq!(node.neighbor(1).await?["counters"]["established"], 3);

@@ -194,3 +194,17 @@ fn colour_changes_nothing_but_colour() {
     }
     assert_eq!(painted, page.paint(false));
 }
+
+#[test]
+fn a_check_that_cannot_be_done_is_no_longer_shown_as_well() {
+    let mut known = check("asks", 0.02);
+    known["cannot_run"] = "cannot run /asks: No such file or directory".into();
+    known["holds_seconds"] = 6.2.into();
+    known["last"] = answer("unknown", "cannot run /asks: No such file or directory", 0.0);
+    let mut down = known.clone();
+    (down["health"], down["holds_seconds"]) = ("down".into(), Value::Null);
+    let shown = |check: &Value| super::check(&serde_json::from_value(check.clone()).unwrap()).paint(false);
+    let why = "cannot be done: \"cannot run /asks: No such file or directory\"";
+    assert_eq!(shown(&known), format!("asks ! {why} (up for 7 s more)"));
+    assert_eq!(shown(&down), format!("asks ✗ {why}"));
+}

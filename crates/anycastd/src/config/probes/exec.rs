@@ -47,6 +47,8 @@ fn command(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<(Span, 
         _ if !words.whole => return None,
         Some((span, program)) if program.starts_with('/') => *span,
         Some((span, program)) => {
+            // A whole line of a shell may be written there, with all that is in it.
+            let program = program.split_whitespace().next().unwrap_or_default();
             let message = format!("`command`: {} is not an absolute path", quoted(program));
             report.error(*span, message, "write the whole path of the program, beginning with `/`; there is no shell");
             return None;

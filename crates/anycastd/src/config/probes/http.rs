@@ -14,7 +14,7 @@ use super::{
     super::{
         diagnostic::{Report, quoted},
         reader::Section,
-        redact::shown,
+        redact::{shown, without_query},
         values::{choice, non_zero, text},
         yaml::Node,
     },
@@ -119,7 +119,7 @@ fn path(node: &Node, report: &mut Report<'_>) -> Option<String> {
     let path = text(node, "path", report)?;
     let good = path.starts_with('/') && path.is_ascii() && path.parse::<hyper::http::uri::PathAndQuery>().is_ok();
     if !good {
-        let message = format!("`path` cannot be {}", quoted(path));
+        let message = format!("`path` cannot be {}", quoted(&without_query(path)));
         report.error(node.span, message, "write it with a `/` first, and other characters as %XX: `path: /healthz`");
         return None;
     }
@@ -174,6 +174,10 @@ fn url(node: &Node, aim: &mut Aim<'_>, report: &mut Report<'_>) -> Option<Url> {
     let text = text(node, "url", report)?;
     match parse_url(text) {
         Ok(url) => {
+            if !url.secure && url.port == 443 {
+                let hint = "write `https://…` if the server speaks TLS there: it would refuse what is in the clear";
+                report.warning(node.span, "`http` in the clear at port 443, that of https", hint);
+            }
             if let Ok(address) = url.host.parse() {
                 aim.at(node.span, address, report)?;
             }
@@ -187,15 +191,18 @@ fn url(node: &Node, aim: &mut Aim<'_>, report: &mut Report<'_>) -> Option<Url> {
 }
 
 fn parse_url(text: &str) -> Result<Url, (String, &'static str)> {
-    let bad = || (format!("{} is not a URL", quoted(text)), EXAMPLE);
+    let bad = || (format!("{} is not a URL", quoted(&without_query(text))), EXAMPLE);
     if !text.is_ascii() {
-        return Err((format!("{} is not plain ASCII", quoted(text)), "write other characters as %XX, a host as xn--…"));
+        return Err((
+            format!("{} is not plain ASCII", quoted(&without_query(text))),
+            "write other characters as %XX, a host as xn--…",
+        ));
     }
     let uri: Uri = text.parse().map_err(|_| bad())?;
     let secure = match uri.scheme_str() {
         Some("https") => true,
         Some("http") => false,
-        Some(_) => return Err((format!("{} is neither http nor https", quoted(text)), EXAMPLE)),
+        Some(_) => return Err((format!("{} is neither http nor https", quoted(&without_query(text))), EXAMPLE)),
         None => return Err(bad()),
     };
     let authority = uri.authority().ok_or_else(bad)?;
@@ -207,11 +214,9 @@ fn parse_url(text: &str) -> Result<Url, (String, &'static str)> {
     let usual = if secure { 443 } else { 80 };
     let port = match written.strip_prefix(':') {
         None if written.is_empty() => usual,
-        Some(digits) => digits
-            .parse()
-            .ok()
-            .filter(|port| *port != 0)
-            .ok_or_else(|| (format!("{} has no valid port", quoted(text)), "a port is a number from 1 to 65535"))?,
+        Some(digits) => digits.parse().ok().filter(|port| *port != 0).ok_or_else(|| {
+            (format!("{} has no valid port", quoted(&without_query(text))), "a port is a number from 1 to 65535")
+        })?,
         None => return Err(bad()),
     };
     let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();

@@ -50,6 +50,10 @@ const OTHER_NAMES: &[(&str, &str)] = &[
     ("http2", "write `type: http` with `http_version: \"2\"`"),
     ("h2", "write `type: http` with `http_version: \"2\"`"),
     ("ping", "write `type: icmp`"),
+    ("ssl", "write `type: tls`"),
+    ("pid", "write `type: process` with `pid_file: /run/….pid`"),
+    ("pid_file", "write `type: process` with `pid_file: /run/….pid`"),
+    ("unit", "write `type: systemd` with `unit: ….service`"),
     ("script", "write `type: exec` with `command: [/path/to/program]`"),
     ("command", "write `type: exec` with `command: [/path/to/program]`"),
 ];

@@ -4,7 +4,7 @@ use anycast_core::config::{ProbeConfig, UdpExpect, UdpProbe};
 
 use super::{
     super::{
-        diagnostic::{Report, quoted},
+        diagnostic::Report,
         reader::Section,
         values::{choice, text},
         yaml::Node,
@@ -87,7 +87,7 @@ fn hex(node: &Node, key: &str, report: &mut Report<'_>) -> Option<Vec<u8>> {
     };
     let bytes: Option<Vec<u8>> = digits.chunks(2).map(byte).collect();
     if bytes.is_none() {
-        let message = format!("`{key}`: {} is not made of pairs of hexadecimal digits", quoted(written));
+        let message = format!("`{key}` is not made of pairs of hexadecimal digits");
         report.error(node.span, message, "write two digits for each byte: `\"00 1b ff\"`");
     }
     bytes

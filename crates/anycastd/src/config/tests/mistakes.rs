@@ -356,7 +356,7 @@ fn checks() {
         ("type: http\n        url: http://grün.example/", "16:14", "is not plain ASCII", "xn--"),
         ("type: http\n        url: \"http://[::]/\"", "16:14", "nobody answers at ::", "at which"),
         ("type: exec", "14:9", "missing key `command`", "`command: ["),
-        ("type: exec\n        command: /bin/true", "16:18", "`command` must be a list, not `/bin/true`", "`["),
+        ("type: exec\n        command: /bin/true", "16:18", "`command` must be a list, not a text", "`["),
         ("type: exec\n        command: []", "16:18", "`command` is empty", "`command: ["),
         ("type: exec\n        command: [check_load, -w]", "16:19", "`check_load` is not an absolute path", "no shell"),
         ("type: exec\n        command: [/bin/true, \"\\0\"]", "16:30", "U+0000", "remove"),
@@ -641,7 +641,7 @@ fn services_that_need_each_other() {
     };
     assert!(read(&small_with("port: 53", &web(""))).is_ok());
     errors(&[("port: 53", &web("dns"), "21:18", "`dns` depends on itself: dns → web → dns", "remove one")]);
-    errors(&[("port: 53", &web("web"), "21:18", "`web` depends on itself: web → web", "remove one")]);
+    errors(&[("port: 53", &web("web"), "21:18", "`web` depends on itself", "its own name")]);
 }
 
 #[test]
@@ -672,6 +672,70 @@ fn distance_and_authentication() {
     for (lines, at, message, hint) in cases {
         errors(&[("asn: 65001", &with(lines), at, message, hint)]);
     }
+}
+
+#[test]
+fn what_belongs_elsewhere_is_sent_there() {
+    errors(&[
+        ("    checks:", "    timeout: 1s\n    checks:", "13:5", "unknown key `timeout`", "belongs in a check"),
+        ("services:", "hold_down: none\nservices:", "8:1", "unknown key `hold_down`", "belongs in a service"),
+        ("asn: 65001", "asn: 65001\n      password: x", "8:7", "unknown key `password`", "here `password_file: /"),
+        (
+            "    checks:",
+            "    depends_on: [{ name: a }]\n    checks:",
+            "13:18",
+            "must be a name",
+            "the name of the service alone",
+        ),
+        ("type: tcp", "type: ssl", "15:15", "`type` cannot be `ssl`", "`type: tls`"),
+        (
+            "type: tcp\n        port: 53",
+            "type: http\n        port: 80\n        http_version: 3",
+            "17:23",
+            "`http_version` cannot be `3`",
+            "write one of `1.1` and `2`",
+        ),
+        (
+            "type: tcp\n        port: 53",
+            "type: tls\n        tls: { name: a }\n        warn_before: 30",
+            "17:22",
+            "has no unit",
+            "write `30d`",
+        ),
+    ]);
+}
+
+#[test]
+fn what_proves_little_is_told() {
+    let check = "type: tcp\n        port: 53";
+    expect_one(
+        &[
+            (check, "type: icmp", "9:5", "only the kernel is asked", "`type: tcp`"),
+            (
+                check,
+                "type: udp\n        port: 53\n        send: x\n        reply: optional",
+                "9:5",
+                "no check needs an answer",
+                "`dns`",
+            ),
+            (
+                check,
+                "type: tcp\n        port: 53\n        timeout: 2s",
+                "17:18",
+                "longer than `interval`, 1s",
+                "never overlap",
+            ),
+            (check, "type: http\n        url: http://203.0.113.53:443/", "16:14", "in the clear at port 443", "https"),
+            (
+                "    checks:\n      - name: accepts\n        type: tcp\n        port: 53",
+                "    watch: process\n    restart_grace: 5s\n    checks:\n      - { name: a, type: systemd, unit: a.service }",
+                "14:20",
+                "there is no listener to wait for",
+                "leave it out",
+            ),
+        ],
+        Severity::Warning,
+    );
 }
 
 /// A password in the file is a mistake that must not be repeated in a message.

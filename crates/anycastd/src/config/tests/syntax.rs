@@ -154,6 +154,25 @@ fn a_line_that_may_hold_a_secret_is_not_shown() {
         ("type: tcp\n        port: 53", "type: exec\n        command: [x, --token=hunter2]"),
         ("asn: 65001", "asn: 65001\n      password_file: hunter2"),
         ("asn: 65001", "asn: 65001\n      password: \"hunter2"),
+        ("asn: 65001", "asn: 65001\n      password_file: /hunter2"),
+        ("asn: 65001", "asn: 65001\n      credential: \"hunter2 !\""),
+        ("asn: 65001", "asn: 65001\n      tcp_ao: hunter2"),
+        ("asn: 65001", "asn: 65001\n      tcp_ao: { send_id: hunter2 }"),
+        ("asn: 65001", "asn: 65001\n      hdrs: { X: hunter2 }"),
+        ("port: 53", "address: \"me:hunter2@127.0.0.1:80\""),
+        ("type: tcp\n        port: 53", "type: http\n        url: http:/me:hunter2@localhost/"),
+        ("type: tcp\n        port: 53", "type: http\n        url: me:hunter2@localhost/"),
+        ("type: tcp\n        port: 53", "type: http\n        url: http://localhost:99999/?code=hunter2"),
+        ("type: tcp\n        port: 53", "type: http\n        port: 80\n        headers: {\n  X: hunter2,\n  Host: x}"),
+        ("type: tcp\n        port: 53", "type: exec\n        command: [curl, -u, \"me:hunter2\"]"),
+        ("type: tcp\n        port: 53", "type: exec\n        command: curl -u me:hunter2"),
+        (
+            "type: tcp\n        port: 53",
+            "type: exec\n        command: [/x]\n        environment: { PW:\n    hunter2, B: [1]}",
+        ),
+        ("type: tcp\n        port: 53", "type: exec\n        command: [/x]\n        environment:\n\t  X: hunter2"),
+        ("type: tcp\n        port: 53", "type: udp\n        port: 9\n        send_hex: hunter2"),
+        ("type: tcp\n        port: 53", "type: udp\n        port: 9\n        send: [hunter2]"),
     ];
     for (from, to) in cases {
         let error = read(&small_with(from, to)).unwrap_err().to_string();

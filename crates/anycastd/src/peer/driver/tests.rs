@@ -171,11 +171,15 @@ async fn a_session_that_was_ended_in_its_place_is_lost() {
     assert!(error.contains(CUT), "{error}");
 }
 
+/// Interfaces that carry packets, and have no addresses.
+fn running(names: &[&str]) -> Links {
+    let up = |name: &&str| (Arc::from(*name), Interface { running: true, ..Interface::default() });
+    Some(Arc::new(names.iter().map(up).collect()))
+}
+
 #[tokio::test]
 async fn a_session_ends_with_its_link_and_nothing_is_dialled_until_that_is_back() {
     let (mut driver, _neighbor, mut stream) = established().await;
-    let up = |name: &&str| (Arc::from(*name), Interface { running: true, ..Interface::default() });
-    let running = |names: &[&str]| Some(Arc::new(names.iter().map(up).collect()));
     let (links, seen) = watch::channel(running(&["eth1", "lo"]));
     driver.parts.links = seen;
     driver.handle(Step::Links);
@@ -202,6 +206,37 @@ async fn a_session_ends_with_its_link_and_nothing_is_dialled_until_that_is_back(
 
     links.send_replace(running(&["eth1", "lo"]));
     driver.handle(Step::Links);
+    driver.act().await;
+    assert!(matches!(driver.link, Link::Dialling(_)));
+}
+
+/// An interface may be given another name, and an address to another interface, under a connection that notices nothing of it.
+#[tokio::test]
+async fn a_session_lives_on_where_another_interface_leads_to_the_neighbor() {
+    let (mut driver, _neighbor, _stream) = established().await;
+    let (links, seen) = watch::channel(running(&["old0", "lo"]));
+    driver.parts.links = seen;
+    driver.way = Some(Way::new("old0", &links.borrow()));
+    links.send_replace(running(&["lo"]));
+    driver.handle(Step::Links);
+    assert_eq!(driver.parts.session.state(), State::Established);
+    assert_eq!(driver.way.as_ref().map(|way| &*way.interface), Some("lo"));
+}
+
+#[tokio::test]
+async fn an_interface_that_is_gone_is_not_waited_for_where_another_leads_to_the_neighbor() {
+    let (mut driver, _neighbor, _stream) = established().await;
+    let (links, seen) = watch::channel(running(&[]));
+    driver.parts.links = seen;
+    driver.way = Some(Way::new("lo", &running(&["lo"])));
+    driver.handle(Step::Links);
+    assert_eq!(driver.parts.session.state(), State::Active);
+    // What it knew by another name is back, and nobody says so of the old one.
+    driver.way = Some(Way::new("old0", &links.borrow()));
+    links.send_replace(running(&["lo"]));
+    driver.handle(Step::Links);
+    let retry = driver.parts.session.next_dial().expect("it dials again");
+    driver.parts.session.handle_timeout(retry);
     driver.act().await;
     assert!(matches!(driver.link, Link::Dialling(_)));
 }
@@ -324,4 +359,11 @@ fn burden() -> (usize, u64) {
     let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     let kibibytes: u64 = resident.trim().trim_end_matches(" kB").parse().unwrap();
     (std::fs::read_dir("/proc/self/fd").unwrap().count(), kibibytes * 1024)
+}
+
+#[test]
+fn what_goes_on_being_wrong_is_said_once() {
+    let down = "interface eth0 is down";
+    assert_eq!(since_then(down, down), down);
+    assert_eq!(since_then(down, "connect: refused"), "interface eth0 is down; since then: connect: refused");
 }

@@ -122,7 +122,7 @@ fn set(view: &mut View, service: &str, health: Health) {
 
 fn hold(degrades: bool) -> HoldPhase {
     let until = Instant::now() + Duration::from_secs(10);
-    HoldPhase::Held(Hold { until, flaps: 3, within: Duration::from_secs(60), degrades })
+    HoldPhase::Held(Hold { until, flaps: 3, within: Duration::from_secs(60), degrades, ends: 0 })
 }
 
 #[test]

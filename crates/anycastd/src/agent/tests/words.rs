@@ -1,0 +1,181 @@
+//! What is said of what is not as it should be.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use anycast_api::LinkState;
+
+use super::*;
+
+/// A check by a program that is not there yet, and that is believed for long.
+const PROGRAM: &str = "    checks: [{ name: asks, type: exec, command: [\"{}/asks\"], interval: 20ms, fast_interval: 10ms, \
+                       rise: 1, fall: 1 }]\nstale_after: 1h\n";
+
+fn link<'a>(told: &'a api::PrefixExplanation, kind: &str) -> &'a api::Link {
+    told.chain.iter().find(|link| link.kind == kind).unwrap()
+}
+
+impl Home {
+    fn program(&self, text: &str) {
+        let (file, new) = (self.directory.path().join("asks"), self.directory.path().join("new"));
+        std::fs::write(&new, format!("#!/bin/sh\n{text}\n")).unwrap();
+        std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::rename(&new, &file).unwrap();
+    }
+
+    /// Since what was said of it last, the check says this.
+    async fn says(&self, part: &str) -> Vec<String> {
+        self.until(
+            |agent| agent.ring().since(None),
+            |events| events.iter().any(|event| event.kind == "check" && event.text.contains(part)),
+        )
+        .await;
+        let mut events = self.events().await;
+        events.retain(|event| event.starts_with("check ") && event.contains(part));
+        events
+    }
+}
+
+#[tokio::test]
+async fn a_check_that_cannot_be_done_any_more_says_so_at_once() {
+    let home = Home::with(PROGRAM);
+    home.program("exit 0");
+    home.explained("dns is up").await;
+    std::fs::remove_file(home.directory.path().join("asks")).unwrap();
+    let problem = home.problem("check dns/asks cannot be done: ").await;
+    assert!(problem.contains("what was known (up) holds for ") && problem.contains("mend the check"), "{problem}");
+    let told = home.explained("dns is up").await;
+    let check = link(&told, "check");
+    assert_eq!(check.ok, LinkState::Warning, "{check:?}");
+    assert!(check.text.starts_with("up: cannot be done: cannot run ") && check.text.contains(" more"), "{check:?}");
+    assert!(check.hint.as_ref().unwrap().starts_with("mend the check: "), "{check:?}");
+    let check = home.check().await;
+    assert_eq!((check.health, check.holds_seconds.unwrap() > 60.0), (api::Health::Up, true));
+    assert!(check.cannot_run.unwrap().contains("cannot run "));
+    let runs = check.runs;
+    home.until(move |agent| agent.status().services.remove(0).checks.remove(0).runs > runs + 3, |more| *more).await;
+    let events = home.says("what was known (up) holds for ").await;
+    assert_eq!(events.len(), 1, "once, not at each run: {events:#?}");
+
+    home.program("exit 0");
+    home.says("can be done again, and stays up").await;
+    let check = home.check().await;
+    assert_eq!((check.cannot_run, check.holds_seconds), (None, None));
+}
+
+#[tokio::test]
+async fn a_check_that_is_down_and_cannot_be_done_does_not_blame_the_service() {
+    let home = Home::with(FILE);
+    home.explained("dns is down").await;
+    let well = home.directory.path().join("well");
+    std::os::unix::fs::symlink(&well, &well).unwrap();
+    let problem = home.problem("check dns/asks cannot be done: cannot look at ").await;
+    assert!(problem.contains(", was down: ") && problem.contains("is not there"), "{problem}");
+    let told = home.explained("dns is down").await;
+    let check = link(&told, "check");
+    assert_eq!(check.ok, LinkState::Broken);
+    assert!(check.text.starts_with("down: cannot be done: ") && check.text.contains(", was down: "), "{check:?}");
+    assert!(check.hint.as_ref().unwrap().starts_with("mend the check: "), "{check:?}");
+    home.says("it stays down until it can").await;
+}
+
+#[tokio::test]
+async fn an_order_says_whom_it_was_for_and_what_it_ends() {
+    let home = Home::with("    checks: [{ name: asks, type: file, path: / }]\n");
+    let before = home.explained("dns is up").await;
+    home.withdraw(&[], "new kernel").await;
+    let told = home.explained("dns is withdrawn for maintenance").await;
+    let drain = link(&told, "drain");
+    assert!(drain.text.contains("ordered by noc at ") && drain.text.contains(" for the whole node"), "{drain:?}");
+    assert!(drain.hint.as_ref().unwrap().ends_with("`anycastctl announce` for the whole node"), "{drain:?}");
+    assert_eq!(link(&told, "service").since, link(&before, "service").since, "an order does not change its health");
+    let note = home.announce(&[], true).await;
+    assert!(note.starts_with("ended the withdraw by noc since 2"), "{note}");
+    assert!(note.ends_with(": new kernel; announced as its health says"), "{note}");
+
+    home.withdraw(&["dns"], "new disk").await;
+    let told = home.explained("dns is withdrawn for maintenance").await;
+    assert!(!link(&told, "drain").text.contains("whole node"), "{told:#?}");
+}
+
+#[tokio::test]
+async fn what_is_unbound_by_an_order_is_not_to_be_mended() {
+    let home = Home::with(
+        "    checks: [{ name: asks, type: file, path: / }]\n    unbind: drained\n    drain: { linger: 10ms }\n",
+    );
+    home.explained("dns is up").await;
+    home.withdraw(&["dns"], "new disk").await;
+    home.until(|agent| agent.status().services.remove(0).state, |state| *state == api::ServiceState::Drained).await;
+    home.kernel.send_modify(|state| Arc::make_mut(state).addresses.clear());
+    let bound = |told: &api::PrefixExplanation| link(told, "address").text.starts_with("bound");
+    let ask = |agent: &mut Agent| agent.explain("dns").unwrap().prefixes.remove(0);
+    let told = home.until(ask, |told| !bound(told)).await;
+    let address = link(&told, "address");
+    assert_eq!((address.text.as_str(), &address.hint), ("unbound while drained", &None));
+    home.until(ask, |told| link(told, "check").text.contains("unbound while drained")).await;
+    let note = home.announce(&["dns"], false).await;
+    assert!(note.contains("; it begins to bind its addresses, and to check them: "), "{note}");
+}
+
+#[tokio::test]
+async fn that_nobody_is_told_is_a_problem() {
+    let home = Home::with("    checks: [{ name: asks, type: file, path: / }]\n");
+    let told = home.explained("dns is up").await;
+    let neighbor = link(&told, "neighbor");
+    assert_eq!((neighbor.ok, neighbor.text.as_str()), (LinkState::Broken, NOBODY));
+    let status = home.handle.ask(|agent| agent.status()).await.unwrap();
+    assert_eq!((status.healthy, status.problems.as_slice()), (false, &[NOBODY.to_owned()][..]));
+    assert_eq!(status.services[0].prefixes[0].notes, ["0 of 0 neighbors"]);
+}
+
+/// Two services of one prefix; `web` is well, `dns` is not.
+const SHARED: &str = "    prefixes: [203.0.113.0/24]\n    checks: [{ name: asks, type: file, path: /no/such/file }]\n  - name: web\n    \
+                      addresses: [203.0.113.54]\n    prefixes: [203.0.113.0/24]\n    checks: [{ name: asks, type: file, path: / }]\n";
+
+#[tokio::test]
+async fn a_prefix_that_another_service_carries_says_so() {
+    let home = Home::with(&format!("{SHARED}prefixes: {{ 203.0.113.0/24: {{ require: any }} }}\n"));
+    home.explained("web is up").await;
+    let status = home.until(|agent| agent.status(), |status| status.services[0].health == api::Health::Down).await;
+    let notes = |n: usize| status.services[n].prefixes[0].notes.clone();
+    assert_eq!(
+        (notes(0), notes(1)),
+        (vec!["by web".to_owned(), "0 of 0 neighbors".to_owned()], vec!["0 of 0 neighbors".to_owned()])
+    );
+}
+
+#[tokio::test]
+async fn a_prefix_that_another_service_could_carry_names_the_key() {
+    let home = Home::with(SHARED);
+    let ask = |agent: &mut Agent| agent.explain("dns").unwrap().prefixes.remove(0);
+    let told = home.until(ask, |told| link(told, "decision").hint.is_some()).await;
+    let hint = link(&told, "decision").hint.clone().unwrap();
+    assert!(hint.ends_with("`prefixes: { \"203.0.113.0/24\": { require: any } }`"), "{hint}");
+}
+
+#[tokio::test]
+async fn a_summary_counts_whom_it_is_announced_to() {
+    let home = Home::with("    checks: [{ name: asks, type: file, path: / }]\n");
+    home.explained("dns is up").await;
+    let said = |good: usize| {
+        home.handle.ask(move |agent| {
+            let (prefix, verdict) = agent.desired.prefixes.iter().next().unwrap();
+            let links = [0, 1, 2].map(|n| api::Link {
+                kind: "neighbor".to_owned(),
+                name: String::new(),
+                ok: if n < good { LinkState::Ok } else { LinkState::Broken },
+                text: String::new(),
+                since: None,
+                hint: None,
+            });
+            explain::summary(*prefix, verdict, "dns is up", &links)
+        })
+    };
+    let dns = "203.0.113.53/32 is";
+    for (good, words) in [
+        (3, format!("{dns} announced to 3 of 3 neighbors: dns is up")),
+        (1, format!("{dns} announced to 1 of 3 neighbors: dns is up")),
+        (0, format!("{dns} to be announced (dns is up); none of 3 neighbors has acknowledged it")),
+    ] {
+        assert_eq!(said(good).await.unwrap(), words);
+    }
+}
