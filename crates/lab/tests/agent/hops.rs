@@ -55,7 +55,7 @@ async fn ipv6_routes_come_and_go_with_the_address_of_the_interface() -> anyhow::
         address(edge, "del", "2001:db8:1::12/64", &[]).await?;
         edge.withdrawn(V6).await?;
         told(edge, "IPv6 next hop: none any more, 2001:db8:1::12 is gone").await?;
-        let explained = edge.ctl(&["explain", V6]).await?.output;
+        let explained = edge.ask(&["explain", V6]).await?.to_string();
         assert!(explained.contains("no IPv6 next hop"), "{explained}");
         assert!(edge.path(V4).await?.is_some());
 
