@@ -232,11 +232,7 @@ impl Slot {
     }
 
     /// Without an end of its own.
-    async fn work<T: Send + 'static>(
-        self,
-        begun: Begun,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Hang> {
+    async fn work<T: Send + 'static>(self, begun: Begun, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Hang> {
         let turn = self.turn().await?;
         let pool = self.0.pool;
         let work = move || {
