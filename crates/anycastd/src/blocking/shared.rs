@@ -49,7 +49,8 @@ impl Slot {
         }
     }
 
-    fn board<T: Clone + Send + Sync + 'static>(
+    /// To wait for without an end.
+    pub(super) fn board<T: Clone + Send + Sync + 'static>(
         &self,
         question: &str,
         old: Duration,

@@ -101,7 +101,8 @@ async fn who_asks_the_same_has_the_same_answer() {
             asked.fetch_add(1, Ordering::Relaxed)
         }
     };
-    let all = join_all((0..300).map(|_| slot.share(AMPLE, "same", Duration::ZERO, work()))).await;
+    let all: Vec<_> = (0..300).map(|_| slot.board("same", Duration::ZERO, work()).1).collect();
+    let all = join_all(all).await;
     assert!(all.iter().all(Result::is_ok), "{all:?}");
     assert_eq!(asked.load(Ordering::Relaxed), 1, "all came before it had begun");
     assert_eq!(slot.share(AMPLE, "same", AMPLE, work()).await, Ok(1), "an answer that is there is not kept");
