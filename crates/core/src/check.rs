@@ -127,6 +127,8 @@ pub struct Check {
     returns_by: Option<Instant>,
     /// When the last hint came.
     hinted: Option<Instant>,
+    /// Late answers in a row that were put down to our own absence.
+    excuses: u8,
     /// Until when its first word is waited for; `None`: it has been said, or is waited for no longer.
     first_by: Option<Instant>,
     counters: CheckCounters,
@@ -167,6 +169,9 @@ struct Proof {
 const LAST_WORDS: Duration = Duration::from_millis(20);
 /// More than this after a deadline the agent itself was kept from running: an answer may have come in time, unseen.
 const OVERSLEPT: Duration = Duration::from_millis(50);
+/// Late answers in a row that our own absence excuses. A service that answers does so at the next run; one whose answer costs us
+/// so much that we are always late is bad, too.
+const EXCUSES: u8 = 3;
 /// Further hints that have it ask at once before it is known what the first one meant; then it goes on at the fast interval and
 /// answers count, or listeners that come and go all the time would cost a processor and leave nothing known.
 const REPEATS: u8 = 3;
@@ -197,6 +202,7 @@ impl Check {
             confirm_by: None,
             returns_by: None,
             hinted: None,
+            excuses: 0,
             first_by: Some(now + timing.stale_after),
             counters: CheckCounters::default(),
         }
@@ -330,7 +336,7 @@ impl Check {
             self.answered(outcome, running, now);
         } else {
             self.explain(outcome);
-            self.due = running.started + self.pace();
+            self.due = self.due.max(running.started + self.pace());
         }
     }
 
@@ -347,6 +353,7 @@ impl Check {
         if outcome.cause == Cause::TimedOut && overslept(deadline, now) {
             return self.excuse(deadline, now);
         }
+        self.excuses = 0;
         if running.void && outcome.health >= Health::Degraded {
             self.due = now; // It may have been answered before the listener went.
             return;
@@ -402,6 +409,7 @@ impl Check {
                 running.deadline = now + OVERSLEPT;
             } else {
                 running.expired = true;
+                self.excuses = 0;
                 let detail = format!("no answer within {}", in_words(timeout));
                 if self.enabled {
                     let outcome = Outcome::new(Health::Down, Cause::TimedOut, detail, timeout);
@@ -509,13 +517,20 @@ impl Check {
         self.streak.map(|streak| (streak.count, self.needed(streak.rising)))
     }
 
-    /// We were not there when the answer was due: that says nothing of the service.
+    /// We were not there when the answer was due: that says nothing of the service, unless it is always so. The first time it is
+    /// asked again at once; who keeps us busy is not asked the more for it.
     fn excuse(&mut self, deadline: Instant, now: Instant) {
+        self.excuses = self.excuses.saturating_add(1);
         let late = now.saturating_duration_since(deadline);
-        let detail = format!("not known: the agent itself was kept from running for {}", in_words(late));
-        let took = self.timing.timeout + late;
-        self.judge(Outcome::new(Health::Unknown, Cause::TimedOut, detail, took), now);
-        self.due = now;
+        let kept = format!("the agent itself was kept from running for {}", in_words(late));
+        let (health, detail) = if self.excuses > EXCUSES {
+            let timeout = in_words(self.timing.timeout);
+            (Health::Down, format!("no answer within {timeout}, {} times in a row; {kept}", self.excuses))
+        } else {
+            (Health::Unknown, format!("not known: {kept}"))
+        };
+        self.judge(Outcome::new(health, Cause::TimedOut, detail, self.timing.timeout + late), now);
+        self.due = if self.excuses > 1 { now + self.timing.fast_interval } else { now };
     }
 
     /// Down at once: it is proven that nobody is there.

@@ -241,7 +241,7 @@ async fn read<T: Send + 'static>(
     let slow = || format!("{what}: no answer from the file system within {} s", READ_WITHIN.as_secs());
     match Slot::of(&FILES, what).run(READ_WITHIN, work).await {
         Ok(read) => read,
-        Err(Hang::Late | Hang::Before(_)) => Err(slow()),
+        Err(Hang::Late | Hang::Before(_) | Hang::Busy | Hang::Full(_)) => Err(slow()),
         Err(Hang::Fault(why)) => Err(why),
     }
 }

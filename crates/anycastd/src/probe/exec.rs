@@ -31,14 +31,13 @@ use tokio::{
     io::{Interest, unix::AsyncFd},
     process::{Child, Command},
     runtime::Handle,
-    sync::Semaphore,
     task,
     time::{Instant, timeout, timeout_at},
 };
 
 use self::{identity::Identity, output::Output};
 use super::{Finding, words};
-use crate::blocking::{PROGRAMS, Slot, Taken};
+use crate::blocking::{Hang, PROGRAMS, Slot, Span, Taken};
 
 /// Between TERM and KILL.
 const GRACE: Duration = Duration::from_millis(200);
@@ -50,11 +49,6 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 #[cfg_attr(not(test), allow(dead_code, reason = "stated for the documentation, and for the tests that hold it to it"))]
 pub(super) const OVERRUN: Duration = GRACE.saturating_add(REAP).saturating_add(LAST_WORDS);
 
-/// Programs that are being started at a time. A thread for each of a thousand would leave the sessions and the decision loop
-/// no time to run, and none of the programs would be done in its own.
-const STARTS: usize = 8;
-static STARTING: Semaphore = Semaphore::const_new(STARTS);
-
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const DEFAULT_LANG: &str = "C.UTF-8";
 
@@ -64,6 +58,8 @@ pub(super) struct ExecProber {
     command: Arc<Launch>,
     /// Held until the program is reaped: one that cannot be killed, or hangs in being started, is not started again.
     slot: Slot,
+    /// Of its start: a program file that hangs takes few threads, however many checks run it.
+    starts: Slot,
 }
 
 /// What is started.
@@ -83,7 +79,8 @@ impl ExecProber {
         let ExecProbe { command, user, environment: added } = config.clone();
         let command = Arc::new(Launch { command, environment, added, user });
         let slot = Slot::alone(&PROGRAMS, command.program());
-        Self { command, slot }
+        let starts = Slot::of(&PROGRAMS, &command.start_of());
+        Self { command, slot, starts }
     }
 
     pub(super) fn set_names(&mut self, service: &str, check: &str) {
@@ -92,39 +89,65 @@ impl ExecProber {
         launch.environment.push(("ANYCASTD_CHECK", check.into()));
         // A reload that asks another program has nothing to wait for; the same one is never there twice.
         let key = format!("{service}/{check} {:?}", launch.command);
-        self.slot = Slot::keyed(&PROGRAMS, key, &format!("{} of {service}/{check}", launch.program()));
+        self.slot = Slot::single(&PROGRAMS, key, &format!("{} of {service}/{check}", launch.program()));
     }
 
     pub(super) async fn run(&self, limit: Duration) -> Finding {
-        let deadline = Instant::now() + limit;
-        let Ok(taken) = self.slot.take() else {
-            return Finding::down(format!("the last run of {} has not ended yet", self.command.program()));
+        let span = Span::of(limit);
+        let taken = match self.slot.take(span).await {
+            Ok(taken) => taken,
+            Err(hang) => return self.not_ended(&hang),
         };
-        let mut running = match timeout_at(deadline, self.start(taken)).await {
+        let mut running = match self.start(taken, span).await {
             Ok(Ok(running)) => running,
             Ok(Err(finding)) => return finding,
-            Err(_) => return Finding::late(format!("not started within {}", words::time(limit))),
+            Err(hang) => return self.not_started(hang, limit),
         };
-        match timeout_at(deadline, running.ended()).await {
+        match timeout_at(span.deadline(), running.ended()).await {
             Ok(Ok(())) => running.conclude().await,
             Ok(Err(error)) => Finding::fault("cannot watch the program", &error),
-            Err(_) => running.stop(limit).await,
+            Err(_) => running.stop(span).await,
         }
     }
 
     /// On a thread that may block: the program's file system may hang. When the run is dropped meanwhile, what the thread
-    /// comes back with is dropped too, and killed by that.
-    async fn start(&self, taken: Taken) -> Result<Running, Finding> {
+    /// comes back with is dropped too, and killed by that; the next run waits for it.
+    async fn start(&self, taken: Taken, span: Span) -> Result<Result<Running, Finding>, Hang> {
         let launch = self.command.clone();
-        let _turn = STARTING.acquire().await.map_err(|error| Finding::unknown(error.to_string()))?;
-        let failed = |why: String| Finding::unknown(format!("cannot start a program: {why}"));
         let runtime = Handle::current();
-        let starting = PROGRAMS.start(move || {
+        let start = move || {
             // Its pipes and its end are watched by the runtime that waits for them.
             let _within = runtime.enter();
             launch.start(taken)
-        });
-        starting.map_err(failed)?.await.map_err(|error| failed(error.to_string()))?
+        };
+        self.starts.run_within(span, start).await
+    }
+
+    /// Another run has kept the slot all the time. It proves the service bad only where its program was started, and has not
+    /// ended in its time; a start that is slow, and runs that nobody waited for, prove nothing.
+    fn not_ended(&self, hang: &Hang) -> Finding {
+        let program = self.command.program();
+        match hang {
+            Hang::Before(_) if self.slot.is_running() => {
+                Finding::down(format!("the last run of {program} has not ended yet"))
+            }
+            Hang::Before(time) => {
+                Finding::unknown(format!("cannot start {program}: not started for {}", words::age(*time)))
+            }
+            _ => Finding::unknown(format!("not run: an earlier run of {program} has only just begun")),
+        }
+    }
+
+    /// The service was not asked, so that nothing is known of it.
+    fn not_started(&self, hang: Hang, limit: Duration) -> Finding {
+        let why = match hang {
+            Hang::Late => format!("not started within {}", words::time(limit)),
+            Hang::Before(time) => format!("the file system has not answered for {}", words::age(time)),
+            Hang::Busy => "too many programs are being started".to_owned(),
+            Hang::Full(threads) => words::full(threads),
+            Hang::Fault(why) => why,
+        };
+        Finding::unknown(format!("cannot start {}: {why}", self.command.program()))
     }
 }
 
@@ -133,7 +156,14 @@ impl Launch {
         self.command.first().map_or("", String::as_str)
     }
 
+    /// What may hang in being started: the file, and the user database.
+    fn start_of(&self) -> String {
+        let user = self.user.as_ref().map(|user| format!(" as {user}")).unwrap_or_default();
+        format!("{}{user}", self.program())
+    }
+
     fn start(&self, taken: Taken) -> Result<Running, Finding> {
+        let begun = Instant::now();
         // Ambient capabilities belong to the thread, and are only there for programs it starts. The agent's own
         // capabilities are not touched by this.
         rustix::thread::clear_ambient_capability_set()
@@ -165,7 +195,8 @@ impl Launch {
         let group = Group::led_by(id);
         let exit = watch(id).map_err(unwatched)?;
         let output = Output::of(&mut child);
-        Ok(Running { group, child, exit, output, _taken: taken })
+        taken.set_running();
+        Ok(Running { group, child, exit, output, begun, _taken: taken })
     }
 
     /// The search of PATH is done here: the standard library's own, with a changed environment, would fork the whole
@@ -203,6 +234,8 @@ struct Running {
     /// Readable when the program has ended; reaping is left to us, see [`reap`](Self::reap).
     exit: AsyncFd<OwnedFd>,
     output: Output,
+    /// When it was to be started.
+    begun: Instant,
     _taken: Taken,
 }
 
@@ -231,8 +264,18 @@ impl Running {
         }
     }
 
-    /// The program takes too long.
-    async fn stop(mut self, limit: Duration) -> Finding {
+    /// The program takes too long; which proves nothing where we have kept it waiting.
+    async fn stop(self, span: Span) -> Finding {
+        let (fair, begun) = (span.is_fair(self.begun), self.begun);
+        let stopped = self.killed_in_words(span.limit()).await;
+        if fair {
+            return stopped;
+        }
+        let had = words::time(span.deadline().saturating_duration_since(begun));
+        Finding::unknown(format!("too many programs are being started: this one had only {had} to run"))
+    }
+
+    async fn killed_in_words(mut self, limit: Duration) -> Finding {
         let late = format!("timed out after {}", words::time(limit));
         if !self.killed().await {
             // It keeps its slot until it is gone.

@@ -17,6 +17,8 @@ use crate::blocking::{FILES, Slot};
 pub(super) struct FileProber {
     config: Arc<FileProbe>,
     what: String,
+    /// Who asks the same has the same answer.
+    question: String,
     slot: Slot,
 }
 
@@ -24,13 +26,15 @@ impl FileProber {
     pub(super) fn new(config: &FileProbe) -> Self {
         let what = config.path.display().to_string();
         let slot = Slot::of(&FILES, &what);
-        Self { config: Arc::new(config.clone()), what, slot }
+        let question = format!("file {:?}", config.expect);
+        Self { config: Arc::new(config.clone()), what, question, slot }
     }
 
     pub(super) async fn run(&self, timeout: Duration) -> Finding {
         let config = self.config.clone();
         let look = move || look(&config.path, config.expect, SystemTime::now());
-        self.slot.run(timeout, look).await.unwrap_or_else(|hang| Finding::hanging(&self.what, hang, timeout))
+        let looked = self.slot.share(timeout, &self.question, Duration::ZERO, look).await;
+        looked.unwrap_or_else(|hang| Finding::hanging(&self.what, hang, timeout))
     }
 }
 

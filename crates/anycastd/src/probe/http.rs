@@ -32,6 +32,9 @@ use crate::blocking::{Hang, NAMES, Slot};
 /// The largest header of an answer.
 const HEADER_LIMIT: usize = 64 * 1024;
 
+/// A lookup that began at most so long ago is as good as a new one.
+const LOOKUP_AGE: Duration = Duration::from_secs(1);
+
 /// An HTTP check, made ready.
 #[derive(Debug)]
 pub(super) struct HttpProber {
@@ -132,14 +135,19 @@ impl HttpProber {
             return Ok(Vec::new());
         };
         let failed = |why: String| Finding::unknown(format!("cannot look up {host}: {why}"));
-        let (name, port) = (host.clone(), *port);
-        let lookup = move || (name, port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
-        match slot.run(timeout, lookup).await {
+        // Whoever needs the addresses of that host waits for one lookup, whatever the port.
+        let name = host.clone();
+        let lookup = move || match (name, 0).to_socket_addrs() {
+            Ok(found) => Ok(found.collect::<Vec<_>>()),
+            Err(error) => Err(resolver_words(&error)),
+        };
+        match slot.share(timeout, "addresses", LOOKUP_AGE, lookup).await {
             Ok(Ok(addresses)) if addresses.is_empty() => Err(failed("it has no address".to_owned())),
-            Ok(Ok(addresses)) => Ok(addresses),
-            Ok(Err(error)) => Err(failed(resolver_words(&error))),
+            Ok(Ok(addresses)) => Ok(addresses.iter().map(|at| at_port(*at, *port)).collect()),
+            Ok(Err(why)) | Err(Hang::Fault(why)) => Err(failed(why)),
             Err(Hang::Late | Hang::Before(_)) => Err(failed(format!("no answer within {}", words::time(timeout)))),
-            Err(Hang::Fault(why)) => Err(failed(why)),
+            Err(Hang::Busy) => Err(failed("too many checks ask for it at once".to_owned())),
+            Err(Hang::Full(threads)) => Err(failed(words::full(threads))),
         }
     }
 
@@ -290,6 +298,11 @@ const fn place(step: Step) -> &'static str {
         Step::Lookup | Step::Connect | Step::Handshake | Step::Answer => "before an answer",
         Step::Body(_) => "within the body",
     }
+}
+
+fn at_port(mut address: SocketAddr, port: u16) -> SocketAddr {
+    address.set_port(port);
+    address
 }
 
 fn resolver_words(error: &io::Error) -> String {

@@ -3,7 +3,7 @@
 //! A prober owns no task. A run is one future that ends by itself: at its timeout, or for a program that has to be killed
 //! within [`exec::OVERRUN`] after it. Dropping the future ends the run: its connection closes, its program is killed with
 //! all its process group, and the runtime reaps it. Only a call that the file system or the resolver does not give back, and a
-//! program that cannot be killed, outlive their run; each has a slot (see [`blocking`]), so that there is never a second.
+//! program that cannot be killed, outlive their run; each has a slot (see [`blocking`]), so that there are never many.
 
 mod capped;
 mod datagram;
@@ -196,6 +196,9 @@ impl Finding {
             Hang::Before(time) => {
                 Self::late(format!("{what}: the file system has not answered for {}", words::age(time)))
             }
+            // It was our own doing that it was not asked.
+            Hang::Busy => Self::unknown(format!("{what}: not asked in time, too many checks ask for it at once")),
+            Hang::Full(threads) => Self::unknown(format!("{what}: not asked in time, {}", words::full(threads))),
             Hang::Fault(why) => Self::unknown(format!("cannot ask for {what}: {why}")),
         }
     }

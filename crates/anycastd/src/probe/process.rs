@@ -24,6 +24,8 @@ use crate::{
 pub(super) struct ProcessProber {
     config: Arc<ProcessProbe>,
     what: String,
+    /// Who asks the same has the same answer.
+    question: String,
     slot: Slot,
 }
 
@@ -31,12 +33,14 @@ impl ProcessProber {
     pub(super) fn new(config: &ProcessProbe) -> Self {
         let what = config.pid_file.display().to_string();
         let slot = Slot::of(&FILES, &what);
-        Self { config: Arc::new(config.clone()), what, slot }
+        let question = format!("process {:?}", config.comm);
+        Self { config: Arc::new(config.clone()), what, question, slot }
     }
 
     pub(super) async fn run(&self, timeout: Duration) -> Finding {
         let config = self.config.clone();
-        let looked = self.slot.run(timeout, move || look(&config)).await;
+        // One that began before may have been before a hint, too.
+        let looked = self.slot.share(timeout, &self.question, Duration::ZERO, move || look(&config)).await;
         looked.unwrap_or_else(|hang| Finding::hanging(&self.what, hang, timeout))
     }
 }

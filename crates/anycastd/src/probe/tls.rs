@@ -3,9 +3,10 @@
 mod prober;
 
 use std::{
+    collections::BTreeMap,
     io,
     os::unix::fs::MetadataExt as _,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -50,13 +51,19 @@ pub(super) async fn connector(tls: Option<&Tls>, limit: Duration) -> Result<Opti
     }
 }
 
+type Shared = Mutex<Option<Ready>>;
+
+/// What was made of each file of trusted certificates, and whether they matter: one for all checks that name it, so that a new
+/// file is parsed once.
+static FILES_READ: Mutex<BTreeMap<(PathBuf, bool), Weak<Shared>>> = Mutex::new(BTreeMap::new());
+
 /// How one check speaks TLS.
 #[derive(Debug)]
 pub(super) struct Tls {
     options: TlsOptions,
     /// Whether HTTP/2 is to be spoken inside, and nothing else.
     http2: bool,
-    ready: Arc<Mutex<Option<Ready>>>,
+    ready: Arc<Shared>,
     /// Of the file system that has the trusted certificates.
     slot: Slot,
 }
@@ -83,7 +90,7 @@ struct Stamp {
 impl Tls {
     pub(super) fn new(options: &TlsOptions) -> Self {
         let what = options.ca_file.as_ref().map_or_else(|| SYSTEMS.to_owned(), |file| file.display().to_string());
-        Self { options: options.clone(), http2: false, ready: Arc::default(), slot: Slot::of(&FILES, &what) }
+        Self { options: options.clone(), http2: false, ready: shared(options), slot: Slot::of(&FILES, &what) }
     }
 
     /// For HTTP/2, or for nothing where the server does not offer it.
@@ -113,7 +120,9 @@ impl Tls {
             return Ok(config);
         }
         let (ready, options) = (Arc::clone(&self.ready), self.options.clone());
-        let read = self.slot.run(limit, move || refresh(&ready, &options)).await;
+        // As of what we ask for: one who began before may have seen the file of before.
+        let question = format!("certificates {}", options.verify);
+        let read = self.slot.share(limit, &question, Duration::ZERO, move || refresh(&ready, &options)).await;
         let what = self.options.ca_file.as_ref().map_or_else(|| SYSTEMS.into(), |file| file.display().to_string());
         read.map_err(|hang| Finding { health: Health::Unknown, ..Finding::hanging(&what, hang, limit) })?
             .map_err(Finding::unknown)
@@ -163,7 +172,7 @@ impl Tls {
 
 /// A file that is as it was is not read again. Blocks as long as the file system does, but holds no lock meanwhile. The stamp is
 /// taken before the file is read: what is written in between is read at the next run.
-fn refresh(ready: &Mutex<Option<Ready>>, options: &TlsOptions) -> Result<Arc<ClientConfig>, String> {
+fn refresh(ready: &Shared, options: &TlsOptions) -> Result<Arc<ClientConfig>, String> {
     let stamp = options.ca_file.as_deref().and_then(Stamp::of);
     if let Some(Ready { stamp: before, config: Ok(config) }) = lock(ready).clone()
         && before == stamp
@@ -176,8 +185,21 @@ fn refresh(ready: &Mutex<Option<Ready>>, options: &TlsOptions) -> Result<Arc<Cli
     config
 }
 
-fn lock(ready: &Mutex<Option<Ready>>) -> MutexGuard<'_, Option<Ready>> {
-    ready.lock().unwrap_or_else(PoisonError::into_inner)
+fn shared(options: &TlsOptions) -> Arc<Shared> {
+    let Some(file) = &options.ca_file else { return Arc::default() };
+    let mut read = lock(&FILES_READ);
+    let key = (file.clone(), options.verify);
+    if let Some(ready) = read.get(&key).and_then(Weak::upgrade) {
+        return ready;
+    }
+    read.retain(|_, ready| ready.strong_count() > 0);
+    let ready = Arc::default();
+    read.insert(key, Arc::downgrade(&ready));
+    ready
+}
+
+fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
+    what.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Stamp {

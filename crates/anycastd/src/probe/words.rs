@@ -50,6 +50,11 @@ pub(super) fn age(time: Duration) -> String {
     humantime::format_duration(Duration::from_secs(time.as_secs())).to_string()
 }
 
+/// Why nothing can be asked that may hang.
+pub(super) fn full(threads: usize) -> String {
+    format!("no thread is free: {threads} wait for what hangs")
+}
+
 /// A system error without its number.
 pub(super) fn fault(error: &Error) -> String {
     let known = match error.kind() {

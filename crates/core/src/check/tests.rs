@@ -232,7 +232,7 @@ fn a_run_that_was_not_stopped_has_its_own_timeout_for_a_verdict() {
     assert_eq!(world.check.health(), Down);
 }
 
-/// A machine so slow that every timer is late proves nothing, and nobody claims for ever what is not proven.
+/// What is not proven is not claimed for ever, however slow the machine is that asks.
 #[test]
 fn a_service_that_hangs_is_not_claimed_for_ever_by_an_agent_that_is_always_late() {
     let mut world = World::new(1, 2);
@@ -248,7 +248,62 @@ fn a_service_that_hangs_is_not_claimed_for_ever_by_an_agent_that_is_always_late(
         }
         assert!(world.now < proven + 15_000 * MS, "{:?}", world.check);
     }
-    assert_eq!(world.check.health(), Unknown, "not down: nothing has proven that");
+    assert_eq!(world.check.health(), Down, "four answers in a row were late, and five");
+}
+
+/// A server that sends so much that the agent is late itself.
+#[test]
+fn excuses_that_follow_each_other_are_paced_and_come_to_an_end() {
+    let mut world = World::new(1, 2);
+    world.answer(Up);
+    let fast = 100 * MS;
+    let mut waited = vec![];
+    for failures in [0, 0, 0, 1, 2] {
+        waited.push(world.start());
+        world.now += 300 * MS + LAST_WORDS + 2 * OVERSLEPT;
+        world.check.handle_outcome(late(), world.now);
+        assert_eq!(world.check.counters().failures, failures);
+    }
+    assert_eq!(waited[1..], [Duration::ZERO, fast, fast, fast]);
+    assert_eq!(world.check.health(), Down);
+    let words = "no answer within 300 ms, 5 times in a row; the agent itself was kept from running for 100 ms";
+    assert_eq!(world.check.last().unwrap().detail, words);
+    world.answer(Up);
+    world.start();
+    world.now += 300 * MS + LAST_WORDS + 2 * OVERSLEPT;
+    world.check.handle_outcome(late(), world.now);
+    assert_eq!(world.check.counters().failures, 2, "an answer has them begin anew");
+}
+
+/// The same where the driver's word comes after the verdict.
+#[test]
+fn an_excuse_at_the_deadline_is_paced_too() {
+    let mut world = World::new(1, 2);
+    world.answer(Up);
+    for wait in [1000 * MS, 0 * MS, 100 * MS, 100 * MS] {
+        assert_eq!(world.start(), wait);
+        world.now += 1000 * MS;
+        world.check.handle_timeout(world.now);
+        world.now += 60 * MS;
+        world.check.handle_timeout(world.now);
+        world.check.handle_outcome(late(), world.now);
+    }
+    assert_eq!(world.check.counters().failures, 1);
+}
+
+/// Stopped and let go on again and again: the run after each stop is good.
+#[test]
+fn a_rhythm_of_stops_is_no_failure() {
+    let mut world = World::new(1, 1);
+    world.answer(Up);
+    for _ in 0..20 {
+        world.start();
+        world.now += 700 * MS;
+        world.check.handle_outcome(late(), world.now);
+        assert_eq!(world.start(), Duration::ZERO, "it is asked again at once");
+        world.check.handle_outcome(outcome(Up, Cause::Answered), world.now);
+    }
+    assert_eq!((world.check.health(), world.check.counters().failures), (Up, 0));
 }
 
 #[test]

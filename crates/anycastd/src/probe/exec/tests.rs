@@ -319,13 +319,82 @@ async fn a_reload_does_not_start_a_program_that_has_not_ended() {
         prober
     };
     let before = prober("/bin/true");
-    let unkillable = before.slot.take().unwrap();
+    let unkillable = before.slot.take(Span::of(AMPLE)).await.unwrap();
+    unkillable.set_running();
     drop(before);
     let refused = Finding::down("the last run of /bin/true has not ended yet");
-    assert_eq!(prober("/bin/true").run(AMPLE).await, refused);
+    assert_eq!(prober("/bin/true").run(SHORT).await, refused);
     assert_eq!(prober("/bin/echo").run(AMPLE).await, Finding::up("exit 0"), "another one has nothing to wait for");
     drop(unkillable);
     assert_eq!(prober("/bin/true").run(AMPLE).await, Finding::up("exit 0"));
+}
+
+#[tokio::test]
+async fn a_run_waits_for_one_that_was_dropped_while_it_was_started() {
+    let prober = ExecProber::new(&ExecProbe::new(vec!["/bin/true".to_owned()]));
+    for steps in 0..40 {
+        let mut dropped = Box::pin(prober.run(AMPLE));
+        for _ in 0..=steps {
+            let _ = futures_util::poll!(&mut dropped);
+            if steps % 2 == 0 {
+                std::thread::yield_now();
+            }
+        }
+        drop(dropped);
+        assert_eq!(prober.run(AMPLE).await, Finding::up("exit 0"));
+    }
+}
+
+#[tokio::test]
+async fn a_start_that_takes_long_proves_nothing() {
+    let prober = ExecProber::new(&ExecProbe::new(vec!["/bin/true".to_owned()]));
+    let starting = prober.slot.take(Span::of(AMPLE)).await.unwrap();
+    let finding = prober.run(SHORT).await;
+    assert!(finding.health == Health::Unknown && finding.detail.contains("/bin/true: not started for "), "{finding:?}");
+    let (finding, ()) = tokio::join!(prober.run(AMPLE), async { drop(starting) });
+    assert_eq!(finding, Finding::up("exit 0"), "it waits for its turn");
+}
+
+#[tokio::test]
+async fn a_program_that_cannot_be_started_takes_few_threads_and_holds_no_other_up() {
+    let prober = |check: &str, argument: &str| {
+        let mut prober = ExecProber::new(&ExecProbe::new(vec!["/hung/program".to_owned(), argument.to_owned()]));
+        prober.set_names("web", check);
+        prober
+    };
+    let mut held = vec![];
+    // Many checks, and many reloads.
+    for number in 0..20 {
+        let prober = prober(&number.to_string(), &number.to_string());
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        held.push(go);
+        let hang = move || {
+            let _ = wait.recv();
+        };
+        assert!(prober.starts.run(Duration::from_millis(20), hang).await.is_err());
+    }
+    let last = prober("last", "last");
+    assert!(last.starts.holders() <= 4);
+    let finding = last.run(SHORT).await;
+    assert_eq!(finding.health, Health::Unknown, "{finding:?}");
+    assert!(
+        finding.detail.starts_with("cannot start /hung/program: the file system has not answered for "),
+        "{finding:?}"
+    );
+    let good = ExecProber::new(&ExecProbe::new(vec!["/bin/true".to_owned()]));
+    assert_eq!(good.run(AMPLE).await, Finding::up("exit 0"));
+}
+
+#[tokio::test]
+async fn a_program_that_was_kept_waiting_and_is_late_proves_nothing() {
+    let prober = ExecProber::new(&ExecProbe::new(["/bin/sleep", "1000"].map(str::to_owned).into()));
+    let busy = prober.slot.take(Span::of(AMPLE)).await.unwrap();
+    let wait = async {
+        tokio::time::sleep(SHORT).await;
+        drop(busy);
+    };
+    let (finding, ()) = tokio::join!(prober.run(SHORT + SHORT), wait);
+    assert_eq!(finding.health, Health::Unknown, "{finding:?}");
 }
 
 #[tokio::test]
@@ -346,8 +415,9 @@ async fn a_dropped_run_kills_its_program() {
 #[tokio::test]
 async fn never_two_programs_of_one_check() {
     let prober = ExecProber::new(&ExecProbe::new(vec!["/bin/true".to_owned()]));
-    let unkillable = prober.slot.take().unwrap();
-    assert_eq!(prober.run(AMPLE).await, Finding::down("the last run of /bin/true has not ended yet"));
+    let unkillable = prober.slot.take(Span::of(AMPLE)).await.unwrap();
+    unkillable.set_running();
+    assert_eq!(prober.run(SHORT).await, Finding::down("the last run of /bin/true has not ended yet"));
     drop(unkillable);
     assert_eq!(prober.run(AMPLE).await, Finding::up("exit 0"));
 }

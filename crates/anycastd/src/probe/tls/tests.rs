@@ -225,6 +225,20 @@ fn a_file_that_did_not_change_is_not_parsed_again() {
     assert!(!Arc::ptr_eq(&before, &refresh(&ready, &options).unwrap()));
 }
 
+#[test]
+fn checks_that_name_one_file_parse_it_once() {
+    let authority = Authority::new("ours");
+    let options = options(&authority.file());
+    let (one, other) = (Tls::new(&options), Tls::for_http2(&options));
+    let parsed = refresh(&one.ready, &options).unwrap();
+    assert!(Arc::ptr_eq(&parsed, &refresh(&other.ready, &options).unwrap()));
+    let trusting = TlsOptions { verify: false, ..options };
+    assert!(
+        !Arc::ptr_eq(&parsed, &refresh(&Tls::new(&trusting).ready, &trusting).unwrap()),
+        "who trusts all does so alone"
+    );
+}
+
 /// A pipe that nobody writes to hangs as a file system does whose server is away.
 #[tokio::test]
 async fn certificates_that_cannot_be_read_in_time_prove_nothing_and_hold_nobody_up() {
