@@ -74,8 +74,9 @@ impl Source {
 /// A /128 on the loopback is not taken: it may be an anycast address, and that leads everywhere.
 fn usable<'a>(own: &'a Own, interface: &str) -> Option<(Ipv6Addr, &'a Own)> {
     match own.address {
-        IpAddr::V6(address) if !address.is_loopback() && !(interface == "lo" && own.host) => Some((address, own)),
-        IpAddr::V4(_) | IpAddr::V6(_) => None,
+        IpAddr::V6(address) if address.is_loopback() || interface == "lo" && own.host => None,
+        IpAddr::V6(address) => Some((address, own)),
+        IpAddr::V4(_) => None,
     }
 }
 
@@ -115,7 +116,9 @@ mod tests {
         const B: &str = "2001:db8:1::b";
         const L: &str = "fe80::1";
         let other: (&str, u32, &[&str]) = ("eth1", 3, &["198.51.100.1", "2001:db8:9::9"]);
-        let steps: &[(&[&str], Option<(&str, &str)>, &str)] = &[
+        // What is there, what follows, why.
+        type Step = (&'static [&'static str], Option<(&'static str, &'static str)>, &'static str);
+        let steps: &[Step] = &[
             (&[V4, B, L], None, "as at first"),
             (&[V4, A, B, L], None, "there is no need to change"),
             (&[V4, A, L], Some((A, L)), "the one in use went"),
