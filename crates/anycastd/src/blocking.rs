@@ -11,7 +11,7 @@ use std::{
     collections::BTreeMap,
     pin::pin,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        Arc, Mutex, OnceLock, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -24,6 +24,7 @@ use tokio::{
 };
 
 use self::shared::Flight;
+use crate::lock::lock;
 
 /// Of files that checks look at: as many may hang at a time as the runtime itself would let.
 pub(crate) static FILES: Pool = Pool::new("files", 512, 512);
@@ -207,6 +208,11 @@ impl Slot {
         }))
     }
 
+    /// What it is for, as an operator knows it.
+    pub(crate) fn what(&self) -> &str {
+        &self.0.what
+    }
+
     /// Does this work on a thread once there is a turn, and waits for the answer until the time is over. Work that hangs keeps
     /// its turn until it comes back. Cancel safe: what has begun goes on, and nobody hears of it.
     pub(crate) async fn run<T: Send + 'static>(
@@ -315,10 +321,6 @@ impl Place {
     fn oldest(&self) -> Option<Duration> {
         lock(&self.taken).first_key_value().map(|(_, since)| since.elapsed())
     }
-}
-
-fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
-    what.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A slot that is taken, until this is dropped.

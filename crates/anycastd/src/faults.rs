@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -10,7 +10,7 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::agent::Handle;
+use crate::{agent::Handle, lock::lock};
 
 /// What is to go wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -39,7 +39,7 @@ pub(crate) fn slept() -> Duration {
 
 /// Called at the begin of every run.
 pub(crate) fn probe_begins() {
-    let block = BLOCKS.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let block = lock(&BLOCKS).take();
     if let Some(time) = block {
         std::thread::sleep(time);
     }
@@ -68,7 +68,7 @@ pub(crate) fn order(fault: Fault, agent: &Handle) {
         }
         Fault::ProbesPanic { times } => PANICS.store(times, Ordering::Relaxed),
         Fault::ProbeBlocks { seconds } => {
-            *BLOCKS.lock().unwrap_or_else(PoisonError::into_inner) = Some(Duration::from_secs(seconds));
+            *lock(&BLOCKS) = Some(Duration::from_secs(seconds));
         }
         Fault::Suspended { seconds } => drop(SLEPT.fetch_add(seconds, Ordering::Relaxed)),
     }

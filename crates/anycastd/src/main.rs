@@ -35,6 +35,7 @@ mod hints;
 mod http;
 mod kernel;
 mod listener;
+mod lock;
 mod logging;
 mod manager;
 mod metrics;

@@ -11,10 +11,11 @@ mod socket;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, Weak},
     time::Instant,
 };
 
+use crate::lock::lock;
 use tokio::{
     sync::{Notify, watch},
     task::JoinHandle,
@@ -85,7 +86,7 @@ struct Bus {
 
 impl Bus {
     fn at(socket: &Path) -> Arc<Self> {
-        let mut buses = BUSES.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buses = lock(&BUSES);
         if let Some(bus) = buses.get(socket).and_then(Weak::upgrade) {
             return bus;
         }
@@ -102,7 +103,7 @@ impl Bus {
 
     /// Starts the task, and starts it again should it have died.
     fn keep_going(&self) {
-        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut task = lock(&self.task);
         if task.as_ref().is_none_or(JoinHandle::is_finished) {
             *task = Some(tokio::spawn(bus::Listener::new(&self.socket, self.watched.clone()).run()));
         }
@@ -111,7 +112,7 @@ impl Bus {
 
 impl Drop for Bus {
     fn drop(&mut self) {
-        if let Some(task) = self.task.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(task) = lock(&self.task).take() {
             task.abort();
         }
     }
@@ -126,25 +127,25 @@ struct Watched {
 
 impl Watched {
     fn add(&self, name: &str) -> watch::Receiver<Seen> {
-        let mut units = self.units.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut units = lock(&self.units);
         units.retain(|_, seen| !seen.is_closed());
         units.entry(name.to_owned()).or_insert_with(|| watch::Sender::new(Seen::Asking)).subscribe()
     }
 
     fn names(&self) -> Vec<String> {
-        let units = self.units.lock().unwrap_or_else(PoisonError::into_inner);
+        let units = lock(&self.units);
         units.iter().filter(|(_, seen)| !seen.is_closed()).map(|(name, _)| name.clone()).collect()
     }
 
     fn told(&self, name: &str, seen: Seen) {
-        let units = self.units.lock().unwrap_or_else(PoisonError::into_inner);
+        let units = lock(&self.units);
         if let Some(sender) = units.get(name) {
             sender.send_replace(seen);
         }
     }
 
     fn all_told(&self, seen: &Seen) {
-        for sender in self.units.lock().unwrap_or_else(PoisonError::into_inner).values() {
+        for sender in lock(&self.units).values() {
             sender.send_replace(seen.clone());
         }
     }

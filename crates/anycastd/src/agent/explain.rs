@@ -149,7 +149,7 @@ impl Agent {
                 Health::Unknown | Health::Down => LinkState::Broken,
             },
             text: format!("{health}{lack}; {rule}{shared}{on_down}"),
-            since: self.health_since.get(name).map(|(_, since)| Timestamp::from(*since)),
+            since: self.since.healths.get(name).map(|(_, since)| Timestamp::from(*since)),
             hint: None,
         }
     }
@@ -164,7 +164,7 @@ impl Agent {
             name: format!("{name}/{other}"),
             ok: if ok { LinkState::Ok } else { LinkState::Broken },
             text: format!("{other} is {text}"),
-            since: self.health_since.get(other).map(|(_, since)| Timestamp::from(*since)),
+            since: self.since.healths.get(other).map(|(_, since)| Timestamp::from(*since)),
             hint: (!ok).then(|| format!("see `anycastctl explain {other}`")),
         }
     }
@@ -273,7 +273,7 @@ impl Agent {
             name: prefix.to_string(),
             ok: if verdict.announced.is_some() { LinkState::Ok } else { LinkState::Broken },
             text: format!("{what}: {}{shared}", self.reason(verdict)),
-            since: self.prefix_since.get(&prefix).map(|(_, since)| Timestamp::from(*since)),
+            since: self.since.prefixes.get(&prefix).map(|(_, since)| Timestamp::from(*since)),
             hint: others_serve(verdict).then(|| {
                 format!("where one service that serves is enough: `prefixes: {{ \"{prefix}\": {{ require: any }} }}`")
             }),

@@ -6,6 +6,7 @@
 
 mod about;
 mod absence;
+mod changes;
 mod clock;
 mod dynamic;
 mod expiry;
@@ -28,7 +29,6 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use anycast_api as api;
 use anycast_bgp::Farewell;
 use anycast_core::{
     Desired, Drain, Health, HoldDown, PeerId, ServiceName, View,
@@ -37,7 +37,6 @@ use anycast_core::{
 };
 use tokio::sync::{mpsc, watch};
 
-use self::handle::Request;
 pub(crate) use self::{
     about::About,
     handle::{Handle, NoAnswer},
@@ -45,6 +44,10 @@ pub(crate) use self::{
     orders::{Actor, OrderDesk, Refusal},
     probe::answers as probe_answers,
     ring::Ring,
+};
+use self::{
+    changes::{Change, Since},
+    handle::Request,
 };
 use crate::{
     checker::{Checker, Permit},
@@ -87,31 +90,6 @@ pub(crate) struct Parts {
     /// How many neighbors may be connected that have dialled us.
     pub(crate) connections: usize,
     pub(crate) fence: Fence,
-}
-
-/// What somebody may want to read of.
-enum Change {
-    Service {
-        name: ServiceName,
-        before: Option<api::ServiceState>,
-        state: api::ServiceState,
-    },
-    Prefix {
-        prefix: anycast_bgp::Prefix,
-        what: Told,
-        why: String,
-    },
-    /// It was announced, and is not configured any more.
-    Forgotten(anycast_bgp::Prefix),
-}
-
-/// What became of a prefix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Told {
-    Announced,
-    /// It was announced, and is with other attributes.
-    Changed,
-    Withdrawn,
 }
 
 /// The loop's end of the listener.
@@ -164,13 +142,8 @@ pub(crate) struct Agent {
     /// Which interfaces carry packets, for the sessions over them.
     links: watch::Receiver<Links>,
     desired: Desired,
-    /// Since when each service is in its state, and each prefix announced or not.
-    service_since: BTreeMap<ServiceName, (api::ServiceState, SystemTime)>,
-    /// Since when each service has its health, whatever is ordered.
-    health_since: BTreeMap<ServiceName, (Health, SystemTime)>,
-    prefix_since: BTreeMap<anycast_bgp::Prefix, (bool, SystemTime)>,
-    /// With what each prefix is announced.
-    announced_with: BTreeMap<anycast_bgp::Prefix, Arc<anycast_bgp::Attributes>>,
+    /// Since when everything is as it is.
+    since: Since,
     /// What changed and is not told yet.
     changes: Vec<Change>,
     /// What is wrong with the agent itself, by subject.
@@ -243,10 +216,7 @@ pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
         kernel: parts.kernel,
         links: parts.links,
         desired: Desired::default(),
-        service_since: BTreeMap::new(),
-        health_since: BTreeMap::new(),
-        prefix_since: BTreeMap::new(),
-        announced_with: BTreeMap::new(),
+        since: Since::default(),
         changes: Vec::new(),
         problems: BTreeMap::new(),
         ring: Ring::default(),
@@ -477,94 +447,6 @@ impl Agent {
                 let here = |address: &IpAddr| ours.contains(address) && view.bound.contains(address);
                 let runs = may_run(&config.probe, &ours, &view.bound, any_bound);
                 checker.permit(Permit { runs, targets: asked.into_iter().filter(here).collect() });
-            }
-        }
-    }
-
-    /// Sees which services and prefixes changed their state.
-    fn note_changes(&mut self) {
-        let now = SystemTime::now();
-        let states: Vec<_> =
-            self.settings.core.services.keys().map(|name| (name.clone(), self.service_state(name))).collect();
-        self.service_since.retain(|name, _| self.settings.core.services.contains_key(name));
-        for (name, state) in states {
-            let before = self.service_since.get(&name).map(|(state, _)| *state);
-            if before != Some(state) {
-                self.service_since.insert(name.clone(), (state, now));
-                self.changes.push(Change::Service { name, before, state });
-            }
-        }
-        self.health_since.retain(|name, _| self.settings.core.services.contains_key(name));
-        for (name, standing) in &self.desired.services {
-            let since = self.health_since.entry(name.clone()).or_insert((standing.health, now));
-            if since.0 != standing.health {
-                *since = (standing.health, now);
-            }
-        }
-        self.note_prefixes(now);
-    }
-
-    fn note_prefixes(&mut self, now: SystemTime) {
-        let gone: Vec<_> =
-            self.prefix_since.keys().filter(|prefix| !self.desired.prefixes.contains_key(*prefix)).copied().collect();
-        for prefix in gone {
-            self.announced_with.remove(&prefix);
-            if let Some((true, _)) = self.prefix_since.remove(&prefix) {
-                self.changes.push(Change::Forgotten(prefix));
-            }
-        }
-        let mut changes = Vec::new();
-        for (prefix, verdict) in &self.desired.prefixes {
-            let announced = verdict.announced.is_some();
-            let before = self.prefix_since.get(prefix).map(|(announced, _)| *announced);
-            let with = match &verdict.announced {
-                Some(attributes) => self.announced_with.insert(*prefix, Arc::clone(attributes)),
-                None => self.announced_with.remove(prefix),
-            };
-            let what = match (before, announced) {
-                (Some(true), true) if with.as_ref() != verdict.announced.as_ref() => Told::Changed,
-                (Some(before), announced) if before == announced => continue,
-                (_, true) => Told::Announced,
-                (Some(true), false) => Told::Withdrawn,
-                (Some(false) | None, false) => {
-                    self.prefix_since.insert(*prefix, (false, now));
-                    continue;
-                }
-            };
-            self.prefix_since.insert(*prefix, (announced, now));
-            changes.push(Change::Prefix { prefix: *prefix, what, why: self.reason(verdict) });
-        }
-        self.changes.extend(changes);
-    }
-
-    /// Tells the log, and those who follow what happens.
-    fn tell_changes(&mut self) {
-        for change in std::mem::take(&mut self.changes) {
-            match change {
-                Change::Service { name, before, state } => {
-                    let text = match before {
-                        Some(before) => format!("{} → {}", report::state_word(before), report::state_word(state)),
-                        None => report::state_word(state).to_owned(),
-                    };
-                    tracing::info!(service = %name, "{text}");
-                    self.sink.report("service", name, text);
-                }
-                Change::Forgotten(prefix) => self.sink.report("route", prefix, "withdrawn: no longer configured"),
-                Change::Prefix { prefix, what, why } => {
-                    let announced = what != Told::Withdrawn;
-                    let text = match what {
-                        Told::Announced => format!("announced: {why}"),
-                        Told::Changed => {
-                            let with = self.announced_with.get(&prefix).map(|attributes| report::notes(attributes));
-                            let with =
-                                with.filter(|notes| !notes.is_empty()).map(|notes| format!(" ({})", notes.join(", ")));
-                            format!("announced with other attributes{}: {why}", with.unwrap_or_default())
-                        }
-                        Told::Withdrawn => format!("withdrawn: {why}"),
-                    };
-                    tracing::info!(%prefix, announced, "{text}");
-                    self.sink.report("route", prefix, text);
-                }
             }
         }
     }

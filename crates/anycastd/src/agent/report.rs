@@ -149,7 +149,7 @@ impl Agent {
 
     fn service(&self, name: &ServiceName, service: &Service) -> api::Service {
         let now = SystemTime::now();
-        let since: Timestamp = self.service_since.get(name).map_or(now, |(_, since)| *since).into();
+        let since: Timestamp = self.since.services.get(name).map_or(now, |(_, since)| *since).into();
         api::Service {
             name: name.to_string(),
             state: self.service_state(name),

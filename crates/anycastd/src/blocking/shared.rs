@@ -12,7 +12,8 @@ use std::{
 use futures_util::{FutureExt as _, future::Shared, future::WeakShared};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Begun, Hang, Slot, Span, lock};
+use super::{Begun, Hang, Slot, Span};
+use crate::lock::lock;
 
 type Answering<T> = Pin<Box<dyn Future<Output = Result<T, Hang>> + Send>>;
 

@@ -5,7 +5,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
     time::Instant,
 };
 
@@ -13,6 +13,7 @@ use anycast_core::Outcome;
 use tokio::sync::{Notify, oneshot};
 
 use super::{Driver, OVERRUN, Run};
+use crate::lock::lock;
 
 /// So many may wait for one check.
 const WAITING: usize = 8;
@@ -53,7 +54,7 @@ impl Asks {
     }
 
     fn waiting(&self) -> MutexGuard<'_, VecDeque<Asker>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.waiting)
     }
 }
 

@@ -79,9 +79,18 @@ impl Need {
     fn fault(&self) -> Option<Fault> {
         match self {
             Self::Program(path, user) => program(path, user.as_deref()),
-            Self::User(name) => user(name),
-            Self::Group(name) => group(name),
-            Self::Operator(name) => operator(name),
+            Self::User(name) => {
+                let hint = "the check proves nothing until there is: create it, or name another";
+                absent("user", name, User::from_name(name), hint)
+            }
+            Self::Group(name) => {
+                let hint = "the agent does not start without: create it (`groupadd --system`), or leave the key out";
+                absent("group", name, Group::from_name(name), hint)
+            }
+            Self::Operator(name) => {
+                let hint = "nobody of that name may give orders until the agent is started anew with the user there";
+                absent("user", name, User::from_name(name), hint)
+            }
             Self::Roots(file) => {
                 let why = crate::probe::fault_of_roots(file)?;
                 Some((
@@ -98,7 +107,7 @@ fn program(path: &Path, user: Option<&str>) -> Option<Fault> {
     let hint = "the check proves nothing until it can be run here: install it, or mend the path".to_owned();
     let about = match fs::metadata(path) {
         Ok(about) => about,
-        Err(error) => return Some((format!("cannot run {name}: {}", words(&error)), hint)),
+        Err(error) => return Some((format!("cannot run {name}: {}", crate::probe::in_words(&error)), hint)),
     };
     if !about.is_file() {
         return Some((format!("cannot run {name}: it is no file"), hint));
@@ -131,52 +140,18 @@ fn may_execute(about: &fs::Metadata, mode: u32, name: &str) -> Option<String> {
     (mode & bit == 0).then(|| name.to_owned())
 }
 
-fn user(name: &str) -> Option<Fault> {
-    match User::from_name(name) {
+/// What is said where there is nobody of that name, and where that cannot be found out.
+fn absent<T>(what: &str, name: &str, found: nix::Result<Option<T>>, hint: &str) -> Option<Fault> {
+    match found {
         Ok(Some(_)) => None,
-        Ok(None) => {
-            let hint = "the check proves nothing until there is: create it, or name another";
-            Some((format!("there is no user {} here", quoted(name)), hint.to_owned()))
-        }
+        Ok(None) => Some((format!("there is no {what} {} here", quoted(name)), hint.to_owned())),
         Err(error) => {
-            Some((format!("the user {} cannot be looked up: {}", quoted(name), error.desc()), DATABASE.to_owned()))
-        }
-    }
-}
-
-fn group(name: &str) -> Option<Fault> {
-    match Group::from_name(name) {
-        Ok(Some(_)) => None,
-        Ok(None) => {
-            let hint = "the agent does not start without: create it (`groupadd --system`), or leave the key out";
-            Some((format!("there is no group {} here", quoted(name)), hint.to_owned()))
-        }
-        Err(error) => {
-            Some((format!("the group {} cannot be looked up: {}", quoted(name), error.desc()), DATABASE.to_owned()))
-        }
-    }
-}
-
-fn operator(name: &str) -> Option<Fault> {
-    match User::from_name(name) {
-        Ok(Some(_)) => None,
-        Ok(None) => {
-            let hint = "nobody of that name may give orders until the agent is started anew with the user there";
-            Some((format!("there is no user {} here", quoted(name)), hint.to_owned()))
-        }
-        Err(error) => {
-            Some((format!("the user {} cannot be looked up: {}", quoted(name), error.desc()), DATABASE.to_owned()))
+            Some((format!("the {what} {} cannot be looked up: {}", quoted(name), error.desc()), DATABASE.to_owned()))
         }
     }
 }
 
 const DATABASE: &str = "see what /etc/nsswitch.conf says of users and groups";
-
-/// An error of the system, without its number.
-fn words(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    text.split_once(" (os error").map_or(text.clone(), |(text, _)| text.to_owned())
-}
 
 #[cfg(test)]
 mod tests {
@@ -191,7 +166,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let (program, roots) = (home.path().join("check"), home.path().join("ca.pem"));
         let run = |user: Option<&str>| fault(&Need::Program(program.clone(), user.map(str::to_owned)));
-        assert!(run(None).contains("No such file or directory; the check proves nothing"), "{}", run(None));
+        assert!(run(None).contains("no such file; the check proves nothing"), "{}", run(None));
         fs::write(&program, "#!/bin/sh\n").unwrap();
         let mode = |mode: u32| fs::set_permissions(&program, fs::Permissions::from_mode(mode)).unwrap();
         mode(0o644);

@@ -8,11 +8,12 @@ use std::{
     collections::BTreeMap,
     net::Shutdown,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, Weak,
         atomic::{AtomicU64, Ordering},
     },
 };
 
+use crate::lock::lock;
 use bytes::Bytes;
 use socket2::SockRef;
 use tokio::net::TcpStream;
@@ -95,8 +96,4 @@ impl Drop for Line {
     fn drop(&mut self) {
         lock(&self.all).remove(&self.id);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -12,7 +12,7 @@ mod watch;
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Mutex, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -26,7 +26,7 @@ pub(crate) use self::{
     heart::Heart,
     watch::{DEADLINES, Watcher},
 };
-use crate::{clock, metrics::Fencings};
+use crate::{clock, lock::lock, metrics::Fencings};
 
 /// What sessions may do.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -170,7 +170,7 @@ impl Fence {
     }
 
     fn checks(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Weak<Heart>>> {
-        self.0.checks.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.checks)
     }
 
     fn heart_of(&self, id: u64) -> Option<Arc<Heart>> {

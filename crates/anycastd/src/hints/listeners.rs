@@ -5,7 +5,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -15,6 +15,7 @@ use anycast_core::config::Protocol;
 use netlink_sys::{AsyncSocket, AsyncSocketExt, SocketAddr as Groups, TokioSocket, protocols::NETLINK_SOCK_DIAG};
 
 use super::message::{self, Said, Socket};
+use crate::lock::lock;
 
 /// How long the kernel may take for one list.
 const DEADLINE: Duration = Duration::from_millis(500);
@@ -77,13 +78,13 @@ impl Listeners {
     /// These are asked for; what is not any more is forgotten.
     pub(super) fn retain(&self, sockets: &BTreeSet<(Protocol, SocketAddr)>) {
         self.known().retain(|socket| sockets.contains(socket));
-        self.0.asked.lock().unwrap_or_else(PoisonError::into_inner).clone_from(sockets);
+        lock(&self.0.asked).clone_from(sockets);
     }
 
     /// Somebody has just answered there: it is looked who listens where that is asked for and nobody was seen yet.
     pub(crate) async fn look_for(&self, sockets: Vec<(Protocol, SocketAddr)>) {
         for (protocol, address) in sockets {
-            let asked = self.0.asked.lock().unwrap_or_else(PoisonError::into_inner).contains(&(protocol, address));
+            let asked = lock(&self.0.asked).contains(&(protocol, address));
             if asked && !self.is_known(protocol, address) {
                 let _ = self.at(protocol, address).await;
             }
@@ -91,7 +92,7 @@ impl Listeners {
     }
 
     fn known(&self) -> MutexGuard<'_, BTreeSet<(Protocol, SocketAddr)>> {
-        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.known)
     }
 
     /// Lists asked for, and those of them that could not be had.

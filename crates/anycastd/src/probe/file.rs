@@ -16,7 +16,6 @@ use crate::blocking::{FILES, Slot};
 #[derive(Debug)]
 pub(super) struct FileProber {
     config: Arc<FileProbe>,
-    what: String,
     /// Who asks the same has the same answer.
     question: String,
     slot: Slot,
@@ -24,17 +23,16 @@ pub(super) struct FileProber {
 
 impl FileProber {
     pub(super) fn new(config: &FileProbe) -> Self {
-        let what = config.path.display().to_string();
-        let slot = Slot::of(&FILES, &what);
+        let slot = Slot::of(&FILES, &config.path.display().to_string());
         let question = format!("file {:?}", config.expect);
-        Self { config: Arc::new(config.clone()), what, question, slot }
+        Self { config: Arc::new(config.clone()), question, slot }
     }
 
     pub(super) async fn run(&self, timeout: Duration) -> Finding {
         let config = self.config.clone();
         let look = move || look(&config.path, config.expect, SystemTime::now());
         let looked = self.slot.share(timeout, &self.question, Duration::ZERO, look).await;
-        looked.unwrap_or_else(|hang| Finding::hanging(&self.what, hang, timeout))
+        looked.unwrap_or_else(|hang| Finding::hanging(&self.slot, hang, timeout))
     }
 }
 

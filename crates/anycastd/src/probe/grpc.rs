@@ -3,7 +3,7 @@
 use std::{
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -25,6 +25,7 @@ use super::{
     tls::{self, Connector, Tls},
     words,
 };
+use crate::lock::lock;
 
 /// The largest answer; a real one has two bytes.
 const LARGEST: usize = 4096;
@@ -225,11 +226,11 @@ struct Failed(Arc<Mutex<Option<hyper::Error>>>);
 
 impl Failed {
     fn take(&self) -> Option<hyper::Error> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        lock(&self.0).take()
     }
 
     fn note(&self, error: hyper::Error) -> Status {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        *lock(&self.0) = Some(error);
         Status::unavailable("no connection")
     }
 }

@@ -5,10 +5,11 @@ use std::{
     future::Future,
     io,
     pin::pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
+use crate::lock::lock;
 use hyper::{
     body::Body,
     client::conn::http2::{self, Connection, SendRequest},
@@ -76,7 +77,7 @@ pub(super) struct Tasks(Arc<Mutex<Vec<AbortHandle>>>);
 
 impl Drop for Tasks {
     fn drop(&mut self) {
-        for task in self.0.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        for task in lock(&self.0).drain(..) {
             task.abort();
         }
     }
@@ -93,7 +94,7 @@ where
 {
     fn execute(&self, future: F) {
         let handle = tokio::spawn(future).abort_handle();
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(handle);
+        lock(&self.0).push(handle);
     }
 }
 

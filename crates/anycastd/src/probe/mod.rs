@@ -36,8 +36,11 @@ use self::{
     dns::DnsProber, exec::ExecProber, file::FileProber, grpc::GrpcProber, http::HttpProber, icmp::IcmpProber,
     process::ProcessProber, systemd::SystemdProber, tcp::TcpProber, tls::TlsProber, udp::UdpProber,
 };
-pub(crate) use self::{icmp::may_ping, tcp::refuse_self, tls::fault_of_roots};
-use crate::{blocking::Hang, hints::Listeners};
+pub(crate) use self::{icmp::may_ping, tcp::refuse_self, tls::fault_of_roots, words::fault as in_words};
+use crate::{
+    blocking::{Hang, Slot},
+    hints::Listeners,
+};
 
 #[cfg(doc)]
 use crate::blocking;
@@ -189,8 +192,9 @@ impl Finding {
         Self { cause: Cause::TimedOut, ..Self::down(detail) }
     }
 
-    /// The file system has not said anything of `what`.
-    fn hanging(what: &str, hang: Hang, timeout: Duration) -> Self {
+    /// The file system has not said anything of what the slot is for.
+    fn hanging(slot: &Slot, hang: Hang, timeout: Duration) -> Self {
+        let what = slot.what();
         match hang {
             Hang::Late => Self::late(format!("{what}: no answer from the file system within {}", words::time(timeout))),
             Hang::Before(time) => {

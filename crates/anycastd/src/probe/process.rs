@@ -23,7 +23,6 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct ProcessProber {
     config: Arc<ProcessProbe>,
-    what: String,
     /// Who asks the same has the same answer.
     question: String,
     slot: Slot,
@@ -31,17 +30,16 @@ pub(super) struct ProcessProber {
 
 impl ProcessProber {
     pub(super) fn new(config: &ProcessProbe) -> Self {
-        let what = config.pid_file.display().to_string();
-        let slot = Slot::of(&FILES, &what);
+        let slot = Slot::of(&FILES, &config.pid_file.display().to_string());
         let question = format!("process {:?}", config.comm);
-        Self { config: Arc::new(config.clone()), what, question, slot }
+        Self { config: Arc::new(config.clone()), question, slot }
     }
 
     pub(super) async fn run(&self, timeout: Duration) -> Finding {
         let config = self.config.clone();
         // One that began before may have been before a hint, too.
         let looked = self.slot.share(timeout, &self.question, Duration::ZERO, move || look(&config)).await;
-        looked.unwrap_or_else(|hang| Finding::hanging(&self.what, hang, timeout))
+        looked.unwrap_or_else(|hang| Finding::hanging(&self.slot, hang, timeout))
     }
 }
 

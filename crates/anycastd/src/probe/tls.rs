@@ -7,7 +7,7 @@ use std::{
     io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, Weak},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -26,7 +26,10 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 pub(super) use self::prober::TlsProber;
 use super::{Finding, words};
-use crate::blocking::{FILES, Slot};
+use crate::{
+    blocking::{FILES, Slot},
+    lock::lock,
+};
 
 /// 2026-01-01. No version of this program is older: a clock that shows less is not set.
 const EARLIEST: Duration = Duration::from_secs(1_767_225_600);
@@ -123,8 +126,7 @@ impl Tls {
         // As of what we ask for: one who began before may have seen the file of before.
         let question = format!("certificates {}", options.verify);
         let read = self.slot.share(limit, &question, Duration::ZERO, move || refresh(&ready, &options)).await;
-        let what = self.options.ca_file.as_ref().map_or_else(|| SYSTEMS.into(), |file| file.display().to_string());
-        read.map_err(|hang| Finding { health: Health::Unknown, ..Finding::hanging(&what, hang, limit) })?
+        read.map_err(|hang| Finding { health: Health::Unknown, ..Finding::hanging(&self.slot, hang, limit) })?
             .map_err(Finding::unknown)
     }
 
@@ -198,10 +200,6 @@ fn shared(options: &TlsOptions) -> Arc<Shared> {
     ready
 }
 
-fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
-    what.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Stamp {
     /// `None`: there is none to look at.
     fn of(file: &Path) -> Option<Self> {
@@ -235,7 +233,7 @@ fn prepare(options: &TlsOptions) -> Result<Arc<ClientConfig>, String> {
 }
 
 fn system_config() -> Result<Arc<ClientConfig>, String> {
-    let mut shared = SYSTEM.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut shared = lock(&SYSTEM);
     if let Some(config) = shared.upgrade() {
         return Ok(config);
     }

@@ -56,7 +56,7 @@ pub(super) fn full(threads: usize) -> String {
 }
 
 /// A system error without its number.
-pub(super) fn fault(error: &Error) -> String {
+pub(crate) fn fault(error: &Error) -> String {
     let known = match error.kind() {
         ErrorKind::ConnectionRefused => "refused",
         ErrorKind::ConnectionReset => "connection reset",

@@ -1,5 +1,6 @@
 //! What is said of what is not as it should be.
 
+use anycast_api as api;
 use std::os::unix::fs::PermissionsExt as _;
 
 use anycast_api::LinkState;

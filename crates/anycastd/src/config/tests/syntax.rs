@@ -206,7 +206,7 @@ fn what_is_not_on_this_machine_is_a_warning_at_its_place() {
     assert_eq!(
         found,
         [
-            told("16:19", "cannot run /no/such/program: No such file or directory"),
+            told("16:19", "cannot run /no/such/program: no such file"),
             told("17:15", "there is no user `no-such-user` here"),
             told("18:19", "there is no group `no-such-group` here"),
             told("18:46", "there is no user `no-such-user` here"),
