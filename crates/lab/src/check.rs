@@ -2,6 +2,7 @@
 
 use std::{
     process::{ExitStatus, Stdio},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -18,15 +19,19 @@ use crate::{
     setup,
 };
 
+/// Tests at a time for each processor: most of them wait, for routers.
+const EACH: usize = 2;
+
 /// Runs it all, or only the tests that have `filter` in their name; stops at the first step that fails, with its exit code.
 ///
 /// # Errors
 /// When a step cannot be run.
 pub async fn run(filter: Option<&str>) -> anyhow::Result<Exit> {
     setup::ensure(setup::Purpose::Test).await?;
-    let nextest = has_nextest().await;
+    let threads = (EACH * thread::available_parallelism().map_or(1, usize::from)).to_string();
+    let threads = has_nextest().await.then_some(threads.as_str());
     let mut taken = Vec::new();
-    for arguments in steps(filter, nextest) {
+    for arguments in steps(filter, threads) {
         let name = format!("cargo {}", arguments.join(" "));
         eprintln!("── {name}");
         let begun = Instant::now();
@@ -44,9 +49,12 @@ pub async fn run(filter: Option<&str>) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// What cargo is called with, one after the other.
-fn steps(filter: Option<&str>, nextest: bool) -> Vec<Vec<&str>> {
-    let mut tests = if nextest { vec!["nextest", "run", "--workspace"] } else { vec!["test", "--workspace"] };
+/// What cargo is called with, one after the other; `threads`: how many tests nextest runs at a time, where it is there.
+fn steps<'a>(filter: Option<&'a str>, threads: Option<&'a str>) -> Vec<Vec<&'a str>> {
+    let mut tests = match threads {
+        Some(threads) => vec!["nextest", "run", "--workspace", "--test-threads", threads],
+        None => vec!["test", "--workspace"],
+    };
     // Tests that run the product's programs need them all, and build them each by itself otherwise.
     let build = vec!["build", "--workspace", "--bins"];
     match filter {
@@ -101,10 +109,11 @@ mod tests {
 
     #[test]
     fn everything_is_checked_in_order() {
-        let verbs = |filter, nextest| steps(filter, nextest).iter().map(|step| step[0].to_owned()).collect::<Vec<_>>();
-        assert_eq!(verbs(None, true), ["fmt", "clippy", "build", "nextest"]);
-        assert_eq!(verbs(None, false), ["fmt", "clippy", "build", "test"]);
-        assert_eq!(verbs(Some("pair"), true), ["build", "nextest"]);
-        assert_eq!(steps(Some("pair"), false)[1], ["test", "--workspace", "pair"]);
+        let verbs = |filter, threads| steps(filter, threads).iter().map(|step| step[0].to_owned()).collect::<Vec<_>>();
+        assert_eq!(verbs(None, Some("4")), ["fmt", "clippy", "build", "nextest"]);
+        assert_eq!(verbs(None, None), ["fmt", "clippy", "build", "test"]);
+        assert_eq!(verbs(Some("pair"), Some("4")), ["build", "nextest"]);
+        assert_eq!(steps(Some("pair"), Some("4"))[1], ["nextest", "run", "--workspace", "--test-threads", "4", "pair"]);
+        assert_eq!(steps(Some("pair"), None)[1], ["test", "--workspace", "pair"]);
     }
 }
