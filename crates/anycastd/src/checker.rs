@@ -5,13 +5,14 @@
 //! hangs is restarted ([`supervise`]).
 
 mod asked;
+mod displaced;
 mod supervise;
+mod telling;
 
 use std::{
     future::Future,
     hash::{DefaultHasher, Hash, Hasher},
-    io::ErrorKind,
-    net::{IpAddr, UdpSocket},
+    net::IpAddr,
     pin::Pin,
     sync::{
         Arc,
@@ -20,25 +21,22 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use anycast_core::{Cause, Check, CheckCounters, CheckName, Health, Outcome, ServiceName, config::CheckConfig};
+use anycast_core::{Check, CheckCounters, CheckName, Health, Outcome, ServiceName, config::CheckConfig};
 use tokio::sync::{oneshot, watch};
 
-use self::asked::{Asked, Asks};
-pub(crate) use self::{asked::Reply, supervise::is_check_task};
+pub(crate) use self::{asked::Reply, supervise::is_check_task, telling::Cannot};
+use self::{
+    asked::{Asked, Asks},
+    displaced::SETTLES,
+    telling::{Change, state_of},
+};
 use crate::{
-    agent::time_until,
     fence::{Fence, Heart},
     hints::{Held, Hint, Hinter, Holder, Listeners},
     metrics::Instruments,
     probe::Prober,
     signal::{Sink, Wake},
 };
-
-/// A hint is told of when it is the first for as long; where sockets come and go all the time the counter says enough.
-const HINTS_TOLD: Duration = Duration::from_secs(1);
-
-/// The kernel lists an IPv6 address some time before it has the route to it.
-const SETTLES: Duration = Duration::from_millis(200);
 
 /// What is known of a check, as of now.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,14 +62,6 @@ pub(crate) struct CheckState {
     pub(crate) claims_until: Option<Instant>,
     /// Why its runs cannot be done at present, whatever is known from before.
     pub(crate) cannot: Option<Cannot>,
-}
-
-/// A check whose runs cannot be done: they prove nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Cannot {
-    pub(crate) why: String,
-    /// What the last run found that could be done.
-    pub(crate) before: Option<String>,
 }
 
 /// The agent was away.
@@ -163,7 +153,6 @@ impl Checker {
             asking: config.borrow().clone(),
             passed: None,
             cannot: None,
-            found: None,
             told_cannot: false,
             unlogged: None,
             heart: fence.heart(format!("{service}/{name}")),
@@ -279,22 +268,12 @@ struct Driver {
     asking: Arc<CheckConfig>,
     passed: Option<Arc<CheckConfig>>,
     cannot: Option<Cannot>,
-    /// What the last run found that could be done.
-    found: Option<String>,
     /// It has been told that runs cannot be done.
     told_cannot: bool,
     /// A change that the log is not told of yet.
     unlogged: Option<Change>,
     heart: Arc<Heart>,
     turn: u64,
-}
-
-/// The check changed its mind.
-#[derive(Clone)]
-struct Change {
-    was: Health,
-    health: Health,
-    detail: String,
 }
 
 impl Driver {
@@ -430,13 +409,6 @@ impl Driver {
         self.check.poll_cancel(now)
     }
 
-    fn tell_hint(&mut self, hint: Hint, now: Instant) {
-        if self.check.enabled() && self.hint_told.is_none_or(|told| now.duration_since(told) >= HINTS_TOLD) {
-            self.hint_told = Some(now);
-            self.sink.report("check", format!("{}/{}", self.service, self.name), format!("hint: {hint}"));
-        }
-    }
-
     fn handle_outcome(&mut self, outcome: Outcome) {
         let said = outcome.health;
         let outcome = self.unless_displaced(outcome, Instant::now());
@@ -449,41 +421,19 @@ impl Driver {
         if outcome.health >= Health::Degraded {
             self.passed = Some(Arc::clone(&self.asking));
         }
-        let (judged, detail) = (outcome.health, outcome.detail.clone());
+        match (said, outcome.health) {
+            (Health::Unknown, _) => self.cannot_be_done(outcome.detail.clone()),
+            // What somebody does to an address has been told of already, and says nothing of whether the check can be done.
+            (_, Health::Unknown) => {}
+            (..) => self.cannot = None,
+        }
         self.check.handle_outcome(outcome, Instant::now());
         if !self.check.is_hinted() {
             self.untold = None; // Nothing came of it, also when asked again.
         }
-        match (said, judged) {
-            (Health::Unknown, _) => self.cannot = Some(Cannot { why: detail, before: self.found.clone() }),
-            // What somebody does to an address has been told of already, and says nothing of whether the check can be done.
-            (_, Health::Unknown) => {}
-            (..) => (self.cannot, self.found) = (None, Some(detail)),
-        }
         self.tell_cannot();
         self.answered = SystemTime::now();
         self.publish();
-    }
-
-    /// Somebody may have taken the very address away that was asked. It is put back within milliseconds, and what was not answered
-    /// meanwhile says nothing of the service. That nobody listens any more is so wherever it was seen from.
-    fn unless_displaced(&self, outcome: Outcome, now: Instant) -> Outcome {
-        if outcome.health != Health::Down || outcome.cause == Cause::Gone {
-            return outcome;
-        }
-        let permit = self.enabled.borrow();
-        // Before it has been well there is nothing that the service could lose by it.
-        let settles = self.passed.is_some() && self.settles.is_some_and(|until| now < until);
-        match permit.targets.iter().find(|address| settles || !is_here(**address)) {
-            Some(address) => {
-                let detail = format!(
-                    "not known: {address} was taken from this node, or has just been bound ({})",
-                    outcome.detail
-                );
-                Outcome { health: Health::Unknown, cause: Cause::Answered, detail, ..outcome }
-            }
-            None => outcome,
-        }
     }
 
     fn handle_permit(&mut self) {
@@ -495,41 +445,10 @@ impl Driver {
         self.targets = permit.targets;
         self.check.set_enabled(permit.runs, now);
         if !permit.runs {
-            (self.cannot, self.found, self.told_cannot) = (None, None, false);
+            (self.cannot, self.told_cannot) = (None, false);
         }
         self.hold();
         self.publish();
-    }
-
-    /// A check that cannot be done changes nothing before what it knew has grown old, and nothing at all where it knew nothing; so
-    /// it is told once, at the first such run, or nobody would hear of it in time.
-    fn tell_cannot(&mut self) {
-        let Some(Cannot { why, .. }) = &self.cannot else {
-            if std::mem::take(&mut self.told_cannot) && self.state.borrow().health == self.check.health() {
-                self.tell(&format!("can be done again, and stays {}", self.check.health()));
-            }
-            return;
-        };
-        if !self.check.enabled() || self.told_cannot {
-            return;
-        }
-        let known = self.check.health();
-        let text = match self.check.claims_until() {
-            Some(until) => {
-                format!("cannot be done: {why}; what was known ({known}) holds for {} more", time_until(until))
-            }
-            None if known == Health::Down => format!("cannot be done: {why}; it stays down until it can"),
-            // That it has become unknown is told as such.
-            None if self.state.borrow().health != Health::Unknown => return,
-            None => format!("proves nothing, so that it stays unknown: {why}"),
-        };
-        self.told_cannot = true;
-        tracing::warn!("{text}");
-        self.tell(&text);
-    }
-
-    fn tell(&self, text: &str) {
-        self.sink.report("check", format!("{}/{}", self.service, self.name), text.to_owned());
     }
 
     fn handle_timeout(&mut self) {
@@ -588,97 +507,6 @@ impl Driver {
         let addresses = config.probe.connections();
         if self.held.as_ref().is_none_or(|held| held.addresses != addresses) {
             self.held = Some(Arc::new(self.holder.hold(addresses, &self.hinter, &self.open)));
-        }
-    }
-
-    /// Shows what is known now; wakes the decision loop only when it matters to it.
-    fn publish(&mut self) {
-        if !self.heart.is_turn(self.turn) {
-            return; // Another task has taken over from this one, which hung.
-        }
-        self.keep();
-        let last = self.check.last().cloned().map(|outcome| (outcome, self.answered));
-        let (health, counts) = (self.check.health(), self.check.counts());
-        let (was, counted, since, absence, unconfirmed, awaited) = {
-            let old = self.state.borrow();
-            (old.health, old.counts, old.since, old.absence, old.unconfirmed, old.awaited)
-        };
-        let changed = was != health;
-        let since = if changed { SystemTime::now() } else { since };
-        if changed {
-            // Before the decision loop reports what follows from it.
-            let detail = last.as_ref().map_or("not checked", |(outcome, _)| outcome.detail.as_str()).to_owned();
-            let subject = format!("{}/{}", self.service, self.name);
-            self.sink.report("check", subject, format!("{was} → {health}: {detail}"));
-            self.unlogged = Some(Change { was, health, detail });
-            if health >= Health::Degraded {
-                let (listeners, sockets) = (self.listeners.clone(), self.asking.probe.sockets());
-                tokio::spawn(async move { listeners.look_for(sockets).await });
-            }
-        }
-        self.state.send_replace(CheckState {
-            passed: self.passed.clone(),
-            cannot: self.cannot.clone(),
-            ..state_of(&self.check, since, last, absence)
-        });
-        let waited_enough = awaited != self.check.is_awaited();
-        if changed || counted != counts || unconfirmed != self.check.is_unconfirmed() || waited_enough {
-            self.wake.wake();
-        }
-    }
-
-    fn log_change(&mut self) {
-        let Some(Change { was, health, detail }) = self.unlogged.take() else { return };
-        if health == Health::Down {
-            tracing::warn!(was = %was, "down: {detail}");
-        } else if health == Health::Unknown && was >= Health::Degraded && self.check.enabled() {
-            tracing::warn!(was = %was, "no longer proven healthy: {detail}");
-        } else {
-            tracing::info!(was = %was, "{health}: {detail}");
-        }
-    }
-}
-
-/// Whether this address is on this node and can be reached from it. Where the kernel lets everybody bind what is not there
-/// (`ip_nonlocal_bind`), that it is not is seen only by its having no route.
-fn is_here(address: IpAddr) -> bool {
-    const DISCARD: u16 = 9;
-    // A socket of UDP connects without sending anything.
-    match UdpSocket::bind((address, 0)) {
-        Ok(socket) => socket.connect((address, DISCARD)).is_ok(),
-        Err(error) => error.kind() != ErrorKind::AddrNotAvailable,
-    }
-}
-
-fn state_of(check: &Check, since: SystemTime, last: Option<(Outcome, SystemTime)>, absence: u64) -> CheckState {
-    CheckState {
-        health: check.health(),
-        since,
-        counts: check.counts(),
-        enabled: check.enabled(),
-        last,
-        turning: check.turning(),
-        awaited: check.is_awaited(),
-        first_run: check.first_run(),
-        counters: check.counters(),
-        unconfirmed: check.is_unconfirmed(),
-        absence,
-        passed: None,
-        claims_until: check.claims_until(),
-        cannot: None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_is_here_or_elsewhere() {
-        for (address, here) in
-            [("127.0.0.1", true), ("127.9.9.9", true), ("::1", true), ("192.0.2.99", false), ("2001:db8::99", false)]
-        {
-            assert_eq!(is_here(address.parse().unwrap()), here, "{address}");
         }
     }
 }
