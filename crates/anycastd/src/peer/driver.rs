@@ -1,7 +1,9 @@
 //! The loop that moves bytes between one socket and one session.
 
+mod links;
+mod shown;
+
 use std::{
-    collections::BTreeMap,
     future::Future,
     io::{self, Read as _},
     net::SocketAddr,
@@ -11,12 +13,11 @@ use std::{
 };
 
 use anycast_bgp::{
-    Action, Advertised, DownReason, Event, Farewell, Fault, Incoming, Limits, Prefix, QuarantineEvent, Received,
-    Routes, Session, State,
+    Action, Event, Farewell, Incoming, Limits, Prefix, QuarantineEvent, Received, Routes, Session, State,
 };
 use anycast_core::{
     PeerId,
-    config::{Distance, Endpoint, Neighbor},
+    config::{Endpoint, Neighbor},
 };
 use bytes::{Buf, Bytes};
 use socket2::SockRef;
@@ -27,12 +28,14 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub(super) use self::shown::state_of;
+use self::shown::state_with;
 use super::{
     Ask, PeerState,
     hops::Source,
     socket::{self, DialError},
     unnumbered::Router,
-    way::{Way, carries},
+    way::Way,
 };
 use crate::{
     fence::{Fence, Gate, Order, lines::Line},
@@ -423,70 +426,6 @@ impl Driver {
         self.parts.session.handle_connected(local, remote, addresses.ipv6, now);
     }
 
-    /// Over which interface a neighbor on the same link is reached.
-    fn find_way(&mut self, local: SocketAddr, remote: SocketAddr) {
-        let neighbor = &self.parts.neighbor;
-        if matches!(neighbor.endpoint, Endpoint::Interface(_)) {
-            return; // It is known from the start.
-        }
-        let direct = neighbor.transport.distance.is_direct(self.parts.session.config().is_external());
-        let links = self.parts.links.borrow();
-        let all = if direct { socket::interfaces_towards(Some(local), remote) } else { Vec::new() };
-        let best = all.iter().find(|interface| carries(interface, &links)).or_else(|| all.first());
-        self.way = best.map(|interface| Way::new(interface, &links));
-    }
-
-    /// Whether the connection goes on over another interface than before, or over the same one under another name.
-    fn goes_on(&mut self) -> bool {
-        let Link::Open(connection) = &self.link else { return false };
-        let (Ok(local), Ok(remote)) = (connection.stream.local_addr(), connection.stream.peer_addr()) else {
-            return false;
-        };
-        self.find_way(local, remote);
-        self.way.as_ref().is_some_and(|way| !way.is_closed())
-    }
-
-    /// Whether a dial would come to nothing: the interface that led to the neighbor is down, and no other leads there.
-    fn is_cut_off(&self) -> bool {
-        let Some(way) = self.way.as_ref().filter(|way| way.is_closed()) else { return false };
-        let neighbor = &self.parts.neighbor;
-        let Endpoint::Address(address) = neighbor.endpoint else { return true };
-        let all = socket::interfaces_towards(None, SocketAddr::new(address, neighbor.port.get()));
-        if all.is_empty() {
-            // One that is down may have no addresses. One that is gone is not waited for: it may never be again.
-            return socket::is_interface(&way.interface);
-        }
-        let links = self.parts.links.borrow();
-        !all.iter().any(|interface| carries(interface, &links))
-    }
-
-    /// Ends what runs over an interface that goes down, and begins anew when it is back. A session that stays follows the addresses.
-    fn handle_links(&mut self, now: Instant) {
-        let links = self.parts.links.borrow_and_update().clone();
-        match self.way.as_mut().and_then(|way| way.look(&links)) {
-            Some(false) => {
-                let before = self.way.clone();
-                if !self.goes_on() {
-                    self.way = before;
-                    self.cut_off(now);
-                }
-            }
-            Some(true) if !self.stopping => self.parts.session.hurry(now),
-            Some(true) | None => {}
-        }
-        // After that: where the session ended with its interface there is nothing more to say of the addresses.
-        if let Some(addresses) = self.source.as_mut().and_then(|source| source.look(&links)) {
-            self.parts.session.handle_addresses(addresses.ipv6, addresses.link_local, now);
-        }
-    }
-
-    /// Nothing reaches the neighbor. The kernel goes on telling it that the connection has ended, for as long as it does so for any.
-    fn cut_off(&mut self, now: Instant) {
-        let Some(way) = &self.way else { return };
-        self.link = Link::None;
-        self.parts.session.handle_link_down(&way.interface, now);
-    }
-
     /// The connection that the neighbor made begins; not without what protects it.
     fn take_arrived(&mut self) {
         let Some(stream) = self.arrived.take() else { return };
@@ -616,81 +555,5 @@ async fn changed(router: &mut Option<watch::Receiver<Router>>) -> Result<(), wat
 }
 
 /// All that is to be known of a session.
-pub(super) fn state_of(session: &Session, neighbor: &Neighbor, routes: Arc<Routes>) -> PeerState {
-    state_with(session, neighbor, routes, Arc::new(session.advertised().clone()))
-}
-
-fn state_with(
-    session: &Session,
-    neighbor: &Neighbor,
-    routes: Arc<Routes>,
-    advertised: Arc<BTreeMap<Prefix, Advertised>>,
-) -> PeerState {
-    PeerState {
-        state: session.state(),
-        since: session.up_or_down_since(),
-        routes,
-        advertised,
-        unsendable: session.unsent().iter().map(|(prefix, why)| (*prefix, why.to_string())).collect(),
-        quarantined: session.quarantined(),
-        last_error: last_error(session, neighbor),
-        retry_at: session.next_dial(),
-        ends: session.ends(),
-        negotiated: session.negotiated().cloned(),
-        next_hops: session.next_hops(),
-        received: session.received(),
-        counters: *session.counters(),
-    }
-}
-
-/// Why there is no session. What ended the last one says more than that the neighbor cannot be dialled since.
-fn last_error(session: &Session, neighbor: &Neighbor) -> Option<(String, Instant)> {
-    let (error, at) = (session.last_error()?, session.last_error_at()?);
-    // An end that was heard before knows the password.
-    let never_heard = session.last_end().is_none_or(|(_, ended)| ended != at);
-    let guess = if never_heard { guess(error, session, neighbor) } else { "" };
-    Some(match session.last_end() {
-        Some((end, ended)) if ended != at => (since_then(&end.to_string(), &error.to_string()) + guess, ended),
-        Some(_) | None => (format!("{error}{guess}"), at),
-    })
-}
-
-/// How the last session ended, and what keeps the next one from beginning, where that is something else.
-fn since_then(end: &str, error: &str) -> String {
-    if end == error { end.to_owned() } else { format!("{end}; since then: {error}") }
-}
-
-/// What is most often wrong where a neighbor does not answer.
-fn guess(error: &DownReason, session: &Session, neighbor: &Neighbor) -> &'static str {
-    let silent = match error {
-        DownReason::DialTimeout(_) => true,
-        DownReason::Dial(words) => words.contains("timed out"),
-        DownReason::Closed(_) | DownReason::Fault(Fault::Handshake(_)) => false,
-        DownReason::Fault(_)
-        | DownReason::LinkDown(_)
-        | DownReason::Received(_)
-        | DownReason::Replaced
-        | DownReason::Shutdown(_)
-        | DownReason::Suspended(_) => return "",
-    };
-    let transport = &neighbor.transport;
-    match transport.distance {
-        _ if silent && matches!(neighbor.endpoint, Endpoint::Interface(_)) => {
-            " (does the router send router advertisements on that link, and accept a session there?)"
-        }
-        // The kernel of an end whose key differs drops what it gets, and says nothing.
-        _ if silent && transport.md5.is_some() => " (is the TCP MD5 password the same at both ends?)",
-        // A router may set GTSM only once it has accepted: then the connection comes about and nothing comes over it.
-        Distance::Secured(_) => {
-            " (GTSM: does the neighbor send with TTL 255, and is it within the hops of `ttl_security`?)"
-        }
-        Distance::Usual if silent && session.config().is_external() => {
-            " (packets go one hop: a neighbor that is farther away needs `multihop`; and one that asks for a password does not answer \
-             without)"
-        }
-        Distance::Usual | Distance::Multihop(_) => "",
-    }
-}
-
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use std::{
 
 use anycast_bgp::{Asn, Attributes, Limits, PeerAs, PeerConfig, Progress, RouterId, State};
 
-use super::*;
+use super::{shown::since_then, *};
 use crate::kernel::Interface;
 
 /// A driver that has not run, and the neighbor it would dial.
