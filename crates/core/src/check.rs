@@ -1,92 +1,13 @@
 //! One check: when it runs, and how many answers it takes to change its mind.
 
+mod hint;
+mod outcome;
+
 use std::time::{Duration, Instant};
 
-use crate::{config::CheckTiming, performance::Performance};
-
-/// What a service, or one check of it, is known to be; ordered from worst to best.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Health {
-    /// Not decided yet, or not checked: counts as not healthy.
-    Unknown,
-    /// Proven bad.
-    Down,
-    /// Serves, but others should be preferred.
-    Degraded,
-    /// Proven good.
-    Up,
-}
-
-impl std::fmt::Display for Health {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Unknown => "unknown",
-            Self::Down => "down",
-            Self::Degraded => "degraded",
-            Self::Up => "up",
-        })
-    }
-}
-
-/// The answer of one run.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
-    /// What it says about the service; `Unknown` when the run itself could not be done and proves nothing.
-    pub health: Health,
-    /// Why, as far as the check must know.
-    pub cause: Cause,
-    /// What was seen, in words for an operator; one line.
-    pub detail: String,
-    /// How long it took.
-    pub took: Duration,
-    /// What it measured besides.
-    pub performance: Vec<Performance>,
-}
-
-impl Outcome {
-    /// An answer that measured nothing.
-    #[must_use]
-    pub const fn new(health: Health, cause: Cause, detail: String, took: Duration) -> Self {
-        Self { health, cause, detail, took, performance: Vec::new() }
-    }
-}
-
-/// What kind of answer a run has had.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
-    /// It was answered, well or badly, or could not be asked.
-    Answered,
-    /// There was no answer in time.
-    TimedOut,
-    /// The connection was refused.
-    Refused,
-    /// The connection was refused, and the kernel has no listener at that address and port.
-    Gone,
-}
-
-/// What the driver is to run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Probe {
-    /// The run has failed when it takes longer.
-    pub timeout: Duration,
-    /// It follows a hint: where a connection is refused, the kernel is asked whether anybody listens there.
-    pub confirm: bool,
-}
-
-/// Counts over the life of a check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct CheckCounters {
-    /// Runs begun.
-    pub runs: u64,
-    /// Runs that said Down or took too long.
-    pub failures: u64,
-    /// Runs that proved nothing because of trouble of our own.
-    pub inconclusive: u64,
-    /// Runs that began more than an interval late.
-    pub late: u64,
-    /// Hints that the listener or the process may have gone.
-    pub hints: u64,
-}
+use self::hint::Hinted;
+pub use self::outcome::{Cause, CheckCounters, Health, Outcome, Probe};
+use crate::config::CheckTiming;
 
 /// A run of equal judgements against the present health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,17 +68,6 @@ struct Running {
     void: bool,
 }
 
-/// The kernel saw a listener or a process go, and no run has said yet what that means.
-#[derive(Debug, Clone, Copy, Default)]
-struct Hinted {
-    /// Until when a new listener is waited for.
-    grace_until: Option<Instant>,
-    /// Further hints that came before it was known what the first one meant.
-    further: u8,
-    /// One run has said what it sees; the next has the last word.
-    answered: bool,
-}
-
 #[derive(Debug, Clone, Copy)]
 struct Proof {
     until: Instant,
@@ -172,11 +82,6 @@ const OVERSLEPT: Duration = Duration::from_millis(50);
 /// Late answers in a row that our own absence excuses. A service that answers does so at the next run; one whose answer costs us
 /// so much that we are always late is bad, too.
 const EXCUSES: u8 = 3;
-/// Further hints that have it ask at once before it is known what the first one meant; then it goes on at the fast interval and
-/// answers count, or listeners that come and go all the time would cost a processor and leave nothing known.
-const REPEATS: u8 = 3;
-/// How often a listener is looked for while it is waited for.
-const GRACE_PACE: Duration = Duration::from_millis(10);
 /// How long a service that the kernel saw go is looked for at the fast interval.
 const RETURN_WITHIN: Duration = Duration::from_secs(30);
 
@@ -236,36 +141,6 @@ impl Check {
             self.last = None;
             self.become_health(Health::Unknown, now);
         }
-    }
-
-    /// The kernel saw a listener or a process of the service go. That decides nothing; it makes the check ask.
-    pub fn handle_hint(&mut self, now: Instant) {
-        if !self.enabled {
-            return;
-        }
-        self.counters.hints += 1;
-        self.hinted = Some(now);
-        let hint = match self.hint {
-            Some(hint) => Hinted { further: hint.further.saturating_add(1), answered: false, ..hint },
-            None => Hinted::default(),
-        };
-        self.hint = Some(hint);
-        let patient = hint.further > REPEATS;
-        match &mut self.running {
-            Some(running) => running.void |= !patient,
-            None if patient => {}
-            None => self.due = self.due.min(now),
-        }
-    }
-
-    /// Whether the run under way is to be dropped, because it is repeated at once.
-    pub fn poll_cancel(&mut self, now: Instant) -> bool {
-        if !self.running.is_some_and(|running| running.void && !running.expired) {
-            return false;
-        }
-        self.running = None;
-        self.due = now;
-        true
     }
 
     /// The agent was away for a while. What is claimed holds on for as long as an answer may take, and is then forgotten if
@@ -363,34 +238,7 @@ impl Check {
             self.due = if self.hint.is_some() { now } else { running.started + self.wait() };
             return;
         };
-        match (outcome.health, outcome.cause) {
-            (Health::Down, Cause::Gone) => {
-                let until = hint.grace_until.unwrap_or(now + self.timing.restart_grace);
-                if now < until {
-                    self.last = Some(outcome);
-                    // It is known how it is, and that it is waited for: it must not become unknown before the grace is over.
-                    self.prove(now);
-                    self.hint = Some(Hinted { grace_until: Some(until), ..hint });
-                    self.due = (now + GRACE_PACE).min(until);
-                    return;
-                }
-                self.hint = None;
-                self.fall(outcome, now);
-            }
-            // Nothing is known of the listener yet.
-            (Health::Unknown, _) => self.judge(outcome, now),
-            // The kernel closes the sockets of a process one after another: what was told of may have been the first of them, and
-            // the answer have come from one that went after it. So it is asked once more.
-            (Health::Down | Health::Degraded | Health::Up, _) => {
-                self.judge(outcome, now);
-                self.hint = (!hint.answered).then_some(Hinted { answered: true, grace_until: None, ..hint });
-                if self.hint.is_some() {
-                    self.due = running.started + self.timing.fast_interval;
-                    return;
-                }
-            }
-        }
-        self.due = running.started + self.wait();
+        self.answered_after(hint, outcome, running, now);
     }
 
     /// Judges a run that hangs, and forgets a proof that is too old.
@@ -487,12 +335,6 @@ impl Check {
         !self.on_probation
     }
 
-    /// Whether it is not known yet what a hint means.
-    #[must_use]
-    pub const fn is_hinted(&self) -> bool {
-        self.hint.is_some()
-    }
-
     /// Whether it may run.
     #[must_use]
     pub const fn enabled(&self) -> bool {
@@ -531,16 +373,6 @@ impl Check {
         };
         self.judge(Outcome::new(health, Cause::TimedOut, detail, self.timing.timeout + late), now);
         self.due = if self.excuses > 1 { now + self.timing.fast_interval } else { now };
-    }
-
-    /// Down at once: it is proven that nobody is there.
-    fn fall(&mut self, outcome: Outcome, now: Instant) {
-        self.counters.failures += 1;
-        self.last = Some(outcome);
-        self.prove(now);
-        self.streak = None;
-        self.hinted = Some(now);
-        self.become_health(Health::Down, now);
     }
 
     fn prove(&mut self, now: Instant) {
