@@ -1,6 +1,7 @@
 //! The session: one neighbor, one connection at a time (RFC 4271 §8).
 
 mod ending;
+mod link;
 mod show;
 mod states;
 
@@ -26,7 +27,7 @@ use crate::{
     quarantine::{Quarantine, QuarantineEvent, Quarantined, Route},
     received::{Census, Received},
     rib::{Advertised, Rib},
-    terms::{self, Link, NextHopChange, Terms, Unsendable},
+    terms::{Link, NextHopChange, Terms, Unsendable},
     timers::{Backoff, Jitter, Timer, Timers},
     types::{Family, Prefix},
     wire,
@@ -234,12 +235,6 @@ impl Session {
         session
     }
 
-    /// The link-local address of the interface that the next connection runs over, where there is one; to be told before
-    /// [`Self::handle_connected`]. It matters where the next hop is to have one ([`LinkLocal`](crate::LinkLocal)).
-    pub const fn set_link_local(&mut self, address: Option<Ipv6Addr>) {
-        self.link_local = address;
-    }
-
     /// Whether a connection that the neighbor made is taken. A second one is not, while the first lives: nothing proves who made
     /// it. But a router that failed over has forgotten the first, which then is silent (RFC 4271 §6.8 has no collision here, for
     /// only one end dials).
@@ -314,23 +309,6 @@ impl Session {
         self.heard = now;
         self.timers.set(Timer::Handshake, now + self.handshake_time());
         self.enter(State::OpenSent, now);
-    }
-
-    /// The addresses of the interface that the connection runs over are these now: what [`Self::handle_connected`] and
-    /// [`Self::set_link_local`] were told is out of date. What has another next hop by it is announced anew, what has none any more is
-    /// withdrawn. Without a connection it says nothing.
-    pub fn handle_addresses(&mut self, local_ipv6: Option<Ipv6Addr>, link_local: Option<Ipv6Addr>, now: Instant) {
-        let Some(link) = &mut self.link else { return };
-        (link.local_ipv6, link.link_local) = (local_ipv6, link_local);
-        self.link_local = link_local;
-        let (Some(before), Some(negotiated)) = (self.rib.terms(), &self.negotiated) else { return };
-        let terms = Terms::new(&self.config, negotiated, link);
-        let changes = terms::changes(before, &terms);
-        if !changes.is_empty() {
-            self.events.extend(changes.into_iter().map(Event::NextHop));
-            self.rib.set_terms(terms, now);
-            self.settle_quarantine(now);
-        }
     }
 
     /// Octets came from the neighbor.
@@ -408,15 +386,6 @@ impl Session {
         }
     }
 
-    /// The interface that leads to the neighbor cannot carry anything: there is no connection any more, nor a dial, and none is to be
-    /// closed. Nothing that is said now would arrive. [`Self::hurry`] is for when it is back.
-    pub fn handle_link_down(&mut self, interface: &str, now: Instant) {
-        if self.connected() || self.state == State::Connect {
-            self.counters.link_downs += u64::from(self.state == State::Established);
-            self.go_down(DownReason::LinkDown(interface.to_owned()), now);
-        }
-    }
-
     /// The time of [`Self::poll_timeout`] has come.
     pub fn handle_timeout(&mut self, now: Instant) {
         for timer in Timer::ALL {
@@ -463,20 +432,6 @@ impl Session {
     /// Whatever the neighbor may still keep of us goes on working: this process announced it, over a session that it has forgotten.
     pub const fn set_preserved(&mut self) {
         self.preserved = true;
-    }
-
-    /// Something changed that promises success: an attempt that waits for its turn is made at once, or let in at once.
-    pub fn hurry(&mut self, now: Instant) {
-        if self.state != State::Active {
-            return;
-        }
-        self.backoff.reset();
-        if self.config.passive {
-            self.timers.stop(Timer::IdleHold);
-        } else {
-            self.timers.stop(Timer::ConnectRetry);
-            self.dial(now);
-        }
     }
 
     /// Whether the connection still lives is to be seen soon: a neighbor that has forgotten it answers the next segment with a
