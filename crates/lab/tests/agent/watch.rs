@@ -382,22 +382,27 @@ async fn the_processes_of_a_unit_are_followed() -> anyhow::Result<()> {
         edge.configure(&with_checks(&[&accepts, &active], "require: any\nwatch: process")).await?;
         group.serve().await?;
         edge.start().await?;
-        for _ in 0..2 {
-            edge.announced(V4).await?;
-            followed(edge).await?;
-            edge.lab.kill("edge", "anycast-lab", Signal::SIGKILL).await?;
-            edge.withdrawn(V4).await?;
-            let last = check(edge).await?;
-            assert!(last["failures"].as_u64().is_some_and(|failures| failures < 100), "{last}");
-            group.serve().await?;
-        }
-        let events = edge.ctl(&["events"]).await?.output;
-        assert!(events.contains("hint: process ") && !events.contains("hint: listener"), "{events}");
-        edge.announced(V4).await?;
-        edge.lab.kill("edge", "anycast-lab", Signal::SIGKILL).await?;
+        comes_and_goes(edge, &group).await?;
         group.remove().await
     };
     story(told, Edge::new().await).await
+}
+
+/// The process is killed and started again, twice; each time that is told by its end, and not found out by answers in a row.
+async fn comes_and_goes(edge: &Edge, group: &Group<'_>) -> anyhow::Result<()> {
+    for _ in 0..2 {
+        edge.announced(V4).await?;
+        followed(edge).await?;
+        edge.lab.kill("edge", "anycast-lab", Signal::SIGKILL).await?;
+        edge.withdrawn(V4).await?;
+        let last = check(edge).await?;
+        assert!(last["failures"].as_u64().is_some_and(|failures| failures < 100), "{last}");
+        group.serve().await?;
+    }
+    let events = edge.ctl(&["events"]).await?.output;
+    assert!(events.contains("hint: process ") && !events.contains("hint: listener"), "{events}");
+    edge.announced(V4).await?;
+    edge.lab.kill("edge", "anycast-lab", Signal::SIGKILL).await
 }
 
 /// As `ip netns exec` leaves it, and everything that nobody put into a group of its own.
@@ -541,17 +546,7 @@ async fn a_process_that_is_found_by_its_socket_is_followed() -> anyhow::Result<(
         edge.configure(&watched("watch: process")).await?;
         group.serve().await?;
         edge.start().await?;
-        for _ in 0..2 {
-            edge.announced(V4).await?;
-            followed(edge).await?;
-            edge.lab.kill("edge", "anycast-lab", Signal::SIGKILL).await?;
-            edge.withdrawn(V4).await?;
-            group.serve().await?;
-        }
-        let events = edge.ctl(&["events"]).await?.output;
-        assert!(events.contains("hint: process ") && !events.contains("hint: listener"), "{events}");
-        edge.announced(V4).await?;
-        edge.lab.kill("edge", "anycast-lab", Signal::SIGKILL).await?;
+        comes_and_goes(edge, &group).await?;
         group.remove().await
     };
     story(told, Edge::new().await).await
