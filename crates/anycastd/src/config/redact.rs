@@ -309,6 +309,20 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        /// Whatever a file has in it, what is shown of a line is a part of it.
+        #[test]
+        fn any_text_can_be_cut(text in "([ \\t:?/@=#{}\\[\\],\"'-]|password|token|é|\\PC|\\n){0,60}") {
+            let kept = Kept::of(text.lines());
+            for (line, number) in text.lines().zip(1..) {
+                assert!(kept.of_line(number).is_none_or(|cut| line.is_char_boundary(cut)), "{line:?}");
+                shown(line);
+                without_query(line);
+                after_key(line);
+            }
+        }
+    }
+
     #[test]
     fn lines_below_a_secret_key_show_their_own_keys_only() {
         const FILE: &str = "\
