@@ -22,7 +22,7 @@ use std::{
 };
 
 use anycast_core::{Check, CheckCounters, CheckName, Health, Outcome, ServiceName, config::CheckConfig};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 pub(crate) use self::{asked::Reply, supervise::is_check_task, telling::Cannot};
 use self::{
@@ -45,7 +45,7 @@ pub(crate) struct CheckState {
     pub(crate) since: SystemTime,
     pub(crate) counts: bool,
     pub(crate) enabled: bool,
-    pub(crate) last: Option<(Outcome, SystemTime)>,
+    pub(crate) last: Option<(Arc<Outcome>, SystemTime)>,
     pub(crate) turning: Option<(u16, u16)>,
     /// What it says first is worth waiting for.
     pub(crate) awaited: bool,
@@ -104,6 +104,8 @@ pub(crate) struct Checker {
     open: Arc<AtomicUsize>,
     away: watch::Sender<Away>,
     asks: Arc<Asks>,
+    /// Rung after anything that it is told.
+    bell: Arc<Notify>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -121,7 +123,8 @@ impl Checker {
         check.set_enabled(false, Instant::now());
         let (config, config_seen) = watch::channel(Arc::new(config.clone()));
         let (enabled, enabled_seen) = watch::channel(Permit::default());
-        let (hinter, hints) = Hinter::new();
+        let bell = Arc::<Notify>::default();
+        let (hinter, hints) = Hinter::new(Arc::clone(&bell));
         let (open, asks) = (Arc::default(), Arc::<Asks>::default());
         let (away, away_seen) = watch::channel(Away::default());
         let (state, state_seen) = watch::channel(state_of(&check, SystemTime::now(), None, 0));
@@ -144,6 +147,7 @@ impl Checker {
             open: Arc::clone(&open),
             away: away_seen,
             asks: Arc::clone(&asks),
+            bell: Arc::clone(&bell),
             state,
             wake: wake.clone(),
             sink: sink.clone(),
@@ -161,12 +165,13 @@ impl Checker {
         let span = tracing::info_span!("check", service = %service, check = %name);
         let keep = supervise::keep(driver, instruments.clone());
         let task = tokio::spawn(tracing::Instrument::instrument(keep, span));
-        Self { state: state_seen, config, enabled, hinter, open, away, asks, task }
+        Self { state: state_seen, config, enabled, hinter, open, away, asks, bell, task }
     }
 
     /// The agent was away: what is claimed must be confirmed, or is forgotten at once.
     pub(crate) fn prove_again(&self, forget: bool) {
         self.away.send_modify(|away| *away = Away { number: away.number + 1, forget });
+        self.bell.notify_one();
     }
 
     /// Whether it knows since the last absence what it claims; where that has made it forget, whether it is decided.
@@ -178,18 +183,23 @@ impl Checker {
 
     /// New settings; what it knows stays.
     pub(crate) fn reconfigure(&self, config: &CheckConfig) {
-        self.config.send_if_modified(|held| {
+        let changed = self.config.send_if_modified(|held| {
             let changed = **held != *config;
             if changed {
                 *held = Arc::new(config.clone());
             }
             changed
         });
+        if changed {
+            self.bell.notify_one();
+        }
     }
 
     /// Has it run once more, when no run is under way. What is found changes nothing. `None`: too many wait for that already.
     pub(crate) fn ask(&self) -> Option<oneshot::Receiver<Reply>> {
-        self.asks.ask()
+        let reply = self.asks.ask();
+        self.bell.notify_one();
+        reply
     }
 
     /// Where it gets its hints.
@@ -204,11 +214,14 @@ impl Checker {
 
     /// Lets it run, or has it rest because its target is not bound here.
     pub(crate) fn permit(&self, permit: Permit) {
-        self.enabled.send_if_modified(|held| {
+        let changed = self.enabled.send_if_modified(|held| {
             let changed = *held != permit;
             *held = permit;
             changed
         });
+        if changed {
+            self.bell.notify_one();
+        }
     }
 }
 
@@ -231,6 +244,10 @@ fn prober(service: &ServiceName, name: &CheckName, config: &CheckConfig) -> Arc<
 
 /// How long a run may go on past its timeout before its task is taken for one that hangs.
 const OVERRUN: Duration = Duration::from_secs(5);
+
+fn is_new<T>(told: &watch::Receiver<T>) -> bool {
+    told.has_changed().unwrap_or(false)
+}
 
 type Run = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
@@ -258,6 +275,7 @@ struct Driver {
     open: Arc<AtomicUsize>,
     away: watch::Receiver<Away>,
     asks: Arc<Asks>,
+    bell: Arc<Notify>,
     state: watch::Sender<CheckState>,
     wake: Wake,
     sink: Sink,
@@ -282,6 +300,9 @@ impl Driver {
         let mut asked: Option<Asked> = None;
         // Turn about: a check that is always due must not keep those waiting who ask, nor they the check.
         let mut own_first = true;
+        let bell = Arc::clone(&self.bell);
+        // There may be something that the task before this one has not heard any more.
+        bell.notify_one();
         self.hold();
         loop {
             if self.unlogged.is_some() {
@@ -338,7 +359,7 @@ impl Driver {
                     None => std::future::pending().await,
                 }
             };
-            let (prober, asks) = (self.prober.clone(), Arc::clone(&self.asks));
+            let prober = Arc::clone(&self.prober);
             // What has been answered counts before any time that is over.
             tokio::select! {
                 biased;
@@ -359,7 +380,6 @@ impl Driver {
                     }
                     self.handle_timeout();
                 }
-                () = asks.came() => {}
                 () = prober.changed() => {
                     let now = Instant::now();
                     self.put_off(&mut asked);
@@ -368,26 +388,31 @@ impl Driver {
                         run = None;
                     }
                 }
-                Ok(()) = self.hints.changed() => {
-                    self.put_off(&mut asked);
-                    // What is under way may have been answered before the listener went.
-                    if self.handle_hint() {
-                        run = None;
-                    }
-                }
-                Ok(()) = self.config.changed() => self.reconfigure(),
-                Ok(()) = self.away.changed() => {
-                    if self.was_away() {
-                        self.put_off(&mut asked);
-                        run = None;
-                    }
-                }
-                Ok(()) = self.enabled.changed() => {
-                    self.put_off(&mut asked);
-                    self.handle_permit();
-                }
-                else => return,
+                // One bell for all: to wait for each of them would be most of the work of a run.
+                () = bell.notified() => self.hear(&mut run, &mut asked),
             }
+        }
+    }
+
+    /// Looks at all that it may have been told.
+    fn hear(&mut self, run: &mut Option<Run>, asked: &mut Option<Asked>) {
+        if is_new(&self.hints) {
+            self.put_off(asked);
+            // What is under way may have been answered before the listener went.
+            if self.handle_hint() {
+                *run = None;
+            }
+        }
+        if is_new(&self.config) {
+            self.reconfigure();
+        }
+        if is_new(&self.away) && self.was_away() {
+            self.put_off(asked);
+            *run = None;
+        }
+        if is_new(&self.enabled) {
+            self.put_off(asked);
+            self.handle_permit();
         }
     }
 

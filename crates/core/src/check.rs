@@ -3,7 +3,10 @@
 mod hint;
 mod outcome;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use self::hint::Hinted;
 pub use self::outcome::{Cause, CheckCounters, Health, Outcome, Probe};
@@ -33,7 +36,8 @@ pub struct Check {
     streak: Option<Streak>,
     /// Begun as an addition to a service that was decided already: not counted until it is decided itself.
     on_probation: bool,
-    last: Option<Outcome>,
+    /// Shared, for what is known of a check is copied twice a run.
+    last: Option<Arc<Outcome>>,
     /// How long the last answer that proved anything is believed.
     proof: Proof,
     due: Instant,
@@ -218,8 +222,8 @@ impl Check {
     /// A run that was judged without an answer says in the end what it waited for: that is told instead of our own words.
     fn explain(&mut self, outcome: Outcome) {
         let late = |outcome: &Outcome| (outcome.health, outcome.cause) == (Health::Down, Cause::TimedOut);
-        if self.enabled && late(&outcome) && self.last.as_ref().is_some_and(late) {
-            self.last = Some(outcome);
+        if self.enabled && late(&outcome) && self.last.as_deref().is_some_and(late) {
+            self.last = Some(Arc::new(outcome));
         }
     }
 
@@ -343,7 +347,7 @@ impl Check {
 
     /// The last answer.
     #[must_use]
-    pub const fn last(&self) -> Option<&Outcome> {
+    pub const fn last(&self) -> Option<&Arc<Outcome>> {
         self.last.as_ref()
     }
 
@@ -386,7 +390,7 @@ impl Check {
             Health::Down => self.counters.failures += 1,
             Health::Degraded | Health::Up => {}
         }
-        self.last = Some(outcome);
+        self.last = Some(Arc::new(outcome));
         if answer < Health::Up {
             self.first_by = None;
         }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    sync::Arc,
     time::{Instant, SystemTime},
 };
 
@@ -211,7 +212,7 @@ impl Agent {
             counts: state.counts,
             paused,
             starts_in_seconds: first_run_in(&state).map(|left| left.as_secs_f64()),
-            last: state.last.map(|(outcome, at)| answer(outcome, at)),
+            last: state.last.map(|(outcome, at)| answer(Arc::unwrap_or_clone(outcome), at)),
             runs: state.counters.runs,
             failures: state.counters.failures,
             inconclusive: state.counters.inconclusive,

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anycast_core::Outcome;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
 use super::{Driver, OVERRUN, Run};
 use crate::lock::lock;
@@ -26,7 +26,6 @@ type Asker = oneshot::Sender<Reply>;
 #[derive(Debug, Default)]
 pub(super) struct Asks {
     waiting: Mutex<VecDeque<Asker>>,
-    came: Notify,
 }
 
 impl Asks {
@@ -39,13 +38,7 @@ impl Asks {
         }
         let (asker, reply) = oneshot::channel();
         waiting.push_back(asker);
-        self.came.notify_one();
         Some(reply)
-    }
-
-    /// Until somebody came. Cancel safe.
-    pub(super) async fn came(&self) {
-        self.came.notified().await;
     }
 
     fn next(&self) -> Option<Asker> {

@@ -1,6 +1,9 @@
 //! What others hear of a check: the decision loop, the log, and those who follow what happens.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
 
 use anycast_core::{Check, Health, Outcome};
 
@@ -125,7 +128,7 @@ impl Driver {
 pub(super) fn state_of(
     check: &Check,
     since: SystemTime,
-    last: Option<(Outcome, SystemTime)>,
+    last: Option<(Arc<Outcome>, SystemTime)>,
     absence: u64,
 ) -> CheckState {
     CheckState {

@@ -22,7 +22,7 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Counts, Hint, Hinter};
-use crate::probe::refuse_self;
+use crate::probe::open;
 
 /// How long a connection may take to come about.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
@@ -120,7 +120,7 @@ impl Drop for Open<'_> {
 }
 
 async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = refuse_self(TcpStream::connect(address).await?, address)?;
+    let stream = open(address).await?;
     let ask = TcpKeepalive::new().with_time(ASK_AFTER).with_interval(ASK_EVERY).with_retries(ASKED_IN_VAIN);
     SockRef::from(&stream).set_tcp_keepalive(&ask)?;
     Ok(stream)
@@ -169,7 +169,7 @@ mod tests {
 
     async fn holding() -> Setting {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (hinter, hints) = Hinter::new();
+        let (hinter, hints) = Hinter::new(Arc::default());
         let (open, counts) = (Arc::default(), Arc::<Counts>::default());
         let held = Holder(Arc::clone(&counts)).hold(vec![listener.local_addr().unwrap()], &hinter, &open);
         Setting { listener, hints, open, counts, held }
@@ -206,7 +206,7 @@ mod tests {
     async fn where_nobody_listens_there_is_no_hint_and_it_connects_later() {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let (hinter, hints) = Hinter::new();
+        let (hinter, hints) = Hinter::new(Arc::default());
         let (open, counts) = (Arc::default(), Arc::<Counts>::default());
         let _held = Holder(counts).hold(vec![socket.local_addr().unwrap()], &hinter, &open);
         tokio::task::yield_now().await;

@@ -25,7 +25,7 @@ use std::{
 
 use anycast_core::{ServiceName, config::Protocol};
 use tokio::{
-    sync::watch,
+    sync::{Notify, watch},
     time::{Instant, sleep_until},
 };
 use tokio_util::task::AbortOnDropHandle;
@@ -80,16 +80,21 @@ impl fmt::Display for Hint {
 
 /// Where a check gets its hints. One that was not looked at yet gives way to a later one: that there was one is never lost.
 #[derive(Debug, Clone)]
-pub(crate) struct Hinter(watch::Sender<Option<Hint>>);
+pub(crate) struct Hinter {
+    last: watch::Sender<Option<Hint>>,
+    bell: Arc<Notify>,
+}
 
 impl Hinter {
-    pub(crate) fn new() -> (Self, watch::Receiver<Option<Hint>>) {
-        let (hinter, hints) = watch::channel(None);
-        (Self(hinter), hints)
+    /// `bell`: rung after each hint.
+    pub(crate) fn new(bell: Arc<Notify>) -> (Self, watch::Receiver<Option<Hint>>) {
+        let (last, hints) = watch::channel(None);
+        (Self { last, bell }, hints)
     }
 
     fn hint(&self, hint: Hint) {
-        self.0.send_replace(Some(hint));
+        self.last.send_replace(Some(hint));
+        self.bell.notify_one();
     }
 }
 

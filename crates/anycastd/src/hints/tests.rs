@@ -17,7 +17,7 @@ fn address(text: &str) -> SocketAddr {
 }
 
 fn watched(sockets: &[(Protocol, &str)]) -> (Watched, Hints) {
-    let (hinter, hints) = Hinter::new();
+    let (hinter, hints) = Hinter::new(Arc::default());
     let sockets = sockets.iter().map(|(protocol, text)| (*protocol, address(text))).collect();
     (Watched { sockets, hinter }, hints)
 }
@@ -167,7 +167,7 @@ async fn a_process_that_ends_is_a_hint_and_the_next_is_followed() {
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("pid");
     let name = ServiceName::new("web").unwrap();
-    let (hinter, mut hints) = Hinter::new();
+    let (hinter, mut hints) = Hinter::new(Arc::default());
     let watch = Watch::start();
     let followed = Followed { origins: vec![Origin::PidFile(file.clone())], hinters: vec![hinter] };
     watch.set_plan(Plan { listeners: Vec::new(), processes: [(name.clone(), followed)].into() });

@@ -36,7 +36,7 @@ use self::{
     dns::DnsProber, exec::ExecProber, file::FileProber, grpc::GrpcProber, http::HttpProber, icmp::IcmpProber,
     process::ProcessProber, systemd::SystemdProber, tcp::TcpProber, tls::TlsProber, udp::UdpProber,
 };
-pub(crate) use self::{icmp::may_ping, tcp::refuse_self, tls::fault_of_roots, words::fault as in_words};
+pub(crate) use self::{icmp::may_ping, tcp::open, tls::fault_of_roots, words::fault as in_words};
 use crate::{
     blocking::{Hang, Slot},
     hints::Listeners,

@@ -11,7 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anycast_core::config::{Protocol, TcpProbe};
+use anycast_core::config::{Protocol as Transport, TcpProbe};
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{net::TcpStream, time};
 
 use super::{Finding, several, words};
@@ -47,12 +48,11 @@ impl TcpProber {
 
 /// Connects, within the timeout.
 pub(super) async fn connect(address: SocketAddr, timeout: Duration) -> Result<TcpStream, Finding> {
-    match time::timeout(timeout, TcpStream::connect(address)).await {
-        Ok(Ok(stream)) => refuse_self(stream, address),
-        Ok(Err(error)) => Err(error),
+    match time::timeout(timeout, open(address)).await {
+        Ok(opened) => opened,
         Err(_) => return Err(Finding::late(format!("connect {address}: no answer within {}", words::time(timeout)))),
     }
-    .map_err(|error| Finding::fault(&format!("connect {address}"), &error).of(Protocol::Tcp, address))
+    .map_err(|error| Finding::fault(&format!("connect {address}"), &error).of(Transport::Tcp, address))
 }
 
 async fn accepts(address: SocketAddr, timeout: Duration) -> Result<Duration, Finding> {
@@ -61,9 +61,31 @@ async fn accepts(address: SocketAddr, timeout: Duration) -> Result<Duration, Fin
     Ok(started.elapsed())
 }
 
+/// Connects. Within one host the kernel has shaken hands, or been refused, when connect(2) returns; so there is nothing to wait
+/// for, and the run is spared a turn of the runtime.
+///
+/// # Errors
+/// What the kernel says; ECONNREFUSED too where the connection would be one with itself.
+pub(crate) async fn open(address: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
+    match socket.connect(&address.into()) {
+        Ok(()) => {}
+        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
+        Err(error) => return Err(error),
+    }
+    socket.take_error()?.map_or(Ok(()), Err)?;
+    let connected = socket.peer_addr().is_ok();
+    let stream = TcpStream::from_std(socket.into())?;
+    if !connected {
+        stream.writable().await?;
+        stream.take_error()?.map_or(Ok(()), Err)?;
+    }
+    refuse_self(stream, address)
+}
+
 /// Where nobody listens on a local port of the ephemeral range, the kernel may choose that very port as the source: the
 /// SYN then meets its own socket, and TCP connects it to itself (RFC 9293 §3.5, simultaneous open).
-pub(crate) fn refuse_self(stream: TcpStream, peer: SocketAddr) -> std::io::Result<TcpStream> {
+fn refuse_self(stream: TcpStream, peer: SocketAddr) -> std::io::Result<TcpStream> {
     let local = stream.local_addr()?;
     if (local.ip(), local.port()) == (peer.ip(), peer.port()) {
         return Err(Error::from(ErrorKind::ConnectionRefused));

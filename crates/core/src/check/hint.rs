@@ -1,6 +1,9 @@
 //! Hints of the kernel: what they make a check do, and what the run after one proves.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{Cause, Check, Health, Outcome, Running};
 
@@ -64,7 +67,7 @@ impl Check {
             (Health::Down, Cause::Gone) => {
                 let until = hint.grace_until.unwrap_or(now + self.timing.restart_grace);
                 if now < until {
-                    self.last = Some(outcome);
+                    self.last = Some(Arc::new(outcome));
                     // It is known how it is, and that it is waited for: it must not become unknown before the grace is over.
                     self.prove(now);
                     self.hint = Some(Hinted { grace_until: Some(until), ..hint });
@@ -93,7 +96,7 @@ impl Check {
     /// Down at once: it is proven that nobody is there.
     fn fall(&mut self, outcome: Outcome, now: Instant) {
         self.counters.failures += 1;
-        self.last = Some(outcome);
+        self.last = Some(Arc::new(outcome));
         self.prove(now);
         self.streak = None;
         self.hinted = Some(now);
