@@ -214,6 +214,20 @@ pub struct AnnounceRequest {
 pub struct OrderReply {
     /// By service.
     pub services: Vec<OrderedService>,
+    /// The services that go down with what is withdrawn, because they depend on it and are not withdrawn as well.
+    #[serde(default)]
+    pub dependents: Vec<Dependent>,
+}
+
+/// A service that depends on one that is withdrawn, and is not withdrawn itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Dependent {
+    /// The service.
+    pub service: String,
+    /// What it depends on, and what that depends on, up to the service that is withdrawn.
+    pub depends_on: Vec<String>,
+    /// In words: what becomes of it.
+    pub note: String,
 }
 
 /// What an order means for one service.

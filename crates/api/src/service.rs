@@ -98,7 +98,8 @@ pub struct PrefixSummary {
     pub prefix: String,
     /// Whether it is to be announced.
     pub announced: bool,
-    /// What is remarkable about its attributes: `prepend 3`, `graceful-shutdown`.
+    /// What is remarkable about its attributes: `prepend 3`, `graceful-shutdown`; where it is not announced though this service
+    /// serves, why: `web is down`.
     pub notes: Vec<String>,
 }
 

@@ -38,7 +38,22 @@ pub(crate) fn page(reply: &OrderReply, order: Order, whole_node: bool, view: Vie
     for service in &reply.services {
         page.section(ordered(service, order, view));
     }
+    page.section(left_behind(reply, view));
     page
+}
+
+/// What goes with what is withdrawn, and the order that withdraws it too.
+fn left_behind(reply: &OrderReply, view: View) -> Vec<Line> {
+    let names = reply.services.iter().map(|service| &service.service);
+    let names = names.chain(reply.dependents.iter().map(|dependent| &dependent.service));
+    let names: Vec<&str> = names.map(String::as_str).collect();
+    let too = |which: &str| format!("withdraw {which} too: anycastctl withdraw {}", names.join(" "));
+    let said: Vec<String> = match &reply.dependents[..] {
+        [] => return Vec::new(),
+        [one] => vec![format!("{}; {}", one.note, too("it"))],
+        several => several.iter().map(|one| one.note.clone()).chain([too("them")]).collect(),
+    };
+    said.iter().flat_map(|text| Line::styled(Style::Warn, text).wrap(view.width)).collect()
 }
 
 fn only(text: &str) -> Page {
@@ -109,6 +124,37 @@ mod tests {
         web  drained: safe to stop
           withdraws  nothing
           next       it is drained already
+        "#);
+    }
+
+    #[test]
+    fn what_goes_with_it() {
+        let dependent = |name: &str, on: &[&str]| {
+            let note =
+                format!("{name} depends on {}: it goes down with it, without a drain", on.join(", which depends on "));
+            json!({"service": name, "depends_on": on, "note": note})
+        };
+        let of = |dependents: &[serde_json::Value]| {
+            let reply = read(json!({"dependents": dependents, "services": [
+                {"service": "dns", "moves": ["203.0.113.0/24"], "stays": {}, "note": "withdrawn: safe to stop", "phase": "drained"}]}));
+            page(&reply, Order::Withdraw, false, view()).paint(false)
+        };
+        assert_snapshot!(of(&[dependent("web", &["dns"])]), @r#"
+        dns  drained: safe to stop
+          withdraws  203.0.113.0/24
+          next       withdrawn: safe to stop
+
+        web depends on dns: it goes down with it, without a drain; withdraw it too: anycastctl withdraw dns
+        web
+        "#);
+        assert_snapshot!(of(&[dependent("api", &["web", "dns"]), dependent("web", &["dns"])]), @r#"
+        dns  drained: safe to stop
+          withdraws  203.0.113.0/24
+          next       withdrawn: safe to stop
+
+        api depends on web, which depends on dns: it goes down with it, without a drain
+        web depends on dns: it goes down with it, without a drain
+        withdraw them too: anycastctl withdraw dns api web
         "#);
     }
 

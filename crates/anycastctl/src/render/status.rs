@@ -80,7 +80,8 @@ fn announced(service: &Service, view: View) -> Vec<(usize, Line)> {
     let serves = matches!(service.state, ServiceState::Up | ServiceState::Degraded);
     if serves || !items.is_empty() {
         let missing = service.prefixes.iter().filter(|prefix| !prefix.announced);
-        items.extend(missing.map(|prefix| Line::styled(Style::Bad, &format!("not {}", prefix.prefix))));
+        let missing = missing.map(|prefix| (Line::styled(Style::Bad, &format!("not {}", prefix.prefix)), prefix));
+        items.extend(missing.map(|(line, prefix)| line.and(&notes(prefix))));
     }
     if items.is_empty() {
         items.push(nothing());
@@ -92,8 +93,11 @@ fn announced(service: &Service, view: View) -> Vec<(usize, Line)> {
 }
 
 fn prefix(prefix: &PrefixSummary) -> Line {
-    let line = Line::plain(&prefix.prefix);
-    if prefix.notes.is_empty() { line } else { line.and(&format!(" ({})", prefix.notes.join(", "))) }
+    Line::plain(&prefix.prefix).and(&notes(prefix))
+}
+
+fn notes(prefix: &PrefixSummary) -> String {
+    if prefix.notes.is_empty() { String::new() } else { format!(" ({})", prefix.notes.join(", ")) }
 }
 
 /// A hold in few words: `held 00:00:35 more (3 flaps in 00:01:00)`.

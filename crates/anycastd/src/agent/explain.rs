@@ -6,12 +6,18 @@ use anycast_api::{Explanation, Link, LinkState, PrefixExplanation, Timestamp};
 use anycast_bgp::{Prefix, Progress, State};
 use anycast_core::{
     Health, PeerId, ServiceName,
-    config::{Combine, DrainBy, Endpoint, Neighbor, OnDown, Require, Scope, Service, Towards, Unbind},
+    config::{Combine, DrainBy, Endpoint, Neighbor, OnDown, Scope, Service, Towards, Unbind},
     decide::{Contribution, Verdict},
     drain::Phase,
 };
 
-use super::{Agent, Refusal, clock::wall, holds, report, words};
+use super::{
+    Agent, Refusal,
+    clock::wall,
+    holds, report,
+    rule::{self, Seen},
+    words,
+};
 use crate::{
     kernel::{AddressState, Owner},
     peer::Peer,
@@ -104,6 +110,11 @@ impl Agent {
             let uncounted = if state.counts { "" } else { "; added by a reload, does not count until decided" };
             let hint = match state.health {
                 _ if cannot_run => Some(words::CANNOT_RUN.to_owned()),
+                Health::Down if state.enabled && config.scope == Scope::Shared => Some(format!(
+                    "it degrades {name} and no more, and is every node's: mend what it asks, or the check `{check}` ({}) if it asks \
+                     the wrong thing",
+                    config.probe.kind()
+                )),
                 Health::Down if state.enabled => Some(format!(
                     "mend the service, or the check `{check}` ({}) if it asks the wrong thing",
                     config.probe.kind()
@@ -123,11 +134,8 @@ impl Agent {
 
     fn service_link(&self, name: &ServiceName, service: &Service) -> Link {
         let health = self.health_of(name);
-        let rule = match service.require {
-            Require::All => "all checks must pass".to_owned(),
-            Require::Any => "one check must pass".to_owned(),
-            Require::AtLeast(number) => format!("{number} checks must pass"),
-        };
+        let seen = self.seen(name, service);
+        let rule = rule::words(service.require, &seen);
         let shared = service.checks.values().any(|check| check.scope == Scope::Shared);
         let shared = if shared { ", a shared one makes it degraded and no worse" } else { "" };
         let on_down = match service.on_down {
@@ -138,7 +146,8 @@ impl Agent {
         };
         let lack = self.lack_of(name).map(|lack| format!("it {lack}"));
         let open = || (health == Health::Unknown).then(|| self.undecided(name)).flatten();
-        let lack = lack.or_else(open).map_or(String::new(), |why| format!(": {why}"));
+        let blamed = || (health == Health::Degraded).then(|| rule::blamed(service.require, &seen)).flatten();
+        let lack = lack.or_else(open).or_else(blamed).map_or(String::new(), |why| format!(": {why}"));
         Link {
             kind: "service".to_owned(),
             name: name.to_string(),
@@ -154,11 +163,23 @@ impl Agent {
         }
     }
 
+    /// Its checks, as far as they count.
+    fn seen<'a>(&self, name: &ServiceName, service: &'a Service) -> Vec<Seen<'a>> {
+        let seen = service.checks.iter().filter_map(|(check, config)| {
+            let state = self.check_state(name, check).filter(|state| state.counts)?;
+            Some(Seen { name: check, scope: config.scope, health: state.health })
+        });
+        seen.collect()
+    }
+
     fn dependency_link(&self, name: &ServiceName, other: &ServiceName) -> Link {
         let (health, held) = (self.health_of(other), self.hold_of(other).filter(|hold| !hold.degrades));
         let ok = health >= Health::Degraded && held.is_none();
-        let text =
-            held.filter(|_| health >= Health::Degraded).map_or_else(|| health.to_string(), |hold| holds::held(&hold));
+        let rests = || self.rests(other).filter(|_| health == Health::Unknown);
+        let text = match held.filter(|_| health >= Health::Degraded) {
+            Some(hold) => holds::held(&hold),
+            None => rests().unwrap_or_else(|| health.to_string()),
+        };
         Link {
             kind: "dependency".to_owned(),
             name: format!("{name}/{other}"),

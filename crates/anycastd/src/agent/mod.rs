@@ -18,6 +18,7 @@ mod probe;
 mod reload;
 mod report;
 mod ring;
+mod rule;
 mod shutdown;
 mod watched;
 mod words;

@@ -3,6 +3,7 @@
 //! The loop never waits for the disk. An order is planned here (a pure step that may refuse it), saved by whoever asked,
 //! and then committed here. One lock, held by the askers, keeps two orders from overtaking each other.
 
+mod dependents;
 mod effect;
 
 use std::{
@@ -265,7 +266,7 @@ impl Agent {
         }
         self.turn();
         let services = were.iter().map(|(name, was)| self.ordered(name, was, &before)).collect();
-        OrderReply { services }
+        OrderReply { services, dependents: self.left_behind(&plan.names) }
     }
 
     /// Brings one drain in line with its order.

@@ -16,12 +16,7 @@ use anycast_core::{
 };
 use tokio::sync::mpsc;
 
-use super::{
-    Agent, Refusal,
-    clock::wall,
-    orders::phase_outside,
-    words::{first_run_in, lacks},
-};
+use super::{Agent, Refusal, clock::wall, orders::phase_outside, words::first_run_in};
 use crate::{
     checker::CheckState,
     kernel::{AddressState, Owner},
@@ -145,7 +140,7 @@ impl Agent {
 
     /// Why it is worse than its checks say.
     pub(super) fn lack_of(&self, name: &ServiceName) -> Option<String> {
-        self.desired.services.get(name)?.lack.as_ref().map(lacks)
+        self.desired.services.get(name)?.lack.as_ref().map(|lack| self.lacks(lack))
     }
 
     fn service(&self, name: &ServiceName, service: &Service) -> api::Service {
@@ -176,6 +171,7 @@ impl Agent {
         let announced = verdict.and_then(|verdict| Some((verdict, verdict.announced.as_deref()?)));
         let mut notes = announced.map(|(verdict, attributes)| remarkable(verdict, attributes)).unwrap_or_default();
         notes.splice(..0, announced.and_then(|(verdict, _)| carried_by(name, verdict)));
+        notes.extend(verdict.filter(|verdict| kept_back(name, verdict)).map(|verdict| self.reason(verdict)));
         let (told, all) = self.told(prefix);
         if announced.is_some() && (told < all || all == 0) {
             notes.push(format!("{told} of {all} neighbors"));
@@ -463,6 +459,11 @@ fn carried_by(name: &ServiceName, verdict: &Verdict) -> Option<String> {
     let others = verdict.services.iter().filter(|(_, contribution)| serves(contribution));
     let others: Vec<String> = others.map(|(name, _)| name.to_string()).collect();
     Some(format!("by {}", others.join(", ")))
+}
+
+/// Whether a prefix is not announced though this service could carry it: for the others that share it.
+fn kept_back(name: &ServiceName, verdict: &Verdict) -> bool {
+    verdict.announced.is_none() && matches!(verdict.services.get(name), Some(Contribution::Serves { .. }))
 }
 
 /// `Established` as RFC 4271 writes it.

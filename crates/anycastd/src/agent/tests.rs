@@ -147,6 +147,12 @@ impl Home {
         reply.services[0].note.clone()
     }
 
+    async fn order(&self, services: &[&str], mode: api::WithdrawMode) -> api::OrderReply {
+        let services = services.iter().map(ToString::to_string).collect();
+        let request = api::WithdrawRequest { services, mode, reason: None, for_seconds: None };
+        OrderDesk::default().withdraw(&self.handle, request, Actor("noc".to_owned())).await.unwrap()
+    }
+
     async fn withdraw(&self, services: &[&str], reason: &str) {
         let services = services.iter().map(ToString::to_string).collect();
         let (mode, reason) = (api::WithdrawMode::Now, Some(reason.to_owned()));

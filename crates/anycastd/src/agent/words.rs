@@ -39,7 +39,7 @@ impl Agent {
                 format!("{name} is {}, announced as degraded", held(hold))
             }
             Contribution::Serves { despite: Some(Despite::Down(lack)), .. } => {
-                let why = lack.as_ref().map_or_else(|| "is down".to_owned(), lacks);
+                let why = lack.as_ref().map_or_else(|| "is down".to_owned(), |lack| self.lacks(lack));
                 match self.settings.core.services.get(name).map(|service| service.on_down) {
                     // It may never have been announced before.
                     Some(OnDown::Degrade) => format!("{name} {why}, announced as degraded (`on_down: degrade`)"),
@@ -61,7 +61,7 @@ impl Agent {
                 let list: Vec<_> = addresses.iter().map(ToString::to_string).collect();
                 format!("has no bound {}", list.join(", "))
             }
-            Blocker::Unknown(Some(lack)) | Blocker::Down(Some(lack)) => lacks(lack),
+            Blocker::Unknown(Some(lack)) | Blocker::Down(Some(lack)) => self.lacks(lack),
             Blocker::Unknown(None) => {
                 let known = if self.served.contains_key(name) { "any more" } else { "yet" };
                 let why = self.undecided(name).map_or_else(String::new, |why| format!(": {why}"));
@@ -70,6 +70,22 @@ impl Agent {
             Blocker::Down(None) => "is down".to_owned(),
             Blocker::Held(hold) => format!("is {}", held(hold)),
         }
+    }
+
+    /// `depends on dns, which is down`.
+    pub(super) fn lacks(&self, lack: &Lack) -> String {
+        let state = match lack.state {
+            Missing::Down => "down".to_owned(),
+            Missing::Held => "held down".to_owned(),
+            Missing::Unknown => self.rests(&lack.service).unwrap_or_else(|| "not proven healthy".to_owned()),
+        };
+        format!("depends on {}, which is {state}", lack.service)
+    }
+
+    /// Why nobody checks a service: it is `withdrawn by root`, and so unbound.
+    pub(super) fn rests(&self, name: &ServiceName) -> Option<String> {
+        let (order, _) = self.drain_of(name).filter(|_| self.is_unbound_by_order(name))?;
+        Some(format!("withdrawn by {}", order.by))
     }
 
     /// What keeps a service from being decided: of its checks that are not, the one that says most.
@@ -144,14 +160,4 @@ pub(super) fn first_run_in(state: &CheckState) -> Option<std::time::Duration> {
     // What is left of a second is a second.
     let left = std::time::Duration::from_secs(left.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX));
     (!left.is_zero()).then_some(left)
-}
-
-/// `depends on dns, which is down`.
-pub(super) fn lacks(lack: &Lack) -> String {
-    let state = match lack.state {
-        Missing::Down => "down",
-        Missing::Held => "held down",
-        Missing::Unknown => "not proven healthy",
-    };
-    format!("depends on {}, which is {state}", lack.service)
 }

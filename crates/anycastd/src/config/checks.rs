@@ -34,6 +34,8 @@ pub(super) struct Checks {
     pub(super) targets: Vec<(Span, IpAddr)>,
     /// Where one of them sends ICMP echoes.
     pub(super) echoes: Vec<Span>,
+    /// The `start_delay` of the shared ones, where it is written.
+    pub(super) shared_delays: Vec<(Span, Duration)>,
 }
 
 /// `addresses` are the service's own, where they are known for certain.
@@ -42,10 +44,15 @@ pub(super) fn read(section: &mut Section<'_>, addresses: Option<&[IpAddr]>, repo
     let Some(node) = section.require("checks", HINT, report) else { return Checks::default() };
     let mut names = Names::default();
     let mut aim = Aim { addresses, targets: Vec::new(), echoes: Vec::new() };
+    let mut shared_delays = Vec::new();
     let checks: Listed<Option<(CheckName, CheckConfig)>> =
         list(node, "checks", "{ name: accepts, type: tcp, port: 53 }", report, |node, report| {
-            let section = Section::open(node, "a check", "`name: accepts`, `type: tcp` and what it asks", report)?;
-            Some(check(section, &mut names, &mut aim, report))
+            let mut section = Section::open(node, "a check", "`name: accepts`, `type: tcp` and what it asks", report)?;
+            let delayed = section.has("start_delay");
+            let check = check(section, &mut names, &mut aim, report);
+            let shared = check.as_ref().map(|(_, check)| check).filter(|check| check.scope == Scope::Shared);
+            shared_delays.extend(delayed.zip(shared.map(|check| check.timing.start_delay)));
+            Some(check)
         });
     let count = match &node.kind {
         Kind::List(items) => items.len(),
@@ -66,7 +73,7 @@ pub(super) fn read(section: &mut Section<'_>, addresses: Option<&[IpAddr]>, repo
             "add a check of what this node does itself, or write `scope: local`",
         );
     }
-    Checks { configs, local: count - shared, targets: aim.targets, echoes: aim.echoes }
+    Checks { configs, local: count - shared, targets: aim.targets, echoes: aim.echoes, shared_delays }
 }
 
 fn check(

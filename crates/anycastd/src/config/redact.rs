@@ -191,6 +191,8 @@ struct State {
     around: Option<usize>,
     /// What may be a secret is in a quote that goes on.
     quoted: bool,
+    /// How far in the line above is, where that is an item of its own with what may be a secret in it.
+    apart: Option<usize>,
 }
 
 impl State {
@@ -200,15 +202,19 @@ impl State {
         if line.len() == start {
             return None;
         }
+        let alone = self.flow == Flow::default() && !self.quoted && stands_alone(line, start);
+        let apart = std::mem::take(&mut self.apart) == Some(start) && alone;
         let cut = if self.quoted {
             Some(start)
-        } else if self.goes_on(line, start) {
+        } else if !apart && self.goes_on(line, start) {
             Some(after_key(line))
         } else {
             (self.indented, self.around) = (None, None);
+            self.apart = alone.then_some(start);
             private_from(line).or_else(|| opens(line).then_some(line.len()))
         };
         let Some(cut) = cut else {
+            self.apart = None;
             self.flow = self.flow.after("", line);
             return None;
         };
@@ -241,6 +247,22 @@ impl State {
         }
         self.quoted = self.flow.quote.is_some();
     }
+}
+
+/// Whether the line is one item `- {…}` whole, without anything that another reader of YAML could see otherwise: then what is in it
+/// ends with it, and what is above it has ended.
+fn stands_alone(line: &str, start: usize) -> bool {
+    const LONGEST: usize = 1024;
+    let item = line[start..].trim_end_matches(' ');
+    // Tags, anchors and escapes, blanks that have no width, comments, block scalars.
+    let doubtful = ['\\', '!', '&', '*', '\t', '#', '|', '>'];
+    let even = |quote: char| item.matches(quote).count().is_multiple_of(2);
+    if line.len() > LONGEST || line.contains(doubtful) || !even('"') || !even('\'') || !item.starts_with("- {") {
+        return false;
+    }
+    let depth_after = |end: usize| Flow::default().after("", &item[..end]);
+    let closes = item.match_indices(['}', ']']).find(|(at, _)| depth_after(at + 1) == Flow::default());
+    closes.is_some_and(|(at, bracket)| bracket == "}" && at + 1 == item.len())
 }
 
 /// Whether the lines below this one are the value of something secret.
@@ -322,6 +344,100 @@ mod tests {
             }
         }
     }
+
+    /// The file as it may be shown.
+    fn seen(file: &str) -> String {
+        let kept = Kept::of(file.lines());
+        let shown = file.lines().zip(1..).map(|(line, number)| match kept.of_line(number) {
+            Some(cut) => format!("{}{DOTS}\n", &line[..cut]),
+            None => format!("{line}\n"),
+        });
+        shown.collect()
+    }
+
+    #[test]
+    fn items_on_a_line_each_stand_for_themselves() {
+        const ITEM: &str = "- { name: z, type: tcp, port: 70000 }";
+        let shows = |above: &str, below: &str| seen(&format!("{above}\n{below}\n")).ends_with(&format!("\n{below}\n"));
+        for above in [
+            "- { name: a, command: [/bin/x, \"}\"] }",
+            "- { name: a, headers: { X: hunter2 }, port: 1 }",
+            "- { name: a, send: hunter2 }\n- { name: b, command: [x] }",
+            "- { url: \"http://me:hunter2@h/\" } ",
+        ] {
+            assert!(shows(above, ITEM), "{above}");
+            assert!(!shows(above, "- hunter2") && !shows(above, "  - { a: hunter2 }"), "{above}");
+        }
+        // In doubt it is not shown.
+        for above in [
+            "headers:",
+            "headers:\n- { a: b }",
+            "headers:\n- { command: b }",
+            "- { command: [x,",
+            "- { command: \"x }",
+            "- { command: !!str \"x }",
+            "- { command: x } }",
+            "- { command: x }, y",
+            "- { command: x ] }",
+            "- { command: x }\n  y",
+            "- [ command: x ]",
+            "a: [\n- { command: x }",
+            "a: \"\n- { command: x }",
+        ] {
+            assert!(!shows(above, ITEM), "{above}");
+        }
+        for below in
+            ["- { a: b } c", "- { a: b", "- { a: \"b }", "- { a: !x b }", "-  { a: b }", "- { a: b }}", "- [ a ]"]
+        {
+            assert!(!shows("- { command: x }", below), "{below}");
+        }
+    }
+
+    proptest::proptest! {
+        /// However lines with secrets, whole or broken, follow each other.
+        #[test]
+        fn no_secret_is_shown(parts in proptest::collection::vec((proptest::sample::select(PARTS_OF_FILES), 0_usize..3), 0..12)) {
+            let mut text = String::new();
+            for (part, deep) in parts {
+                for line in part.lines() {
+                    text += &format!("{}{line}\n", "  ".repeat(deep));
+                }
+            }
+            let seen = seen(&text);
+            assert!(!seen.contains("hunter2"), "{text}\nis shown as\n{seen}");
+        }
+    }
+
+    /// Each with its secret under its key.
+    const PARTS_OF_FILES: &[&str] = &[
+        "- { name: z, type: tcp, port: 70000 }",
+        "- { name: z, path: \"/it's\" }",
+        "- name: z\n  port: 1",
+        "checks:",
+        "- { name: a, command: [x, hunter2] }",
+        "- { name: a, command: [x, hunter2], port: 1 }",
+        "- { name: a, send: \"hunter2\" }",
+        "- { name: a, headers: { A: hunter2, B: hunter2 } }",
+        "- { headers: { A: \"hunter2 }\n- { a: hunter2 }\n- { b: \" } }",
+        "- { command: [x,\n- hunter2 ] }",
+        "- { command: [x,\n{ a: hunter2 } ] }",
+        "- { command: x\n  - { a: hunter2 }\n- { b: c }",
+        "- { command: x }\n  hunter2",
+        "- { command: \"x }\", y\n- { a: hunter2 }\n}",
+        "- { command: [x, y}\n- { a: hunter2 }\n]",
+        "headers:\n- { A: hunter2 }\n- { B: hunter2 }",
+        "headers:\n- { command: hunter2 }\n- { B: hunter2 }",
+        "- headers:\n  - { A: hunter2 }\n  - { B: hunter2 }",
+        "- headers: { A: hunter2 }",
+        "password: |\n  - { a: hunter2 }\n  - { command: hunter2 }\n  - { a: hunter2 }",
+        "password: hunter2",
+        "environment: {\n  A: hunter2,\n  B: hunter2 }",
+        "send: \"a\n- { command: x }\n- { a: hunter2 }\n\"",
+        "- { a: b }}",
+        "- [",
+        "]",
+        "# - { command: x }",
+    ];
 
     #[test]
     fn lines_below_a_secret_key_show_their_own_keys_only() {
@@ -419,11 +535,6 @@ C: …
     url: http://[::1]/a?…
     k: l
 ";
-        let kept = Kept::of(FILE.lines());
-        let shown = FILE.lines().zip(1..).map(|(line, number)| match kept.of_line(number) {
-            Some(cut) => format!("{}{DOTS}\n", &line[..cut]),
-            None => format!("{line}\n"),
-        });
-        assert_eq!(shown.collect::<String>(), SHOWN);
+        assert_eq!(seen(FILE), SHOWN);
     }
 }

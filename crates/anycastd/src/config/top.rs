@@ -21,7 +21,7 @@ use super::{
     settings::{self, Host},
     source::Span,
     states,
-    values::{asn, choice, parse_prefix, router_id},
+    values::{self, asn, choice, parse_prefix, router_id},
     yaml::{Kind, Node},
 };
 
@@ -63,6 +63,7 @@ pub(super) fn read(root: &Node, host: &Host, report: &mut Report<'_>) -> Option<
     let parts = across::Parts::new(&bgp.neighbors, &services, rules.as_deref().unwrap_or_default(), written_id);
     let carried = across::check(&parts, report);
     states::check(&services, report);
+    stale_after.iter().for_each(|time| awaited_in_vain(&services, *time, report));
     endpoint::shadowed(&bgp.neighbors, report);
     graceful::check(&bgp.neighbors, exit_at.zip(on_exit), report);
     let router_id = match bgp.router_id? {
@@ -90,6 +91,18 @@ pub(super) fn read(root: &Node, host: &Host, report: &mut Report<'_>) -> Option<
         http: http?,
         log: log?,
     })
+}
+
+/// A service that begins waits for the first word of its shared checks, but not for ever.
+fn awaited_in_vain(services: &Listed<services::Draft>, stale_after: Duration, report: &mut Report<'_>) {
+    let delays = services.values().flat_map(|service| &service.checks.shared_delays);
+    for (span, delay) in delays.filter(|(_, delay)| *delay > stale_after) {
+        let (delay, limit) = (values::in_words(*delay), values::in_words(stale_after));
+        let message = format!("`start_delay: {delay}` of a shared check is longer than `stale_after`, {limit}");
+        let hint = "the service waits for it no longer than that, and is announced as degraded until it has passed: write a \
+                    shorter one, or a longer `stale_after`";
+        report.warning(*span, message, hint);
+    }
 }
 
 /// One time for all: what has not been proven for so long is not claimed.

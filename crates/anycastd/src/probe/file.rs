@@ -48,7 +48,7 @@ fn look(path: &Path, expect: FileExpected, now: SystemTime) -> Finding {
     };
     match (expect, about) {
         (FileExpected::Absent, None) => Finding::up(format!("{name} is not there")),
-        (FileExpected::Absent, Some(_)) => Finding::down(format!("{name} is there")),
+        (FileExpected::Absent, Some(_)) => Finding::down(format!("{name} is there, and should be absent")),
         (FileExpected::Present, Some(_)) => Finding::up(format!("{name} is there")),
         (FileExpected::Present | FileExpected::Fresh(_), None) => Finding::down(format!("{name} is not there")),
         (FileExpected::Fresh(age), Some(about)) => match about.modified() {
@@ -107,7 +107,10 @@ mod tests {
         fs::write(&file, "").unwrap();
         for path in [&file, &link] {
             assert_eq!(ask(path, FileExpected::Present).await, (Health::Up, said(path, "is there")));
-            assert_eq!(ask(path, FileExpected::Absent).await, (Health::Down, said(path, "is there")));
+            assert_eq!(
+                ask(path, FileExpected::Absent).await,
+                (Health::Down, said(path, "is there, and should be absent"))
+            );
             let (health, words) = ask(path, hour).await;
             assert!(health == Health::Up && words.starts_with(&said(path, "was written ")), "{words}");
         }

@@ -143,8 +143,8 @@ impl GrpcProber {
         let took = words::took(started.elapsed());
         match ServingStatus::try_from(status) {
             Ok(ServingStatus::Serving) => Finding::up(format!("{} in {took}", self.says("SERVING"))),
-            Ok(ServingStatus::NotServing) => Finding::down(self.says("NOT_SERVING")),
-            Ok(ServingStatus::Unknown) => Finding::down(self.says("UNKNOWN")),
+            Ok(ServingStatus::NotServing) => Finding::down(self.says("NOT_SERVING (its gRPC health)")),
+            Ok(ServingStatus::Unknown) => Finding::down(self.says("UNKNOWN (its gRPC health)")),
             Ok(ServingStatus::ServiceUnknown) => Finding::down(self.stranger()),
             Err(_) => Finding::down(self.says(&format!("status {status}, which the protocol does not have"))),
         }

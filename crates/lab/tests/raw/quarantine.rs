@@ -77,7 +77,9 @@ async fn a_refused_route_is_held_back_from_that_neighbor_and_seen_everywhere() -
         let ordered = node.ctl(&["announce", "shop", "--force"]).await?;
         assert!(ordered.status.success(), "{}", ordered.errors);
         let said = ordered.output.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(said.contains("tells peer1 again what it refused"), "{said}");
+        assert!(said.contains("announces 198.51.100.0/24"), "{said}");
+        assert!(said.contains("tells peer1 198.51.100.0/24 again"), "{said}");
+        assert!(!said.contains("198.51.100.0/24: announced already"), "{said}");
         hear(&mut picky.ear, REFUSED, true).await?;
         assert_eq!(held(node, 1).await?, Value::Null);
         assert_eq!(node.neighbor(1).await?["counters"]["established"], 3);

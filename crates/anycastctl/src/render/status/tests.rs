@@ -87,7 +87,7 @@ fn every_state_of_a_drain_and_a_check() {
     fresh["health"] = "unknown".into();
     fresh["last"] = Value::Null;
     fresh["counts"] = false.into();
-    let part = json!([prefix("203.0.113.0/24", true, &[]), prefix("2001:db8:53::/48", false, &[])]);
+    let part = json!([prefix("203.0.113.0/24", true, &[]), prefix("2001:db8:53::/48", false, &["web is down"])]);
     assert_snapshot!(text(json!({"neighbors": [], "services": [
         with_drain("a", "graceful_shutdown", "2026-11-23T14:30:42Z".into(), Value::Null, Value::Null),
         with_drain("b", "withdrawing", Value::Null, "new disk".into(), "2026-12-01T08:00:00Z".into()),
@@ -109,7 +109,7 @@ fn every_state_of_a_drain_and_a_check() {
         d        draining  00:00:08  203.0.113.0/24 (graceful-shutdown)
                                      by uid 1000
         e        up        00:01:01  203.0.113.0/24                       turning ✓ 2/3 "connect: refused"
-                                     not 2001:db8:53::/48                 paused ? not checked: unbound
+                                     not 2001:db8:53::/48 (web is down)   paused ? not checked: unbound
                                                                           fresh ? (does not count yet)
         f        unknown   00:00:01  –
         "#);

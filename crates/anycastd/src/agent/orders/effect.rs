@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anycast_api::{OrderedService, WithdrawMode};
 use anycast_bgp::Prefix;
 use anycast_core::{
-    Health, ServiceName, decide,
+    Health, PeerId, ServiceName, decide,
     drain::{Drain, Phase},
 };
 
@@ -13,7 +13,7 @@ use super::{
     super::{Agent, clock::wall, holds::held},
     phase_outside,
 };
-use crate::state::Order;
+use crate::{peer::Peer, state::Order};
 
 /// What a service was before an order.
 #[derive(Debug, Clone)]
@@ -25,8 +25,8 @@ pub(super) struct Was {
     freed: bool,
     /// Its addresses were unbound because it was drained.
     unbound: bool,
-    /// The neighbors that are told again what they refused.
-    refused_by: Vec<String>,
+    /// What was held back from which neighbors, because they refused it, and is told them again.
+    refused: BTreeMap<String, BTreeSet<Prefix>>,
 }
 
 impl Was {
@@ -36,6 +36,11 @@ impl Was {
         let what = if order.mode == WithdrawMode::Degrade { "degrade" } else { "withdraw" };
         let reason = order.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
         Some(format!("ended the {what} by {} since {}{reason}", order.by, order.at))
+    }
+
+    /// Whether somebody is told of it again.
+    fn tells_again(&self, prefix: &Prefix) -> bool {
+        self.refused.values().any(|prefixes| prefixes.contains(prefix))
     }
 }
 
@@ -47,7 +52,7 @@ impl Agent {
             order: self.orders.get(name).cloned(),
             freed: clears && self.hold_of(name).is_some(),
             unbound: self.is_unbound_by_order(name),
-            refused_by: if clears { self.refusing(name) } else { Vec::new() },
+            refused: if clears { self.refused(name) } else { BTreeMap::new() },
         }
     }
 
@@ -70,12 +75,10 @@ impl Agent {
                 (Phase::Active, false, true) => moves.push(prefix.to_string()),
                 // The attributes change back.
                 (Phase::Active, true, true) if was.phase != Phase::Active => moves.push(prefix.to_string()),
+                (Phase::Active, true, true) if was.tells_again(prefix) => moves.push(prefix.to_string()),
                 (Phase::Active, _, _) => {
                     let why = verdict.map_or_else(String::new, |verdict| self.reason(verdict));
-                    stays.insert(
-                        prefix.to_string(),
-                        if announced { format!("announced already: {why}") } else { format!("not announced: {why}") },
-                    );
+                    stays.insert(prefix.to_string(), stays_because(announced, &why, &self.not_told(*prefix)));
                 }
                 (_, _, true) if other_serves => {
                     stays.insert(prefix.to_string(), "another service carries it".to_owned());
@@ -105,9 +108,9 @@ impl Agent {
     /// What ending a maintenance, or a hold, came to.
     fn now_active(&self, name: &ServiceName, was: &Was) -> String {
         let freed = was.freed.then(|| "the hold-down has ended".to_owned());
-        let told =
-            (!was.refused_by.is_empty()).then(|| format!("tells {} again what it refused", was.refused_by.join(", ")));
-        let idle = (was.order.is_none() && freed.is_none() && told.is_none())
+        let announced = self.announced_prefixes();
+        let told = told_again(&was.refused, &announced);
+        let idle = (was.order.is_none() && freed.is_none() && told.is_empty())
             .then(|| "there was no maintenance to end".to_owned());
         let health = self.health_of(name);
         let health = match health {
@@ -126,15 +129,54 @@ impl Agent {
         said.join("; ")
     }
 
-    /// The neighbors from which something of a service is held back because they refuse it.
-    fn refusing(&self, name: &ServiceName) -> Vec<String> {
-        let Some(service) = self.settings.core.services.get(name) else { return Vec::new() };
-        let refuses = |peer: &crate::peer::Peer| {
+    /// What of a service is held back from which neighbors because they refuse it.
+    fn refused(&self, name: &ServiceName) -> BTreeMap<String, BTreeSet<Prefix>> {
+        let Some(service) = self.settings.core.services.get(name) else { return BTreeMap::new() };
+        let refused = |(id, peer): (&PeerId, &Peer)| {
             let state = peer.state.borrow();
-            service.prefixes.iter().any(|prefix| state.quarantined.contains_key(prefix))
+            let refused = service.prefixes.iter().filter(|prefix| state.quarantined.contains_key(prefix));
+            let refused: BTreeSet<Prefix> = refused.copied().collect();
+            (!refused.is_empty()).then(|| (id.to_string(), refused))
         };
-        self.peers.iter().filter(|(_, peer)| refuses(peer)).map(|(id, _)| id.to_string()).collect()
+        self.peers.iter().filter_map(refused).collect()
     }
+
+    /// The neighbors that cannot be told of a prefix, and why.
+    fn not_told(&self, prefix: Prefix) -> Vec<String> {
+        let why = |(id, peer): (&PeerId, &Peer)| {
+            let why = peer.state.borrow().unsendable.get(&prefix).cloned()?;
+            Some(format!("{id} cannot be told: {why}"))
+        };
+        self.peers.iter().filter_map(why).collect()
+    }
+}
+
+/// Why `announce` moves nothing of a prefix.
+fn stays_because(announced: bool, why: &str, not_told: &[String]) -> String {
+    if !announced {
+        return format!("not announced: {why}");
+    }
+    let but = not_told.iter().map(|but| format!("; {but}"));
+    format!("announced already: {why}{}", but.collect::<String>())
+}
+
+/// `tells leaf1 203.0.113.0/24 again`; of what is not announced, that nothing stands in its way any more.
+fn told_again(refused: &BTreeMap<String, BTreeSet<Prefix>>, announced: &BTreeSet<Prefix>) -> Vec<String> {
+    let sentences = refused.iter().flat_map(|(neighbor, prefixes)| {
+        let (again, not): (Vec<&Prefix>, Vec<&Prefix>) = prefixes.iter().partition(|prefix| announced.contains(prefix));
+        let again = (!again.is_empty()).then(|| format!("tells {neighbor} {} again", listed(&again)));
+        let not = (!not.is_empty()).then(|| format!("holds {} back from {neighbor} no longer", listed(&not)));
+        again.into_iter().chain(not)
+    });
+    sentences.collect()
+}
+
+/// The first few.
+fn listed(prefixes: &[&Prefix]) -> String {
+    const MOST: usize = 3;
+    let shown: Vec<String> = prefixes.iter().take(MOST).map(ToString::to_string).collect();
+    let more = prefixes.len().saturating_sub(MOST);
+    if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
 }
 
 fn note(phase: Phase) -> String {
@@ -145,5 +187,47 @@ fn note(phase: Phase) -> String {
         Phase::Withdrawing => "withdrawn; waiting for the neighbors' acknowledgement".to_owned(),
         Phase::Lingering { until } => format!("withdrawn and acknowledged; lingering until {}", wall(until)),
         Phase::Drained => "withdrawn: safe to stop".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prefix(text: &str) -> Prefix {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn it_is_said_who_is_told_what_again() {
+        let many = (1..=5).map(|n| prefix(&format!("192.0.{n}.0/24"))).collect();
+        let refused: BTreeMap<String, BTreeSet<Prefix>> = [
+            ("leaf1".to_owned(), [prefix("203.0.113.0/24"), prefix("198.51.100.0/24")].into()),
+            ("leaf2".to_owned(), many),
+        ]
+        .into();
+        let mut announced: BTreeSet<Prefix> = refused.values().flatten().copied().collect();
+        announced.remove(&prefix("203.0.113.0/24"));
+        assert_eq!(
+            told_again(&refused, &announced),
+            [
+                "tells leaf1 198.51.100.0/24 again",
+                "holds 203.0.113.0/24 back from leaf1 no longer",
+                "tells leaf2 192.0.1.0/24, 192.0.2.0/24, 192.0.3.0/24 and 2 more again",
+            ]
+        );
+        assert_eq!(told_again(&BTreeMap::new(), &announced), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_stays_says_who_cannot_be_told() {
+        let untold = ["leaf1 cannot be told: no next hop".to_owned()];
+        for (announced, untold, said) in [
+            (true, &[][..], "announced already: dns is up"),
+            (true, &untold, "announced already: dns is up; leaf1 cannot be told: no next hop"),
+            (false, &untold, "not announced: dns is up"),
+        ] {
+            assert_eq!(stays_because(announced, "dns is up", untold), said);
+        }
     }
 }

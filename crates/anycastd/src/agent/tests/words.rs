@@ -151,6 +151,71 @@ async fn a_prefix_that_another_service_could_carry_names_the_key() {
     let told = home.until(ask, |told| link(told, "decision").hint.is_some()).await;
     let hint = link(&told, "decision").hint.clone().unwrap();
     assert!(hint.ends_with("`prefixes: { \"203.0.113.0/24\": { require: any } }`"), "{hint}");
+    let status = home.until(|agent| agent.status(), |status| status.services[0].health == api::Health::Down).await;
+    let notes = |n: usize| status.services[n].prefixes[0].notes.clone();
+    assert_eq!((notes(0), notes(1)), (vec![], vec!["dns is down".to_owned()]), "who is well says who is not");
+}
+
+/// `api` needs `web`, and that `dns`, which has these keys.
+fn three(keys: &str) -> Home {
+    let needs = |name: &str, host: u8, on: &str| {
+        format!(
+            "  - name: {name}\n    addresses: [203.0.113.{host}]\n    depends_on: [{on}]\n    checks: [{{ name: asks, type: file, \
+             path: / }}]\n"
+        )
+    };
+    let dns = format!("    checks: [{{ name: asks, type: file, path: / }}]\n    drain: {{ linger: 10ms }}\n{keys}");
+    Home::with(&format!("{dns}{}{}", needs("web", 54, "dns"), needs("api", 53, "web")))
+}
+
+#[tokio::test]
+async fn an_order_names_what_goes_with_it() {
+    let home = three("");
+    home.explained("dns is up").await;
+    let notes = async |services: &[&str], mode| {
+        let reply = home.order(services, mode).await;
+        reply.dependents.into_iter().map(|dependent| dependent.note).collect::<Vec<_>>()
+    };
+    let goes = "it goes down with it, without a drain";
+    let api = format!("api depends on web, which depends on dns: {goes}");
+    assert_eq!(notes(&["dns"], api::WithdrawMode::Degrade).await, Vec::<String>::new(), "it goes on to serve");
+    assert_eq!(notes(&["dns"], api::WithdrawMode::Now).await, [api.clone(), format!("web depends on dns: {goes}")]);
+    assert_eq!(notes(&["dns", "web"], api::WithdrawMode::Now).await, [format!("api depends on web: {goes}")]);
+    assert_eq!(notes(&["dns"], api::WithdrawMode::Now).await, [api], "`web` is withdrawn already");
+    assert_eq!(notes(&[], api::WithdrawMode::Now).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_an_operator_unbound_is_named_as_that() {
+    let home = three("    unbind: drained\n");
+    home.explained("dns is up").await;
+    let reply = home.order(&["dns"], api::WithdrawMode::Now).await;
+    let web = reply.dependents.iter().find(|dependent| dependent.service == "web").unwrap();
+    let goes = "web depends on dns: it goes as soon as dns is drained and unbound, without a drain";
+    assert_eq!((web.note.as_str(), &web.depends_on[..]), (goes, &["dns".to_owned()][..]));
+    home.until(|agent| agent.status().services.remove(1).state, |state| *state == api::ServiceState::Drained).await;
+    home.kernel.send_modify(|state| drop(Arc::make_mut(state).addresses.remove(&[203, 0, 113, 53].into())));
+    let ask = |agent: &mut Agent| agent.explain("web").unwrap().prefixes.remove(0);
+    let told = home.until(ask, |told| told.summary.contains("web depends on dns, which is withdrawn by noc")).await;
+    assert_eq!(link(&told, "dependency").text, "dns is withdrawn by noc");
+}
+
+#[tokio::test]
+async fn a_shared_check_that_fails_is_blamed_for_no_more_than_it_does() {
+    let home = Home::with(
+        "    checks:\n      - { name: asks, type: file, path: / }\n      - { name: upstream, type: file, path: /no/such/file, \
+         scope: shared, interval: 20ms, fast_interval: 10ms }\n",
+    );
+    home.explained("dns is degraded").await;
+    let ask = |agent: &mut Agent| agent.explain("dns").unwrap().prefixes.remove(0);
+    let blames = "degraded: its shared check `upstream` is down; its only local check passes";
+    let told = home.until(ask, |told| link(told, "service").text.contains("is down")).await;
+    assert!(link(&told, "service").text.starts_with(blames), "{told:#?}");
+    let check = told.chain.iter().find(|link| link.name == "dns/upstream").unwrap();
+    assert!(
+        check.hint.as_ref().unwrap().starts_with("it degrades dns and no more, and is every node's: "),
+        "{check:?}"
+    );
 }
 
 #[tokio::test]

@@ -733,6 +733,13 @@ fn what_proves_little_is_told() {
                 "there is no listener to wait for",
                 "leave it out",
             ),
+            (
+                check,
+                "type: tcp\n        port: 53\n      - { name: up, type: tcp, address: \"127.0.0.1:1\", scope: shared, start_delay: 11s }",
+                "17:71",
+                "`start_delay: 11s` of a shared check is longer than `stale_after`, 10s",
+                "announced as degraded",
+            ),
         ],
         Severity::Warning,
     );

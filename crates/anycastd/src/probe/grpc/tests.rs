@@ -48,8 +48,8 @@ async fn the_server_says_how_its_services_are() {
     let (address, reporter) = server(None).await;
     for (told, health, words) in [
         (Told::Serving, Health::Up, "a.v1.A: SERVING in …"),
-        (Told::NotServing, Health::Down, "a.v1.A: NOT_SERVING"),
-        (Told::Unknown, Health::Down, "a.v1.A: UNKNOWN"),
+        (Told::NotServing, Health::Down, "a.v1.A: NOT_SERVING (its gRPC health)"),
+        (Told::Unknown, Health::Down, "a.v1.A: UNKNOWN (its gRPC health)"),
     ] {
         reporter.set_service_status("a.v1.A", told).await;
         check(&ask(address, "a.v1.A").await, health, words);
