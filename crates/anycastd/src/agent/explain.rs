@@ -197,7 +197,10 @@ impl Agent {
         let (ok, text, hint) = match hold_down.held() {
             Some(hold) => {
                 let ok = if hold.degrades { LinkState::Warning } else { LinkState::Broken };
-                let hint = format!("it ends by itself; `anycastctl announce {name} --force` ends it now");
+                let hint = format!(
+                    "`anycastctl events --service {name}` shows why it flaps; it ends by itself, and `anycastctl announce {name} \
+                     --force` ends it now"
+                );
                 (ok, holds::held(&hold) + &holds::causes(&hold), Some(hint))
             }
             None if hold_down.recent(now) == 0 => return None,
