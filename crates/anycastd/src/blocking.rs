@@ -81,6 +81,12 @@ impl Pool {
         done.map_err(|error| Hang::Fault(error.to_string()))
     }
 
+    /// For how long one may have blocked for another to be sent after it. When half of the threads are gone the rest is for those of
+    /// whom nothing is known yet.
+    fn patience(&self) -> Duration {
+        if self.free.available_permits() > self.threads / 2 { SLOW } else { BRISK }
+    }
+
     fn runtime(&'static self) -> Result<&'static Runtime, String> {
         let build = || {
             let mut builder = Builder::new_current_thread();
@@ -265,7 +271,7 @@ impl Slot {
         loop {
             let mut ended = pin!(self.0.ended.notified());
             ended.as_mut().enable();
-            if self.0.oldest().is_none_or(|age| age < SLOW) {
+            if self.0.oldest().is_none_or(|age| age < self.0.pool.patience()) {
                 return Ok(turn);
             }
             ended.await;

@@ -5,7 +5,7 @@
 //! suspects. They are held back by halves, one test after the other, until those that the neighbor refuses are found and the others
 //! are proven. A route that was taken before is no suspect as long as there are others.
 //!
-//! What is found is held back until its attributes change, or a time has passed that doubles with each offence.
+//! What is found is held back until its attributes or its next hop change, or a time has passed that doubles with each offence.
 
 mod search;
 
@@ -19,7 +19,8 @@ use std::{
 use crate::{
     attributes::{Attributes, Routes},
     notification::Notification,
-    types::Prefix,
+    terms::NextHop,
+    types::{Family, Prefix},
 };
 use search::{Group, Search};
 
@@ -47,8 +48,8 @@ impl fmt::Display for Quarantined {
         match self.until {
             Some(_) => write!(
                 f,
-                "in quarantine: the neighbor ends the session with NOTIFICATION {notification} whenever it is told; change its attributes, \
-                 or mend the neighbor"
+                "in quarantine: the neighbor ends the session with NOTIFICATION {notification} whenever it is told; change its attributes \
+                 or its next hop, or mend the neighbor"
             ),
             None => write!(
                 f,
@@ -83,7 +84,7 @@ impl fmt::Display for QuarantineEvent {
                 f,
                 "quarantine: {} held back for {} h, refused with NOTIFICATION {notification}",
                 list(prefixes),
-                time.as_secs() / 3_600
+                time.as_secs().div_ceil(3_600)
             ),
             Self::Released(prefixes) => write!(f, "quarantine: {} announced again", list(prefixes)),
             Self::Cleared => f.write_str("quarantine: every suspect was taken, nothing is held back"),
@@ -128,6 +129,8 @@ struct Sentence {
     notification: Notification,
     times: u32,
     until: Instant,
+    /// With which it was refused: with another it is another route.
+    next_hop: Option<NextHop>,
     /// Its time is over; it is told again, and the next refusal needs no second proof.
     probation: bool,
 }
@@ -148,9 +151,42 @@ pub(crate) struct Quarantine {
     proven: BTreeSet<Route>,
     timeout: Option<Instant>,
     news: VecDeque<QuarantineEvent>,
+    /// What the routes are told with.
+    next_hops: BTreeMap<Family, NextHop>,
 }
 
 impl Quarantine {
+    /// The routes of a family are told with this next hop from now on, if there is one. With another than before nothing is known of
+    /// them that was found out: they are neither proven nor suspects. What was refused with this very one stays so.
+    pub(crate) fn handle_next_hop(&mut self, family: Family, next_hop: Option<NextHop>, now: Instant) {
+        let Some(next_hop) = next_hop else { return };
+        let Some(before) = self.next_hops.insert(family, next_hop).filter(|before| *before != next_hop) else { return };
+        let other = |(prefix, _): &Route| prefix.family() != family;
+        self.proven.retain(other);
+        if let Some(strike) = &mut self.strike {
+            strike.suspects.retain(other);
+        }
+        if let Some(search) = &mut self.search {
+            search.retain(other);
+        }
+        let with = |hop: NextHop| {
+            let held = move |(route, sentence): &(&Route, &Sentence)| {
+                !other(route) && !sentence.probation && sentence.next_hop == Some(hop)
+            };
+            self.sentences.iter().filter(held)
+        };
+        let released: BTreeSet<Prefix> = with(before).map(|((prefix, _), _)| *prefix).collect();
+        let held = with(next_hop).map(|((prefix, _), held)| (held.notification.clone(), *prefix, held.until));
+        let held: Vec<_> = held.collect();
+        if !released.is_empty() {
+            self.news.push_back(QuarantineEvent::Released(released));
+        }
+        for (notification, prefix, until) in held {
+            let left = until.saturating_duration_since(now);
+            self.news.push_back(QuarantineEvent::Held(notification, BTreeSet::from([prefix]), left));
+        }
+    }
+
     /// The neighbor ended the session because of an UPDATE.
     pub(crate) fn handle_refused(&mut self, notification: &Notification, told: &[Told], now: Instant) {
         let suspects = self.suspects(told, now);
@@ -221,7 +257,9 @@ impl Quarantine {
 
     /// What of the desired routes is not to be told.
     pub(crate) fn held_back(&self, desired: &Routes) -> BTreeMap<Prefix, Quarantined> {
-        let sentenced = self.sentences.iter().filter(|(_, sentence)| !sentence.probation).map(|(route, sentence)| {
+        let in_force =
+            |(route, sentence): &(&Route, &Sentence)| !sentence.probation && self.is_in_force(route, sentence);
+        let sentenced = self.sentences.iter().filter(in_force).map(|(route, sentence)| {
             (route, Quarantined { notification: sentence.notification.clone(), until: Some(sentence.until) })
         });
         let waiting = self.search.iter().flat_map(|search| {
@@ -292,16 +330,24 @@ impl Quarantine {
     fn sentence(&mut self, notification: &Notification, found: Group, now: Instant) {
         let mut terms: BTreeMap<Duration, BTreeSet<Prefix>> = BTreeMap::new();
         for route in found {
-            let times = self.sentences.get(&route).map_or(0, |sentence| sentence.times) + 1;
+            let next_hop = self.next_hops.get(&route.0.family()).copied();
+            let before = self.sentences.get(&route).filter(|sentence| sentence.next_hop == next_hop);
+            let times = before.map_or(0, |sentence| sentence.times) + 1;
             let term = FIRST.saturating_mul(1 << (times - 1).min(8)).min(LONGEST);
             terms.entry(term).or_default().insert(route.0);
             self.proven.remove(&route);
-            let sentence = Sentence { notification: notification.clone(), times, until: now + term, probation: false };
+            let until = now + term;
+            let sentence = Sentence { notification: notification.clone(), times, until, next_hop, probation: false };
             self.sentences.insert(route, sentence);
         }
         let held = |(term, prefixes)| QuarantineEvent::Held(notification.clone(), prefixes, term);
         self.news.extend(terms.into_iter().map(held));
         self.timeout = self.next_release();
+    }
+
+    /// Whether it is told with the next hop that was refused.
+    fn is_in_force(&self, (prefix, _): &Route, sentence: &Sentence) -> bool {
+        sentence.next_hop.as_ref() == self.next_hops.get(&prefix.family())
     }
 
     fn next_release(&self) -> Option<Instant> {
@@ -311,12 +357,19 @@ impl Quarantine {
     /// Whether the time of any was over.
     fn release(&mut self, now: Instant) -> bool {
         let mut released = BTreeSet::new();
-        for ((prefix, _), sentence) in &mut self.sentences {
-            if !sentence.probation && sentence.until <= now {
+        let hops = &self.next_hops;
+        self.sentences.retain(|(prefix, _), sentence| {
+            if sentence.probation || now < sentence.until {
+                return true;
+            }
+            // What is told with another next hop meanwhile is not told again.
+            let told_again = sentence.next_hop.as_ref() == hops.get(&prefix.family());
+            if told_again {
                 sentence.probation = true;
                 released.insert(*prefix);
             }
-        }
+            told_again
+        });
         let any = !released.is_empty();
         if any {
             self.news.push_back(QuarantineEvent::Released(released));

@@ -156,6 +156,8 @@ pub struct Session {
     backoff: Backoff,
     link: Option<Link>,
     link_local: Option<Ipv6Addr>,
+    /// There was a global IPv6 address to be the next hop.
+    had_global: bool,
     framer: Framer,
     stream: Stream,
     /// Messages that go before all others: OPEN, the KEEPALIVE that confirms it, NOTIFICATION.
@@ -203,6 +205,7 @@ impl Session {
             backoff,
             link: None,
             link_local: None,
+            had_global: false,
             framer: Framer::default(),
             stream: Stream::default(),
             urgent: VecDeque::new(),
@@ -300,7 +303,8 @@ impl Session {
             return;
         }
         self.clear_connection();
-        let link = Link { local, remote, local_ipv6, link_local: self.link_local };
+        let link =
+            Link { local, remote, local_ipv6, link_local: self.link_local, had_global: self.saw_global(local_ipv6) };
         self.capture.handle_connected(&link, self.config.local_as, self.config.peer_as.number(self.config.local_as));
         self.link = Some(link);
         let open = Open::ours(&self.config, self.restart(now));

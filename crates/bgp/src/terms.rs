@@ -46,7 +46,8 @@ impl fmt::Display for Unsendable {
                  IPv6 next hops with it (`capabilities: { extended_next_hop: true }`, RFC 8950)",
             ),
             Self::NoNextHop(Family::Ipv6Unicast) => f.write_str(
-                "no IPv6 next hop: the session's interface has no IPv6 address that could be it; give it one, or set \
+                "no IPv6 next hop: the session's interface has no global IPv6 address, and a link-local one is not taken in place of \
+                 one that has gone, nor for a neighbor that is not on the link; give it one, or set \
                  `next_hop: { ipv6: … }` for this neighbor",
             ),
             Self::TooMany(limit) => {
@@ -100,6 +101,8 @@ pub(crate) struct Link {
     pub(crate) local_ipv6: Option<Ipv6Addr>,
     /// The link-local address of that interface.
     pub(crate) link_local: Option<Ipv6Addr>,
+    /// The interface had a global address before.
+    pub(crate) had_global: bool,
 }
 
 /// The next hop of IPv6 routes (RFC 2545 §3).
@@ -257,7 +260,8 @@ fn next_hop_ipv6(config: &PeerConfig, link: &Link) -> Option<NextHop6> {
     match (global, beside) {
         (Some(global), Some(link_local)) => Some(NextHop6::GlobalAndLinkLocal(global, link_local)),
         (Some(address), None) | (None, Some(address)) => Some(NextHop6::One(address)),
-        (None, None) => of_kind(true).map(NextHop6::One),
+        // One that has gone may be back in a moment, and some routers end the session for a link-local next hop alone.
+        (None, None) => of_kind(true).filter(|_| !link.had_global).map(NextHop6::One),
     }
 }
 
@@ -326,7 +330,11 @@ pub(crate) mod tests {
         let negotiated = Negotiated::new(&config, &ours, &open).expect("good");
         let local = local.parse().expect("an address");
         let local_ipv6 = local_ipv6.map(|text| text.parse().expect("an address"));
-        Terms::new(&config, &negotiated, &Link { local, remote: local, local_ipv6, link_local: None })
+        Terms::new(
+            &config,
+            &negotiated,
+            &Link { local, remote: local, local_ipv6, link_local: None, had_global: false },
+        )
     }
 
     #[test]
@@ -364,7 +372,8 @@ pub(crate) mod tests {
             let config = PeerConfig { next_hop_ipv6: configured.map(ip), link_local: form, ..config() };
             let local = local.parse().expect("an address");
             let [local_ipv6, link_local] = interface.map(|text| text.map(ip));
-            next_hop_ipv6(&config, &Link { local, remote: local, local_ipv6, link_local }).map(|hop| hop.to_string())
+            next_hop_ipv6(&config, &Link { local, remote: local, local_ipv6, link_local, had_global: false })
+                .map(|hop| hop.to_string())
         };
         const V4: &str = "192.0.2.1:179";
         const GLOBAL: &str = "[2001:db8::1]:179";

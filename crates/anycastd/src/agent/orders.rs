@@ -1,4 +1,5 @@
-//! Maintenance: orders are written to disk before they are obeyed, so that a restart never forgets one.
+//! Maintenance: orders are written to disk before they are obeyed, so that a restart never forgets one. Only their end, when it was
+//! ordered beforehand, does not wait for the disk.
 //!
 //! The loop never waits for the disk. An order is planned here (a pure step that may refuse it), saved by whoever asked,
 //! and then committed here. One lock, held by the askers, keeps two orders from overtaking each other.
@@ -33,6 +34,8 @@ use crate::{
 const DISK: Duration = Duration::from_secs(3);
 /// How soon something that no one waits for is tried again.
 const AGAIN: Duration = Duration::from_secs(10);
+/// The problem that the disk has orders which are over.
+const STALE: &str = "orders";
 /// An order that ends by itself ends within a year: anything longer is a slip of the pen.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 /// The longest reason that is kept, in bytes.
@@ -118,6 +121,41 @@ impl OrderDesk {
             agent.order(move |agent| agent.release(&services)).await??;
         }
         Ok(reply)
+    }
+
+    /// Ends orders whose time is over, whether or not the disk takes that: what it says of them is over as well.
+    async fn expire(&self, agent: &Handle, services: Vec<String>) -> Result<(), Refusal> {
+        let turn = self.turn().await?;
+        let by = Actor("the time it was ordered for".to_owned());
+        let ended = agent.order(move |agent| {
+            let plan = agent.plan_announce(&services, false, &by)?;
+            let written = (plan.file.clone(), plan.orders.clone());
+            agent.commit(plan);
+            Ok::<_, Refusal>(written)
+        });
+        let (file, orders) = ended.await??;
+        if let Err(error) = write(turn, agent, &file, orders).await {
+            let text = format!("{} still has an order whose time is over: {error}", file.display());
+            tracing::warn!("{text}");
+            let first = agent.order(|agent| agent.problems.insert(STALE, text).is_none()).await?;
+            if first {
+                tokio::spawn(self.clone().write_later(agent.clone(), file));
+            }
+        }
+        Ok(())
+    }
+
+    /// Until the disk has the orders that are in force.
+    async fn write_later(self, agent: Handle, file: PathBuf) {
+        loop {
+            tokio::time::sleep(AGAIN).await;
+            let Ok(turn) = self.turn().await else { continue };
+            let Ok(orders) = agent.order(|agent| agent.orders.clone()).await else { return };
+            if write(turn, &agent, &file, orders).await.is_ok() {
+                let _ = agent.order(|agent| agent.problem(STALE, None)).await;
+                return;
+            }
+        }
     }
 
     /// One order at a time; it may be the disk that has one before us wait.
@@ -436,10 +474,8 @@ impl Agent {
         self.forgetting = true;
         let (agent, desk) = (self.handle.clone(), self.desk.clone());
         tokio::spawn(async move {
-            let request = AnnounceRequest { services: over, force: false };
-            let ended = desk.announce(&agent, request, Actor("the time it was ordered for".to_owned())).await;
-            if let Err(error) = &ended {
-                tracing::warn!(%error, "a maintenance is over, and its order cannot be removed; trying again in 10 s");
+            if let Err(error) = desk.expire(&agent, over).await {
+                tracing::warn!(%error, "a maintenance is over, and its order cannot be ended; trying again in 10 s");
                 tokio::time::sleep(AGAIN).await;
             }
             let _ = agent.order(|agent| agent.forgetting = false).await;

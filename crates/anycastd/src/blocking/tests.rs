@@ -8,6 +8,7 @@ const AMPLE: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(100);
 
 static FEW: Pool = Pool::new("few", 2, 2);
+static SOME: Pool = Pool::new("some", 4, 4);
 static ONE_AT_A_TIME: Pool = Pool::new("one", 8, 1);
 
 /// Work that hangs until the sender is dropped.
@@ -159,6 +160,27 @@ async fn a_pool_that_is_full_of_what_hangs_holds_nobody_else_up() {
     drop((one, other));
     assert_eq!(slots[2].run(AMPLE, || 1).await, Ok(1));
     eventually("what was late is done with", || slots.iter().all(|slot| slot.holders() == 0)).await;
+}
+
+/// What hangs first must not take all that is left from those that answer.
+#[tokio::test]
+async fn when_half_of_a_pool_is_gone_each_that_hangs_gets_one_thread() {
+    let mut held = vec![];
+    let mut ask = async |slot: &Slot| {
+        let (go, hang) = hanging();
+        held.push(go);
+        let _ = slot.run(SHORT, hang).await;
+        slot.holders()
+    };
+    let slots = ["first", "second", "third"].map(|what| Slot::of(&SOME, what));
+    assert_eq!((ask(&slots[0]).await, ask(&slots[0]).await), (1, 2), "it may be one that was lost");
+    age(&slots[0], BRISK);
+    assert_eq!(ask(&slots[0]).await, 2);
+    assert_eq!(ask(&slots[1]).await, 1);
+    age(&slots[1], BRISK);
+    assert_eq!(ask(&slots[1]).await, 1);
+    assert_eq!(slots[2].run(AMPLE, || 1).await, Ok(1));
+    drop(held);
 }
 
 #[tokio::test]

@@ -151,17 +151,14 @@ fn watch(section: &mut Section<'_>, checks: &mut Checks, report: &mut Report<'_>
 fn hollow(checks: &Checks, addresses: Option<&[IpAddr]>, span: Span, report: &mut Report<'_>) {
     let (Some(configs), Some(addresses)) = (&checks.configs, addresses) else { return };
     let local = || configs.values().filter(|check| check.scope == Scope::Local).map(|check| &check.probe);
-    let echo = |probe: &ProbeConfig| match probe {
-        ProbeConfig::Icmp(icmp) => icmp.addresses.iter().all(|at| at.is_loopback() || addresses.contains(at)),
-        _ => false,
-    };
+    let echo = |probe: &ProbeConfig| matches!(probe, ProbeConfig::Icmp(icmp) if icmp.addresses.iter().all(|address| addresses.contains(address)));
     let silent = |probe: &ProbeConfig| matches!(probe, ProbeConfig::Udp(udp) if udp.expect == UdpExpect::Nothing);
     if local().next().is_none() || !local().all(|probe| echo(probe) || silent(probe)) {
         return;
     }
     let hint = "add a check that the service itself must answer, such as `type: tcp`, `http` or `dns`";
     let message = if local().all(echo) {
-        "only the kernel is asked: it answers echoes to the addresses of this node, whether the service runs or not"
+        "only the kernel is asked: it answers echoes to the service's addresses, whether the service runs or not"
     } else {
         "no check needs an answer of the service: one that hangs would stay up"
     };

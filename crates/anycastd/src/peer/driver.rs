@@ -114,6 +114,8 @@ pub(super) struct Driver {
     way: Option<Way>,
     /// Where the next hops are from, while there is a connection.
     source: Option<Source>,
+    /// The neighbor of that connection is on the same link.
+    on_link: bool,
     stopping: bool,
 }
 
@@ -148,6 +150,7 @@ impl Driver {
             arrived: None,
             way,
             source: None,
+            on_link: false,
             stopping: false,
         }
     }
@@ -420,7 +423,8 @@ impl Driver {
         self.link = Link::Open(Connection { stream, line, told, unsent: Bytes::new(), unacked: 0, ask: None });
         self.find_way(local, remote);
         let source = Source::new(local, &self.parts.links.borrow());
-        let addresses = source.addresses();
+        self.on_link = self.is_on_link(local, remote);
+        let addresses = source.addresses().for_neighbor(self.on_link);
         self.source = Some(source);
         self.parts.session.set_link_local(addresses.link_local);
         self.parts.session.handle_connected(local, remote, addresses.ipv6, now);

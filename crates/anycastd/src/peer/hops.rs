@@ -13,6 +13,14 @@ pub(super) struct Addresses {
     pub(super) link_local: Option<Ipv6Addr>,
 }
 
+impl Addresses {
+    /// What can be told to a neighbor: where it is not on the same link, nothing that is link-local (RFC 2545 §3).
+    pub(super) fn for_neighbor(self, on_link: bool) -> Self {
+        let fits = |address: &Ipv6Addr| on_link || !address.is_unicast_link_local();
+        Self { ipv6: self.ipv6.filter(fits), link_local: self.link_local.filter(fits) }
+    }
+}
+
 /// Where they are from.
 #[derive(Debug)]
 pub(super) struct Source {
@@ -107,6 +115,13 @@ mod tests {
 
     fn addresses(ipv6: &str, link_local: &str) -> Addresses {
         Addresses { ipv6: ipv6.parse().ok(), link_local: link_local.parse().ok() }
+    }
+
+    #[test]
+    fn a_neighbor_elsewhere_is_told_of_no_link_local_address() {
+        let all = addresses("2001:db8::1", "fe80::1");
+        assert_eq!((all.for_neighbor(true), all.for_neighbor(false)), (all, addresses("2001:db8::1", "")));
+        assert_eq!(addresses("fe80::1", "fe80::1").for_neighbor(false), Addresses::default());
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod request;
 use std::{
     error::Error as _,
     io,
-    net::{SocketAddr, ToSocketAddrs as _},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _},
     time::{Duration, Instant},
 };
 
@@ -31,6 +31,8 @@ use crate::blocking::{Hang, NAMES, Slot};
 
 /// The largest header of an answer.
 const HEADER_LIMIT: usize = 64 * 1024;
+
+const LOCALHOST: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
 /// A lookup that began at most so long ago is as good as a new one.
 const LOOKUP_AGE: Duration = Duration::from_secs(1);
@@ -135,6 +137,10 @@ impl HttpProber {
             return Ok(Vec::new());
         };
         let failed = |why: String| Finding::unknown(format!("cannot look up {host}: {why}"));
+        // RFC 6761 §6.3: that is known without asking anybody.
+        if host.eq_ignore_ascii_case("localhost") {
+            return Ok(LOCALHOST.map(|address| SocketAddr::new(address, *port)).to_vec());
+        }
         // Whoever needs the addresses of that host waits for one lookup, whatever the port.
         let name = host.clone();
         let lookup = move || match (name, 0).to_socket_addrs() {

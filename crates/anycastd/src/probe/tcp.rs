@@ -73,14 +73,19 @@ pub(crate) async fn open(address: SocketAddr) -> std::io::Result<TcpStream> {
         Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
         Err(error) => return Err(error),
     }
-    socket.take_error()?.map_or(Ok(()), Err)?;
+    no_error(socket.take_error()?)?;
     let connected = socket.peer_addr().is_ok();
     let stream = TcpStream::from_std(socket.into())?;
     if !connected {
         stream.writable().await?;
-        stream.take_error()?.map_or(Ok(()), Err)?;
+        no_error(stream.take_error()?)?;
     }
     refuse_self(stream, address)
+}
+
+/// What is reset had been accepted: whoever is told of that must not depend on which of the two was seen first.
+fn no_error(error: Option<Error>) -> std::io::Result<()> {
+    error.filter(|error| error.kind() != ErrorKind::ConnectionReset).map_or(Ok(()), Err)
 }
 
 /// Where nobody listens on a local port of the ephemeral range, the kernel may choose that very port as the source: the

@@ -17,7 +17,7 @@ fn asn(number: u32) -> Asn {
 fn connected(now: Instant, local: &str, remote: &str) -> Capture {
     let end = |text: &str| text.parse().expect("an address");
     let mut capture = Capture::new(now);
-    let link = Link { local: end(local), remote: end(remote), local_ipv6: None, link_local: None };
+    let link = Link { local: end(local), remote: end(remote), local_ipv6: None, link_local: None, had_global: false };
     capture.handle_connected(&link, asn(4_200_000_001), Some(asn(65001)));
     capture
 }
@@ -186,6 +186,7 @@ fn the_end_of_a_session_outlives_floods_and_failing_attempts() {
         remote: "192.0.2.1:179".parse().expect("an address"),
         local_ipv6: None,
         link_local: None,
+        had_global: false,
     };
     for _ in 0..5_000 {
         capture.handle_connected(&again, asn(65010), None);

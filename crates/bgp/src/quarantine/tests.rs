@@ -120,6 +120,35 @@ fn the_same_refusal_twice_holds_the_route_back() {
 }
 
 #[test]
+fn with_another_next_hop_it_is_another_route() {
+    let hop = |text: &str| Some(NextHop::Ipv4(text.parse().expect("an address")));
+    let mut world = World::new(&[1, 2], |(refused, _)| *refused == prefix(0));
+    let tell = |world: &mut World, next_hop| {
+        world.quarantine.handle_next_hop(Family::Ipv4Unicast, next_hop, world.now);
+        (world.held(), world.news())
+    };
+    tell(&mut world, hop("192.0.2.1"));
+    while world.session(10, HOUR / 2) {}
+    assert_eq!((world.held(), world.news().len()), (prefixes([0]), 2), "that it is searched, and found");
+
+    let released = vec!["quarantine: 10.0.0.0/24 announced again".to_owned()];
+    assert_eq!(tell(&mut world, hop("192.0.2.9")), (prefixes([]), released));
+    assert_eq!(tell(&mut world, None), (prefixes([]), vec![]), "a session that is down says nothing of it");
+    let (held, news) = tell(&mut world, hop("192.0.2.1"));
+    assert_eq!((held, news.len()), (prefixes([0]), 1), "what it refused it would refuse again: {news:?}");
+
+    // One refusal with each of two next hops are not two of the same.
+    let mut world = World::new(&[1], |_| true);
+    for next_hop in ["192.0.2.1", "192.0.2.9", "192.0.2.1"] {
+        tell(&mut world, hop(next_hop));
+        assert!(world.session(10, HOUR));
+        assert_eq!(world.held(), prefixes([]));
+    }
+    assert!(world.session(10, HOUR));
+    assert_eq!(world.held(), prefixes([0]));
+}
+
+#[test]
 fn refusals_of_two_kinds_are_not_the_same() {
     let mut world = World::new(&[1], |_| true);
     for subcode in [5, 6, 5, 6] {

@@ -7,6 +7,7 @@ use crate::{
     fault::DownReason,
     terms::{self, Terms},
     timers::Timer,
+    types::Family,
 };
 
 impl Session {
@@ -20,17 +21,33 @@ impl Session {
     /// [`Self::set_link_local`] were told is out of date. What has another next hop by it is announced anew, what has none any more is
     /// withdrawn. Without a connection it says nothing.
     pub fn handle_addresses(&mut self, local_ipv6: Option<Ipv6Addr>, link_local: Option<Ipv6Addr>, now: Instant) {
+        let had_global = self.saw_global(local_ipv6);
         let Some(link) = &mut self.link else { return };
-        (link.local_ipv6, link.link_local) = (local_ipv6, link_local);
+        (link.local_ipv6, link.link_local, link.had_global) = (local_ipv6, link_local, had_global);
         self.link_local = link_local;
         let (Some(before), Some(negotiated)) = (self.rib.terms(), &self.negotiated) else { return };
         let terms = Terms::new(&self.config, negotiated, link);
         let changes = terms::changes(before, &terms);
         if !changes.is_empty() {
             self.events.extend(changes.into_iter().map(Event::NextHop));
+            self.tell_quarantine(&terms, now);
             self.rib.set_terms(terms, now);
             self.settle_quarantine(now);
         }
+    }
+
+    /// Whether there has been a global address, this one included.
+    pub(super) fn saw_global(&mut self, local_ipv6: Option<Ipv6Addr>) -> bool {
+        self.had_global |= local_ipv6.is_some_and(|address| !address.is_unicast_link_local());
+        self.had_global
+    }
+
+    /// What was refused was refused with a next hop.
+    pub(super) fn tell_quarantine(&mut self, terms: &Terms, now: Instant) {
+        for family in Family::ALL {
+            self.quarantine.handle_next_hop(family, terms.next_hop(family), now);
+        }
+        self.rib.set_held(self.quarantine.held_back(self.rib.desired()), now);
     }
 
     /// The interface that leads to the neighbor cannot carry anything: there is no connection any more, nor a dial, and none is to be

@@ -64,7 +64,9 @@ impl Session {
         match frame.kind {
             MessageType::Keepalive => {
                 let (Some(negotiated), Some(link)) = (&self.negotiated, &self.link) else { return };
-                self.rib.up(Terms::new(&self.config, negotiated, link), now);
+                let terms = Terms::new(&self.config, negotiated, link);
+                self.tell_quarantine(&terms, now);
+                self.rib.up(terms, now);
                 self.census = self.limits.max_prefixes.map(Census::new);
                 self.timers.stop(Timer::Handshake);
                 self.restart_hold(now);
@@ -200,8 +202,12 @@ impl Session {
     }
 
     pub(super) fn note_down(&mut self, reason: DownReason, now: Instant) {
-        self.last_error = Some((reason.clone(), now));
-        self.events.push_back(Event::Down(reason));
+        // An interface that stays down is one failure, however often it is looked whether another leads there.
+        let known = |(last, _): &(DownReason, Instant)| matches!(last, DownReason::LinkDown(_)) && *last == reason;
+        if !self.last_error.as_ref().is_some_and(known) {
+            self.events.push_back(Event::Down(reason.clone()));
+        }
+        self.last_error = Some((reason, now));
     }
 
     /// Forgets all that belongs to one connection.

@@ -692,6 +692,39 @@ fn the_route_for_which_the_neighbor_ends_every_session_is_held_back() {
     assert!(bench.session.unsent().contains_key(&bad));
 }
 
+/// A global address that goes for a moment must not have the neighbor told of a next hop that it may end the session for.
+#[test]
+fn a_link_local_next_hop_does_not_take_the_place_of_a_global_one() {
+    let (global, local) = ("2001:db8::2".parse().ok(), "fe80::2".parse().ok());
+    let hops = |bench: &Bench| bench.session.next_hops().get(&Family::Ipv6Unicast).cloned();
+    let mut bench = Bench::at(State::Established);
+    bench.session.handle_addresses(local, local, bench.now);
+    assert_eq!(hops(&bench).as_deref(), Some("fe80::2"), "there is no other");
+    bench.session.handle_addresses(global, local, bench.now);
+    assert_eq!(hops(&bench).as_deref(), Some("2001:db8::2"));
+    bench.session.handle_addresses(local, local, bench.now);
+    assert_eq!(hops(&bench), None);
+    bench.session.handle_closed(None, bench.now);
+    bench.pass_to_timer();
+    bench.establish(&full_open(90));
+    bench.session.handle_addresses(local, local, bench.now);
+    assert_eq!(hops(&bench), None, "nor over the next connection");
+}
+
+#[test]
+fn an_interface_that_stays_down_is_told_once() {
+    let mut bench = Bench::at(State::Established);
+    let mut told = 0;
+    for _ in 0..5 {
+        bench.session.handle_link_down("eth0", bench.now);
+        bench.now = bench.session.poll_timeout().expect("another attempt");
+        bench.session.handle_timeout(bench.now);
+        told +=
+            std::iter::from_fn(|| bench.session.poll_event()).filter(|event| matches!(event, Event::Down(_))).count();
+    }
+    assert_eq!(told, 1);
+}
+
 /// Only an UPDATE Message Error tells something about routes.
 #[test]
 fn other_ends_hold_nothing_back() {

@@ -107,6 +107,24 @@ async fn a_maintenance_ends_by_itself() -> anyhow::Result<()> {
     story(told, Edge::announcing().await).await
 }
 
+/// A disk that takes nothing does not make a maintenance last for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_maintenance_ends_by_itself_whatever_the_disk_does() -> anyhow::Result<()> {
+    let told = async |edge: &Edge| {
+        assert!(edge.ctl(&["withdraw", "--now", "--for", "3s"]).await?.status.success());
+        edge.run(&["mount", "-t", "tmpfs", "-o", "ro", "none", "/var/lib/anycastd"]).await?;
+        edge.withdrawn(V4).await?;
+        edge.announced(V4).await?;
+        let problem = async || Ok(edge.ctl(&["status"]).await?.output.contains("an order whose time is over"));
+        edge.wait("it is a problem", problem).await?;
+        edge.run(&["umount", "/var/lib/anycastd"]).await?;
+        edge.wait("it is none any more", async || Ok(!problem().await?)).await?;
+        assert!(!edge.run(&["cat", "/var/lib/anycastd/orders.json"]).await?.contains("web"));
+        Ok(())
+    };
+    story(told, Edge::announcing().await).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_obeyed_is_refused_with_words() -> anyhow::Result<()> {
     let told = async |edge: &Edge| {

@@ -13,6 +13,12 @@ use super::{
 };
 
 impl Driver {
+    /// Whether the two ends have a link in common, so that a link-local address of the one means something to the other.
+    pub(super) fn is_on_link(&self, local: SocketAddr, remote: SocketAddr) -> bool {
+        matches!(self.parts.neighbor.endpoint, Endpoint::Interface(_))
+            || !socket::interfaces_towards(Some(local), remote).is_empty()
+    }
+
     /// Over which interface a neighbor on the same link is reached.
     pub(super) fn find_way(&mut self, local: SocketAddr, remote: SocketAddr) {
         let neighbor = &self.parts.neighbor;
@@ -66,6 +72,7 @@ impl Driver {
         }
         // After that: where the session ended with its interface there is nothing more to say of the addresses.
         if let Some(addresses) = self.source.as_mut().and_then(|source| source.look(&links)) {
+            let addresses = addresses.for_neighbor(self.on_link);
             self.parts.session.handle_addresses(addresses.ipv6, addresses.link_local, now);
         }
     }
