@@ -204,7 +204,7 @@ impl Session {
     pub(super) fn note_down(&mut self, reason: DownReason, now: Instant) {
         // An interface that stays down is one failure, however often it is looked whether another leads there.
         let known = |(last, _): &(DownReason, Instant)| matches!(last, DownReason::LinkDown(_)) && *last == reason;
-        if !self.last_error.as_ref().is_some_and(known) {
+        if self.state != State::Connect || !self.last_error.as_ref().is_some_and(known) {
             self.events.push_back(Event::Down(reason.clone()));
         }
         self.last_error = Some((reason, now));
