@@ -191,6 +191,8 @@ struct State {
     around: Option<usize>,
     /// What may be a secret is in a quote that goes on.
     quoted: bool,
+    /// There was a tag in what may be a secret, after which nobody knows what is a quote: no value is shown any more.
+    lost: bool,
     /// How far in the line above is, where that is an item of its own with what may be a secret in it.
     apart: Option<usize>,
 }
@@ -204,7 +206,9 @@ impl State {
         }
         let alone = self.flow == Flow::default() && !self.quoted && stands_alone(line, start);
         let apart = std::mem::take(&mut self.apart) == Some(start) && alone;
-        let cut = if self.quoted {
+        let cut = if self.lost {
+            Some(after_key(line))
+        } else if self.quoted {
             Some(start)
         } else if !apart && self.goes_on(line, start) {
             Some(after_key(line))
@@ -233,6 +237,8 @@ impl State {
 
     /// What may be a secret begins, or goes on, at `cut`.
     fn enter(&mut self, line: &str, start: usize, cut: usize) {
+        let tag = |(at, _): (usize, &str)| at == cut || line[..at].ends_with([' ', '\t', '[', '{', ',', ':']);
+        self.lost |= line.match_indices('!').filter(|(at, _)| *at >= cut).any(tag);
         if !self.quoted {
             // Of a quote that was never closed nothing is believed.
             let before = Flow { quote: None, ..self.flow }.after("", &line[..cut]);
@@ -437,6 +443,8 @@ mod tests {
         "- [",
         "]",
         "# - { command: x }",
+        "- { command: !!str \"x }\n- { b: hunter2\n- c: hunter2 \" }",
+        "password: !\"a\nhunter2\n\"",
     ];
 
     #[test]
