@@ -99,6 +99,9 @@ pub(crate) enum Verb {
     /// Write the recent messages of a neighbor's sessions into a file, in both directions
     #[command(after_help = CAPTURE)]
     Capture(Capture),
+    /// Read the configuration file anew and do what it says, telling what changes
+    #[command(after_help = RELOAD)]
+    Reload(Reload),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -194,6 +197,23 @@ pub(crate) struct Capture {
     /// Write over a file that is there
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+/// Stands below `reload --help`.
+const RELOAD: &str = "\
+The exit code is the verdict: 0 where it was done or there was nothing to do, 2 where it was refused and the old \
+configuration stands: for a mistake in the file, or because everything that this node announces would be withdrawn. \
+With --dry-run likewise, for what would be.";
+
+/// `reload`.
+#[derive(Debug, Args)]
+pub(crate) struct Reload {
+    /// Only tell what would change
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Do it also where everything that this node announces is withdrawn by it
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 /// `events`.

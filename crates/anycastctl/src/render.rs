@@ -10,6 +10,7 @@ pub(crate) mod neighbors;
 pub(crate) mod orders;
 mod page;
 pub(crate) mod probe;
+pub(crate) mod reload;
 pub(crate) mod routes;
 pub(crate) mod service;
 pub(crate) mod status;

@@ -4,6 +4,7 @@ mod capture;
 mod events;
 mod orders;
 mod probe;
+mod reload;
 mod status;
 
 use anycast_api::{Explanation, Neighbor, NeighborRoutes};
@@ -42,6 +43,7 @@ impl Session {
             Verb::Routes { neighbor } => self.routes(neighbor.as_deref()).await,
             Verb::Events(args) => self.events(args).await,
             Verb::Capture(args) => self.capture(args).await,
+            Verb::Reload(args) => self.reload(args).await,
             // They need no agent and never come here; were it otherwise, there is nothing to do.
             Verb::Completions { .. } | Verb::Man { .. } => Ok(Exit::Done),
         }

@@ -12,7 +12,7 @@
 //! | [`hints`] | the socket that hears of closed listeners; pidfds; connections that are held | a drop closes them |
 //! | [`flaps`] | the file of what flapped | a drop loses what is not written |
 //! | [`control`], [`http`] | the listeners | a drop closes them |
-//! | [`signals`], [`manager`] | nothing | at any await |
+//! | [`signals`], [`reload`], [`manager`] | nothing | at any await |
 //!
 //! And a thread of its own, which depends on none of them and looks whether they live: [`fence`].
 
@@ -42,6 +42,7 @@ mod metrics;
 mod peer;
 mod pid_file;
 mod probe;
+mod reload;
 mod signal;
 mod signals;
 mod state;
@@ -70,6 +71,7 @@ use crate::{
     flaps::Flaps,
     listener::{Deaf, ListenPlan, Listener, Refusals},
     metrics::Instruments,
+    reload::Reloader,
     signal::{Sink, Wake},
     state::StateDirectory,
 };
@@ -223,10 +225,12 @@ async fn run(settings: Settings, file: PathBuf) -> anyhow::Result<()> {
         Watcher::start(fence, watched, woken, tokio::runtime::Handle::current()).context("cannot start a thread")?;
     let keeper = tokio::spawn(flaps::run(kept, state.flaps_file(), handle.clone()));
     let mut tasks = JoinSet::new();
-    tasks.spawn(control::serve(socket, Desk { agent: handle.clone(), orders: desk, operators }));
+    let reloader = Reloader::new(handle.clone(), file);
+    let desk = Desk { agent: handle.clone(), orders: desk, reloader: reloader.clone(), operators };
+    tasks.spawn(control::serve(socket, desk));
     tasks.spawn(listener.run());
     tasks.spawn(manager::report(handle.clone(), kernel));
-    tasks.spawn(signals.obey(file, handle.clone()));
+    tasks.spawn(signals.obey(reloader, handle.clone()));
     if let Some(address) = http {
         tasks.spawn(http::run(address, handle, instruments));
     }

@@ -1,14 +1,15 @@
 //! What the signals order: the end, or a reload.
 
-use std::{future::Future, io, path::PathBuf, pin::Pin, time::Duration};
+use std::{future::Future, io, pin::Pin};
 
 use nix::sys::signal::{SigSet, Signal as Number};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::{agent::Handle, config, manager};
-
-/// After this long a reload that is still reading its file is a problem to be shown.
-const SLOW: Duration = Duration::from_secs(5);
+use crate::{
+    agent::Handle,
+    manager,
+    reload::{Reloader, Wish},
+};
 
 /// The signals we obey; from [`Signals::new`] on none of them ends the process by itself.
 #[derive(Debug)]
@@ -45,7 +46,7 @@ impl Signals {
     }
 
     /// Obeys them until it is dropped. The end does not wait for a reload whose file hangs; another reload does.
-    pub(crate) async fn obey(mut self, file: PathBuf, agent: Handle) {
+    pub(crate) async fn obey(mut self, reloader: Reloader, agent: Handle) {
         let mut reloading: Option<Pin<Box<dyn Future<Output = ()> + Send>>> = None;
         loop {
             let idle = reloading.is_none();
@@ -59,7 +60,9 @@ impl Signals {
                 Some(()) = self.terminate.recv() => stop(&agent, "SIGTERM").await,
                 Some(()) = self.interrupt.recv() => stop(&agent, "SIGINT").await,
                 Some(()) = self.hangup.recv(), if idle => {
-                    reloading = Some(Box::pin(reload(agent.clone(), file.clone())));
+                    let reloader = reloader.clone();
+                    let wish = Wish { dry_run: false, yes: false, by: "SIGHUP".to_owned() };
+                    reloading = Some(Box::pin(async move { reloader.in_time(wish).await }));
                 }
                 () = reloaded => reloading = None,
             }
@@ -76,43 +79,10 @@ async fn stop(agent: &Handle, why: &'static str) {
     }
 }
 
-/// Reads the file and applies the difference; a file that cannot be used changes nothing.
-async fn reload(agent: Handle, file: PathBuf) {
-    let slow = format!("{} has not been read for {} s; the old configuration stands", file.display(), SLOW.as_secs());
-    let mut reading = tokio::task::spawn_blocking(move || config::load(&file, false));
-    let read = match tokio::time::timeout(SLOW, &mut reading).await {
-        Ok(read) => read,
-        Err(_) => {
-            tracing::warn!("{slow}");
-            let _ = agent.order(|agent| agent.problem("reload", Some(slow))).await;
-            reading.await
-        }
-    };
-    let applied = match read {
-        Ok(Ok(loaded)) => {
-            loaded.warnings.lines().for_each(|warning| tracing::warn!("{warning}"));
-            agent.order(|agent| agent.reload(loaded.settings)).await
-        }
-        Ok(Err(error)) => {
-            error.lines().for_each(|mistake| tracing::error!("{mistake}"));
-            tracing::error!("reload refused, the old configuration stands");
-            let why = error.summary();
-            agent.order(|agent| agent.reload_failed(why)).await.map(|()| Vec::new())
-        }
-        Err(error) => {
-            let why = error.to_string();
-            agent.order(|agent| agent.reload_failed(why)).await.map(|()| Vec::new())
-        }
-    };
-    match applied {
-        Ok(needs_restart) if needs_restart.is_empty() => {}
-        Ok(needs_restart) => tracing::warn!("changes of {} take effect at the next start", needs_restart.join(", ")),
-        Err(error) => tracing::error!(%error, "reload"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     /// Whoever starts the agent and reloads it at once must not kill it.

@@ -12,12 +12,14 @@
 //! | `POST /v1/announce` | [`AnnounceRequest`] | [`OrderReply`] |
 //! | `POST /v1/wait` | [`WaitRequest`] | [`WaitReply`] |
 //! | `POST /v1/probe` | [`ProbeRequest`] | [`ProbeReply`] |
+//! | `POST /v1/reload` | [`ReloadRequest`] | [`ReloadReply`] |
 //!
 //! Every other answer has a status of 400 or more and an [`ErrorReply`]. Fields may be added; readers ignore what they
 //! do not know.
 
 mod neighbor;
 mod probe;
+mod reload;
 mod service;
 mod time;
 
@@ -27,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 pub use neighbor::*;
 pub use probe::*;
+pub use reload::*;
 pub use service::*;
 pub use time::Timestamp;
 

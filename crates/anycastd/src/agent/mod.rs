@@ -8,6 +8,7 @@ mod about;
 mod absence;
 mod changes;
 mod clock;
+mod difference;
 mod dynamic;
 mod expiry;
 mod explain;
@@ -40,6 +41,7 @@ use tokio::sync::{mpsc, watch};
 
 pub(crate) use self::{
     about::About,
+    difference::Weighed,
     handle::{Handle, NoAnswer},
     holds::time_until,
     orders::{Actor, OrderDesk, Refusal},
@@ -138,6 +140,8 @@ pub(crate) struct Agent {
     orders_file: std::path::PathBuf,
     /// An expired order is being taken off the disk.
     forgetting: bool,
+    /// Addresses that are bound beforehand, for a configuration that is about to be taken over.
+    preparing: BTreeSet<IpAddr>,
     plan: watch::Sender<Option<Arc<AddressPlan>>>,
     kernel: watch::Receiver<Arc<KernelState>>,
     /// Which interfaces carry packets, for the sessions over them.
@@ -213,6 +217,7 @@ pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
         expiries: expiry::Expiries::default(),
         orders_file: parts.orders_file,
         forgetting: false,
+        preparing: BTreeSet::new(),
         plan: parts.plan,
         kernel: parts.kernel,
         links: parts.links,
@@ -411,9 +416,12 @@ impl Agent {
                 peer.set_routes(routes);
             }
         }
+        if view.stopping {
+            self.preparing.clear();
+        }
         let plan = AddressPlan {
             interface: self.settings.core.interface.clone(),
-            addresses: desired.addresses.clone(),
+            addresses: desired.addresses.union(&self.preparing).copied().collect(),
             anchor: self.settings.core.anchor,
             anchors: desired.anchors.clone(),
         };

@@ -57,13 +57,9 @@ impl Agent {
         }
     }
 
-    /// Takes a new configuration over.
-    pub(crate) fn reload(&mut self, settings: Settings) -> Vec<String> {
-        // It would begin what is being ended.
-        if self.is_stopping() {
-            tracing::warn!("not reloaded: the agent is stopping");
-            return Vec::new();
-        }
+    /// Takes a new configuration over; `text` says whose it is, and what it changes.
+    pub(super) fn take_over(&mut self, settings: Settings, text: String) {
+        self.preparing.clear();
         let needs_restart = needs_restart(&self.settings, &settings);
         let before = self.desired.services.iter().map(|(name, standing)| (name.clone(), standing.checks)).collect();
         let old = std::mem::replace(&mut self.settings, settings);
@@ -75,10 +71,9 @@ impl Agent {
             .then(|| format!("changes of {} take effect at the next start of the agent", needs_restart.join(", ")));
         self.problem("restart", problem);
         self.problem("reload", None);
-        self.sink.report("config", &self.settings.core.node.name, "reloaded");
-        tracing::info!("configuration reloaded");
+        tracing::info!("{text}");
+        self.sink.report("config", &self.settings.core.node.name, text);
         self.turn();
-        needs_restart
     }
 
     /// A new configuration was refused.
@@ -259,7 +254,7 @@ fn other_checks(old: &Settings, new: &Settings) -> BTreeMap<ServiceName, BTreeSe
 }
 
 /// The settings that only a new process can take.
-fn needs_restart(old: &Settings, new: &Settings) -> Vec<String> {
+pub(super) fn needs_restart(old: &Settings, new: &Settings) -> Vec<String> {
     let table = [
         ("state", old.state_directory != new.state_directory),
         ("control", old.control != new.control),

@@ -24,6 +24,7 @@ use crate::{
     blocking::{NAMES, Slot},
     complaints::Complaints,
     descriptors,
+    reload::Reloader,
 };
 
 /// Connections at a time of those who may change things, and of those who may look; more are turned away.
@@ -38,6 +39,7 @@ const NAME_WITHIN: Duration = Duration::from_millis(500);
 pub(crate) struct Desk {
     pub(crate) agent: Handle,
     pub(crate) orders: OrderDesk,
+    pub(crate) reloader: Reloader,
     pub(crate) operators: Arc<BTreeSet<u32>>,
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use anycast_api::{ErrorReply, Event, ProbeReply, ProbeRequest, Timestamp, WaitRequest};
+use anycast_api::{ErrorReply, Event, ProbeReply, ProbeRequest, ReloadRequest, Timestamp, WaitRequest};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http_body_util::{BodyExt, Full, Limited, StreamBody, combinators::BoxBody};
@@ -18,6 +18,7 @@ use super::{Caller, Desk};
 use crate::{
     agent::{About, Agent, Handle, NoAnswer, Refusal, probe_answers},
     peer::Ask,
+    reload::Wish,
 };
 
 /// The largest body of a request.
@@ -136,6 +137,10 @@ async fn route(request: Request<Incoming>, desk: &Desk, caller: &Caller) -> Resu
             permitted(caller)?;
             probe(agent, caller, body(request).await?).await
         }
+        (&Method::POST, "/v1/reload") => {
+            permitted(caller)?;
+            reload(desk, caller, body(request).await?).await
+        }
         #[cfg(debug_assertions)]
         (&Method::POST, "/v1/fault") => {
             permitted(caller)?;
@@ -216,6 +221,14 @@ async fn probe(agent: &Handle, caller: &Caller, request: ProbeRequest) -> Result
     let name = service.clone();
     let awaited = agent.ask(move |agent| agent.probe(&name, check.as_deref())).await??;
     good(&ProbeReply { service, checks: probe_answers(awaited, limit).await })
+}
+
+/// A task of its own: what has begun does not break off with the connection of whoever asked.
+async fn reload(desk: &Desk, caller: &Caller, request: ReloadRequest) -> Result<Answer, Fault> {
+    let wish = Wish { dry_run: request.dry_run, yes: request.yes, by: caller.actor.0.clone() };
+    let reloader = desk.reloader.clone();
+    let reply = tokio::spawn(async move { reloader.now(wish).await }).await.unwrap_or(Err(NoAnswer))?;
+    tokio::task::spawn_blocking(move || good(&reply)).await.unwrap_or_else(|_| Err(NoAnswer.into()))
 }
 
 async fn events(
