@@ -102,6 +102,9 @@ pub(crate) enum Verb {
     /// Read the configuration file anew and do what it says, telling what changes
     #[command(after_help = RELOAD)]
     Reload(Reload),
+    /// Look for what will bite: sysctls, ARP, MTU, other BGP daemons, addresses, clock, limits, capabilities
+    #[command(after_help = DOCTOR)]
+    Doctor,
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -198,6 +201,12 @@ pub(crate) struct Capture {
     #[arg(long)]
     pub(crate) force: bool,
 }
+
+/// Stands below `doctor --help`.
+const DOCTOR: &str = "\
+The agent looks, in its own network namespace and with its own rights, and changes nothing. It exits with 1 where a \
+problem or a warning was found; notes are what nobody can see from here. An agent that does not answer is the first \
+finding: then it exits with 69.";
 
 /// Stands below `reload --help`.
 const RELOAD: &str = "\
@@ -312,7 +321,8 @@ mod tests {
             ("anycastctl probe", ErrorKind::MissingRequiredArgument),
             ("anycastctl probe dns --timeout 0s", ErrorKind::ValueValidation),
             ("anycastctl probe dns --timeout 2h", ErrorKind::ValueValidation),
-            ("anycastctl doctor", ErrorKind::InvalidSubcommand),
+            ("anycastctl doctor web", ErrorKind::UnknownArgument),
+            ("anycastctl reload now", ErrorKind::UnknownArgument),
             ("anycastctl explain", ErrorKind::MissingRequiredArgument),
         ] {
             assert_eq!(parse(line).map(|_| ()), Err(kind), "{line}");

@@ -1,6 +1,7 @@
 //! One function per verb: ask, render, print.
 
 mod capture;
+mod doctor;
 mod events;
 mod orders;
 mod probe;
@@ -44,6 +45,7 @@ impl Session {
             Verb::Events(args) => self.events(args).await,
             Verb::Capture(args) => self.capture(args).await,
             Verb::Reload(args) => self.reload(args).await,
+            Verb::Doctor => self.doctor().await,
             // They need no agent and never come here; were it otherwise, there is nothing to do.
             Verb::Completions { .. } | Verb::Man { .. } => Ok(Exit::Done),
         }

@@ -27,6 +27,7 @@ mod config;
 mod control;
 mod descriptors;
 mod dns;
+mod doctor;
 #[cfg(debug_assertions)]
 mod faults;
 mod fence;

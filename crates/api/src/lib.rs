@@ -8,6 +8,7 @@
 //! | `GET /v1/routes[?neighbor=NAME]` | | list of [`NeighborRoutes`] |
 //! | `GET /v1/events[?since=TIME][&follow=true][&service=NAME][&neighbor=NAME]` | | [`Event`], one a line (`application/x-ndjson`) |
 //! | `GET /v1/capture?neighbor=NAME` | | the recent messages as an MRT file (`application/octet-stream`) |
+//! | `GET /v1/doctor` | | [`DoctorReply`] |
 //! | `POST /v1/withdraw` | [`WithdrawRequest`] | [`OrderReply`] |
 //! | `POST /v1/announce` | [`AnnounceRequest`] | [`OrderReply`] |
 //! | `POST /v1/wait` | [`WaitRequest`] | [`WaitReply`] |
@@ -17,6 +18,7 @@
 //! Every other answer has a status of 400 or more and an [`ErrorReply`]. Fields may be added; readers ignore what they
 //! do not know.
 
+mod doctor;
 mod neighbor;
 mod probe;
 mod reload;
@@ -27,6 +29,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use doctor::*;
 pub use neighbor::*;
 pub use probe::*;
 pub use reload::*;

@@ -221,9 +221,14 @@ fn a_reader_that_has_seen_enough_is_no_fault() {
 #[test]
 fn usage() {
     let nowhere = std::path::Path::new("/nonexistent/control.sock");
-    for line in
-        ["", "doctor", "withdraw --now --degrade", "withdraw --wait --degrade", "withdraw --for soon", "status --bogus"]
-    {
+    for line in [
+        "",
+        "diagnose",
+        "withdraw --now --degrade",
+        "withdraw --wait --degrade",
+        "withdraw --for soon",
+        "status --bogus",
+    ] {
         assert_eq!(run_at(nowhere, line).code, Some(64), "{line}");
     }
     let ran = run_at(nowhere, "withdraw --for soon");

@@ -9,6 +9,7 @@ mod absence;
 mod changes;
 mod clock;
 mod difference;
+mod doctor;
 mod dynamic;
 mod expiry;
 mod explain;

@@ -137,6 +137,11 @@ async fn route(request: Request<Incoming>, desk: &Desk, caller: &Caller) -> Resu
             permitted(caller)?;
             probe(agent, caller, body(request).await?).await
         }
+        (&Method::GET, "/v1/doctor") => {
+            permitted(caller)?;
+            let _turn = turn(caller).await?;
+            good(&crate::doctor::examine(agent).await?)
+        }
         (&Method::POST, "/v1/reload") => {
             permitted(caller)?;
             reload(desk, caller, body(request).await?).await

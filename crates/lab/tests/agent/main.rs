@@ -6,6 +6,7 @@ mod blocking;
 mod capabilities;
 mod capture;
 mod checks;
+mod doctor;
 mod edge;
 mod fence;
 mod graceful;
