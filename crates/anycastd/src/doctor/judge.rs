@@ -97,14 +97,16 @@ fn mtu(facts: &Facts) -> Vec<Finding> {
         return Vec::new();
     }
     let told = facts.known.sessions.iter().filter_map(|session| {
-        let local = session.local?.ip().to_canonical();
-        let of = |interface: &&Interface| interface.networks.iter().any(|net| net.addr() == local);
-        let (name, interface) = facts.interfaces.iter().find(|(_, interface)| of(interface))?;
-        let mtu = interface.mtu.filter(|mtu| *mtu > ETHERNET && !interface.loopback)?;
         let to = session.address?;
+        let local = session.local.map(|local| local.ip().to_canonical());
+        let leads_there = |net: &ipnet::IpNet| local.map_or_else(|| net.contains(&to), |local| net.addr() == local);
+        let (name, interface) = facts.interfaces.iter().find(|(_, it)| it.networks.iter().any(leads_there))?;
+        let mtu = interface.mtu.filter(|mtu| *mtu > ETHERNET && !interface.loopback)?;
+        // Where it holds, it may well be that all is as it should be.
+        let severity = if session.established { Severity::Note } else { Severity::Warning };
         let (overhead, flag) = if to.is_ipv4() { (28, "-4") } else { (48, "-6") };
-        Some(finding("mtu", Severity::Warning, &session.name, Words {
-            seen: format!("its session runs over {name} with an MTU of {mtu}, and the kernel does not probe (tcp_mtu_probing 0)"),
+        Some(finding("mtu", severity, &session.name, Words {
+            seen: format!("its session goes by {name} with an MTU of {mtu}, and the kernel does not probe (tcp_mtu_probing 0)"),
             why: "where a switch or the router takes less and says nothing, keepalives pass and long UPDATEs never arrive: the session \
                   is Established and ends again and again when there is much to say",
             remedy: format!("try `ping {flag} -M do -s {} {to}`; if it is not answered: `sysctl -w net.ipv4.tcp_mtu_probing=1`, or the MTU of the path at {name}", mtu.saturating_sub(overhead)),

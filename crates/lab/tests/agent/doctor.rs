@@ -28,7 +28,9 @@ async fn what_bites_is_found_and_what_does_not_is_not() -> anyhow::Result<()> {
         ] {
             edge.run(argv).await?;
         }
-        assert_eq!(of_the_node().await?, ["ebgp_policy rtr"], "nothing but what cannot be seen");
+        assert_eq!(of_the_node().await?, ["ebgp_policy rtr", "mtu rtr"], "nothing but what cannot be seen");
+        edge.run(&["ip", "link", "set", "eth1", "mtu", "1500"]).await?;
+        assert_eq!(of_the_node().await?, ["ebgp_policy rtr"]);
         let text = edge.ctl(&["doctor"]).await?.output;
         assert!(text.contains("show bgp neighbors 192.0.2.2"), "{text}");
 

@@ -76,7 +76,7 @@ fn nothing_is_found_where_nothing_is_wrong() {
 #[test]
 fn each_fault_is_found() {
     type Change = fn(&mut Facts);
-    let table: [(Change, &str, &str); 24] = [
+    let table: [(Change, &str, &str); 25] = [
         (|it| eth1(it).rp_filter = Some(1), "rp_filter eth1 Warning", "net.ipv4.conf.all.rp_filter=2"),
         (|it| eth1(it).rp_filter = Some(2), "", ""),
         (
@@ -101,7 +101,15 @@ fn each_fault_is_found() {
             "",
             "",
         ),
-        (|it| eth1(it).mtu = Some(9000), "mtu rtr Warning", "ping -4 -M do -s 8972 192.0.2.1"),
+        (|it| eth1(it).mtu = Some(9000), "mtu rtr Note", "ping -4 -M do -s 8972 192.0.2.1"),
+        (
+            |it| {
+                eth1(it).mtu = Some(9000);
+                (rtr(it).established, rtr(it).local) = (false, None);
+            },
+            "mtu rtr Warning",
+            "ping -4 -M do -s 8972 192.0.2.1",
+        ),
         (
             |it| {
                 eth1(it).mtu = Some(9000);
