@@ -32,9 +32,12 @@ fn finding(id: &str, severity: Severity, subject: impl ToString, words: Words) -
     Finding { id: id.to_owned(), severity, subject: subject.to_string(), seen, why: why.to_owned(), remedy }
 }
 
-/// Interfaces by which packets come from elsewhere.
+/// Interfaces by which IPv4 packets come from elsewhere.
 fn outward(facts: &Facts) -> impl Iterator<Item = (&String, &Interface)> {
-    facts.interfaces.iter().filter(|(_, interface)| !interface.loopback && !interface.networks.is_empty())
+    facts
+        .interfaces
+        .iter()
+        .filter(|(_, interface)| !interface.loopback && interface.networks.iter().any(|net| net.addr().is_ipv4()))
 }
 
 /// RFC 3704: strict mode drops what the routing table would not answer by the same interface.

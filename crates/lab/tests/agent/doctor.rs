@@ -35,7 +35,7 @@ async fn what_bites_is_found_and_what_does_not_is_not() -> anyhow::Result<()> {
         assert!(text.contains("show bgp neighbors 192.0.2.2"), "{text}");
 
         // A second way in, and a strict filter at the first.
-        edge.run(&["ip", "link", "add", "d0", "type", "dummy"]).await?;
+        edge.run(&["ip", "link", "add", "d0", "type", "veth", "peer", "name", "d1"]).await?;
         edge.run(&["ip", "link", "set", "d0", "up"]).await?;
         edge.run(&["ip", "address", "add", "198.51.100.1/24", "dev", "d0"]).await?;
         assert_eq!(of_the_node().await?, ["ebgp_policy rtr"]);
