@@ -186,7 +186,7 @@ fn each_fault_is_found() {
                     .get_mut("eth2")
                     .unwrap()
                     .networks
-                    .extend(["203.0.113.53/32".parse::<ipnet::IpNet>().unwrap()])
+                    .extend(["203.0.113.53/32".parse::<ipnet::IpNet>().unwrap()]);
             },
             "address_twice 203.0.113.53 Warning",
             "ip address del",
