@@ -217,7 +217,7 @@ impl Agent {
     fn drain_link(&self, name: &ServiceName, service: &Service) -> Option<Link> {
         let (order, drain) = self.drain_of(name)?;
         let reason = order.reason.as_ref().map_or(String::new(), |reason| format!(" \"{reason}\""));
-        let until = order.until.map_or(String::new(), |until| format!(", until {until}"));
+        let until = order.end().map_or(String::new(), |end| format!(", {end}"));
         let whole = if order.whole_node { " for the whole node" } else { "" };
         let (ok, what) = match drain.phase() {
             Phase::Active => return None,
@@ -239,6 +239,7 @@ impl Agent {
             text: format!("{what}: ordered by {} at {}{whole}{reason}{until}", order.by, order.at),
             since: Some(wall(drain.since())),
             hint: Some(match order.whole_node {
+                _ if let Some(file) = &order.file => format!("remove {} to end it", file.display()),
                 true => {
                     format!("`anycastctl announce {name}` ends it for {name}, `anycastctl announce` for the whole node")
                 }

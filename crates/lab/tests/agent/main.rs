@@ -6,6 +6,7 @@ mod blocking;
 mod capabilities;
 mod capture;
 mod checks;
+mod drained;
 mod edge;
 mod fence;
 mod graceful;
