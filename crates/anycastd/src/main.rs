@@ -33,6 +33,8 @@ mod faults;
 mod fence;
 mod flaps;
 mod hints;
+#[cfg(test)]
+mod hostile;
 mod http;
 mod kernel;
 mod listener;

@@ -82,6 +82,15 @@ impl Agent {
             chain.push(nobody(prefix, self.settings.core.neighbors.is_empty()));
         }
         chain.extend(links);
+        if let Some(service) = first {
+            chain.extend(
+                self.settings
+                    .core
+                    .neighbors
+                    .iter()
+                    .filter_map(|(id, neighbor)| not_given(id, neighbor, service, prefix)),
+            );
+        }
         Some(PrefixExplanation { prefix: prefix.to_string(), announced: verdict.announced.is_some(), summary, chain })
     }
 
@@ -388,6 +397,27 @@ fn nobody(prefix: Prefix, none_at_all: bool) -> Link {
         since: None,
         hint: Some(hint.to_owned()),
     }
+}
+
+/// The link of a neighbor that the prefix is not for.
+fn not_given(id: &PeerId, neighbor: &Neighbor, service: &Service, prefix: Prefix) -> Option<Link> {
+    let family = prefix.family();
+    let why = match service.neighbors.get(id) {
+        None => "its services do not name it (`neighbors`)".to_owned(),
+        Some(towards) if !towards.families.contains(&family) => {
+            format!("its services give it no {family} prefixes (`families` in `neighbors`)")
+        }
+        Some(_) if !neighbor.families.contains(&family) => format!("it carries no {family} prefixes (`families`)"),
+        Some(_) => return None,
+    };
+    Some(Link {
+        kind: "neighbor".to_owned(),
+        name: id.to_string(),
+        ok: LinkState::Ok,
+        text: format!("not given this prefix: {why}"),
+        since: None,
+        hint: None,
+    })
 }
 
 /// What the neighbor is told otherwise than the others.

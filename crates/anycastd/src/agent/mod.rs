@@ -503,4 +503,4 @@ fn may_run(probe: &ProbeConfig, ours: &BTreeSet<IpAddr>, bound: &BTreeSet<IpAddr
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

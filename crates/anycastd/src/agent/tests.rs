@@ -11,7 +11,7 @@ services: []
 ";
 
 /// A loop with nothing to do, and its handle.
-fn idle(home: &std::path::Path) -> (impl Future<Output = ()> + Send + use<>, Handle) {
+pub(crate) fn idle(home: &std::path::Path) -> (impl Future<Output = ()> + Send + use<>, Handle) {
     let file = home.join("anycastd.yaml");
     std::fs::write(&file, CONFIG).unwrap();
     let settings = crate::config::load(&file, false).unwrap().settings;

@@ -15,6 +15,11 @@ async fn gone(edge: &Edge) -> anyhow::Result<()> {
     edge.withdrawn(V4).await
 }
 
+/// Without the breaks of the lines.
+fn words(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 async fn web(edge: &Edge) -> anyhow::Result<Value> {
     Ok(edge.ask(&["status"]).await?["services"][0].clone())
 }
@@ -29,14 +34,15 @@ async fn drained(edge: &Edge) -> anyhow::Result<Value> {
 async fn an_order_for_this_boot_outlives_the_agent_and_not_the_boot() -> anyhow::Result<()> {
     let told = async |edge: &Edge| {
         let boot = async |name: &str| {
-            edge.lab.write("edge", "/run/boot_id", name).await?;
-            edge.run(&["mount", "--bind", "/run/boot_id", "/proc/sys/kernel/random/boot_id"]).await
+            let file = format!("/run/boot-{name}");
+            edge.lab.write("edge", &file, name).await?;
+            edge.run(&["mount", "--bind", &file, "/proc/sys/kernel/random/boot_id"]).await
         };
-        boot("one\n").await?;
+        boot("one").await?;
         let ordered = edge.ctl(&["withdraw", "--boot", "--wait", "--timeout", "30s", "--reason", "reboot"]).await?;
         assert!(ordered.status.success(), "{}{}", ordered.output, ordered.errors);
-        assert!(ordered.output.contains("when the machine starts anew"), "{}", ordered.output);
-        let status = edge.ctl(&["status"]).await?.output;
+        assert!(words(&ordered.output).contains("when the machine starts anew"), "{}", ordered.output);
+        let status = words(&edge.ctl(&["status"]).await?.output);
         assert!(status.contains("until the machine starts anew"), "{status}");
 
         gone(edge).await?;
@@ -44,7 +50,7 @@ async fn an_order_for_this_boot_outlives_the_agent_and_not_the_boot() -> anyhow:
         assert_eq!(drained(edge).await?["drain"]["until_boot"], true, "the agent alone was restarted");
 
         gone(edge).await?;
-        boot("two\n").await?;
+        boot("two").await?;
         edge.start().await?;
         edge.announced(V4).await?;
         let events = edge.ctl(&["events"]).await?.output;
@@ -59,7 +65,7 @@ async fn a_reboot_does_not_end_what_somebody_has_withdrawn_before() -> anyhow::R
     let told = async |edge: &Edge| {
         assert!(edge.ctl(&["withdraw", "web", "--now", "--reason", "broken disk"]).await?.status.success());
         let ordered = edge.ctl(&["withdraw", "--boot", "--reason", "reboot"]).await?;
-        assert!(ordered.output.contains("ends with `announce`"), "{}", ordered.output);
+        assert!(words(&ordered.output).contains("ends with `announce`"), "{}", ordered.output);
         assert_eq!(web(edge).await?["drain"]["until_boot"], false);
         Ok(())
     };
@@ -79,8 +85,7 @@ async fn orders_that_cannot_be_read_leave_the_node_withdrawn_until_announce() ->
         edge.start().await?;
         let drain = drained(edge).await?["drain"].clone();
         assert_eq!(drain["by"], "the agent itself", "{drain}");
-        let status = edge.ctl(&["status"]).await?.output;
-        let status = status.split_whitespace().collect::<Vec<_>>().join(" ");
+        let status = words(&edge.ctl(&["status"]).await?.output);
         assert!(
             status.contains("orders.json could not be read") && status.contains("orders.json.unreadable-"),
             "{status}"
@@ -96,7 +101,7 @@ async fn orders_that_cannot_be_read_leave_the_node_withdrawn_until_announce() ->
         assert!(edge.ctl(&["announce"]).await?.status.success());
         edge.announced(V4).await?;
         edge.announced(V6).await?;
-        assert!(!edge.ctl(&["status"]).await?.output.contains("could not be read"));
+        assert!(!words(&edge.ctl(&["status"]).await?.output).contains("could not be read"));
         assert!(edge.addresses().await?.contains(&"198.51.100.7/32".to_owned()));
         Ok(())
     };
@@ -116,7 +121,7 @@ async fn a_disable_file_withdraws_and_its_end_announces() -> anyhow::Result<()> 
         assert_eq!(edge.path(V4).await?, None, "it is heeded from the first moment");
         // `announce` is no way round it, and says so.
         let announced = edge.ctl(&["announce", "web"]).await?;
-        assert!(announced.output.contains(DISABLED), "{}", announced.output);
+        assert!(words(&announced.output).contains(DISABLED), "{}", announced.output);
 
         edge.run(&["rm", DISABLED]).await?;
         edge.announced(V4).await?;
@@ -131,7 +136,7 @@ async fn a_disable_file_withdraws_and_its_end_announces() -> anyhow::Result<()> 
         assert!(edge.ctl(&["announce"]).await?.status.success());
         edge.announced(V4).await?;
         let why = edge.ctl(&["events"]).await?.output;
-        assert!(why.contains("is there"), "{why}");
+        assert!(words(&why).contains("is there"), "{why}");
 
         // No more in the configuration: no more heeded.
         edge.lab.write("edge", DISABLED, "").await?;
@@ -157,13 +162,10 @@ async fn a_full_disk_does_not_keep_a_node_withdrawn() -> anyhow::Result<()> {
         assert_eq!(refused.status.code(), Some(2), "{}", refused.output);
         let back = edge.ctl(&["announce", "web"]).await?;
         assert!(back.status.success(), "{}", back.errors);
-        let said = back.output.split_whitespace().collect::<Vec<_>>().join(" ");
+        let said = words(&back.output);
         assert!(said.contains("not on the disk (No space left on device"), "{said}");
         edge.announced(V4).await?;
-        let problem = async || {
-            let said = edge.ctl(&["status"]).await?.output;
-            anyhow::Ok(said.split_whitespace().collect::<Vec<_>>().join(" ").contains("but not on the disk"))
-        };
+        let problem = async || anyhow::Ok(words(&edge.ctl(&["status"]).await?.output).contains("but not on the disk"));
         assert!(problem().await?);
         edge.run(&["umount", "/var/lib/anycastd"]).await?;
         edge.wait("the disk has it", async || Ok(!edge.run(&["cat", ORDERS]).await?.contains("web"))).await?;
