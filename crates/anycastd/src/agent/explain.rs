@@ -400,7 +400,7 @@ fn nobody(prefix: Prefix, none_at_all: bool) -> Link {
 }
 
 /// The link of a neighbor that the prefix is not for.
-fn not_given(id: &PeerId, neighbor: &Neighbor, service: &Service, prefix: Prefix) -> Option<Link> {
+pub(super) fn not_given(id: &PeerId, neighbor: &Neighbor, service: &Service, prefix: Prefix) -> Option<Link> {
     let family = prefix.family();
     let why = match service.neighbors.get(id) {
         None => "its services do not name it (`neighbors`)".to_owned(),
