@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::edge::{Edge, PLAIN, V4, V6, story, with_checks};
+use crate::edge::{Edge, LOG, PLAIN, V4, V6, story, with_checks};
 
 const ORDERS: &str = "/var/lib/anycastd/orders.json";
 const DISABLED: &str = "/run/web.disabled";
@@ -25,9 +25,9 @@ async fn web(edge: &Edge) -> anyhow::Result<Value> {
 }
 
 async fn drained(edge: &Edge) -> anyhow::Result<Value> {
-    let look = async || Ok(Some(web(edge).await?).filter(|web| web["state"] == "drained" && web["health"] == "up"));
     // The agent may not answer yet.
-    edge.lab.wait("it is healthy and drained", async || Ok(look().await.unwrap_or_else(|_: anyhow::Error| None))).await
+    let look = async || web(edge).await.ok().filter(|web| web["state"] == "drained" && web["health"] == "up");
+    edge.lab.wait("it is healthy and drained", async || Ok(look().await)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -172,4 +172,42 @@ async fn a_full_disk_does_not_keep_a_node_withdrawn() -> anyhow::Result<()> {
         edge.wait("it is no problem any more", async || Ok(!problem().await?)).await
     };
     story(told, Edge::announcing().await).await
+}
+
+/// Whoever has no descriptor to look with has seen nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_without_descriptors_says_so_and_moves_nothing() -> anyhow::Result<()> {
+    let told = async |edge: &Edge| {
+        let check = r#"name: told, type: exec, command: [/bin/sh, -c, "exit $(cat /run/health || echo 2)"], interval: 200ms, fast_interval: 50ms"#;
+        edge.configure(&(with_checks(&[check], &format!("disable_file: {DISABLED}")) + "stale_after: 10m\n")).await?;
+        edge.start().await?;
+        edge.announced(V4).await?;
+        edge.announced(V6).await?;
+        let pids = edge.lab.pids("edge", "anycastd").await?;
+        let pid = pids.first().ok_or_else(|| anyhow::anyhow!("it does not run"))?.to_string();
+        let limit = async |soft: &str| edge.run(&["prlimit", "--pid", &pid, &format!("--nofile={soft}:")]).await;
+        let checked = async || {
+            let check = edge.ask(&["status"]).await?["services"][0]["checks"][0].clone();
+            anyhow::Ok((check["runs"].as_u64().unwrap_or_default(), check["inconclusive"].as_u64().unwrap_or_default()))
+        };
+        let (updates, (runs, _)) = (edge.updates().await?, checked().await?);
+        limit("3").await?;
+        edge.wait("it says so", async || Ok(edge.run(&["cat", LOG]).await?.contains("too many open files"))).await?;
+        // Who asks has to wait meanwhile.
+        let asks = edge.ctl(&["status"]);
+        let after = async {
+            tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+            limit("65536").await
+        };
+        let (asked, limited) = tokio::join!(asks, after);
+        limited?;
+        asked?;
+        edge.wait("it checks again", async || Ok(checked().await?.0 > runs + 5)).await?;
+        assert!(checked().await?.1 > 0, "there were runs that proved nothing");
+        assert_eq!((edge.updates().await?, edge.sessions().await?), (updates, 1), "nothing was withdrawn or announced");
+        let web = web(edge).await?;
+        assert_eq!((&web["state"], &web["health"]), (&"up".into(), &"up".into()), "{web}");
+        Ok(())
+    };
+    story(told, Edge::new().await).await
 }
