@@ -197,7 +197,7 @@ async fn an_agent_without_descriptors_says_so_and_moves_nothing() -> anyhow::Res
         let asks = edge.ctl(&["status"]);
         let after = async {
             tokio::time::sleep(std::time::Duration::from_secs(3)).await;
-            limit("65536").await
+            limit("1024").await
         };
         let (asked, limited) = tokio::join!(asks, after);
         limited?;
