@@ -144,6 +144,9 @@ pub(crate) struct Withdraw {
     /// End it by itself after this time, like 2h or 1h30m
     #[arg(long = "for", value_name = "TIME", value_parser = some_time)]
     pub(crate) duration: Option<Duration>,
+    /// End it by itself with the next start of the machine; a restart of the agent keeps it
+    #[arg(long, conflicts_with = "duration")]
+    pub(crate) boot: bool,
     /// Withdraw at once, without GRACEFUL_SHUTDOWN
     #[arg(long, conflicts_with = "degrade")]
     pub(crate) now: bool,
@@ -312,6 +315,7 @@ mod tests {
         for (line, kind) in [
             ("anycastctl withdraw --now --degrade", ErrorKind::ArgumentConflict),
             ("anycastctl withdraw --wait --degrade", ErrorKind::ArgumentConflict),
+            ("anycastctl withdraw --boot --for 2h", ErrorKind::ArgumentConflict),
             ("anycastctl withdraw --timeout 5s", ErrorKind::MissingRequiredArgument),
             ("anycastctl withdraw --wait --timeout 25h", ErrorKind::ValueValidation),
             ("anycastctl withdraw --for soon", ErrorKind::ValueValidation),

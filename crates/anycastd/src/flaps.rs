@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use crate::{
     agent::{Agent, Handle},
-    state::{read, write_atomically},
+    state::{keep_aside, read, write_atomically},
 };
 
 /// A service that flaps many times a second must not wear out a disk.
@@ -162,9 +162,14 @@ struct Service {
     forgets_in: Option<f64>,
 }
 
+/// What cannot be understood is kept aside.
 fn load(file: &Path) -> io::Result<Option<Book>> {
     let Some(text) = read(file)? else { return Ok(None) };
-    let contents: Contents = serde_json::from_slice(&text)?;
+    understand(&text).map(Some).inspect_err(|_| drop(keep_aside(file, SystemTime::now())))
+}
+
+fn understand(text: &[u8]) -> io::Result<Book> {
+    let contents: Contents = serde_json::from_slice(text)?;
     if contents.version != VERSION {
         return Err(io::Error::other(format!("version {} is not {VERSION}", contents.version)));
     }
@@ -183,7 +188,7 @@ fn load(file: &Path) -> io::Result<Option<Book>> {
         };
         Some((ServiceName::new(&name).ok()?, state.later(passed)))
     });
-    Ok(Some(Book { ended: contents.ended, at: Instant::now(), services: services.collect() }))
+    Ok(Book { ended: contents.ended, at: Instant::now(), services: services.collect() })
 }
 
 fn save(file: &Path, book: &Book) -> io::Result<()> {

@@ -61,7 +61,8 @@ pub(crate) async fn run(address: SocketAddr, agent: Handle, instruments: metrics
     serve(listener, agent, instruments).await;
 }
 
-async fn serve(listener: TcpListener, agent: Handle, instruments: metrics::Instruments) {
+/// Serves what comes there until it is dropped.
+pub(crate) async fn serve(listener: TcpListener, agent: Handle, instruments: metrics::Instruments) {
     let places = Arc::new(Semaphore::new(descriptors::at_most(CONNECTIONS)));
     let mut complaints = Complaints::default();
     loop {

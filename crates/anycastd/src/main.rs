@@ -26,6 +26,7 @@ mod complaints;
 mod config;
 mod control;
 mod descriptors;
+mod disable;
 mod dns;
 mod doctor;
 #[cfg(debug_assertions)]
@@ -33,6 +34,8 @@ mod faults;
 mod fence;
 mod flaps;
 mod hints;
+#[cfg(test)]
+mod hostile;
 mod http;
 mod kernel;
 mod listener;
@@ -54,7 +57,7 @@ use std::{
     path::PathBuf,
     process::ExitCode,
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::Context as _;
@@ -177,7 +180,7 @@ async fn run(settings: Settings, file: PathBuf) -> anyhow::Result<()> {
     let signals = signals::Signals::new().context("cannot listen to signals")?;
     let state = StateDirectory::open(&settings.state_directory)?;
     let _alone = alone::claim()?;
-    let orders = state.load()?;
+    let loaded = state.load(&state::boot_id(), SystemTime::now())?;
     let (flaps, kept) = Flaps::load(&state.flaps_file());
     let socket = ControlSocket::bind(&settings.control.socket, settings.control.group.as_deref()).await?;
     let operators = Arc::new(control::operators(&settings.control.operators));
@@ -203,10 +206,18 @@ async fn run(settings: Settings, file: PathBuf) -> anyhow::Result<()> {
     let (arrived, arrivals) = mpsc::channel(ARRIVALS);
     let refusals = Arc::new(Refusals::default());
     let listener = Listener::new(listened, arrived, deaf_told, Arc::clone(&refusals), wake.clone());
+    let disable_files = settings.core.services.iter();
+    let disable_files =
+        disable_files.filter_map(|(name, service)| Some((name.clone(), service.disable_file.clone()?))).collect();
+    // Before anything is announced.
+    let looks = disable::look(&disable_files).await;
+    let (disable_files, looked_for) = watch::channel(Arc::new(disable_files));
     let (watched, woken) = (sink.clone(), wake.clone());
     let (agent, handle) = agent::new(Parts {
         settings,
-        orders,
+        loaded,
+        looks,
+        disable_files,
         orders_file: state.orders_file(),
         flaps,
         plan,
@@ -230,6 +241,7 @@ async fn run(settings: Settings, file: PathBuf) -> anyhow::Result<()> {
     let desk = Desk { agent: handle.clone(), orders: desk, reloader: reloader.clone(), operators };
     tasks.spawn(control::serve(socket, desk));
     tasks.spawn(listener.run());
+    tasks.spawn(disable::run(looked_for, handle.clone()));
     tasks.spawn(manager::report(handle.clone(), kernel));
     tasks.spawn(signals.obey(reloader, handle.clone()));
     if let Some(address) = http {

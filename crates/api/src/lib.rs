@@ -188,6 +188,9 @@ pub struct WithdrawRequest {
     /// After how many seconds it ends by itself.
     #[serde(default)]
     pub for_seconds: Option<f64>,
+    /// It ends by itself with the next start of the machine.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub boot: bool,
 }
 
 /// How a service is withdrawn.
@@ -223,6 +226,9 @@ pub struct OrderReply {
     /// The services that go down with what is withdrawn, because they depend on it and are not withdrawn as well.
     #[serde(default)]
     pub dependents: Vec<Dependent>,
+    /// What is to be known of it: it is in force, and the disk has not taken it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
 }
 
 /// A service that depends on one that is withdrawn, and is not withdrawn itself.

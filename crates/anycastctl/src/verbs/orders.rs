@@ -35,6 +35,7 @@ impl Session {
             mode,
             reason: args.reason,
             for_seconds: args.duration.map(|time| time.as_secs_f64()),
+            boot: args.boot,
         };
         let (answer, reply) = self.give("/v1/withdraw", &request).await?;
         let kind = if args.degrade { Order::Degrade } else { Order::Withdraw };

@@ -9,6 +9,7 @@ mod absence;
 mod changes;
 mod clock;
 mod difference;
+mod disabled;
 mod doctor;
 mod dynamic;
 mod expiry;
@@ -57,6 +58,7 @@ use crate::{
     checker::{Checker, Permit},
     clock::moment,
     config::{Settings, ShutdownMode},
+    disable::{DisableFiles, Look},
     fence::Fence,
     flaps::Flaps,
     hints::Watch,
@@ -65,7 +67,7 @@ use crate::{
     metrics::Instruments,
     peer::Peer,
     signal::{Happening, Sink, Wake},
-    state::Orders,
+    state::{Loaded, Order, Orders},
 };
 
 /// How many decisions in a row one wake may take before the loop looks at its queues again.
@@ -77,7 +79,10 @@ const SOON: Duration = Duration::from_millis(10);
 /// What the loop is given at the start.
 pub(crate) struct Parts {
     pub(crate) settings: Settings,
-    pub(crate) orders: Orders,
+    pub(crate) loaded: Loaded,
+    /// Of which services the `disable_file` is there, as far as could be seen.
+    pub(crate) looks: BTreeMap<ServiceName, Look>,
+    pub(crate) disable_files: watch::Sender<DisableFiles>,
     pub(crate) orders_file: std::path::PathBuf,
     pub(crate) flaps: Flaps,
     pub(crate) plan: watch::Sender<Option<Arc<AddressPlan>>>,
@@ -137,6 +142,10 @@ pub(crate) struct Agent {
     /// What is to be known of flaps after a restart.
     flaps: Flaps,
     orders: Orders,
+    /// The services whose `disable_file` is there.
+    disabled: BTreeMap<ServiceName, Order>,
+    /// Which files are looked for.
+    disable_files: watch::Sender<DisableFiles>,
     expiries: expiry::Expiries,
     orders_file: std::path::PathBuf,
     /// An expired order is being taken off the disk.
@@ -214,7 +223,9 @@ pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
         served: BTreeMap::new(),
         unproven: BTreeMap::new(),
         flaps: parts.flaps,
-        orders: parts.orders,
+        orders: Orders::new(),
+        disabled: BTreeMap::new(),
+        disable_files: parts.disable_files,
         expiries: expiry::Expiries::default(),
         orders_file: parts.orders_file,
         forgetting: false,
@@ -241,7 +252,8 @@ pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
     };
     // Sessions may begin from now on.
     agent.fence.beat();
-    agent.begin();
+    agent.begin_disabled(parts.looks);
+    agent.begin(parts.loaded);
     (agent.run(queues), handle)
 }
 
@@ -500,4 +512,4 @@ fn may_run(probe: &ProbeConfig, ours: &BTreeSet<IpAddr>, bound: &BTreeSet<IpAddr
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

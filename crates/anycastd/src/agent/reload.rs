@@ -18,15 +18,19 @@ use crate::{
     config::Settings,
     listener::ListenPlan,
     peer::{self, Past, Peer, Start},
+    state::Loaded,
 };
 
 impl Agent {
     /// The first configuration, and the orders that outlived the last process.
-    pub(super) fn begin(&mut self) {
+    pub(super) fn begin(&mut self, loaded: Loaded) {
         self.begin_holds();
+        self.take_over_orders(loaded);
         self.drop_orders();
-        for (name, order) in self.orders.clone() {
-            self.resume(&name, &order);
+        for name in self.under_orders() {
+            if let Some(order) = self.standing(&name).cloned() {
+                self.resume(&name, &order);
+            }
         }
         let waits = || self.settings.core.neighbors.values().filter_map(|neighbor| neighbor.restart_time);
         self.complete_by = waits().min().map(|time| Instant::now() + time);
@@ -53,7 +57,7 @@ impl Agent {
             known
         });
         if self.orders.len() < before {
-            self.tidy_orders();
+            self.tidy_orders("an order has gone with its service");
         }
     }
 
@@ -86,6 +90,7 @@ impl Agent {
     fn settle(&mut self, before: &BTreeMap<ServiceName, Health>) {
         self.settle_peers();
         self.settle_services(before);
+        self.settle_disable_files();
     }
 
     fn settle_peers(&mut self) {

@@ -244,6 +244,8 @@ impl Agent {
             ordered: order.at,
             reason: order.reason.clone(),
             until: order.until,
+            until_boot: order.boot.is_some(),
+            disable_file: order.file.as_ref().map(|file| file.display().to_string()),
         })
     }
 

@@ -11,7 +11,7 @@ services: []
 ";
 
 /// A loop with nothing to do, and its handle.
-fn idle(home: &std::path::Path) -> (impl Future<Output = ()> + Send + use<>, Handle) {
+pub(crate) fn idle(home: &std::path::Path) -> (impl Future<Output = ()> + Send + use<>, Handle) {
     let file = home.join("anycastd.yaml");
     std::fs::write(&file, CONFIG).unwrap();
     let settings = crate::config::load(&file, false).unwrap().settings;
@@ -25,7 +25,9 @@ fn parts(home: &std::path::Path) -> Parts {
     let (sink, happenings) = Sink::new(16);
     Parts {
         settings: crate::config::load(&file, false).unwrap().settings,
-        orders: Orders::new(),
+        loaded: crate::state::Loaded::default(),
+        looks: BTreeMap::new(),
+        disable_files: watch::channel(crate::disable::DisableFiles::default()).0,
         orders_file: home.join("orders.json"),
         flaps: Flaps::load(&home.join("flaps.json")).0,
         plan: watch::channel(None).0,
@@ -149,14 +151,14 @@ impl Home {
 
     async fn order(&self, services: &[&str], mode: api::WithdrawMode) -> api::OrderReply {
         let services = services.iter().map(ToString::to_string).collect();
-        let request = api::WithdrawRequest { services, mode, reason: None, for_seconds: None };
+        let request = api::WithdrawRequest { services, mode, reason: None, for_seconds: None, boot: false };
         OrderDesk::default().withdraw(&self.handle, request, Actor("noc".to_owned())).await.unwrap()
     }
 
     async fn withdraw(&self, services: &[&str], reason: &str) {
         let services = services.iter().map(ToString::to_string).collect();
         let (mode, reason) = (api::WithdrawMode::Now, Some(reason.to_owned()));
-        let request = api::WithdrawRequest { services, mode, reason, for_seconds: None };
+        let request = api::WithdrawRequest { services, mode, reason, for_seconds: None, boot: false };
         OrderDesk::default().withdraw(&self.handle, request, Actor("noc".to_owned())).await.unwrap();
     }
 

@@ -257,6 +257,7 @@ fn assemble_services(
             drain: draft.drain?,
             unbind: draft.unbind?,
             watch: draft.watch?,
+            disable_file: draft.disable_file.clone()?,
             depends_on: depends_on(draft)?,
             on_down: draft.states.on_down?,
             hold_down: draft.states.hold_down?,

@@ -65,7 +65,9 @@ impl From<Refusal> for Fault {
         };
         let hint = match &refusal {
             Refusal::Disk(_) | Refusal::DiskHangs => {
-                Some("free space on the disk of the state directory, and try again".to_owned())
+                Some(
+                    "free space on the disk of the state directory, and try again; stopping the agent withdraws all as well".to_owned(),
+                )
             }
             _ => None,
         };

@@ -127,6 +127,7 @@ pub(super) fn of_service(before: &Service, after: &Service) -> Keys {
         drain,
         unbind,
         watch,
+        disable_file,
     } = before;
     differing([
         ("addresses", *addresses != after.addresses),
@@ -141,6 +142,7 @@ pub(super) fn of_service(before: &Service, after: &Service) -> Keys {
         ("drain", *drain != after.drain),
         ("unbind", *unbind != after.unbind),
         ("watch", *watch != after.watch),
+        ("disable_file", *disable_file != after.disable_file),
     ])
 }
 

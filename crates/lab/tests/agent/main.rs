@@ -7,6 +7,7 @@ mod capabilities;
 mod capture;
 mod checks;
 mod doctor;
+mod drained;
 mod edge;
 mod fence;
 mod graceful;
