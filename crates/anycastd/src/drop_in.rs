@@ -9,8 +9,7 @@ pub(crate) const RAW: &str = "CAP_NET_RAW, which the unit's drop-in raw.conf giv
 /// To run programs as other users: what it is called, without the capabilities.
 pub(crate) const USERS: &str = "the unit's drop-in users.conf gives them";
 /// To give a file to a group.
-pub(crate) const CONTROL_GROUP: &str =
-    "the agent must be in that group, and the unit must let it change groups: see the unit's drop-in control-group.conf";
+pub(crate) const CONTROL_GROUP: &str = "the agent must be in that group, and the unit must let it change groups: see the unit's drop-in control-group.conf";
 
 #[cfg(test)]
 mod tests {

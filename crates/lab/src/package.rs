@@ -33,6 +33,9 @@ pub struct Options {
     /// Where to put the package
     #[arg(long, value_name = "DIR", default_value = "target/debian")]
     pub output: PathBuf,
+    /// Do not compress: for a package that is installed once
+    #[arg(long)]
+    pub raw: bool,
 }
 
 /// Makes it of these programs, and gives its path; `None`: nothing but the generated part was asked for.
@@ -55,6 +58,7 @@ pub fn make(programs: &Programs, options: &Options) -> anyhow::Result<Option<Pat
     let package = output.join(layout.file_name());
     let dpkg = setup::find("dpkg-deb").ok_or_else(|| Complaint::unavailable("there is no dpkg-deb: install dpkg"))?;
     let mut command = Command::new(dpkg);
+    command.args(if options.raw { ["-Znone"].as_slice() } else { &[] });
     command.args(["--root-owner-group", "--build"]).arg(tree.path()).arg(&package);
     run(command.stdout(Stdio::null()))?;
     Ok(Some(package))

@@ -61,7 +61,8 @@ impl Layout {
         let package = packages.iter().find(|package| package["name"] == "anycastd").context("there is no anycastd")?;
         let listed = Listed::deserialize(&package["metadata"]["deb"])
             .context("crates/anycastd/Cargo.toml: [package.metadata.deb]")?;
-        let word = |key: &str| package[key].as_str().map(str::to_owned).with_context(|| format!("anycastd has no {key}"));
+        let word =
+            |key: &str| package[key].as_str().map(str::to_owned).with_context(|| format!("anycastd has no {key}"));
         Ok(Self { listed, version: word("version")?, description: word("description")? })
     }
 
@@ -72,7 +73,8 @@ impl Layout {
 
     /// deb-control(5).
     pub(super) fn control(&self, architecture: &str) -> String {
-        let Listed { name, maintainer, section, priority, depends, recommends, extended_description, .. } = &self.listed;
+        let Listed { name, maintainer, section, priority, depends, recommends, extended_description, .. } =
+            &self.listed;
         let depends = depends.replace("$auto", "libc6");
         let long = extended_description.trim().lines().map(|line| format!(" {line}\n")).collect::<String>();
         let (version, short) = (&self.version, &self.description);
