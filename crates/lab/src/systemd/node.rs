@@ -118,8 +118,9 @@ impl<'a> Node<'a> {
 
     /// What the journal says last.
     pub(super) async fn last_words(&self) -> String {
-        let journal = "journalctl --no-pager --lines 60 --output short-precise; systemctl --no-pager status anycastd";
-        self.said(journal).await.map(|(_, text)| text).unwrap_or_default()
+        let all = "journalctl --no-pager --lines 60 --output short-precise; systemctl --no-pager --lines 0 status anycastd; \
+            ip -oneline address show; cat /etc/anycastd/anycastd.yaml; anycastctl status";
+        self.said(all).await.map(|(_, text)| text).unwrap_or_default()
     }
 }
 

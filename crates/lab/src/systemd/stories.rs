@@ -32,7 +32,7 @@ pub(super) async fn tell(node: &Node<'_>) -> anyhow::Result<()> {
     story("it is ready once the addresses are bound", ready(node)).await?;
     story("killed, it comes back and takes away what is no longer wanted", kill(node)).await?;
     story("stopped by a signal, it is replaced by the watchdog", watchdog(node)).await?;
-    story("a reload applies a good file", reload(node)).await?;
+    story("a reload applies a good file, and refuses a bad one", reload(node)).await?;
     story("installed again, the agent is not stopped", again(node)).await?;
     story("a reboot drains the node before its services stop, and loses no request", reboot::drains(node)).await?;
     story("stopped, nothing of its own is left in the kernel", stop(node)).await?;
@@ -100,7 +100,10 @@ async fn reload(node: &Node<'_>) -> anyhow::Result<()> {
     node.until("the new address is bound", "ip -o address show dev lo | grep -q 203.0.113.81").await?;
     node.write(PATH, CONFIG).await?;
     node.run("systemctl reload anycastd").await?;
-    node.until("it is gone", "! ip -o address show dev lo | grep -q 203.0.113.81").await?;
+    node.write(PATH, "bgp: { asn: 65010, neighbours: [] }").await?;
+    let (code, _) = node.said("systemctl reload anycastd").await?;
+    ensure!(code != 0, "a file with a mistake is taken");
+    node.write(PATH, CONFIG).await?;
     ensure!(pid(node).await? == before, "it is the same process");
     announced(node).await
 }
