@@ -80,7 +80,7 @@ const SEE_ALSO: &str = "\
 .SH FILES
 .TP
 /etc/anycastd/anycastd.yaml
-the configuration; /usr/share/doc/anycastd/configuration.md.gz tells every key
+the configuration; /usr/share/doc/anycastd/configuration.md tells every key
 .TP
 /var/lib/anycastd
 what outlives the process: orders of operators

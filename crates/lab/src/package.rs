@@ -88,7 +88,7 @@ fn metadata() -> anyhow::Result<serde_json::Value> {
     serde_json::from_slice(&said(&mut command)?).context("cargo metadata says something else than JSON")
 }
 
-/// Puts a file into the tree; manuals and long documents compressed, as Debian has them.
+/// Puts a file into the tree; manuals compressed, as Debian has them.
 fn lay(placed: &Placed, tree: &Path) -> anyhow::Result<()> {
     let to = tree.join(&placed.to);
     let directory = to.parent().context("a file lies in a directory")?;

@@ -46,11 +46,9 @@ pub(super) struct Placed {
 }
 
 impl Placed {
-    /// Debian compresses manuals, and documents of more than 4 KiB.
+    /// Debian compresses manuals.
     pub(super) fn is_compressed(&self) -> bool {
-        let is_manual = self.to.starts_with("usr/share/man");
-        let is_document = self.to.extension().is_some_and(|extension| extension == "md");
-        is_manual || is_document && fs::metadata(&self.from).is_ok_and(|about| about.len() > 4096)
+        self.to.starts_with("usr/share/man")
     }
 }
 

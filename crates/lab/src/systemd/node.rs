@@ -27,6 +27,11 @@ pub(super) const PACKAGE: &str = "/root/anycastd.deb";
 const SERVICE: &str = "[Unit]\nDescription=The service behind the anycast addresses\n[Service]\n\
     ExecStart=/usr/local/bin/anycast-lab tool serve --node edge --region lab\n\
     ExecStop=/bin/sh -c 'date +%%s%%N >/root/service-stopped'\n[Install]\nWantedBy=multi-user.target\n";
+/// A container has the machine's boot_id, which no reboot of it changes: this one draws its own at each start.
+const BOOT: &str = "[Unit]\nDescription=Another boot_id at each start\nBefore=anycastd.service\n[Service]\nType=oneshot\n\
+    RemainAfterExit=yes\nExecStart=/bin/sh -c 'cat /proc/sys/kernel/random/uuid >/run/boot-id'\n[Install]\nWantedBy=multi-user.target\n";
+/// The agent sees that one.
+const SEES_BOOT: &str = "[Service]\nBindReadOnlyPaths=/run/boot-id:/proc/sys/kernel/random/boot_id\n";
 
 /// The node.
 #[derive(Debug)]
@@ -55,7 +60,9 @@ impl<'a> Node<'a> {
         copy(package, &format!("node:{PACKAGE}")).await?;
         node.power_on().await?;
         node.write("/etc/systemd/system/web.service", SERVICE).await?;
-        node.run("systemctl daemon-reload && systemctl enable --quiet --now web.service").await?;
+        node.write("/etc/systemd/system/boot-id.service", BOOT).await?;
+        node.write("/etc/systemd/system/anycastd.service.d/boot-id.conf", SEES_BOOT).await?;
+        node.run("systemctl daemon-reload && systemctl enable --quiet --now web.service boot-id.service").await?;
         Ok(node)
     }
 

@@ -128,6 +128,9 @@ async fn stop(node: &Node<'_>) -> anyhow::Result<()> {
 }
 
 async fn purge(node: &Node<'_>) -> anyhow::Result<()> {
+    // What the administrator, who is us, has put beside the unit stays.
+    node.run("systemctl disable --quiet --now boot-id.service && rm /etc/systemd/system/boot-id.service").await?;
+    node.run("rm -r /etc/systemd/system/anycastd.service.d && systemctl daemon-reload").await?;
     node.run("dpkg --purge anycastd 2>&1").await?;
     let look = "find / -xdev -path /proc -prune -o -path /root -prune -o -name '*anycast*' ! -name anycast-lab -print; \
         find /run -name '*anycast*' -not -path '/run/log/*'; getent passwd anycastd; getent group anycastd; \
