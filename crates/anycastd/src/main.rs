@@ -29,6 +29,7 @@ mod descriptors;
 mod disable;
 mod dns;
 mod doctor;
+mod drop_in;
 #[cfg(debug_assertions)]
 mod faults;
 mod fence;
@@ -102,6 +103,9 @@ fn main() -> ExitCode {
 fn begin() -> Result<Exit, Exit> {
     signals::hold_hangup();
     let arguments = Arguments::read()?;
+    if arguments.man {
+        return manual();
+    }
     let file = arguments.config;
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let loaded = config::load(&file, arguments.check).map_err(|error| {
@@ -121,6 +125,12 @@ fn begin() -> Result<Exit, Exit> {
         say(&format!("anycastd: {error}\n"));
         Exit::Failed
     })
+}
+
+fn manual() -> Result<Exit, Exit> {
+    let page = Arguments::manual().map_err(|_| Exit::Software)?;
+    std::io::stdout().write_all(page.as_bytes()).map_err(|_| Exit::Failed)?;
+    Ok(Exit::Done)
 }
 
 /// The error with its causes, but for those that it names itself.

@@ -12,10 +12,10 @@ const STATUS_EVERY: Duration = Duration::from_secs(10);
 /// How long a start waits for the kernel before it counts as started all the same: the status says what is missing.
 const KERNEL_WITHIN: Duration = Duration::from_secs(20);
 
-/// Says that the agent is up once it knows what the kernel holds, then how it is. The watchdog is fed by the
+/// Says that the agent is up once the kernel holds what it is to hold, then how it is. The watchdog is fed by the
 /// [fence](crate::fence), for as long as it sees the decision loop and the scheduler beat.
 pub(crate) async fn report(agent: Handle, mut kernel: watch::Receiver<std::sync::Arc<KernelState>>) {
-    let _ = tokio::time::timeout(KERNEL_WITHIN, kernel.changed()).await;
+    let _ = tokio::time::timeout(KERNEL_WITHIN, kernel.wait_for(|state| state.is_reconciled())).await;
     tell(&[NotifyState::Ready]);
     let mut tick = tokio::time::interval(STATUS_EVERY);
     loop {

@@ -8,9 +8,11 @@ use std::{
 
 use nix::{
     sys::stat::{Mode, umask},
-    unistd::{Group, chown},
+    unistd::{Gid, Group, chown},
 };
 use tokio::net::{UnixListener, UnixStream};
+
+use crate::drop_in;
 
 /// Group members may read; see [`super`] for who may change things.
 const MODE: u32 = 0o660;
@@ -28,7 +30,7 @@ pub(crate) enum SocketError {
         "control.group: this system has no group `{name}`; create it (`groupadd --system {name}`), or leave the key out"
     )]
     NoGroup { name: String },
-    #[error("control socket {path}: cannot be given to group {group}: {source}")]
+    #[error("control socket {path}: cannot be given to group {group}: {source}; {}", drop_in::CONTROL_GROUP)]
     Group { path: PathBuf, group: String, source: nix::Error },
 }
 
@@ -58,7 +60,7 @@ impl ControlSocket {
         if let Some(name) = group {
             let found = Group::from_name(name).map_err(|errno| fail(errno.into()))?;
             let found = found.ok_or_else(|| SocketError::NoGroup { name: name.to_owned() })?;
-            chown(path, None, Some(found.gid)).map_err(|source| SocketError::Group {
+            give(path, found.gid).map_err(|source| SocketError::Group {
                 path: path.to_owned(),
                 group: name.to_owned(),
                 source,
@@ -79,6 +81,12 @@ impl Drop for ControlSocket {
             let _ = std::fs::remove_file(&self.path);
         }
     }
+}
+
+/// A group that has it already needs no leave to be given it.
+fn give(path: &Path, group: Gid) -> nix::Result<()> {
+    let has = std::fs::symlink_metadata(path).is_ok_and(|found| found.gid() == group.as_raw());
+    if has { Ok(()) } else { chown(path, None, Some(group)) }
 }
 
 fn file(path: &Path) -> Option<(u64, u64)> {

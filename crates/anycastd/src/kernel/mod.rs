@@ -76,12 +76,19 @@ pub(crate) struct KernelState {
     ours: Option<usize>,
     /// Whether the plan that was taken last wants nothing.
     wants_nothing: bool,
+    /// Whether there is a plan, and all that can be done now to have the kernel follow it is done.
+    reconciled: bool,
 }
 
 impl KernelState {
     /// Whether nothing of ours is left in the kernel, nor on its way there.
     pub(crate) fn nothing_is_ours(&self) -> bool {
         self.wants_nothing && self.ours == Some(0)
+    }
+
+    /// Whether the kernel was brought to the plan: what is not as planned failed and is tried again later.
+    pub(crate) const fn is_reconciled(&self) -> bool {
+        self.reconciled
     }
 }
 

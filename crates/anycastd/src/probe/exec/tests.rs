@@ -141,7 +141,7 @@ fn without_the_capabilities_no_user_is_assumed() {
         // Threads of this runtime are begun by this one, and have its capabilities.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let outcome = runtime.block_on(run(&configured("exit 0", Some("nobody"), &[]), AMPLE));
-        let words = "cannot run programs as nobody: the agent lacks CAP_SETUID and CAP_KILL; see AmbientCapabilities= of its unit";
+        let words = "cannot run programs as nobody: the agent lacks CAP_SETUID and CAP_KILL; the unit's drop-in users.conf gives them";
         check(&outcome, Health::Unknown, words);
     });
     thread.join().unwrap();
