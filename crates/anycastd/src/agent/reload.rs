@@ -151,8 +151,15 @@ impl Agent {
     }
 
     pub(super) fn start_peer(&mut self, id: &PeerId, of: &PeerId, neighbor: &Neighbor) {
-        let start =
-            Start { id, of, neighbor, seed: seed(id), past: self.past(neighbor), complete: self.complete_by.is_none() };
+        let start = Start {
+            id,
+            of,
+            neighbor,
+            seed: seed(id),
+            past: self.past(neighbor),
+            complete: self.complete_by.is_none(),
+            left: None,
+        };
         let mut peer = Peer::start(
             &self.settings.core,
             start,
