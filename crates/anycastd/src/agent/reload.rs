@@ -220,7 +220,7 @@ impl Agent {
                 checker.reconfigure(config);
                 continue;
             }
-            let checker = Checker::start(name, check, config, decided.is_some(), around);
+            let checker = Checker::start(name, check, config, decided.is_some(), None, around);
             checkers.insert(check.clone(), checker);
         }
     }
