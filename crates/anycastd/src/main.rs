@@ -31,6 +31,7 @@ mod dns;
 mod faults;
 mod fence;
 mod flaps;
+mod handover;
 mod hints;
 mod http;
 mod kernel;
