@@ -219,6 +219,7 @@ async fn run(settings: Settings, file: PathBuf) -> anyhow::Result<()> {
         restarted,
         connections: descriptors::spare(),
         fence: fence.clone(),
+        goes_on: None,
     });
     let _watcher =
         Watcher::start(fence, watched, woken, tokio::runtime::Handle::current()).context("cannot start a thread")?;

@@ -12,6 +12,7 @@ mod dynamic;
 mod expiry;
 mod explain;
 mod handle;
+mod handover;
 mod holds;
 mod orders;
 mod probe;
@@ -41,6 +42,7 @@ use tokio::sync::{mpsc, watch};
 pub(crate) use self::{
     about::About,
     handle::{Handle, NoAnswer},
+    handover::{GoesOn, Seat, collect},
     holds::time_until,
     orders::{Actor, OrderDesk, Refusal},
     probe::answers as probe_answers,
@@ -91,6 +93,8 @@ pub(crate) struct Parts {
     /// How many neighbors may be connected that have dialled us.
     pub(crate) connections: usize,
     pub(crate) fence: Fence,
+    /// What another agent has left to this one.
+    pub(crate) goes_on: Option<GoesOn>,
 }
 
 /// The loop's end of the listener.
@@ -162,6 +166,10 @@ pub(crate) struct Agent {
     turned: anycast_core::fence::Moment,
     /// Until when no session begins, because what is claimed is being proven anew.
     proving_until: Option<Instant>,
+    /// Nothing is decided: somebody else is to go on.
+    frozen: bool,
+    /// What goes on here, until everything has begun.
+    goes_on: Option<GoesOn>,
     /// The handle by which tasks that the loop starts come back to it.
     handle: Handle,
 }
@@ -231,6 +239,8 @@ pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
         fence: parts.fence,
         turned: moment(),
         proving_until: None,
+        frozen: false,
+        goes_on: parts.goes_on,
         handle: handle.clone(),
     };
     // Sessions may begin from now on.
@@ -303,6 +313,9 @@ impl Agent {
 
     /// Decides, and moves on what depends on the decision, until nothing moves any more.
     fn turn(&mut self) {
+        if self.frozen {
+            return;
+        }
         self.hint_of_losses();
         for _ in 0..TURNS {
             let now = Instant::now();
@@ -327,6 +340,9 @@ impl Agent {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
+        if self.frozen {
+            return None;
+        }
         let drains = self.drains.values().filter_map(Drain::poll_timeout);
         // The end of a peer's task wakes nobody: look again soon.
         let parted = (!self.parting.is_empty()).then(|| Instant::now() + SOON);

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
-    os::fd::RawFd,
+    os::fd::{AsRawFd as _, RawFd},
     time::Duration,
 };
 
@@ -16,7 +16,7 @@ use anycast_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::checker::Known;
+use crate::{checker::Known, peer::Left};
 
 /// Of the document. Another one cannot be read; fields that are added need no other.
 const VERSION: u32 = 1;
@@ -171,6 +171,14 @@ impl Document {
     pub(crate) fn take_neighbors(&mut self) -> BTreeMap<PeerId, Neighbor> {
         let neighbors = std::mem::take(&mut self.neighbors);
         neighbors.into_iter().filter_map(|(id, neighbor)| Some((PeerId::new(&id).ok()?, neighbor))).collect()
+    }
+}
+
+impl Neighbor {
+    pub(crate) fn new(of: String, router: Option<IpAddr>, left: &Left) -> Self {
+        let Left { session, stream, unsent } = left;
+        let descriptor = stream.as_raw_fd();
+        Self { of, router, descriptor, unsent: unsent.clone(), session: session.clone() }
     }
 }
 
