@@ -126,6 +126,8 @@ struct Answer {
 pub(crate) enum Bad {
     #[error("what was handed over cannot be read: {0}")]
     Unreadable(#[from] serde_json::Error),
+    #[error("what was handed over is not there: {0}")]
+    Absent(#[from] std::io::Error),
     #[error("what was handed over has format {0}, and this agent knows format {VERSION} only")]
     Version(u32),
 }

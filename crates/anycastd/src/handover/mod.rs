@@ -5,5 +5,9 @@
 //! meaning. Times are ages, or what is left of them.
 
 mod document;
+mod exec;
 
-pub(crate) use self::document::{Bad, Document, Neighbor, Service};
+pub(crate) use self::{
+    document::{Bad, Document, Neighbor, Service},
+    exec::{OPTION, arrive, deposit, replace},
+};
