@@ -50,6 +50,9 @@ pub(crate) struct Arguments {
     /// Check the configuration, say what is wrong with it, and end
     #[arg(long)]
     pub(crate) check: bool,
+    /// The descriptor of what the program before this one has left, in the same process
+    #[arg(long, hide = true, value_name = "DESCRIPTOR")]
+    pub(crate) handover: Option<std::os::fd::RawFd>,
 }
 
 impl Arguments {

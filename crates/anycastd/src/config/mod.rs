@@ -31,7 +31,10 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anycast_core::Config;
 
-pub(crate) use self::{load::load, reader::nearest};
+pub(crate) use self::{
+    load::{load, load_bytes},
+    reader::nearest,
+};
 
 /// All that the file says.
 #[derive(Debug, Clone, PartialEq, Eq)]
