@@ -53,6 +53,9 @@ pub(crate) struct Arguments {
     /// Print the manual as a man page
     #[arg(long, hide = true, exclusive = true)]
     pub(crate) man: bool,
+    /// The descriptor of what the program before this one has left, in the same process
+    #[arg(long, hide = true, value_name = "DESCRIPTOR")]
+    pub(crate) handover: Option<std::os::fd::RawFd>,
 }
 
 impl Arguments {

@@ -34,6 +34,7 @@ mod drop_in;
 mod faults;
 mod fence;
 mod flaps;
+mod handover;
 mod hints;
 #[cfg(test)]
 mod hostile;
@@ -68,7 +69,7 @@ use tokio::{
 };
 
 use crate::{
-    agent::{Listening, OrderDesk, Parts},
+    agent::{GoesOn, Listening, OrderDesk, Parts},
     cli::{Arguments, Exit},
     config::Settings,
     control::{ControlSocket, Desk},
@@ -108,7 +109,16 @@ fn begin() -> Result<Exit, Exit> {
     }
     let file = arguments.config;
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let loaded = config::load(&file, arguments.check).map_err(|error| {
+    let goes_on = arguments.handover.map(|document| handover::arrive(document));
+    let goes_on = goes_on.and_then(|arrived| {
+        // The process before this one has withdrawn nothing: whatever it announced ends with its connections, which are closed now.
+        arrived.map_err(|error| say(&format!("anycastd: {error}; every session begins anew\n"))).ok()
+    });
+    let loaded = match &goes_on {
+        Some(goes_on) => config::load_bytes(&file, &goes_on.document.configuration),
+        None => config::load(&file, arguments.check),
+    };
+    let loaded = loaded.map_err(|error| {
         say(&format!("{}\n", error.render(colour)));
         Exit::Config
     })?;
@@ -118,7 +128,7 @@ fn begin() -> Result<Exit, Exit> {
         let _ = writeln!(std::io::stdout(), "{}: good", file.display());
         return Ok(Exit::Done);
     }
-    let started = start(loaded.settings, file);
+    let started = start(loaded.settings, file, goes_on);
     started.map(|()| Exit::Done).map_err(|error| {
         let error = in_full(&error);
         tracing::error!("{error}");
@@ -147,14 +157,14 @@ fn say(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
-fn start(settings: Settings, file: PathBuf) -> anyhow::Result<()> {
+fn start(settings: Settings, file: PathBuf, goes_on: Option<GoesOn>) -> anyhow::Result<()> {
     let logging = logging::begin(&settings.log).context("cannot begin to log")?;
     end_on_panic(logging.clone());
     let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS)).max(2);
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = builder.worker_threads(threads).event_interval(EVENTS_EVERY).enable_all().build();
     let runtime = runtime.context("cannot start the runtime")?;
-    let ended = runtime.block_on(run(settings, file));
+    let ended = runtime.block_on(run(settings, file, goes_on));
     // A disk that hangs under a blocked write must not keep a process that has withdrawn everything.
     runtime.shutdown_background();
     logging.finish();
@@ -183,7 +193,7 @@ fn end_on_panic(logging: logging::Logging) {
     }));
 }
 
-async fn run(settings: Settings, file: PathBuf) -> anyhow::Result<()> {
+async fn run(settings: Settings, file: PathBuf, goes_on: Option<GoesOn>) -> anyhow::Result<()> {
     descriptors::raise();
     let checks = settings.core.services.values().map(|service| service.checks.len()).sum();
     descriptors::warn_if_few(checks, settings.core.neighbors.len());
@@ -210,7 +220,10 @@ async fn run(settings: Settings, file: PathBuf) -> anyhow::Result<()> {
         false
     };
     let (links_told, links) = watch::channel(None);
-    let (kernel, netlink) = kernel::start(planned, state.intents(), sink.clone(), links_told);
+    // What was bound a moment ago still is; the kernel is asked before anything is decided anew.
+    let bound = goes_on.iter().flat_map(|goes_on| goes_on.document.bound.iter().copied());
+    let left = kernel::KernelState::left(bound, &settings.core.interface);
+    let (kernel, netlink) = kernel::start(planned, state.intents(), sink.clone(), links_told, left);
     let (listen, listened) = watch::channel(ListenPlan::default());
     let (deaf_told, deaf) = watch::channel(Deaf::new());
     let (arrived, arrivals) = mpsc::channel(ARRIVALS);
@@ -242,6 +255,7 @@ async fn run(settings: Settings, file: PathBuf) -> anyhow::Result<()> {
         restarted,
         connections: descriptors::spare(),
         fence: fence.clone(),
+        goes_on,
     });
     let _watcher =
         Watcher::start(fence, watched, woken, tokio::runtime::Handle::current()).context("cannot start a thread")?;

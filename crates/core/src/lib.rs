@@ -3,7 +3,7 @@
 //! Pure: no runtime, no sockets, no clock.
 
 pub mod adjacency;
-mod check;
+pub mod check;
 pub mod config;
 pub mod decide;
 pub mod difference;

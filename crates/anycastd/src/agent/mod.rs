@@ -15,6 +15,7 @@ mod dynamic;
 mod expiry;
 mod explain;
 mod handle;
+mod handover;
 mod holds;
 mod orders;
 mod probe;
@@ -45,6 +46,7 @@ pub(crate) use self::{
     about::About,
     difference::Weighed,
     handle::{Handle, NoAnswer},
+    handover::{GoesOn, Seat, collect},
     holds::time_until,
     orders::{Actor, OrderDesk, Refusal},
     probe::answers as probe_answers,
@@ -99,6 +101,8 @@ pub(crate) struct Parts {
     /// How many neighbors may be connected that have dialled us.
     pub(crate) connections: usize,
     pub(crate) fence: Fence,
+    /// What another agent has left to this one.
+    pub(crate) goes_on: Option<GoesOn>,
 }
 
 /// The loop's end of the listener.
@@ -176,6 +180,10 @@ pub(crate) struct Agent {
     turned: anycast_core::fence::Moment,
     /// Until when no session begins, because what is claimed is being proven anew.
     proving_until: Option<Instant>,
+    /// Nothing is decided: somebody else is to go on.
+    frozen: bool,
+    /// What goes on here, until everything has begun.
+    goes_on: Option<GoesOn>,
     /// The handle by which tasks that the loop starts come back to it.
     handle: Handle,
 }
@@ -248,6 +256,8 @@ pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
         fence: parts.fence,
         turned: moment(),
         proving_until: None,
+        frozen: false,
+        goes_on: parts.goes_on,
         handle: handle.clone(),
     };
     // Sessions may begin from now on.
@@ -321,6 +331,9 @@ impl Agent {
 
     /// Decides, and moves on what depends on the decision, until nothing moves any more.
     fn turn(&mut self) {
+        if self.frozen {
+            return;
+        }
         self.hint_of_losses();
         for _ in 0..TURNS {
             let now = Instant::now();
@@ -345,6 +358,9 @@ impl Agent {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
+        if self.frozen {
+            return None;
+        }
         let drains = self.drains.values().filter_map(Drain::poll_timeout);
         // The end of a peer's task wakes nobody: look again soon.
         let parted = (!self.parting.is_empty()).then(|| Instant::now() + SOON);

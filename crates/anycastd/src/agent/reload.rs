@@ -8,7 +8,7 @@ use std::{
 };
 
 use anycast_core::{
-    CheckName, Drain, Health, PeerId, ServiceName,
+    CheckName, Health, PeerId, ServiceName,
     config::{CheckConfig, Endpoint, Neighbor, Service, neighbor_from},
 };
 
@@ -37,6 +37,7 @@ impl Agent {
         // Routers that connect to us may take as long as that.
         self.restarted_until = self.restarted_until.zip(waits().max()).map(|(at, time)| at + time);
         self.settle(&BTreeMap::new());
+        self.go_on();
         self.settle_hold_downs(BTreeMap::new());
         self.sink.report(
             "agent",
@@ -87,7 +88,7 @@ impl Agent {
     }
 
     /// Brings tasks in line with the configuration.
-    fn settle(&mut self, before: &BTreeMap<ServiceName, Health>) {
+    pub(super) fn settle(&mut self, before: &BTreeMap<ServiceName, Health>) {
         self.settle_peers();
         self.settle_services(before);
         self.settle_disable_files();
@@ -151,8 +152,16 @@ impl Agent {
     }
 
     pub(super) fn start_peer(&mut self, id: &PeerId, of: &PeerId, neighbor: &Neighbor) {
-        let start =
-            Start { id, of, neighbor, seed: seed(id), past: self.past(neighbor), complete: self.complete_by.is_none() };
+        let left = self.session_of(id);
+        let start = Start {
+            id,
+            of,
+            neighbor,
+            seed: seed(id),
+            past: self.past(neighbor),
+            complete: self.complete_by.is_none(),
+            left,
+        };
         let mut peer = Peer::start(
             &self.settings.core,
             start,
@@ -175,10 +184,8 @@ impl Agent {
         self.carried.retain(|name, _| services.contains_key(name));
         for (name, service) in &services {
             let now = Instant::now();
-            self.drains
-                .entry(name.clone())
-                .or_insert_with(|| Drain::new(service.drain, now))
-                .reconfigure(service.drain);
+            let begun = self.drain_begun(name, service, now);
+            self.drains.entry(name.clone()).or_insert(begun).reconfigure(service.drain);
             self.settle_checks(name, service, before.get(name).copied());
         }
         self.settle_watch();
@@ -186,6 +193,8 @@ impl Agent {
 
     /// Checks are matched by service and name: what a check knows survives any change of its settings.
     fn settle_checks(&mut self, name: &ServiceName, service: &Service, before: Option<Health>) {
+        let known = service.checks.keys().filter_map(|check| Some((check.clone(), self.known_of(name, check)?)));
+        let mut known: BTreeMap<_, _> = known.collect();
         let checkers = self.checkers.entry(name.clone()).or_default();
         checkers.retain(|check, _| service.checks.contains_key(check));
         let decided = before.filter(|health| *health != Health::Unknown);
@@ -213,7 +222,8 @@ impl Agent {
                 checker.reconfigure(config);
                 continue;
             }
-            let checker = Checker::start(name, check, config, decided.is_some(), around);
+            let known = known.remove(check);
+            let checker = Checker::start(name, check, config, decided.is_some(), known, around);
             checkers.insert(check.clone(), checker);
         }
     }

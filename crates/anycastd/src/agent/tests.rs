@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::*;
 use anycast_api as api;
 
+mod handover;
 mod words;
 
 const CONFIG: &str = "\
@@ -47,6 +48,7 @@ fn parts(home: &std::path::Path) -> Parts {
         restarted: false,
         connections: 64,
         fence: Fence::new(Duration::from_secs(10), Instruments::new().unwrap().fencings()),
+        goes_on: None,
     }
 }
 
@@ -86,11 +88,16 @@ struct Home {
 impl Home {
     /// `{}` stands for the directory.
     fn with(keys: &str) -> Self {
+        Self::of("[]", keys)
+    }
+
+    /// With neighbors.
+    fn of(neighbors: &str, keys: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let keys = keys.replace("{}", &directory.path().display().to_string());
         let text = format!(
-            "bgp: {{ asn: 65010, router_id: 192.0.2.2, neighbors: [] }}\nservices:\n  - name: dns\n    addresses: \
-             [203.0.113.53]\n{keys}"
+            "bgp: {{ asn: 65010, router_id: 192.0.2.2, neighbors: {neighbors} }}\nservices:\n  - name: dns\n    \
+             addresses: [203.0.113.53]\n{keys}"
         );
         let file = directory.path().join("anycastd.yaml");
         std::fs::write(&file, text).unwrap();

@@ -103,6 +103,11 @@ fn read_file(path: &Path) -> Result<Vec<u8>, (String, &'static str)> {
     Ok(bytes)
 }
 
+/// As [`load`], of a file that has been read.
+pub(crate) fn load_bytes(path: &Path, bytes: &[u8]) -> Result<Loaded, ConfigError> {
+    parse_bytes(&path.display().to_string(), bytes, &Host::here(false))
+}
+
 /// As [`load`], from bytes: `name` is what the reports call the file.
 pub(super) fn parse_bytes(name: &str, bytes: &[u8], host: &Host) -> Result<Loaded, ConfigError> {
     let file = || name.to_owned();

@@ -32,7 +32,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use anycast_core::Config;
 
 pub(crate) use self::{
-    load::{ConfigError, Loaded, load},
+    load::{ConfigError, Loaded, load, load_bytes},
     reader::nearest,
 };
 

@@ -4,6 +4,7 @@
 //! a Cease. Dropping it at any await closes the connection; no state is lost that the session does not own.
 
 mod driver;
+mod handover;
 mod hops;
 pub(crate) mod options;
 mod socket;
@@ -31,6 +32,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
+pub(crate) use self::handover::Left;
 use self::unnumbered::Router;
 use crate::{
     fence::Fence,
@@ -77,6 +79,8 @@ pub(crate) enum Ask {
     Capture(oneshot::Sender<Vec<u8>>),
     /// These prefixes are to be told again, if they are in quarantine.
     Release(BTreeSet<Prefix>),
+    /// The session with its connection, if it is Established; otherwise it ends. The task ends in any case.
+    HandOver(oneshot::Sender<Option<Left>>),
 }
 
 /// The questions that may wait for the task; whoever has more waits itself.
@@ -97,7 +101,7 @@ pub(crate) enum Past {
 }
 
 /// What a task begins with.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Start<'a> {
     pub(crate) id: &'a PeerId,
     /// The configured neighbor it belongs to.
@@ -108,6 +112,8 @@ pub(crate) struct Start<'a> {
     pub(crate) past: Past,
     /// The routes are all there is to say.
     pub(crate) complete: bool,
+    /// The session that it goes on with.
+    pub(crate) left: Option<Left>,
 }
 
 /// The handle of a running task.
@@ -144,9 +150,18 @@ impl Peer {
         fence: Fence,
         links: watch::Receiver<Links>,
     ) -> Self {
-        let Start { id, of, neighbor, seed, past, complete } = start;
+        let Start { id, of, neighbor, seed, past, complete, left } = start;
         let session = session_config(config, neighbor, seed);
-        let mut core = Session::new(session.clone(), Instant::now());
+        let goes_on = left.map(|left| left.go_on(session.clone(), Instant::now()));
+        let (mut core, open) = match goes_on {
+            Some(Ok((core, open))) => (core, Some(open)),
+            Some(Err(why)) => {
+                tracing::warn!(neighbor = %id, "the session begins anew: {why}");
+                sink.report("neighbor", id, format!("the session begins anew: {why}"));
+                (Session::new(session.clone(), Instant::now()), None)
+            }
+            None => (Session::new(session.clone(), Instant::now()), None),
+        };
         core.set_limits(neighbor.limits, Instant::now());
         match past {
             Past::Nothing => {}
@@ -156,7 +171,7 @@ impl Peer {
         core.set_complete(complete);
         let (complete, complete_seen) = watch::channel(complete);
         let (arrivals, arrived) = mpsc::channel(ARRIVALS);
-        let (routes, routes_seen) = watch::channel(Arc::new(Routes::new()));
+        let (routes, routes_seen) = watch::channel(Arc::new(core.desired().clone()));
         let (limits, limits_seen) = watch::channel(neighbor.limits);
         let (asks, asked) = mpsc::channel(ASKS);
         let (farewell, farewell_seen) = watch::channel(Farewell::Shutdown(String::new()));
@@ -172,7 +187,7 @@ impl Peer {
             Endpoint::Address(_) | Endpoint::Network(..) => (None, None),
         };
         let stop = CancellationToken::new();
-        let driver = driver::Driver::new(driver::Parts {
+        let parts = driver::Parts {
             id: id.clone(),
             neighbor: neighbor.clone(),
             session: core,
@@ -191,7 +206,8 @@ impl Peer {
             sink,
             gate: fence.gate(),
             fence,
-        });
+        };
+        let driver = driver::Driver::new(parts, open);
         let span = tracing::info_span!("neighbor", neighbor = %id, address = %neighbor.endpoint);
         let task = tokio::spawn(tracing::Instrument::instrument(driver.run(), span));
         Self {

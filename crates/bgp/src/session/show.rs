@@ -21,6 +21,12 @@ impl Session {
         self.rib.advertised()
     }
 
+    /// The set that the session works towards: the last of [`Self::set_routes`], or what it was taken over with.
+    #[must_use]
+    pub const fn desired(&self) -> &Routes {
+        self.rib.desired()
+    }
+
     /// The desired routes that this neighbor cannot be given, and why; empty while the session is not Established.
     #[must_use]
     pub const fn unsent(&self) -> &BTreeMap<Prefix, Unsendable> {

@@ -1,0 +1,420 @@
+//! The document itself.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    os::fd::{AsRawFd as _, RawFd},
+    time::Duration,
+};
+
+use anycast_api::Timestamp;
+use anycast_bgp::Handover;
+use anycast_core::{
+    CheckName, Health, Outcome, PeerId, ServiceName,
+    check::{Cause, CheckCounters, handover as core},
+    drain,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{checker::Known, peer::Left};
+
+/// Of the document. Another one cannot be read; fields that are added need no other.
+const VERSION: u32 = 1;
+
+/// All that goes on in the next agent.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Document {
+    version: u32,
+    /// The version of the agent that has written it.
+    pub(crate) agent: String,
+    /// The configuration in force, as it was read.
+    pub(crate) configuration: Vec<u8>,
+    /// When this agent, or the first of those that have gone on since, was started.
+    pub(crate) started: Timestamp,
+    pub(crate) uptime: Duration,
+    /// The addresses that are bound.
+    pub(crate) bound: BTreeSet<IpAddr>,
+    pub(crate) services: BTreeMap<String, Service>,
+    pub(crate) neighbors: BTreeMap<String, Neighbor>,
+}
+
+/// A neighbor whose session goes on.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Neighbor {
+    /// The configured neighbor that it belongs to.
+    pub(crate) of: String,
+    /// Where that is a network: the router.
+    pub(crate) router: Option<IpAddr>,
+    /// The connection.
+    pub(crate) descriptor: RawFd,
+    pub(crate) unsent: Vec<u8>,
+    pub(crate) session: Handover,
+}
+
+/// What is known of a service.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Service {
+    drain: Option<Drain>,
+    checks: BTreeMap<String, Check>,
+    /// The health that it last served with.
+    #[serde(default)]
+    served: Option<Word>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Drain {
+    stage: Stage,
+    age: Duration,
+    left: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Stage {
+    Active,
+    Degraded,
+    GracefulShutdown,
+    Withdrawing,
+    Lingering,
+    Drained,
+}
+
+/// A health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Word {
+    Unknown,
+    Down,
+    Degraded,
+    Up,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Check {
+    enabled: bool,
+    health: Word,
+    since: Timestamp,
+    age: Duration,
+    streak: Option<(bool, u16, Word)>,
+    #[serde(default)]
+    on_probation: bool,
+    last: Option<Answer>,
+    holds: Duration,
+    due: Duration,
+    returns: Option<Duration>,
+    first: Option<Duration>,
+    runs: u64,
+    failures: u64,
+    inconclusive: u64,
+    late: u64,
+    hints: u64,
+    #[serde(default)]
+    passed: bool,
+}
+
+/// The last answer; what it measured besides is not kept.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Answer {
+    health: Word,
+    detail: String,
+    took: Duration,
+    at: Timestamp,
+}
+
+/// A document that cannot be gone on with.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Bad {
+    #[error("what was handed over cannot be read: {0}")]
+    Unreadable(#[from] serde_json::Error),
+    #[error("what was handed over is not there: {0}")]
+    Absent(#[from] std::io::Error),
+    #[error("what was handed over has format {0}, and this agent knows format {VERSION} only")]
+    Version(u32),
+}
+
+impl Document {
+    /// With nothing in it yet.
+    pub(crate) fn new(configuration: Vec<u8>, started: Timestamp, uptime: Duration) -> Self {
+        Self {
+            version: VERSION,
+            agent: env!("CARGO_PKG_VERSION").to_owned(),
+            configuration,
+            started,
+            uptime,
+            bound: BTreeSet::new(),
+            services: BTreeMap::new(),
+            neighbors: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn write(&self) -> Result<Vec<u8>, Bad> {
+        Ok(serde_json::to_vec(self)?)
+    }
+
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, Bad> {
+        /// The version is looked at before anything of which it tells.
+        #[derive(Deserialize)]
+        struct Head {
+            version: u32,
+        }
+        let Head { version } = serde_json::from_slice(bytes)?;
+        if version != VERSION {
+            return Err(Bad::Version(version));
+        }
+        Ok(serde_json::from_slice(bytes)?)
+    }
+
+    /// What is known of a service, if anything.
+    pub(crate) fn service(&self, name: &ServiceName) -> Option<&Service> {
+        self.services.get(name.as_str())
+    }
+
+    /// Takes the neighbors that go on out of it; those whose names nobody could have are left out.
+    pub(crate) fn take_neighbors(&mut self) -> BTreeMap<PeerId, Neighbor> {
+        let neighbors = std::mem::take(&mut self.neighbors);
+        neighbors.into_iter().filter_map(|(id, neighbor)| Some((PeerId::new(&id).ok()?, neighbor))).collect()
+    }
+}
+
+impl Neighbor {
+    pub(crate) fn new(of: String, router: Option<IpAddr>, left: &Left) -> Self {
+        let Left { session, stream, unsent } = left;
+        let descriptor = stream.as_raw_fd();
+        Self { of, router, descriptor, unsent: unsent.clone(), session: session.clone() }
+    }
+}
+
+impl Service {
+    pub(crate) fn new(
+        drain: Option<drain::State>,
+        checks: impl IntoIterator<Item = (CheckName, Known)>,
+        served: Option<Health>,
+    ) -> Self {
+        let checks = checks.into_iter().map(|(name, known)| (name.to_string(), Check::from(known)));
+        Self { drain: drain.map(Drain::from), checks: checks.collect(), served: served.map(Word::from) }
+    }
+
+    pub(crate) fn drain(&self) -> Option<drain::State> {
+        self.drain.as_ref().map(drain::State::from)
+    }
+
+    pub(crate) fn served(&self) -> Option<Health> {
+        self.served.map(Health::from)
+    }
+
+    pub(crate) fn check(&self, name: &CheckName) -> Option<Known> {
+        self.checks.get(name.as_str()).cloned().map(Known::from)
+    }
+}
+
+impl From<Health> for Word {
+    fn from(health: Health) -> Self {
+        match health {
+            Health::Unknown => Self::Unknown,
+            Health::Down => Self::Down,
+            Health::Degraded => Self::Degraded,
+            Health::Up => Self::Up,
+        }
+    }
+}
+
+impl From<Word> for Health {
+    fn from(word: Word) -> Self {
+        match word {
+            Word::Unknown => Self::Unknown,
+            Word::Down => Self::Down,
+            Word::Degraded => Self::Degraded,
+            Word::Up => Self::Up,
+        }
+    }
+}
+
+impl From<drain::State> for Drain {
+    fn from(drain::State { stage, age, left }: drain::State) -> Self {
+        let stage = match stage {
+            drain::Stage::Active => Stage::Active,
+            drain::Stage::Degraded => Stage::Degraded,
+            drain::Stage::GracefulShutdown => Stage::GracefulShutdown,
+            drain::Stage::Withdrawing => Stage::Withdrawing,
+            drain::Stage::Lingering => Stage::Lingering,
+            drain::Stage::Drained => Stage::Drained,
+        };
+        Self { stage, age, left }
+    }
+}
+
+impl From<&Drain> for drain::State {
+    fn from(Drain { stage, age, left }: &Drain) -> Self {
+        let stage = match stage {
+            Stage::Active => drain::Stage::Active,
+            Stage::Degraded => drain::Stage::Degraded,
+            Stage::GracefulShutdown => drain::Stage::GracefulShutdown,
+            Stage::Withdrawing => drain::Stage::Withdrawing,
+            Stage::Lingering => drain::Stage::Lingering,
+            Stage::Drained => drain::Stage::Drained,
+        };
+        Self { stage, age: *age, left: *left }
+    }
+}
+
+impl From<Known> for Check {
+    fn from(Known { check, since, answered, passed }: Known) -> Self {
+        let CheckCounters { runs, failures, inconclusive, late, hints } = check.counters;
+        let answer = |last: Outcome| Answer {
+            health: last.health.into(),
+            detail: last.detail,
+            took: last.took,
+            at: answered.into(),
+        };
+        Self {
+            enabled: check.enabled,
+            health: check.health.into(),
+            since: since.into(),
+            age: check.age,
+            streak: check.streak.map(|(rising, count, mildest)| (rising, count, mildest.into())),
+            on_probation: check.on_probation,
+            last: check.last.map(answer),
+            holds: check.holds,
+            due: check.due,
+            returns: check.returns,
+            first: check.first,
+            runs,
+            failures,
+            inconclusive,
+            late,
+            hints,
+            passed,
+        }
+    }
+}
+
+impl From<Check> for Known {
+    fn from(check: Check) -> Self {
+        let Check { runs, failures, inconclusive, late, hints, .. } = check;
+        let answered = check.last.as_ref().map_or(check.since, |last| last.at).system_time();
+        let outcome = |last: Answer| Outcome::new(last.health.into(), Cause::Answered, last.detail, last.took);
+        Self {
+            check: core::State {
+                enabled: check.enabled,
+                health: check.health.into(),
+                age: check.age,
+                streak: check.streak.map(|(rising, count, mildest)| (rising, count, mildest.into())),
+                on_probation: check.on_probation,
+                last: check.last.map(outcome),
+                holds: check.holds,
+                due: check.due,
+                returns: check.returns,
+                first: check.first,
+                counters: CheckCounters { runs, failures, inconclusive, late, hints },
+            },
+            since: check.since.system_time(),
+            answered,
+            passed: check.passed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Instant, UNIX_EPOCH};
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn known() -> Known {
+        let at = |seconds| UNIX_EPOCH + SECOND * seconds;
+        Known {
+            check: core::State {
+                enabled: true,
+                health: Health::Degraded,
+                age: SECOND * 40,
+                streak: Some((true, 1, Health::Up)),
+                on_probation: true,
+                last: Some(Outcome::new(Health::Up, Cause::Answered, "status 200 in 1 ms".to_owned(), SECOND / 1000)),
+                holds: SECOND * 9,
+                due: SECOND / 5,
+                returns: Some(SECOND * 3),
+                first: None,
+                counters: CheckCounters { runs: 5, failures: 4, inconclusive: 3, late: 2, hints: 1 },
+            },
+            since: at(1_700_000_000),
+            answered: at(1_700_000_040),
+            passed: true,
+        }
+    }
+
+    fn document() -> Document {
+        let mut document = Document::new(b"bgp: { asn: 65010 }".to_vec(), Timestamp::now(), SECOND * 7);
+        let drain = drain::State { stage: drain::Stage::Lingering, age: SECOND, left: Some(SECOND * 4) };
+        let service = Service::new(Some(drain), [(CheckName::new("asks").unwrap(), known())], Some(Health::Up));
+        document.services.insert("web".to_owned(), service);
+        document.bound.insert("192.0.2.80".parse().unwrap());
+        document
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let document = Document::read(&document().write().unwrap()).unwrap();
+        let service = document.service(&ServiceName::new("web").unwrap()).unwrap();
+        assert_eq!(service.check(&CheckName::new("asks").unwrap()), Some(known()));
+        assert_eq!(service.check(&CheckName::new("other").unwrap()), None);
+        let drain = service.drain().unwrap();
+        assert_eq!((drain.stage, drain.left), (drain::Stage::Lingering, Some(SECOND * 4)));
+        assert_eq!((service.served(), document.uptime), (Some(Health::Up), SECOND * 7));
+        for stage in [
+            drain::Stage::Active,
+            drain::Stage::Degraded,
+            drain::Stage::GracefulShutdown,
+            drain::Stage::Withdrawing,
+            drain::Stage::Lingering,
+            drain::Stage::Drained,
+        ] {
+            let state = drain::State { stage, age: SECOND, left: None };
+            assert_eq!(drain::State::from(&Drain::from(state)), state);
+        }
+    }
+
+    #[test]
+    fn another_version_is_read_as_far_as_it_is_known() {
+        let mut text: serde_json::Value = serde_json::from_slice(&document().write().unwrap()).unwrap();
+        text["news"] = serde_json::json!({ "of": "a later version" });
+        text["services"]["web"]["checks"]["asks"]["news"] = serde_json::json!(1);
+        text["services"]["web"].as_object_mut().unwrap().remove("served");
+        let read = Document::read(text.to_string().as_bytes()).unwrap();
+        assert_eq!(read.service(&ServiceName::new("web").unwrap()).unwrap().served(), None);
+
+        text["version"] = serde_json::json!(2);
+        text["services"] = serde_json::json!("of which nothing is known");
+        let error = Document::read(text.to_string().as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("format 2"), "{error}");
+        let whole = document().write().unwrap();
+        for end in 0..whole.len() {
+            assert!(matches!(Document::read(&whole[..end]), Err(Bad::Unreadable(_))), "cut at {end}");
+        }
+    }
+
+    /// Whatever is handed over, no clock is left with a time that it cannot hold.
+    #[test]
+    fn times_that_nobody_could_have_meant_do_no_harm() {
+        let mut known = known();
+        (known.check.age, known.check.holds, known.check.due) = (Duration::MAX, Duration::MAX, Duration::MAX);
+        (known.check.returns, known.check.first) = (Some(Duration::MAX), Some(Duration::MAX));
+        let timing = anycast_core::config::CheckTiming {
+            interval: SECOND,
+            fast_interval: SECOND,
+            timeout: SECOND,
+            rise: std::num::NonZeroU16::MIN,
+            fall: std::num::NonZeroU16::MIN,
+            start_delay: Duration::ZERO,
+            restart_grace: Duration::ZERO,
+            stale_after: SECOND * 10,
+        };
+        let now = Instant::now();
+        let check = anycast_core::Check::take_over(timing, 0, known.check, now);
+        assert!(check.claims_until().is_some_and(|at| at <= now + SECOND * 10));
+        let long = drain::State { stage: drain::Stage::Lingering, age: Duration::MAX, left: Some(Duration::MAX) };
+        let times = anycast_core::config::DrainTimes { graceful_shutdown: SECOND, linger: SECOND };
+        assert_eq!(anycast_core::Drain::take_over(times, long, now).poll_timeout(), Some(now + SECOND));
+    }
+}

@@ -1,0 +1,13 @@
+//! What an agent leaves to the next one that runs in its place, in the same process: one document in memory, and the connections to
+//! the neighbors.
+//!
+//! The document is read by another version, older or newer: what it does not know it passes over, and what is missing has a
+//! meaning. Times are ages, or what is left of them.
+
+mod document;
+mod exec;
+
+pub(crate) use self::{
+    document::{Bad, Document, Neighbor, Service},
+    exec::{OPTION, arrive, deposit, replace},
+};
