@@ -83,13 +83,21 @@ impl fmt::Display for QuarantineEvent {
             ),
             Self::Held(notification, prefixes, time) => write!(
                 f,
-                "quarantine: {} held back for {} h, refused with NOTIFICATION {notification}",
+                "quarantine: {} held back for {}, refused with NOTIFICATION {notification}",
                 list(prefixes),
-                time.as_secs().div_ceil(3_600)
+                in_words(*time)
             ),
             Self::Released(prefixes) => write!(f, "quarantine: {} announced again", list(prefixes)),
             Self::Cleared => f.write_str("quarantine: every suspect was taken, nothing is held back"),
         }
+    }
+}
+
+/// `2 h`; what is left of a time that has begun is no whole number of them.
+fn in_words(time: Duration) -> String {
+    match time.as_secs() {
+        seconds if seconds % 3_600 == 0 => format!("{} h", seconds / 3_600),
+        seconds => format!("{} min", seconds.div_ceil(60)),
     }
 }
 
@@ -134,6 +142,13 @@ struct Sentence {
     next_hop: Option<NextHop>,
     /// Its time is over; it is told again, and the next refusal needs no second proof.
     probation: bool,
+}
+
+impl Sentence {
+    /// Whether the prefix is told with the next hop that was refused.
+    fn is_in_force(&self, prefix: Prefix, next_hops: &BTreeMap<Family, NextHop>) -> bool {
+        self.next_hop.as_ref() == next_hops.get(&prefix.family())
+    }
 }
 
 /// What ended the last session that was refused, and what was under way.
@@ -292,8 +307,9 @@ impl Quarantine {
 
     /// What of the desired routes is not to be told.
     pub(crate) fn held_back(&self, desired: &Routes) -> BTreeMap<Prefix, Quarantined> {
-        let in_force =
-            |(route, sentence): &(&Route, &Sentence)| !sentence.probation && self.is_in_force(route, sentence);
+        let in_force = |((prefix, _), sentence): &(&Route, &Sentence)| {
+            !sentence.probation && sentence.is_in_force(*prefix, &self.next_hops)
+        };
         let sentenced = self.sentences.iter().filter(in_force).map(|(route, sentence)| {
             (route, Quarantined { notification: sentence.notification.clone(), until: Some(sentence.until) })
         });
@@ -380,11 +396,6 @@ impl Quarantine {
         self.timeout = self.next_release();
     }
 
-    /// Whether it is told with the next hop that was refused.
-    fn is_in_force(&self, (prefix, _): &Route, sentence: &Sentence) -> bool {
-        sentence.next_hop.as_ref() == self.next_hops.get(&prefix.family())
-    }
-
     fn next_release(&self) -> Option<Instant> {
         self.sentences.values().filter(|sentence| !sentence.probation).map(|sentence| sentence.until).min()
     }
@@ -398,7 +409,7 @@ impl Quarantine {
                 return true;
             }
             // What is told with another next hop meanwhile is not told again.
-            let told_again = sentence.next_hop.as_ref() == hops.get(&prefix.family());
+            let told_again = sentence.is_in_force(*prefix, hops);
             if told_again {
                 sentence.probation = true;
                 released.insert(*prefix);

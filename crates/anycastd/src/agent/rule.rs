@@ -40,11 +40,7 @@ pub(super) fn words(require: Require, seen: &[Seen<'_>]) -> String {
 pub(super) fn blamed(require: Require, seen: &[Seen<'_>]) -> Option<String> {
     const MOST: usize = 3;
     let (up, all) = (local(seen).filter(|check| check.health == Health::Up).count(), local(seen).count());
-    let needed = match require {
-        Require::All => all,
-        Require::Any => 1,
-        Require::AtLeast(number) => number.get().min(all),
-    };
+    let needed = require.of(all);
     // Where enough of the local ones are up, the others make nothing worse.
     let to_blame = |check: &&Seen<'_>| check.health != Health::Up && (check.scope == Scope::Shared || up < needed);
     let blamed: Vec<String> = seen

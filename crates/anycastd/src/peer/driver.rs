@@ -592,6 +592,5 @@ async fn changed(router: &mut Option<watch::Receiver<Router>>) -> Result<(), wat
     }
 }
 
-/// All that is to be known of a session.
 #[cfg(test)]
 mod tests;

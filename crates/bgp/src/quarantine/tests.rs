@@ -136,6 +136,7 @@ fn with_another_next_hop_it_is_another_route() {
     assert_eq!(tell(&mut world, None), (prefixes([]), vec![]), "a session that is down says nothing of it");
     let (held, news) = tell(&mut world, hop("192.0.2.1"));
     assert_eq!((held, news.len()), (prefixes([0]), 1), "what it refused it would refuse again: {news:?}");
+    assert!(news[0].starts_with("quarantine: 10.0.0.0/24 held back for 30 min, "), "what is left of it: {news:?}");
 
     // One refusal with each of two next hops are not two of the same.
     let mut world = World::new(&[1], |_| true);

@@ -72,6 +72,18 @@ pub enum Require {
     AtLeast(NonZeroUsize),
 }
 
+impl Require {
+    /// How many that is where there are so many.
+    #[must_use]
+    pub fn of(self, checks: usize) -> usize {
+        match self {
+            Self::All => checks,
+            Self::Any => 1,
+            Self::AtLeast(number) => number.get().min(checks),
+        }
+    }
+}
+
 /// What becomes of the routes of a service that is down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnDown {

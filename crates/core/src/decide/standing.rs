@@ -115,11 +115,7 @@ pub fn service_health(
 }
 
 fn by_rule(require: Require, checks: &[Health]) -> Health {
-    let needed = match require {
-        Require::All => checks.len(),
-        Require::Any => 1,
-        Require::AtLeast(number) => number.get().min(checks.len()),
-    };
+    let needed = require.of(checks.len());
     let reached = |least: Health| checks.iter().filter(|health| **health >= least).count() >= needed;
     let possible = checks.iter().filter(|health| **health != Health::Down).count() >= needed;
     match (reached(Health::Up), reached(Health::Degraded), possible) {

@@ -7,6 +7,7 @@ use anycast_core::config::{Distance, Endpoint, Neighbor};
 
 use super::super::PeerState;
 
+/// All that is to be known of a session.
 pub(in crate::peer) fn state_of(session: &Session, neighbor: &Neighbor, routes: Arc<Routes>) -> PeerState {
     state_with(session, neighbor, routes, Arc::new(session.advertised().clone()))
 }

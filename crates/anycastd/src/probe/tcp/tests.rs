@@ -28,6 +28,25 @@ async fn the_connection_ends_with_a_fin() {
     assert_eq!(stream.try_read(&mut [0; 8]).unwrap(), 0);
 }
 
+/// Whoever resets what it has accepted is seen as such, or as having accepted, by chance: it counts as the latter.
+#[tokio::test]
+async fn what_is_reset_was_accepted() {
+    let reset = || Some(Error::from(ErrorKind::ConnectionReset));
+    assert!(no_error(None).is_ok() && no_error(reset()).is_ok());
+    assert!(no_error(Some(Error::from(ErrorKind::ConnectionRefused))).is_err());
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let prober = tcp(&[listener.local_addr().unwrap()]);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            socket2::SockRef::from(&stream.unwrap()).set_linger(Some(Duration::ZERO)).unwrap();
+        }
+    });
+    for _ in 0..200 {
+        let outcome = run(&prober, AMPLE).await;
+        assert_eq!(outcome.health, Health::Up, "{outcome:?}");
+    }
+}
+
 #[tokio::test]
 async fn nobody_there_is_down() {
     let address = nobody().await;
