@@ -24,7 +24,7 @@ const FIRST: u16 = 20_000;
 pub(super) async fn measure(stand: &Stand, sizes: &Sizes) -> anyhow::Result<Section> {
     eprintln!("anycast-lab: measuring with all processors busy, {} s", sizes.busy.as_secs());
     let at = format!("0.0.0.0:{FIRST}");
-    let _server = Service::start(&stand.lab, &["http", "--at", &at, "--ports", "10"]).await?;
+    let server = Service::start(&stand.lab, &["http", "--at", &at, "--ports", "10"]).await?;
     // Half of them by http, half of them programs, with every default: 1 s, and two failures in a row.
     let check = |address: &str, n: u32| match n % 2 {
         0 => format!("type: http, url: \"http://{address}:{}/\"", u32::from(FIRST) + n),
@@ -41,6 +41,7 @@ pub(super) async fn measure(stand: &Stand, sizes: &Sizes) -> anyhow::Result<Sect
     drop(spin);
     let after = agent.checks(stand).await.context("the agent does not answer any more")?;
     agent.end(stand).await?;
+    server.end().await?;
     let sum = |count: fn(&anycast_api::Check) -> u64| {
         let of = |checks: &[anycast_api::Check]| checks.iter().map(count).sum::<u64>();
         of(&after).saturating_sub(of(&before)) as f64

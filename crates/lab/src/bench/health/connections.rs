@@ -62,7 +62,7 @@ pub(super) async fn measure(stand: &Stand, sizes: &Sizes) -> anyhow::Result<Sect
 
 async fn measured(stand: &Stand, sizes: &Sizes, pace: Pace, sum: &mut Sum) -> anyhow::Result<()> {
     let at = format!("0.0.0.0:{PORT}");
-    let _server = Service::start(&stand.lab, &["tcp", "--at", &at]).await?;
+    let server = Service::start(&stand.lab, &["tcp", "--at", &at]).await?;
     let agent = Agent::start(stand, &config::anycastd_tcp(pace), 1).await?;
     let look = || anyhow::Ok((agent.burden()?.processor, burden::machine()?));
     let (agent_before, before) = look()?;
@@ -71,6 +71,7 @@ async fn measured(stand: &Stand, sizes: &Sizes, pace: Pace, sum: &mut Sum) -> an
     let status = agent.status(stand).await?;
     let failures: u64 = status.services.iter().flat_map(|service| &service.checks).map(|check| check.failures).sum();
     agent.end(stand).await?;
+    server.end().await?;
     ensure!(failures == 0, "the check failed {failures} times: the server was not there");
     let spent = |time: fn(&Machine) -> Duration| time(&after).saturating_sub(time(&before));
     sum.time += took;

@@ -44,6 +44,7 @@ pub(super) async fn measure(stand: &Stand, sizes: &Sizes) -> anyhow::Result<[Sec
         costs.push(Row { subject: kind.to_owned(), outcome: Outcome::Figures(cost) });
         times.push(Row { subject: kind.to_owned(), outcome: Outcome::Figures(time) });
     }
+    server.end().await?;
     let count = thousands(sizes.checks);
     Ok([
         Section {
@@ -120,13 +121,14 @@ fn regularity(checks: u32, first: &[Check], second: &[Check]) -> anyhow::Result<
 pub(super) async fn idle(stand: &Stand, sizes: &Sizes) -> anyhow::Result<Section> {
     eprintln!("anycast-lab: measuring an idle agent");
     let at = format!("0.0.0.0:{PORT}");
-    let _server = Service::start(&stand.lab, &["http", "--at", &at]).await?;
+    let server = Service::start(&stand.lab, &["http", "--at", &at]).await?;
     let agent = Agent::start(stand, &config::anycastd(Pace::Default), 1).await?;
     sleep(sizes.settling).await;
     let (begun, before, slept) = (Instant::now(), agent.burden()?, agent.sleeps()?);
     sleep(sizes.idle).await;
     let (took, after, slept) = (begun.elapsed().as_secs_f64(), agent.burden()?, agent.sleeps()?.saturating_sub(slept));
     agent.end(stand).await?;
+    server.end().await?;
     let figures = vec![
         Figure::new("cpu_s_an_hour", (after.processor - before.processor).as_secs_f64() / took * 3600.0, 2),
         Figure::new("wake_ups_a_second", slept as f64 / took, 1),

@@ -119,6 +119,7 @@ async fn series(
         cycles.push(Cycle { killed, listening: service.listening });
         updates.extend(answer(watched, |update| update.announced.iter().any(|prefix| prefix == PREFIX)).await?);
     }
+    service.end().await?;
     Ok((cycles, updates))
 }
 

@@ -46,6 +46,12 @@ impl Service {
         Ok(at)
     }
 
+    /// Kills it and waits until it is gone, and its port free for the next.
+    pub(super) async fn end(self) -> anyhow::Result<()> {
+        self.kill()?;
+        self.gone().await
+    }
+
     /// Waits until it is gone.
     pub(super) async fn gone(mut self) -> anyhow::Result<()> {
         timeout(AMPLE, self.process.wait()).await.context("the server does not end")??;
