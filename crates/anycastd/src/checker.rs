@@ -130,17 +130,17 @@ impl Checker {
         name: &CheckName,
         config: &CheckConfig,
         on_probation: bool,
-        known: Option<Known>,
+        known: Option<(Known, Instant)>,
         around: Around<'_>,
     ) -> Self {
         let Around { wake, sink, instruments, fence, listeners, holder } = around;
         let (now, place) = (Instant::now(), place(service, name));
         let (since, answered, passed) = known.as_ref().map_or_else(
             || (SystemTime::now(), SystemTime::now(), false),
-            |known| (known.since, known.answered, known.passed),
+            |(known, _)| (known.since, known.answered, known.passed),
         );
         let check = match known {
-            Some(known) => Check::take_over(config.timing, place, known.check, now),
+            Some((known, at)) => Check::take_over(config.timing, place, known.check, at),
             None => {
                 let mut check = Check::new(config.timing, place, on_probation, now);
                 check.set_enabled(false, now);

@@ -77,11 +77,14 @@ impl Flaps {
         (Self { past, problem, keep, wanted }, kept)
     }
 
-    /// Goes on with what another agent has left a moment ago.
-    pub(crate) fn take_over(services: BTreeMap<String, Service>) -> (Self, watch::Receiver<Option<Book>>) {
+    /// Goes on with what another agent has left so long ago.
+    pub(crate) fn take_over(
+        services: BTreeMap<String, Service>,
+        age: Duration,
+    ) -> (Self, watch::Receiver<Option<Book>>) {
         let (keep, kept) = watch::channel(None);
         let wanted = !services.is_empty();
-        (Self { past: Some(Book::take_over(services)), problem: None, keep, wanted }, kept)
+        (Self { past: Some(Book::take_over(services, age)), problem: None, keep, wanted }, kept)
     }
 
     /// Has it kept, soon.
@@ -224,9 +227,9 @@ impl Book {
         services.collect()
     }
 
-    /// What another has left a moment ago. It has not ended, and so nothing has flapped with it.
-    pub(crate) fn take_over(services: BTreeMap<String, Service>) -> Self {
-        Self { ended: true, at: Instant::now(), services: states(services, Duration::ZERO) }
+    /// What another has left so long ago. It has not ended, and so nothing has flapped with it.
+    pub(crate) fn take_over(services: BTreeMap<String, Service>, age: Duration) -> Self {
+        Self { ended: true, at: Instant::now(), services: states(services, age) }
     }
 }
 

@@ -253,7 +253,7 @@ impl Footing {
         let alone = places.take(Place::Alone).map(alone::take_over).map_or_else(alone::claim, Ok)?;
         let orders = std::mem::take(&mut document.orders).into_iter();
         let orders = orders.filter_map(|(name, order)| Some((ServiceName::new(&name).ok()?, order))).collect();
-        let (flaps, kept) = Flaps::take_over(std::mem::take(&mut document.flaps));
+        let (flaps, kept) = Flaps::take_over(std::mem::take(&mut document.flaps), document.age());
         let socket = places.take(Place::Control).map(|listener| ControlSocket::take_over(listener, path));
         let socket = match socket.transpose()?.flatten() {
             Some(socket) => socket,

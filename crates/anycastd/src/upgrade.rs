@@ -27,7 +27,6 @@ use tokio::{
 use crate::{
     agent::{Agent, GoesOn, Handle, NoAnswer, OrderDesk, Refusal, Seat, collect, glance},
     blocking::PROGRAMS,
-    clock::since_boot,
     control::Counter,
     handover::{self, Document, Places, Upgrade, Verdict},
     logging::Logging,
@@ -192,8 +191,7 @@ impl Upgrader {
         let refused = match self.try_out().await {
             Ok(trial) => {
                 tracing::info!("upgrade by {by}: {} {} has been tried, and begins", trial.program, trial.to);
-                let order =
-                    Upgrade { id: request.id, by: by.clone(), stopped: Duration::ZERO, missed: BTreeMap::new() };
+                let order = Upgrade { id: request.id, by: by.clone(), missed: BTreeMap::new() };
                 self.replace(order, Path::new(&trial.program)).await
             }
             Err(refused) => refused,
@@ -215,14 +213,14 @@ impl Upgrader {
             Ok(frozen) => frozen,
             Err(refused) => return refused,
         };
-        document.order = Some(Upgrade { stopped: since_boot(), ..order });
+        document.order = Some(order);
         let sessions = collect(seats, &mut document).await;
         let (why, sessions) = match self.begin(program, &mut document, sessions).await {
             (Some(why), sessions) => (why, sessions),
             (None, sessions) => ("the agent is ending".to_owned(), sessions),
         };
         document.order = None;
-        let goes_on = GoesOn { document, sessions, places: Places::default() };
+        let goes_on = GoesOn::new(document, sessions, Places::default());
         match self.agent.order(move |agent| agent.thaw(goes_on)).await {
             Ok(()) => Refused::Program { program: program.to_owned(), why },
             Err(none) => none.into(),
@@ -237,7 +235,7 @@ impl Upgrader {
                 return;
             }
             if let Err(Ok((document, _))) = reply.send(agent.freeze()) {
-                agent.resume_all(GoesOn { document, sessions: BTreeMap::new(), places: Places::default() });
+                agent.resume_all(GoesOn::new(document, BTreeMap::new(), Places::default()));
             }
         };
         self.agent.order(freeze).await?;

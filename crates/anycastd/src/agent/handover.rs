@@ -22,7 +22,6 @@ use tokio::sync::{mpsc, oneshot};
 use super::{Agent, Carried, Refusal};
 use crate::{
     checker::Known,
-    clock::since_boot,
     handover::{self, Document, Places, Since},
     kernel::AddressState,
     peer::{Ask, Left, Peer},
@@ -34,6 +33,16 @@ pub(crate) struct GoesOn {
     pub(crate) document: Document,
     pub(crate) sessions: BTreeMap<PeerId, Left>,
     pub(crate) places: Places,
+    /// When all that was so.
+    at: Instant,
+}
+
+impl GoesOn {
+    pub(crate) fn new(document: Document, sessions: BTreeMap<PeerId, Left>, places: Places) -> Self {
+        let now = Instant::now();
+        let at = now.checked_sub(document.age()).unwrap_or(now);
+        Self { document, sessions, places, at }
+    }
 }
 
 /// Where the session of a neighbor is to be had.
@@ -129,8 +138,8 @@ impl Agent {
 
     /// What goes on of the node before anything begins.
     pub(super) fn remember(&mut self) {
-        let Some(GoesOn { document, .. }) = &mut self.goes_on else { return };
-        let began = Instant::now().checked_sub(document.uptime).unwrap_or_else(Instant::now);
+        let Some(GoesOn { document, at, .. }) = &mut self.goes_on else { return };
+        let began = at.checked_sub(document.uptime).unwrap_or(*at);
         self.started = (began, document.started.system_time());
         self.ring.take_over(std::mem::take(&mut document.events), document.next_event);
         let since = std::mem::take(&mut document.since);
@@ -161,16 +170,16 @@ impl Agent {
                 self.start_peer(id, &of, &configured);
             }
         }
-        let document = self.goes_on.take()?.document;
-        let now = Instant::now();
+        let GoesOn { document, at, .. } = self.goes_on.take()?;
         for (name, service) in &document.services {
             let Ok(name) = ServiceName::new(name) else { continue };
             let decided =
                 self.checkers.get(&name).is_some_and(|all| all.values().any(|check| check.state.borrow().counts));
             if let (Some((health, left)), false) = (service.carried(), decided) {
-                self.carried.insert(name, Carried { health, until: now + left.min(LONGEST) });
+                self.carried.insert(name, Carried { health, until: at + left.min(LONGEST) });
             }
         }
+        let stopped = document.age();
         let order = document.order?;
         let mut lost = order.missed;
         for id in neighbors.keys() {
@@ -188,7 +197,7 @@ impl Agent {
             to: env!("CARGO_PKG_VERSION").to_owned(),
             sessions: neighbors.keys().filter(|id| !lost.contains_key(id.as_str())).count(),
             lost,
-            stopped_seconds: since_boot().saturating_sub(order.stopped).as_secs_f64(),
+            stopped_seconds: stopped.as_secs_f64(),
         })
     }
 
@@ -217,18 +226,21 @@ impl Agent {
 
     /// What goes on of a service, beside its checks.
     pub(super) fn drain_begun(&self, name: &ServiceName, service: &Service, now: Instant) -> Drain {
-        let past = self.goes_on.as_ref().and_then(|goes_on| goes_on.document.service(name)?.drain());
-        past.map_or_else(|| Drain::new(service.drain, now), |state| Drain::take_over(service.drain, state, now))
+        let past =
+            self.goes_on.as_ref().and_then(|goes_on| Some((goes_on.document.service(name)?.drain()?, goes_on.at)));
+        past.map_or_else(|| Drain::new(service.drain, now), |(state, at)| Drain::take_over(service.drain, state, at))
     }
 
-    /// What goes on of a check.
-    pub(super) fn known_of(&self, service: &ServiceName, check: &CheckName) -> Option<Known> {
-        self.goes_on.as_ref()?.document.service(service)?.check(check)
+    /// What goes on of a check, and when it was so.
+    pub(super) fn known_of(&self, service: &ServiceName, check: &CheckName) -> Option<(Known, Instant)> {
+        let goes_on = self.goes_on.as_ref()?;
+        Some((goes_on.document.service(service)?.check(check)?, goes_on.at))
     }
 
-    /// What goes on of a session.
-    pub(super) fn session_of(&mut self, id: &PeerId) -> Option<Left> {
-        self.goes_on.as_mut()?.sessions.remove(id)
+    /// What goes on of a session, and when it was so.
+    pub(super) fn session_of(&mut self, id: &PeerId) -> Option<(Left, Instant)> {
+        let goes_on = self.goes_on.as_mut()?;
+        Some((goes_on.sessions.remove(id)?, goes_on.at))
     }
 }
 

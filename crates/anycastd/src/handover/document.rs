@@ -17,7 +17,7 @@ use anycast_core::{
 use serde::{Deserialize, Serialize};
 
 use super::Places;
-use crate::{checker::Known, flaps, peer::Left, state::Order};
+use crate::{checker::Known, clock::since_boot, flaps, peer::Left, state::Order};
 
 /// Of the document. Another one cannot be read; fields that are added need no other.
 const VERSION: u32 = 1;
@@ -33,6 +33,8 @@ pub(crate) struct Document {
     /// When this agent, or the first of those that have gone on since, was started.
     pub(crate) started: Timestamp,
     pub(crate) uptime: Duration,
+    /// When this is written, since the machine was booted: all times are as they are then.
+    pub(crate) written: Duration,
     /// The addresses that are bound.
     pub(crate) bound: BTreeSet<IpAddr>,
     pub(crate) services: BTreeMap<String, Service>,
@@ -68,8 +70,6 @@ pub(crate) struct Upgrade {
     /// By which who has asked finds what came of it.
     pub(crate) id: String,
     pub(crate) by: String,
-    /// When nothing was decided any more, since the machine was booted.
-    pub(crate) stopped: Duration,
     /// The neighbors that were Established and are not handed over, and why.
     #[serde(default)]
     pub(crate) missed: BTreeMap<String, String>,
@@ -203,6 +203,7 @@ impl Document {
             configuration,
             started,
             uptime,
+            written: since_boot(),
             bound: BTreeSet::new(),
             services: BTreeMap::new(),
             neighbors: BTreeMap::new(),
@@ -239,6 +240,11 @@ impl Document {
             return Err(Bad::Version(version));
         }
         Ok(serde_json::from_slice(bytes)?)
+    }
+
+    /// How long ago it was written.
+    pub(crate) fn age(&self) -> Duration {
+        since_boot().saturating_sub(self.written)
     }
 
     /// What is known of a service, if anything.

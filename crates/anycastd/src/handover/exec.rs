@@ -116,7 +116,7 @@ pub(crate) fn arrive(document: RawFd) -> Result<GoesOn, Bad> {
     // What another version keeps, and this one does not know, closes.
     let places = places.filter_map(|(name, descriptor)| Some((name, adopt(descriptor).ok()?)));
     let places = places.filter_map(|(name, descriptor)| Some((Place::named(&name)?, descriptor))).collect();
-    Ok(GoesOn { document, sessions, places: Places(places) })
+    Ok(GoesOn::new(document, sessions, Places(places)))
 }
 
 /// Makes a descriptor ours that was left open over execve(2), if there is one, and has it close at the next.

@@ -160,7 +160,10 @@ impl Driver {
             left: false,
         };
         if let (Some(open), Some((local, remote))) = (open, driver.parts.session.ends()) {
-            let Addresses { ipv6, link_local } = driver.connected(local, remote, open.stream, open.unsent);
+            let (ipv6, link_local) = driver.parts.session.own_addresses();
+            let before = Addresses { ipv6, link_local };
+            let source = Source::going_on(local, before, &driver.parts.links.borrow());
+            let Addresses { ipv6, link_local } = driver.connected(remote, open.stream, open.unsent, source);
             driver.parts.session.handle_addresses(ipv6, link_local, Instant::now());
         }
         driver
@@ -439,19 +442,20 @@ impl Driver {
     }
 
     fn begin(&mut self, local: SocketAddr, remote: SocketAddr, stream: TcpStream, now: Instant) {
-        let addresses = self.connected(local, remote, stream, Bytes::new());
+        let source = Source::new(local, &self.parts.links.borrow());
+        let addresses = self.connected(remote, stream, Bytes::new(), source);
         self.parts.session.set_link_local(addresses.link_local);
         self.parts.session.handle_connected(local, remote, addresses.ipv6, now);
     }
 
     /// There is a connection; what its next hops are made of.
-    fn connected(&mut self, local: SocketAddr, remote: SocketAddr, stream: TcpStream, unsent: Bytes) -> Addresses {
+    fn connected(&mut self, remote: SocketAddr, stream: TcpStream, unsent: Bytes, source: Source) -> Addresses {
+        let local = source.local();
         let stream = Arc::new(stream);
         let line = self.parts.fence.lines().register(&stream);
         let ask = Some((Instant::now() + ACK_FIRST, ACK_FIRST));
         self.link = Link::Open(Connection { stream, line, told: State::Idle, unsent, unacked: 0, ask });
         self.find_way(local, remote);
-        let source = Source::new(local, &self.parts.links.borrow());
         self.on_link = self.is_on_link(local, remote);
         let addresses = source.addresses().for_neighbor(self.on_link);
         self.source = Some(source);

@@ -115,8 +115,8 @@ pub(crate) struct Start<'a> {
     pub(crate) past: Past,
     /// The routes are all there is to say.
     pub(crate) complete: bool,
-    /// The session that it goes on with.
-    pub(crate) left: Option<Left>,
+    /// The session that it goes on with, and when it was so.
+    pub(crate) left: Option<(Left, Instant)>,
 }
 
 /// The handle of a running task.
@@ -157,7 +157,7 @@ impl Peer {
     ) -> Self {
         let Start { id, of, neighbor, seed, past, complete, left } = start;
         let session = session_config(config, neighbor, seed);
-        let goes_on = left.map(|left| left.go_on(session.clone(), Instant::now()));
+        let goes_on = left.map(|(left, at)| left.go_on(session.clone(), at));
         let (mut core, open, begun_anew) = match goes_on {
             Some(Ok((core, open))) => (core, Some(open), None),
             Some(Err(why)) => {

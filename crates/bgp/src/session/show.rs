@@ -59,6 +59,13 @@ impl Session {
         self.link.as_ref().map(|link| (link.local, link.remote))
     }
 
+    /// Our addresses that next hops are made of, while there is a connection: the one that [`Session::handle_connected`] was told, or what
+    /// came after it, and the link-local one.
+    #[must_use]
+    pub fn own_addresses(&self) -> (Option<std::net::Ipv6Addr>, Option<std::net::Ipv6Addr>) {
+        self.link.as_ref().map_or((None, None), |link| (link.local_ipv6, link.link_local))
+    }
+
     /// What the neighbor has announced in this session, where that is limited.
     #[must_use]
     pub fn received(&self) -> Option<Received> {

@@ -378,6 +378,7 @@ pub(crate) async fn a_peer_may_dial<P: Peer>() -> anyhow::Result<Sent> {
     story::<P>(options, agent, async |pair: &Pair<P>| {
         let [v4, v6] = pair.has_both().await?;
         ensure!(is_plain(&v4) && is_plain(&v6), "{v4:?} {v6:?}");
+        pair.upgraded().await?;
         pair.order(&["withdraw", "--now"]).await?;
         pair.has_none().await?;
         pair.proven(&[Feature::PeerDials])
@@ -394,6 +395,7 @@ pub(crate) async fn a_peer_that_dials_signs_and_is_near<P: Peer>() -> anyhow::Re
         pair.has_both().await?;
         let transport = pair.neighbor().await?["transport"].clone();
         ensure!(transport["authentication"] == "tcp-md5" && transport["min_ttl"] == 255, "{transport}");
+        pair.upgraded().await?;
         pair.proven(&[Feature::PeerDialsProtected])
     })
     .await
@@ -409,6 +411,7 @@ pub(crate) async fn a_restarting_agent_keeps_its_routes<P: Peer>() -> anyhow::Re
             return Ok(());
         }
         ensure!(heard, "the capability is not heard");
+        pair.upgraded().await?;
         pair.lab.kill("edge", "anycastd", Signal::SIGKILL).await?;
         let over = async || Ok(P::session(&pair.lab, &pair.options).await?.is_none().then_some(()));
         pair.lab.wait("the session is over", over).await?;
@@ -456,6 +459,7 @@ pub(crate) async fn a_link_is_enough<P: Peer>() -> anyhow::Result<Sent> {
         let neighbor = pair.neighbor().await?;
         let at = neighbor["remote_address"].as_str().unwrap_or_default();
         ensure!(at.starts_with("[fe80:"), "{neighbor}");
+        pair.upgraded().await?;
         pair.order(&["withdraw", "--now"]).await?;
         pair.has_none().await?;
         pair.proven(&[Feature::Unnumbered])
@@ -472,6 +476,7 @@ pub(crate) async fn an_ipv6_next_hop_may_be_link_local<P: Peer>() -> anyhow::Res
         ensure!(is_plain(&v6) && v6.next_hop == "2001:db8:1::2", "{v6:?}");
         let hops = pair.neighbor().await?["session"]["next_hops"]["ipv6"].to_string();
         ensure!(hops.contains("2001:db8:1::2") && hops.contains("fe80:"), "{hops}");
+        pair.upgraded().await?;
         pair.proven(&[Feature::GlobalAndLinkLocal])?;
 
         pair.configure(&alone).await?;
@@ -479,6 +484,7 @@ pub(crate) async fn an_ipv6_next_hop_may_be_link_local<P: Peer>() -> anyhow::Res
         pair.has(V4, "again", is_plain).await?;
         if P::cannot(Feature::LinkLocalAlone).is_none() {
             pair.has(V6, "by the link-local address", |route| route.next_hop.starts_with("fe80:")).await?;
+            pair.upgraded().await?;
             pair.proven(&[Feature::LinkLocalAlone])?;
         }
         Ok(())

@@ -86,10 +86,7 @@ async fn an_agent_goes_on_as_if_nothing_had_been() {
         let sessions = collect(seats, &mut document).await;
         assert_eq!((sessions.len(), document.neighbors.len(), document.bound.len()), (1, 1, 2));
         let document = Document::read(&document.write().unwrap()).unwrap();
-        home.handle
-            .order(move |agent| agent.thaw(GoesOn { document, sessions, places: Places::default() }))
-            .await
-            .unwrap();
+        home.handle.order(move |agent| agent.thaw(GoesOn::new(document, sessions, Places::default()))).await.unwrap();
         let runs = before.3;
         let after = home.until(seen, |seen| seen.3 > runs + 2).await;
         assert_eq!((after.0, &after.1, after.4), (before.0, &before.1, before.4), "round {round}");
