@@ -150,13 +150,7 @@ pub fn decide(config: &Config, view: &View) -> Desired {
         .map(|(prefix, members)| (prefix, judge(config, view, &services, prefix, &members)))
         .collect();
     let routes = routes::towards_each(config, &prefixes);
-    Desired {
-        addresses: addresses(config, view, &routes),
-        anchors: anchors(config, view),
-        routes,
-        services,
-        prefixes,
-    }
+    Desired { addresses: addresses(config, view, &routes), anchors: anchors(config, view), routes, services, prefixes }
 }
 
 /// The services of each prefix.
@@ -289,7 +283,8 @@ fn quality(
 fn addresses(config: &Config, view: &View, routes: &BTreeMap<PeerId, Routes>) -> BTreeSet<IpAddr> {
     let stays = |name, service: &Service| !is_over(view, name) || (service.unbind == Unbind::Never && !view.stopping);
     let (wanted, over): (Vec<_>, Vec<_>) = config.services.iter().partition(|(name, service)| stays(name, service));
-    let mut addresses: BTreeSet<IpAddr> = wanted.into_iter().flat_map(|(_, service)| &service.addresses).copied().collect();
+    let mut addresses: BTreeSet<IpAddr> =
+        wanted.into_iter().flat_map(|(_, service)| &service.addresses).copied().collect();
     let ended = Cover::of(ended(view, routes));
     addresses.extend(view.ours.iter().filter(|address| ended.contains(**address)));
     // Another service may go on with a prefix of one that is drained: it is held all the same, and packets come.
