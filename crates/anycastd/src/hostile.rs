@@ -11,9 +11,11 @@ use tokio::{
 
 use crate::{
     agent::{OrderDesk, tests::idle},
-    control::{self, ControlSocket, Desk},
+    control::{self, ControlSocket, Counter, Desk},
     http,
     metrics::Instruments,
+    reload::Reloader,
+    upgrade::Upgrader,
 };
 
 const REQUESTS: u64 = 10_000;
@@ -222,8 +224,9 @@ async fn the_control_socket_outlives_ten_thousand_hostile_requests() {
     let path = home.path().join("control.sock");
     let socket = ControlSocket::bind(&path, None).await.unwrap();
     let operators = Arc::new(BTreeSet::from([nix::unistd::geteuid().as_raw()]));
-    let reloader = crate::reload::Reloader::new(agent.clone(), home.path().join("nothing.yaml"));
-    let desk = Desk { agent, orders: OrderDesk::default(), reloader, operators };
+    let reloader = Reloader::new(agent.clone(), home.path().join("nothing.yaml"));
+    let upgrader = Upgrader::for_tests(agent.clone(), reloader.clone());
+    let desk = Desk { agent, orders: OrderDesk::default(), reloader, upgrader, counter: Counter::default(), operators };
     let serving = tokio::spawn(control::serve(socket, desk));
     besiege(async || UnixStream::connect(&path).await.unwrap(), "/v1/status").await;
     assert!(!running.is_finished() && !serving.is_finished());

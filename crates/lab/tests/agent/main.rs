@@ -22,5 +22,6 @@ mod routes;
 mod states;
 mod stop;
 mod unnumbered;
+mod upgrade;
 mod watch;
 mod web;
