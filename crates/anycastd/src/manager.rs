@@ -20,11 +20,7 @@ pub(crate) async fn report(agent: Handle, kernel: watch::Receiver<Arc<KernelStat
     report_to(agent, kernel, tell).await;
 }
 
-async fn report_to(
-    agent: Handle,
-    mut kernel: watch::Receiver<Arc<KernelState>>,
-    tell: impl Fn(&[NotifyState<'_>]),
-) {
+async fn report_to(agent: Handle, mut kernel: watch::Receiver<Arc<KernelState>>, tell: impl Fn(&[NotifyState<'_>])) {
     tell(&[NotifyState::Status("starting: the addresses are being bound")]);
     let _ = tokio::time::timeout(KERNEL_WITHIN, kernel.wait_for(|state| state.is_reconciled())).await;
     tell(&[NotifyState::Ready]);
@@ -113,11 +109,12 @@ mod tests {
         assert!(first.contains("0 prefixes announced, 0 of 0 neighbors"), "{first}");
 
         let file = home.path().join("anycastd.yaml");
-        let neighbor = "{ name: leaf1, address: 127.0.0.1, port: 9, asn: 65001, connect: passive }";
+        let neighbor = "{ name: leaf1, address: 127.0.0.1, asn: 65001, connect: passive }";
         let text = format!("bgp: {{ asn: 65010, router_id: 192.0.2.2, neighbors: [{neighbor}] }}\nservices: []\n");
         std::fs::write(&file, text).unwrap();
         let wish = Wish { dry_run: false, yes: true, by: "a test".to_owned() };
-        Reloader::new(agent, file).now(wish).await.unwrap();
+        let reply = Reloader::new(agent, file).now(wish).await.unwrap();
+        assert_eq!(reply.verdict, anycast_api::ReloadVerdict::Done, "{reply:?}");
         // What it was before may have to be told first.
         while !next().await.contains("0 of 1 neighbors") {}
     }

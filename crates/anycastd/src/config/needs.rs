@@ -86,7 +86,10 @@ impl Need {
                 let found = User::from_name(name);
                 match &found {
                     Ok(Some(user)) if lacks.users && user.uid != geteuid() => Some((
-                        format!("this process may not run programs as {}: the check would never know anything", quoted(name)),
+                        format!(
+                            "this process may not run programs as {}: the check would never know anything",
+                            quoted(name)
+                        ),
                         format!("give the agent CAP_SETUID, CAP_SETGID and CAP_KILL; {}", drop_in::USERS),
                     )),
                     _ => absent("user", name, found, hint),

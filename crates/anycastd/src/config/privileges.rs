@@ -108,7 +108,8 @@ mod tests {
     #[test]
     fn whoever_lacks_what_is_needed_is_told_the_drop_in() {
         let nothing = Lacks { below: 1024, raw: true, users: true };
-        let neighbor = |keys: &str| format!("  neighbors:\n    - {{ name: leaf1, asn: 65001, {keys} }}\nservices: []\n");
+        let neighbor =
+            |keys: &str| format!("  neighbors:\n    - {{ name: leaf1, asn: 65001, {keys} }}\nservices: []\n");
         let check = |keys: &str| format!("  neighbors: []\n{SERVICE}    checks: [{{ name: c, {keys} }}]\n");
         let table = [
             (neighbor("address: 192.0.2.1"), "", ""),

@@ -64,7 +64,8 @@ async fn ready(node: &Node<'_>) -> anyhow::Result<()> {
     node.run(&format!("systemctl restart anycastd && {BOUND}")).await?;
     announced(node).await?;
     let status = "systemctl show --property StatusText --value anycastd";
-    node.until("the status line follows", &format!("{status} | grep -q '^2 prefixes announced, 1 of 1 neighbors'")).await
+    node.until("the status line follows", &format!("{status} | grep -q '^2 prefixes announced, 1 of 1 neighbors'"))
+        .await
 }
 
 async fn kill(node: &Node<'_>) -> anyhow::Result<()> {
