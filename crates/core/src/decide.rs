@@ -325,9 +325,14 @@ impl Cover {
     }
 }
 
-/// Whether the drain of a service has come to its end: nobody sends to it any more.
+/// Whether the drain of a service has come to its end: nobody sends to it any more. An agent that ends does not wait for what an
+/// operator's drain would still linger: it has lingered by itself, and what it does not unbind now it leaves behind.
 fn is_over(view: &View, name: &ServiceName) -> bool {
-    view.drains.get(name) == Some(&Phase::Drained)
+    match view.drains.get(name) {
+        Some(Phase::Drained) => true,
+        Some(Phase::Lingering { .. }) => view.stopping,
+        _ => false,
+    }
 }
 
 /// A prefix wider than one address needs a route of last resort, or traffic for its other addresses follows the

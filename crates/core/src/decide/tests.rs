@@ -362,7 +362,8 @@ fn stopping_unbinds_what_is_drained() {
     let config = config(&["a"], vec![service("dns", &["203.0.113.53"], &["203.0.113.0/24"], &["a"])]);
     let mut view = all_well(&config, Health::Up);
     view.stopping = true;
-    for (phase, bound) in [(Phase::Active, 1), (Phase::Withdrawing, 1), (Phase::Drained, 0)] {
+    let lingering = Phase::Lingering { until: Instant::now() };
+    for (phase, bound) in [(Phase::Active, 1), (Phase::Withdrawing, 1), (lingering, 0), (Phase::Drained, 0)] {
         view.drains.insert(name("dns"), phase);
         let desired = decide(&config, &view);
         assert_eq!((desired.addresses.len(), desired.anchors.len()), (bound, bound), "{phase:?}");
