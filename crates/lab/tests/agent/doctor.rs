@@ -89,6 +89,31 @@ async fn a_missing_capability_is_named() -> anyhow::Result<()> {
     story(told, Edge::new().await).await
 }
 
+/// A start without what its configuration needs says which drop-in of the unit gives it; whoever checks the file, as root, hears
+/// what the unit needs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_without_a_capability_names_the_drop_in() -> anyhow::Result<()> {
+    let told = async |edge: &Edge| {
+        edge.configure(&PLAIN.replace("hold_time: 9s", "hold_time: 9s, connect: passive")).await?;
+        let checked = edge.said(&["anycastd", "--config", CONFIG, "--check"]).await?;
+        assert!(checked.status.success() && !checked.errors.contains("this process"), "{checked:?}");
+        assert!(checked.errors.contains("note: the packaged unit needs its drop-in bind.conf"), "{checked:?}");
+        let without = ["setpriv", "--bounding-set=-net_bind_service", "anycastd", "--config", CONFIG];
+        edge.lab.start("edge", &without, LOG).await?;
+        let named = async || {
+            let log = edge.run(&["cat", LOG]).await?;
+            Ok(log.contains("this process may not listen on 0.0.0.0:179") && log.contains("bind.conf"))
+        };
+        edge.wait("it is named", named).await?;
+        // It runs all the same, and what it lacks is a finding.
+        edge.wait("doctor has it", async || {
+            Ok(found(edge).await?.contains(&"capability CAP_NET_BIND_SERVICE".to_owned()))
+        })
+        .await
+    };
+    story(told, Edge::new().await).await
+}
+
 /// Each is found when it comes, and no more when it is gone.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_comes_while_it_runs_is_found_until_it_is_gone() -> anyhow::Result<()> {
