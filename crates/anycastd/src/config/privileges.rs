@@ -129,7 +129,7 @@ mod tests {
             let (words, file) = told.rsplit_once(' ').unwrap_or_default();
             match &lines[..] {
                 [] => assert_eq!(told, "", "{text}"),
-                [line] => assert!(told != "" && line.contains(words) && line.contains(file), "{text}: {line}"),
+                [line] => assert!(!told.is_empty() && line.contains(words) && line.contains(file), "{text}: {line}"),
                 several => panic!("{several:?}"),
             }
             let files: Vec<&str> = drop_ins(&loaded.settings).into_iter().map(|(file, _)| file).collect();
