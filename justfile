@@ -29,6 +29,11 @@ lint:
 release:
     cargo build --release --locked --package anycastd --package anycastctl
 
+# The binaries of a release without any library, and whether they run without (in an empty root, if you are root)
+static:
+    RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target {{arch()}}-unknown-linux-gnu --package anycastd --package anycastctl
+    deploy/check-static target/{{arch()}}-unknown-linux-gnu/release
+
 # Install on this node (root): binaries, unit, an example configuration where there is none
 install: release
     install -m 0755 target/release/anycastd target/release/anycastctl /usr/bin/

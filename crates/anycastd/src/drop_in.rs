@@ -2,6 +2,8 @@
 //!
 //! The drop-ins are `deploy/systemd/anycastd.service.d/NAME.conf`; a package has them among its examples.
 
+/// As whom the unit runs the agent; the group is called so too.
+pub(crate) const USER: &str = "anycastd";
 /// To listen below port 1024.
 pub(crate) const BIND: &str = "CAP_NET_BIND_SERVICE, which the unit's drop-in bind.conf gives it";
 /// To send and hear router advertisements and echoes.
@@ -16,6 +18,13 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+
+    #[test]
+    fn the_unit_runs_it_as_that_user() {
+        let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/systemd/anycastd.service");
+        let text = std::fs::read_to_string(unit).unwrap();
+        assert!(text.contains(&format!("User={USER}\nGroup={USER}\n")));
+    }
 
     #[test]
     fn what_is_named_is_there_and_gives_that() {

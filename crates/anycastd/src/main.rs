@@ -137,6 +137,9 @@ fn begin() -> Result<Exit, Exit> {
     if arguments.check {
         // Whoever closed our output knows from the exit code.
         let _ = writeln!(std::io::stdout(), "{}: good", file.display());
+        for (drop_in, why) in config::drop_ins(&loaded.settings) {
+            say(&format!("note: the packaged unit needs its drop-in {drop_in} for this: {why}\n"));
+        }
         return Ok(Exit::Done);
     }
     let started = start(Begin { loaded, file, program, goes_on });

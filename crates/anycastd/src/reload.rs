@@ -3,7 +3,11 @@
 //! One at a time. Each reads the file anew, and applies what it has read or nothing: whoever looked at a dry run before is told
 //! what was done, which is what the file said then.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anycast_api::{ReloadReply, ReloadVerdict};
 use tokio::{
@@ -49,6 +53,11 @@ type Turn = OwnedMutexGuard<()>;
 impl Reloader {
     pub(crate) fn new(agent: Handle, file: PathBuf) -> Self {
         Self { agent, file, turn: Arc::default() }
+    }
+
+    /// Which file it is.
+    pub(crate) fn file(&self) -> &Path {
+        &self.file
     }
 
     /// Keeps every reload waiting, once none is under way.

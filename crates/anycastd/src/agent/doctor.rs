@@ -1,13 +1,13 @@
 //! What the agent knows of that a look at the machine needs.
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use anycast_bgp::State;
 use anycast_core::config::{Connect, Endpoint, ExecProbe, ProbeConfig, Scope};
 
 use super::Agent;
 use crate::{
-    doctor::{Address, Asked, Known, Session},
+    doctor::{Address, Asked, Known, Session, Way},
     kernel::{AddressState, Owner},
     peer::Peer,
 };
@@ -35,6 +35,12 @@ impl Agent {
             checks: checks().count(),
             neighbors: core.neighbors.len(),
             state_directory: self.settings.state_directory.clone(),
+            secrets: checks().any(|(_, (_, config))| match &config.probe {
+                ProbeConfig::Http(http) => !http.headers.is_empty(),
+                ProbeConfig::Exec(exec) => !exec.environment.is_empty(),
+                _ => false,
+            }),
+            clock_set: set_by(self.started, Instant::now(), SystemTime::now()),
             refused: self.refusals.counts().into_iter().map(|(reason, count)| (reason.to_owned(), count)).collect(),
         }
     }
@@ -67,7 +73,38 @@ impl Agent {
             ever: state.counters.established > 0,
             since: Instant::now().saturating_duration_since(state.since),
             local: state.ends.map(|(local, _)| local),
+            way: Way {
+                source: neighbor.transport.source,
+                device: neighbor.transport.device.clone(),
+                signed: neighbor.transport.md5.is_some() || neighbor.transport.tcp_ao.is_some(),
+            },
             routes: state.advertised.values().filter(|entry| entry.attributes.is_some()).count(),
+        }
+    }
+}
+
+/// By how many seconds the wall clock has gone further since then than the one that nobody sets.
+fn set_by(then: (Instant, SystemTime), now: Instant, wall: SystemTime) -> i64 {
+    let seconds = |time: std::time::Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    let walked = match wall.duration_since(then.1) {
+        Ok(forward) => seconds(forward),
+        Err(back) => -seconds(back.duration()),
+    };
+    walked.saturating_sub(seconds(now.saturating_duration_since(then.0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_the_clock_was_set_by_is_what_it_gained_on_the_other() {
+        let (then, wall) = (Instant::now(), SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000));
+        let (hour, day) = (Duration::from_secs(3600), Duration::from_secs(86400));
+        for (after, set) in [(wall + hour, 0), (wall + day, 82800), (wall, -3600), (wall - day, -90000)] {
+            assert_eq!(set_by((then, wall), then + hour, after), set);
         }
     }
 }

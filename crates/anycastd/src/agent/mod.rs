@@ -64,7 +64,7 @@ use crate::{
     fence::Fence,
     flaps::Flaps,
     hints::Watch,
-    kernel::{AddressPlan, AddressState, KernelState, Links},
+    kernel::{AddressPlan, AddressState, KernelState, Links, Owner},
     listener::{Arrival, Deaf, ListenPlan, Refusals},
     metrics::Instruments,
     peer::Peer,
@@ -395,14 +395,19 @@ impl Agent {
             (service.clone(), seen.collect())
         });
         let kernel = self.kernel.borrow_and_update().clone();
-        let bound = kernel.addresses.iter().filter(|(_, state)| matches!(state, AddressState::Bound { .. }));
+        let bound = kernel.addresses.iter().filter_map(|(address, state)| match state {
+            AddressState::Bound { owner, .. } => Some((*address, *owner)),
+            AddressState::Missing { .. } => None,
+        });
+        let ours = bound.clone().filter(|(_, owner)| *owner == Owner::Ours);
         View {
             checks: checks.collect(),
             carried: self.carried.iter().map(|(name, carried)| (name.clone(), carried.health)).collect(),
             drains: self.drains.iter().map(|(name, drain)| (name.clone(), drain.phase())).collect(),
             holds: self.holds.iter().map(|(name, hold)| (name.clone(), hold.phase())).collect(),
             served: self.served.clone(),
-            bound: bound.map(|(address, _)| *address).collect(),
+            ours: ours.map(|(address, _)| address).collect(),
+            bound: bound.map(|(address, _)| address).collect(),
             held: self.held(),
             stopping: self.is_unbinding(),
         }

@@ -48,6 +48,11 @@ impl ConfigError {
         self.found.lines()
     }
 
+    /// Each as its place, what is wrong and what to do.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = [String; 3]> {
+        self.found.parts()
+    }
+
     /// The first on one line, and how many follow: where there is no room for more.
     pub(crate) fn summary(&self) -> String {
         let first = self.found.lines().next().unwrap_or_default();

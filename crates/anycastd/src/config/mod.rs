@@ -14,6 +14,7 @@ mod names;
 mod needs;
 mod neighbors;
 mod next_hop;
+mod privileges;
 mod probes;
 mod reader;
 mod redact;
@@ -33,6 +34,7 @@ use anycast_core::Config;
 
 pub(crate) use self::{
     load::{ConfigError, Loaded, load, load_bytes},
+    privileges::drop_ins,
     reader::nearest,
 };
 

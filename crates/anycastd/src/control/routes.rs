@@ -159,7 +159,7 @@ async fn route(request: Request<Incoming>, desk: &Desk, caller: &Caller) -> Resu
         (&Method::GET, "/v1/doctor") => {
             permitted(caller)?;
             let _turn = turn(caller).await?;
-            good(&crate::doctor::examine(agent).await?)
+            good(&crate::doctor::examine(agent, desk.reloader.file().to_owned()).await?)
         }
         (&Method::POST, "/v1/reload") => {
             permitted(caller)?;

@@ -9,6 +9,9 @@ use std::{
 
 use ipnet::IpNet;
 
+/// A neighbor that is to connect, or to answer, has had its time.
+const BEGINS_WITHIN: Duration = Duration::from_secs(60);
+
 /// What the agent itself knows.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Known {
@@ -26,6 +29,10 @@ pub(crate) struct Known {
     pub(crate) state_directory: PathBuf,
     /// Connections closed before a word, by reason.
     pub(crate) refused: BTreeMap<String, u64>,
+    /// The configuration itself holds what is secret: header fields of requests, variables of programs.
+    pub(crate) secrets: bool,
+    /// By how much the wall clock has gone further than the one that nobody sets, since the agent began; in seconds.
+    pub(crate) clock_set: i64,
 }
 
 /// A configured neighbor at one address.
@@ -44,6 +51,29 @@ pub(crate) struct Session {
     pub(crate) since: Duration,
     pub(crate) local: Option<SocketAddr>,
     pub(crate) routes: usize,
+    /// How it would be dialled.
+    pub(crate) way: Way,
+}
+
+impl Session {
+    /// It is to connect, has had its time, and has never done so.
+    pub(crate) fn is_awaited_in_vain(&self) -> bool {
+        self.passive && self.address.is_some() && self.is_idle()
+    }
+
+    /// There is no session, and was none for as long as one takes to begin.
+    pub(crate) fn is_idle(&self) -> bool {
+        !self.established && !self.ever && self.since >= BEGINS_WITHIN
+    }
+}
+
+/// How a neighbor is reached.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Way {
+    pub(crate) source: Option<IpAddr>,
+    pub(crate) device: Option<String>,
+    /// Segments are signed: what is not is dropped without a word.
+    pub(crate) signed: bool,
 }
 
 /// An address of a service.
@@ -81,6 +111,9 @@ pub(crate) struct Facts {
     pub(crate) first_port: Option<u16>,
     pub(crate) mtu_probing: Option<u8>,
     pub(crate) state: Option<State>,
+    pub(crate) file: Option<File>,
+    /// What came of connecting to neighbors that are waited for, by their names.
+    pub(crate) knocks: BTreeMap<String, Knock>,
     /// What could not be looked at, and why.
     pub(crate) unread: Vec<String>,
 }
@@ -107,6 +140,52 @@ pub(crate) struct Socket {
     pub(crate) remote: Option<SocketAddr>,
     pub(crate) ours: bool,
     pub(crate) uid: u32,
+    /// What TCP knows of the connection.
+    pub(crate) flow: Option<Flow>,
+}
+
+/// How a connection goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Flow {
+    /// The largest packet that the way takes, for all that the kernel knows.
+    pub(crate) path_mtu: u32,
+    /// The largest segment that is sent, without headers and options.
+    pub(crate) segment: u32,
+    /// How often the oldest segment has been sent again in vain.
+    pub(crate) retransmits: u8,
+    /// Octets that were written and are not acknowledged.
+    pub(crate) unacknowledged: u32,
+}
+
+/// What came of one attempt to connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Knock {
+    /// The connection was made.
+    Listens,
+    /// It was refused.
+    Refuses,
+    /// Nothing came back in time.
+    Silent,
+}
+
+/// The configuration as it lies on the disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct File {
+    pub(crate) path: PathBuf,
+    /// The permissions of the file and of its directory, and who owns them.
+    pub(crate) about: Option<[Owned; 2]>,
+    /// Why an agent that starts now would not take it: place, fault and remedy.
+    pub(crate) mistakes: Vec<[String; 3]>,
+}
+
+/// Whose something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Owned {
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    /// The user is the agent's own, or root.
+    pub(crate) trusted: bool,
 }
 
 /// The clock.

@@ -5,7 +5,7 @@ use std::{
     fs,
     net::IpAddr,
     os::unix::fs::OpenOptionsExt as _,
-    path::Path,
+    path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
 };
@@ -15,7 +15,7 @@ use nix::{ifaddrs::getifaddrs, net::if_::InterfaceFlags, sys::socket::SockaddrSt
 
 use super::{
     facts::{Clock, Facts, Interface, Known, State},
-    sockets,
+    file, knock, sockets,
 };
 use crate::{
     blocking::{FILES, Hang, Slot},
@@ -26,21 +26,33 @@ use crate::{
 const WITHIN: Duration = Duration::from_secs(3);
 /// A disk may hang: it is looked at apart from the rest.
 const DISK: Duration = Duration::from_secs(1);
+/// What the configuration names is looked up too.
+const READ: Duration = Duration::from_secs(3);
 
 /// Looks at everything; what does not answer in time is told as that.
-pub(super) async fn gather(known: Known) -> Facts {
+pub(super) async fn gather(known: Known, configuration: PathBuf) -> Facts {
     let directory = known.state_directory.clone();
     let looks = tokio::task::spawn_blocking({
         let known = known.clone();
         move || look(known)
     });
+    let known_sessions = known.sessions.clone();
     let slot = Slot::of(&FILES, "the state directory");
     let disk = slot.run(DISK, move || state(&directory));
-    let (looked, disk) = tokio::join!(tokio::time::timeout(WITHIN, looks), disk);
+    let slot = Slot::of(&FILES, "the configuration");
+    let name = configuration.display().to_string();
+    let read = slot.run(READ, move || file::look(&configuration));
+    let looks = tokio::time::timeout(WITHIN, looks);
+    let (looked, disk, read, knocks) = tokio::join!(looks, disk, read, knock::at_all(&known_sessions));
     let mut facts = match looked {
         Ok(Ok(facts)) => facts,
         _ => Facts { known, unread: vec!["the machine: it did not answer in time".to_owned()], ..Facts::default() },
     };
+    facts.knocks = knocks;
+    match read {
+        Ok(file) => facts.file = Some(file),
+        Err(_) => facts.unread.push(format!("the configuration: {name} cannot be read in time")),
+    }
     match disk {
         Ok(state) => facts.state = Some(state),
         // A disk that hangs is no better than one that is full: an order cannot be kept either way.
@@ -93,6 +105,8 @@ fn look(known: Known) -> Facts {
         first_port: number("/proc/sys/net/ipv4/ip_unprivileged_port_start").and_then(|port| port.try_into().ok()),
         mtu_probing: read("/proc/sys/net/ipv4/tcp_mtu_probing"),
         state: None,
+        file: None,
+        knocks: BTreeMap::new(),
         unread,
     }
 }

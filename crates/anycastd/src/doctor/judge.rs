@@ -1,23 +1,39 @@
 //! From what was seen to what bites.
 
-use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+mod flow;
+mod start;
+
+use std::{collections::BTreeSet, net::IpAddr};
 
 use anycast_api::{Finding, Severity};
 
-use super::facts::{Facts, Interface, Session};
+use super::facts::{Facts, Interface, Knock, Session};
+use crate::drop_in;
 
-/// A neighbor that is to dial has had its time.
-const DIALS_WITHIN: Duration = Duration::from_secs(60);
 /// An order is a few kilobytes; what is written besides is more.
 const ROOM: u64 = 1 << 20;
 const FEW_INODES: u64 = 16;
-/// Frames of this size pass everywhere.
-const ETHERNET: u32 = 1500;
+/// A wall clock that was set by less has moved nothing that matters; in seconds.
+const SET_BY: u64 = 10;
 
 /// All that is found.
 pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
-    let parts =
-        [rp_filter, arp, mtu, other_speakers, one_sided, policy, elsewhere, clock, files, capabilities, echoes, state];
+    let parts = [
+        start::configuration,
+        rp_filter,
+        arp,
+        flow::mtu,
+        flow::stalled,
+        other_speakers,
+        one_sided,
+        policy,
+        elsewhere,
+        clock,
+        files,
+        capabilities,
+        echoes,
+        state,
+    ];
     parts.into_iter().flat_map(|part| part(facts)).collect()
 }
 
@@ -95,29 +111,6 @@ fn shown(value: Option<u8>) -> String {
     value.map_or_else(|| "unknown".to_owned(), |value| value.to_string())
 }
 
-fn mtu(facts: &Facts) -> Vec<Finding> {
-    if facts.mtu_probing.is_none_or(|probing| probing > 0) {
-        return Vec::new();
-    }
-    let told = facts.known.sessions.iter().filter_map(|session| {
-        let to = session.address?;
-        let local = session.local.map(|local| local.ip().to_canonical());
-        let leads_there = |net: &ipnet::IpNet| local.map_or_else(|| net.contains(&to), |local| net.addr() == local);
-        let (name, interface) = facts.interfaces.iter().find(|(_, it)| it.networks.iter().any(leads_there))?;
-        let mtu = interface.mtu.filter(|mtu| *mtu > ETHERNET && !interface.loopback)?;
-        // Where it holds, it may well be that all is as it should be.
-        let severity = if session.established { Severity::Note } else { Severity::Warning };
-        let (overhead, flag) = if to.is_ipv4() { (28, "-4") } else { (48, "-6") };
-        Some(finding("mtu", severity, &session.name, Words {
-            seen: format!("its session goes by {name} with an MTU of {mtu}, and the kernel does not probe (tcp_mtu_probing 0)"),
-            why: "where a switch or the router takes less and says nothing, keepalives pass and long UPDATEs never arrive: the session \
-                  is Established and ends again and again when there is much to say",
-            remedy: format!("try `ping {flag} -M do -s {} {to}`; if it is not answered: `sysctl -w net.ipv4.tcp_mtu_probing=1`, or the MTU of the path at {name}", mtu.saturating_sub(overhead)),
-        }))
-    });
-    told.collect()
-}
-
 /// Somebody else who speaks BGP here.
 fn other_speakers(facts: &Facts) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -156,21 +149,12 @@ fn other_speakers(facts: &Facts) -> Vec<Finding> {
 
 /// Both ends wait, or both dial.
 fn one_sided(facts: &Facts) -> Vec<Finding> {
-    let idle = |session: &&Session| !session.established && !session.ever && session.since >= DIALS_WITHIN;
-    let waits = facts.known.sessions.iter().filter(|session| session.passive && session.address.is_some());
-    let mut found: Vec<Finding> = waits.filter(idle).map(|session| {
-        finding("both_passive", Severity::Problem, &session.name, Words {
-            seen: format!("we wait for it (`connect: passive`), and it has never connected in {} s", session.since.as_secs()),
-            why: "if it waits as well (FRR, IOS `passive`; Junos `passive`; BIRD `passive yes`), nobody ever dials",
-            remedy: "`connect: active` for this neighbor, then `anycastctl reload`; or take `passive` away there, and let TCP port 179 through \
-                     to here"
-                .to_owned(),
-        })
-    }).collect();
+    let waits = facts.known.sessions.iter().filter(|session| session.is_awaited_in_vain());
+    let mut found: Vec<Finding> = waits.map(|session| awaited(session, facts.knocks.get(&session.name))).collect();
     let dialled = facts.known.refused.get("dialled_by_us").copied().unwrap_or_default();
     let dials = facts.known.sessions.iter().filter(|session| !session.passive && session.address.is_some());
     if dialled > 0 {
-        found.extend(dials.filter(idle).map(|session| {
+        found.extend(dials.filter(|session| session.is_idle()).map(|session| {
             finding("both_dial", Severity::Warning, &session.name, Words {
                 seen: format!("we dial it, in vain for {} s, and {dialled} connections came from neighbors that we dial", session.since.as_secs()),
                 why: "a connection from a neighbor that is to be dialled is closed: where only its dialling gets through, there is no session",
@@ -179,6 +163,53 @@ fn one_sided(facts: &Facts) -> Vec<Finding> {
         }));
     }
     found
+}
+
+/// One that never came, and what became of an attempt to go there instead.
+fn awaited(session: &Session, knock: Option<&Knock>) -> Finding {
+    let waited =
+        format!("we wait for it (`connect: passive`), and it has not connected in {} s", session.since.as_secs());
+    let port = session.port;
+    let dial = "`connect: active` for this neighbor, then `anycastctl reload`";
+    let here = "let TCP port 179 through to here";
+    let (id, seen, why, remedy) = match knock {
+        Some(Knock::Listens) => (
+            "both_passive",
+            format!("{waited}; tried once, its port {port} takes a connection from here"),
+            "it waits as well, or what it dials does not arrive: nobody ever connects",
+            format!(
+                "{dial}: that way is open; or take `passive` away there (FRR, IOS, Junos `passive`; BIRD `passive yes`) and {here}"
+            ),
+        ),
+        Some(Knock::Refuses) => (
+            "never_connects",
+            format!("{waited}; tried once, its port {port} refuses a connection from here"),
+            "its BGP does not run, or it does not know this node as a neighbor: then it does not dial either",
+            format!(
+                "see there whether BGP runs and has this node as a neighbor, by the address that it is to dial; {here}"
+            ),
+        ),
+        Some(Knock::Silent) => (
+            "never_connects",
+            format!("{waited}; tried once, its port {port} does not answer"),
+            "packets between the two are dropped, or it is away, or it wants a password (TCP MD5, TCP-AO) that is not configured here",
+            format!(
+                "`ping {}`; see the packet filters of both, and whether it has a password for this node; {here}",
+                peer(session)
+            ),
+        ),
+        None => (
+            "both_passive",
+            waited,
+            "if it waits as well (FRR, IOS `passive`; Junos `passive`; BIRD `passive yes`), nobody ever dials",
+            format!("{dial}; or take `passive` away there, and {here}"),
+        ),
+    };
+    finding(id, Severity::Problem, &session.name, Words { seen, why, remedy })
+}
+
+fn peer(session: &Session) -> String {
+    session.address.map_or_else(|| session.name.clone(), |address| address.to_string())
 }
 
 /// RFC 8212: without a policy an eBGP speaker uses nothing, and says nothing.
@@ -255,13 +286,28 @@ fn elsewhere(facts: &Facts) -> Vec<Finding> {
 }
 
 fn clock(facts: &Facts) -> Vec<Finding> {
-    let adrift = facts.clock.filter(|clock| !clock.synchronised);
-    let words = |_| Words {
-        seen: "the kernel's clock is not synchronised (STA_UNSYNC)".to_owned(),
-        why: "sessions and checks do not depend on it, but ends of maintenances (`--for`), the dates of certificates and of events do",
-        remedy: "timedatectl set-ntp true, or see `chronyc tracking`".to_owned(),
-    };
-    adrift.map(words).map(|words| finding("clock", Severity::Warning, "clock", words)).into_iter().collect()
+    let mut found = Vec::new();
+    if facts.clock.is_some_and(|clock| !clock.synchronised) {
+        found.push(finding("clock", Severity::Warning, "clock", Words {
+            seen: "the kernel's clock is not synchronised (STA_UNSYNC)".to_owned(),
+            why: "sessions and checks do not depend on it, but the dates of certificates and of events do, and after a restart of the \
+                  agent the ends of maintenances (`--for`)",
+            remedy: "timedatectl set-ntp true, or see `chronyc tracking`".to_owned(),
+        }));
+    }
+    let set = facts.known.clock_set;
+    if set.unsigned_abs() >= SET_BY {
+        let way = if set > 0 { "forward" } else { "back" };
+        found.push(finding("clock_set", Severity::Note, "clock", Words {
+            seen: format!("it was set {way} by {} s since the agent began, or the machine stood still meanwhile", set.unsigned_abs()),
+            why: "times of events before and after do not compare; a maintenance with an end (`--for`) lasts as long as was ordered, but \
+                  if the agent is restarted it ends by the new time",
+            remedy: "`anycastctl status` shows the ends: order anew what ends at a wrong time; see who sets the clock (`journalctl -u chrony \
+                     -u systemd-timesyncd`)"
+                .to_owned(),
+        }));
+    }
+    found
 }
 
 fn files(facts: &Facts) -> Vec<Finding> {
@@ -297,13 +343,27 @@ fn capabilities(facts: &Facts) -> Vec<Finding> {
     ];
     let missing = table.into_iter().filter(|(_, bit, needed, _)| *needed && mask & (1 << bit) == 0);
     let told = missing.map(|(name, _, _, why)| {
-        finding("capability", Severity::Problem, name, Words {
-            seen: "the agent does not have it".to_owned(),
-            why,
-            remedy: format!("systemctl edit anycastd: [Service] AmbientCapabilities={name} and CapabilityBoundingSet={name}, then restart it"),
-        })
+        finding(
+            "capability",
+            Severity::Problem,
+            name,
+            Words { seen: "the agent does not have it".to_owned(), why, remedy: capability_from(name) },
+        )
     });
     told.collect()
+}
+
+fn capability_from(name: &str) -> String {
+    let drop_in = match name {
+        "CAP_NET_BIND_SERVICE" => drop_in::BIND,
+        "CAP_SETUID" | "CAP_SETGID" => drop_in::USERS,
+        _ => {
+            return format!(
+                "systemctl edit anycastd: [Service] AmbientCapabilities={name} and CapabilityBoundingSet={name}, then restart it"
+            );
+        }
+    };
+    format!("give the agent {}, then restart it", drop_in.replace("gives them", &format!("gives {name}")))
 }
 
 /// icmp(7): `ping_group_range`, or a raw socket.
@@ -316,7 +376,7 @@ fn echoes(facts: &Facts) -> Vec<Finding> {
     let words = Words {
         seen: format!("the groups {first} to {last} may send echoes, and the agent's is {own}"),
         why: "checks of type `icmp` cannot be done, and prove nothing",
-        remedy: format!("sysctl -w net.ipv4.ping_group_range=\"{own} {own}\", or CAP_NET_RAW for the unit"),
+        remedy: format!("sysctl -w net.ipv4.ping_group_range=\"{own} {own}\", or give the agent {}", drop_in::RAW),
     };
     vec![finding("ping_group_range", Severity::Problem, "net.ipv4.ping_group_range", words)]
 }

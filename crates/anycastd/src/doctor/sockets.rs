@@ -10,15 +10,19 @@ use std::{
 use netlink_sys::{Socket as Netlink, SocketAddr as Groups, protocols::NETLINK_SOCK_DIAG};
 use socket2::SockRef;
 
-use super::facts::Socket;
+use super::facts::{Flow, Socket};
 
 /// How long the kernel may take for a message.
 const DEADLINE: Duration = Duration::from_millis(500);
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const ESTABLISHED: u8 = 1;
 const LISTEN: u8 = 10;
+/// `INET_DIAG_INFO`: a `struct tcp_info`.
+const INFO: u16 = 2;
 /// `struct nlmsghdr`.
 const HEADER: usize = 16;
+/// `struct inet_diag_msg`.
+const ABOUT: usize = 72;
 
 /// Listeners and connections with this port at either end.
 pub(super) fn on(port: u16) -> io::Result<Vec<Socket>> {
@@ -68,7 +72,7 @@ fn question(family: i32, local: u16, remote: u16) -> Vec<u8> {
     message.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
     message.extend(((libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16).to_ne_bytes());
     message.extend([0; 8]);
-    message.extend([family as u8, libc::IPPROTO_TCP as u8, 0, 0]);
+    message.extend([family as u8, libc::IPPROTO_TCP as u8, 1 << (INFO - 1), 0]);
     message.extend(((1_u32 << ESTABLISHED) | (1 << LISTEN)).to_ne_bytes());
     message.extend(local.to_be_bytes());
     message.extend(remote.to_be_bytes());
@@ -94,7 +98,22 @@ fn read(message: &[u8], ours: &BTreeSet<u64>) -> Option<Socket> {
         remote: if listens { None } else { Some(SocketAddr::new(address(24)?, half(6)?)) },
         uid: word(64)?,
         ours: ours.contains(&u64::from(word(68)?)),
+        flow: if listens { None } else { flow(word(60)?, message.get(ABOUT..)?) },
     })
+}
+
+/// Of the attributes that follow, the `struct tcp_info`.
+fn flow(unacknowledged: u32, mut attributes: &[u8]) -> Option<Flow> {
+    loop {
+        let half = |at: usize| Some(u16::from_ne_bytes(attributes.get(at..at + 2)?.try_into().ok()?));
+        let (length, kind) = (usize::from(half(0)?), half(2)?);
+        let value = attributes.get(4..length)?;
+        if kind == INFO {
+            let word = |at: usize| Some(u32::from_ne_bytes(value.get(at..at + 4)?.try_into().ok()?));
+            return Some(Flow { path_mtu: word(60)?, segment: word(16)?, retransmits: *value.get(2)?, unacknowledged });
+        }
+        attributes = attributes.get(length.next_multiple_of(4)..)?;
+    }
 }
 
 #[cfg(test)]
@@ -113,12 +132,22 @@ mod tests {
         assert_eq!(found.iter().filter(|socket| socket.remote.is_none() && socket.local == at).count(), 1);
         assert_eq!(found.iter().filter(|socket| socket.remote.is_some()).count(), 2, "{found:?}");
         assert!(found.iter().all(|socket| socket.ours), "{found:?}");
+        for socket in &found {
+            let good = |flow: Flow| {
+                flow.path_mtu > flow.segment && flow.segment > 500 && (flow.retransmits, flow.unacknowledged) == (0, 0)
+            };
+            assert_eq!(socket.flow.is_some_and(good), socket.remote.is_some(), "{socket:?}");
+        }
     }
 
     #[test]
     fn nonsense_is_no_socket() {
-        for length in 0..72 {
+        for length in 0..ABOUT {
             assert_eq!(read(&vec![2; length], &BTreeSet::new()), None);
+        }
+        for (length, octet) in (ABOUT..600).flat_map(|length| [0, 2, 255].map(|octet| (length, octet))) {
+            let flow = read(&vec![octet; length], &BTreeSet::new()).and_then(|socket| socket.flow);
+            assert_eq!(flow, None, "{length} of {octet}");
         }
     }
 }

@@ -39,11 +39,9 @@ fn well(config: &Config) -> View {
         .services
         .iter()
         .map(|(name, service)| (name.clone(), service.checks.keys().map(|check| (check.clone(), up)).collect()));
-    let mut view = View {
-        checks: checks.collect(),
-        bound: config.services.values().flat_map(|service| service.addresses.iter().copied()).collect(),
-        ..View::default()
-    };
+    let bound: BTreeSet<IpAddr> =
+        config.services.values().flat_map(|service| service.addresses.iter().copied()).collect();
+    let mut view = View { checks: checks.collect(), ours: bound.clone(), bound, ..View::default() };
     hold(config, &mut view);
     view
 }

@@ -62,7 +62,10 @@ async fn install(node: &Node<'_>) -> anyhow::Result<()> {
 async fn ready(node: &Node<'_>) -> anyhow::Result<()> {
     node.write(PATH, CONFIG).await?;
     node.run(&format!("systemctl restart anycastd && {BOUND}")).await?;
-    announced(node).await
+    announced(node).await?;
+    let status = "systemctl show --property StatusText --value anycastd";
+    node.until("the status line follows", &format!("{status} | grep -q '^2 prefixes announced, 1 of 1 neighbors'"))
+        .await
 }
 
 async fn kill(node: &Node<'_>) -> anyhow::Result<()> {
@@ -100,6 +103,7 @@ async fn reload(node: &Node<'_>) -> anyhow::Result<()> {
     node.until("the new address is bound", "ip -o address show dev lo | grep -q 203.0.113.81").await?;
     node.write(PATH, CONFIG).await?;
     node.run("systemctl reload anycastd").await?;
+    node.until("it is gone with the file's", "! ip -o address show dev lo | grep -q 203.0.113.81").await?;
     node.write(PATH, "bgp: { asn: 65010, neighbours: [] }").await?;
     let (code, _) = node.said("systemctl reload anycastd").await?;
     ensure!(code != 0, "a file with a mistake is taken");

@@ -147,15 +147,23 @@ async fn the_difference_is_told_then_done() -> anyhow::Result<()> {
     story(told, Edge::announcing().await).await
 }
 
-/// Another address of a service that is announced: it is bound first, and the router never misses the route.
+/// Another address of a service that is announced: it is bound first, and the router never misses the route. Nor does it when the
+/// address goes again, at once, though the prefix that covers it stays.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_that_is_added_interrupts_nothing() -> anyhow::Result<()> {
+async fn an_address_that_comes_or_goes_interrupts_nothing() -> anyhow::Result<()> {
     let told = async |edge: &Edge| {
         edge.configure(&PLAIN.replace("[203.0.113.80,", "[203.0.113.80, 203.0.113.81,")).await?;
         let done = edge.ctl(&["reload"]).await?;
         assert_eq!(done.status.code(), Some(0), "{done:?}");
-        edge.wait("it is bound", async || Ok(edge.addresses().await?.iter().any(|one| one == "203.0.113.81/32")))
-            .await?;
+        let bound = async || Ok(edge.addresses().await?.iter().any(|one| one == "203.0.113.81/32"));
+        edge.wait("it is bound", bound).await?;
+        let (updates, path) = (edge.updates().await?, edge.path(V4).await?);
+        edge.configure(PLAIN).await?;
+        let done = edge.ctl(&["reload"]).await?;
+        assert!(done.output.contains("203.0.113.81    removed") && done.status.success(), "{done:?}");
+        edge.wait("it is gone", async || Ok(!bound().await?)).await?;
+        assert!(edge.addresses().await?.iter().any(|one| one == "203.0.113.80/32"));
+        assert!(path.is_some() && edge.updates().await? == updates, "the router was told nothing");
         let events = edge.ctl(&["events"]).await?.output;
         assert!(!events.contains("withdrawn"), "{events}");
         Ok(())

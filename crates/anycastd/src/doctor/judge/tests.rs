@@ -1,7 +1,7 @@
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use super::*;
-use crate::doctor::facts::{Address, Asked, Clock, Known, Socket, State};
+use crate::doctor::facts::{Address, Asked, Clock, File, Flow, Known, Owned, Socket, State, Way};
 
 fn interface(networks: &[&str]) -> Interface {
     Interface {
@@ -27,11 +27,32 @@ fn session() -> Session {
         since: Duration::from_secs(300),
         local: Some("192.0.2.2:40000".parse().unwrap()),
         routes: 2,
+        way: Way::default(),
     }
 }
 
 fn socket(local: &str, remote: Option<&str>) -> Socket {
-    Socket { local: local.parse().unwrap(), remote: remote.map(|text| text.parse().unwrap()), ours: false, uid: 101 }
+    let (local, remote) = (local.parse().unwrap(), remote.map(|text| text.parse().unwrap()));
+    Socket { local, remote, ours: false, uid: 101, flow: None }
+}
+
+/// Our own connection to the router, at which TCP knows this.
+fn goes(facts: &mut Facts, path_mtu: u32, segment: u32, (retransmits, unacknowledged): (u8, u32)) {
+    let flow = Some(Flow { path_mtu, segment, retransmits, unacknowledged });
+    facts.sockets = vec![Socket { ours: true, flow, ..socket("192.0.2.2:40000", Some("192.0.2.1:179")) }];
+}
+
+/// A router that was to connect and did not.
+fn awaited(facts: &mut Facts, knock: Option<Knock>) {
+    let rtr = rtr(facts);
+    (rtr.passive, rtr.established, rtr.ever, rtr.routes, rtr.local) = (true, false, false, 0, None);
+    facts.knocks = knock.map(|knock| ("rtr".to_owned(), knock)).into_iter().collect();
+}
+
+/// The file with this mode and group, in a directory with that one.
+fn owned(facts: &mut Facts, (mode, gid): (u32, u32), directory: u32) {
+    let of = |mode, gid| Owned { mode, uid: 0, gid, trusted: true };
+    facts.file.as_mut().unwrap().about = Some([of(mode, gid), of(directory, 997)]);
 }
 
 /// A node with nothing wrong.
@@ -54,6 +75,11 @@ fn well() -> Facts {
         first_port: Some(1024),
         mtu_probing: Some(0),
         state: Some(State { fault: None, free: 1 << 30, free_inodes: 1 << 20 }),
+        file: Some(File {
+            path: "/etc/anycastd/anycastd.yaml".into(),
+            about: Some([(0o640, 997), (0o750, 997)].map(|(mode, gid)| Owned { mode, uid: 0, gid, trusted: true })),
+            mistakes: Vec::new(),
+        }),
         ..Facts::default()
     }
 }
@@ -76,7 +102,7 @@ fn nothing_is_found_where_nothing_is_wrong() {
 #[test]
 fn each_fault_is_found() {
     type Change = fn(&mut Facts);
-    let table: [(Change, &str, &str); 25] = [
+    let table: [(Change, &str, &str); 47] = [
         (|it| eth1(it).rp_filter = Some(1), "rp_filter eth1 Warning", "net.ipv4.conf.all.rp_filter=2"),
         (|it| eth1(it).rp_filter = Some(2), "", ""),
         (
@@ -146,14 +172,57 @@ fn each_fault_is_found() {
             "other_speaker [::]:179 Problem",
             "",
         ),
+        (|it| goes(it, 1500, 1448, (0, 0)), "", ""),
+        (|it| goes(it, 1500, 536, (0, 0)), "", ""),
         (
             |it| {
-                let rtr = rtr(it);
-                (rtr.passive, rtr.established, rtr.ever, rtr.routes) = (true, false, false, 0);
+                eth1(it).mtu = Some(9000);
+                goes(it, 9000, 8948, (0, 0));
             },
-            "both_passive rtr Problem",
-            "connect: active",
+            "mtu rtr Note",
+            "-s 8972",
         ),
+        (
+            |it| {
+                eth1(it).mtu = Some(9000);
+                goes(it, 9000, 1448, (0, 0));
+            },
+            "mtu_mismatch rtr Warning",
+            "ip link set eth1 mtu 1500",
+        ),
+        (
+            |it| {
+                eth1(it).mtu = Some(9000);
+                goes(it, 1500, 1448, (0, 0));
+            },
+            "mtu_mismatch rtr Warning",
+            "ip link set eth1 mtu 1500",
+        ),
+        // Behind a router it is usual that the way takes less, and half a small window says nothing.
+        (
+            |it| {
+                eth1(it).mtu = Some(9000);
+                eth1(it).networks = ["192.0.2.2/32".parse().unwrap()].into();
+                goes(it, 1500, 1448, (0, 0));
+            },
+            "",
+            "",
+        ),
+        (
+            |it| {
+                eth1(it).mtu = Some(9000);
+                it.mtu_probing = Some(1);
+                goes(it, 9000, 8180, (0, 0));
+            },
+            "",
+            "",
+        ),
+        (|it| goes(it, 1500, 1448, (5, 4000)), "stalled rtr Warning", "ping -4 -M do -s 1472 192.0.2.1"),
+        (|it| goes(it, 1500, 1448, (1, 4000)), "", ""),
+        (|it| awaited(it, None), "both_passive rtr Problem", "connect: active"),
+        (|it| awaited(it, Some(Knock::Listens)), "both_passive rtr Problem", "that way is open"),
+        (|it| awaited(it, Some(Knock::Refuses)), "never_connects rtr Problem", "whether BGP runs"),
+        (|it| awaited(it, Some(Knock::Silent)), "never_connects rtr Problem", "ping 192.0.2.1"),
         (
             |it| {
                 let rtr = rtr(it);
@@ -198,8 +267,37 @@ fn each_fault_is_found() {
         ),
         (|it| it.known.asked = vec![Asked { check: "dns/up".into(), target: "127.0.0.53".parse().unwrap() }], "", ""),
         (|it| it.clock = Some(Clock { synchronised: false }), "clock clock Warning", "timedatectl"),
+        (|it| it.known.clock_set = -3600, "clock_set clock Note", "order anew"),
+        (|it| it.known.clock_set = 3, "", ""),
+        (
+            |it| {
+                let mistake =
+                    ["anycastd.yaml:7:3", "/etc/anycastd/p can be read by others", "`chmod 640 /etc/anycastd/p`"];
+                it.file.as_mut().unwrap().mistakes = vec![mistake.map(str::to_owned)];
+            },
+            "next_start anycastd.yaml:7:3 Problem",
+            "`chmod 640 /etc/anycastd/p`; then `anycastd --check",
+        ),
+        (|it| owned(it, (0o660, 997), 0o750), "configuration_file /etc/anycastd/anycastd.yaml Warning", "chmod 0640"),
+        (|it| owned(it, (0o660, 0), 0o755), "", ""),
+        (|it| owned(it, (0o646, 0), 0o750), "", ""),
+        (|it| owned(it, (0o640, 0), 0o770), "configuration_file /etc/anycastd/anycastd.yaml Warning", "0750"),
+        (|it| owned(it, (0o644, 0), 0o755), "", ""),
+        (
+            |it| {
+                it.known.secrets = true;
+                owned(it, (0o644, 0), 0o755);
+            },
+            "configuration_file /etc/anycastd/anycastd.yaml Warning",
+            "new passwords",
+        ),
         (|it| it.files = Some((1024, 5000)), "limits LimitNOFILE Warning", "LimitNOFILE=5000"),
         (|it| it.capabilities = Some(0), "capability CAP_NET_ADMIN Problem", "AmbientCapabilities=CAP_NET_ADMIN"),
+        (
+            |it| it.known.listen = ["192.0.2.2:179".parse::<SocketAddr>().unwrap()].into(),
+            "capability CAP_NET_BIND_SERVICE Problem",
+            "drop-in bind.conf gives it",
+        ),
         (|it| it.known.echoes = true, "ping_group_range net.ipv4.ping_group_range Problem", "\"997 997\""),
     ];
     for (change, expected, remedy) in table {
