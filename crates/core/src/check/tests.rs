@@ -468,7 +468,9 @@ proptest! {
                 }
                 Step::Probe => running |= check.poll_probe(now).is_some(),
                 Step::Answer(health) => {
-                    if running {
+                    // One that hung has been judged, or excused where we were away: its answer comes too late to count.
+                    let late = check.running.as_ref().is_some_and(|run| run.expired);
+                    if running && !late {
                         good_in_a_row = match health {
                             Unknown => good_in_a_row,
                             Down => 0,
