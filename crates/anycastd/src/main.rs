@@ -53,6 +53,7 @@ mod signal;
 mod signals;
 mod state;
 mod units;
+mod unread;
 
 use std::{
     io::{IsTerminal as _, Write as _},
