@@ -102,6 +102,9 @@ pub(crate) enum Verb {
     /// Read the configuration file anew and do what it says, telling what changes
     #[command(after_help = RELOAD)]
     Reload(Reload),
+    /// Run the installed program in place of the one that runs: same process, same sessions, no flap
+    #[command(after_help = UPGRADE)]
+    Upgrade(Upgrade),
     /// Look for what will bite: sysctls, ARP, MTU, other BGP daemons, addresses, clock, limits, capabilities
     #[command(after_help = DOCTOR)]
     Doctor,
@@ -226,6 +229,20 @@ pub(crate) struct Reload {
     /// Do it also where everything that this node announces is withdrawn by it
     #[arg(long)]
     pub(crate) yes: bool,
+}
+
+/// Stands below `upgrade --help`.
+const UPGRADE: &str = "\
+The installed program is first asked whether it can go on with the configuration in force and with every session; one that \
+cannot changes nothing. Neighbors see neither an UPDATE nor the end of a connection. It exits with 0 where all \
+sessions went on, with 1 where one had to begin anew, and with 2 where nothing was done.";
+
+/// `upgrade`.
+#[derive(Debug, Args)]
+pub(crate) struct Upgrade {
+    /// Only have the installed program tell whether it could
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// `events`.

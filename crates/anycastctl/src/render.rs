@@ -18,6 +18,7 @@ pub(crate) mod status;
 mod table;
 #[cfg(test)]
 mod testing;
+pub(crate) mod upgrade;
 mod when;
 
 use std::time::SystemTime;

@@ -7,6 +7,7 @@ mod orders;
 mod probe;
 mod reload;
 mod status;
+mod upgrade;
 
 use anycast_api::{Explanation, Neighbor, NeighborRoutes};
 use serde::de::DeserializeOwned;
@@ -45,6 +46,7 @@ impl Session {
             Verb::Events(args) => self.events(args).await,
             Verb::Capture(args) => self.capture(args).await,
             Verb::Reload(args) => self.reload(args).await,
+            Verb::Upgrade(args) => self.upgrade(args).await,
             Verb::Doctor => self.doctor().await,
             // They need no agent and never come here; were it otherwise, there is nothing to do.
             Verb::Completions { .. } | Verb::Man { .. } => Ok(Exit::Done),

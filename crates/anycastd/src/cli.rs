@@ -56,6 +56,9 @@ pub(crate) struct Arguments {
     /// The descriptor of what the program before this one has left, in the same process
     #[arg(long, hide = true, value_name = "DESCRIPTOR")]
     pub(crate) handover: Option<std::os::fd::RawFd>,
+    /// Tell whether what another program has, on the standard input, could go on here
+    #[arg(long, hide = true)]
+    pub(crate) handover_trial: bool,
 }
 
 impl Arguments {

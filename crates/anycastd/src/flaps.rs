@@ -77,6 +77,13 @@ impl Flaps {
         (Self { past, problem, keep, wanted }, kept)
     }
 
+    /// Goes on with what another agent has left a moment ago.
+    pub(crate) fn take_over(services: BTreeMap<String, Service>) -> (Self, watch::Receiver<Option<Book>>) {
+        let (keep, kept) = watch::channel(None);
+        let wanted = !services.is_empty();
+        (Self { past: Some(Book::take_over(services)), problem: None, keep, wanted }, kept)
+    }
+
     /// Has it kept, soon.
     pub(crate) fn keep(&mut self, book: Book) {
         self.wanted |= !book.services.is_empty();
@@ -148,8 +155,8 @@ struct Contents {
 }
 
 /// Times in seconds: what has passed, or is left, at that time.
-#[derive(Serialize, Deserialize)]
-struct Service {
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Service {
     serving: bool,
     flaps: Vec<f64>,
     /// For each of the flaps whether it was an end of the agent.
@@ -175,8 +182,13 @@ fn understand(text: &[u8]) -> io::Result<Book> {
     }
     // A clock that was set back: as if it were now.
     let passed = SystemTime::now().duration_since(contents.at.system_time()).unwrap_or_default();
+    Ok(Book { ended: contents.ended, at: Instant::now(), services: states(contents.services, passed) })
+}
+
+/// What is known of the services when so much time has passed.
+fn states(services: BTreeMap<String, Service>, passed: Duration) -> BTreeMap<ServiceName, State> {
     let time = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or_default();
-    let services = contents.services.into_iter().filter_map(|(name, service)| {
+    let states = services.into_iter().filter_map(|(name, service)| {
         let state = State {
             serving: service.serving,
             flaps: service.flaps.into_iter().map(time).collect(),
@@ -188,26 +200,38 @@ fn understand(text: &[u8]) -> io::Result<Book> {
         };
         Some((ServiceName::new(&name).ok()?, state.later(passed)))
     });
-    Ok(Book { ended: contents.ended, at: Instant::now(), services: services.collect() })
+    states.collect()
+}
+
+impl Book {
+    /// For another agent that goes on at once.
+    pub(crate) fn hand_over(&self) -> BTreeMap<String, Service> {
+        // It may have waited: for its turn, or for a disk that could be written again.
+        let waited = self.at.elapsed();
+        let services = self.services.iter().map(|(name, state)| {
+            let state = state.clone().later(waited);
+            let service = Service {
+                serving: state.serving,
+                flaps: state.flaps.iter().map(Duration::as_secs_f64).collect(),
+                agent_ends: state.agent_ends,
+                level: state.level,
+                left: state.left.map(|time| time.as_secs_f64()),
+                held_ends: state.held_ends,
+                forgets_in: state.forgets_in.map(|time| time.as_secs_f64()),
+            };
+            (name.to_string(), service)
+        });
+        services.collect()
+    }
+
+    /// What another has left a moment ago. It has not ended, and so nothing has flapped with it.
+    pub(crate) fn take_over(services: BTreeMap<String, Service>) -> Self {
+        Self { ended: true, at: Instant::now(), services: states(services, Duration::ZERO) }
+    }
 }
 
 fn save(file: &Path, book: &Book) -> io::Result<()> {
-    // It may have waited: for its turn, or for a disk that could be written again.
-    let waited = book.at.elapsed();
-    let services = book.services.iter().map(|(name, state)| {
-        let state = state.clone().later(waited);
-        let service = Service {
-            serving: state.serving,
-            flaps: state.flaps.iter().map(Duration::as_secs_f64).collect(),
-            agent_ends: state.agent_ends,
-            level: state.level,
-            left: state.left.map(|time| time.as_secs_f64()),
-            held_ends: state.held_ends,
-            forgets_in: state.forgets_in.map(|time| time.as_secs_f64()),
-        };
-        (name.to_string(), service)
-    });
-    let contents = Contents { version: VERSION, ended: book.ended, at: Timestamp::now(), services: services.collect() };
+    let contents = Contents { version: VERSION, ended: book.ended, at: Timestamp::now(), services: book.hand_over() };
     write_atomically(file, &serde_json::to_vec_pretty(&contents)?)
 }
 

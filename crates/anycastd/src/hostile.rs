@@ -17,10 +17,12 @@ use tokio::{
 
 use crate::{
     agent::{OrderDesk, tests::idle},
-    control::{self, ControlSocket, Desk},
+    control::{self, ControlSocket, Counter, Desk},
     http,
     metrics::Instruments,
+    reload::Reloader,
     unread::PATIENCE as PATIENCE_WITH_READERS,
+    upgrade::Upgrader,
 };
 
 const REQUESTS: u64 = 10_000;
@@ -227,8 +229,9 @@ async fn controlled(home: &Path) -> (PathBuf, impl Future<Output = ()> + use<>) 
     let path = home.join("control.sock");
     let socket = ControlSocket::bind(&path, None).await.unwrap();
     let operators = Arc::new(BTreeSet::from([nix::unistd::geteuid().as_raw()]));
-    let reloader = crate::reload::Reloader::new(agent.clone(), home.join("nothing.yaml"));
-    let desk = Desk { agent, orders: OrderDesk::default(), reloader, operators };
+    let reloader = Reloader::new(agent.clone(), home.join("nothing.yaml"));
+    let upgrader = Upgrader::for_tests(agent.clone(), reloader.clone());
+    let desk = Desk { agent, orders: OrderDesk::default(), reloader, upgrader, counter: Counter::default(), operators };
     (path, async { drop(tokio::join!(run, control::serve(socket, desk))) })
 }
 

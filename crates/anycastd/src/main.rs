@@ -54,15 +54,17 @@ mod signals;
 mod state;
 mod units;
 mod unread;
+mod upgrade;
 
 use std::{
     io::{IsTerminal as _, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
+use anycast_core::ServiceName;
 use anyhow::Context as _;
 use tokio::{
     sync::{mpsc, watch},
@@ -71,16 +73,20 @@ use tokio::{
 
 use crate::{
     agent::{GoesOn, Listening, OrderDesk, Parts},
+    alone::Alone,
     cli::{Arguments, Exit},
     config::Settings,
-    control::{ControlSocket, Desk},
+    control::{ControlSocket, Counter, Desk},
     fence::{Fence, Watcher},
-    flaps::Flaps,
+    flaps::{Book, Flaps},
+    handover::{Place, Places},
     listener::{Deaf, ListenPlan, Listener, Refusals},
+    logging::Logging,
     metrics::Instruments,
     reload::Reloader,
     signal::{Sink, Wake},
-    state::StateDirectory,
+    state::{Loaded, StateDirectory},
+    upgrade::Upgrader,
 };
 
 /// Threads for the tasks: few do much at once, and probes and sessions must not wait for each other.
@@ -109,6 +115,11 @@ fn begin() -> Result<Exit, Exit> {
         return manual();
     }
     let file = arguments.config;
+    if arguments.handover_trial {
+        return try_handover(&file);
+    }
+    // Before anything can be put in its place.
+    let program = upgrade::program().map_err(|error| error.to_string());
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let goes_on = arguments.handover.map(|document| handover::arrive(document));
     let goes_on = goes_on.and_then(|arrived| {
@@ -129,13 +140,33 @@ fn begin() -> Result<Exit, Exit> {
         let _ = writeln!(std::io::stdout(), "{}: good", file.display());
         return Ok(Exit::Done);
     }
-    let started = start(loaded.settings, file, goes_on);
+    let started = start(Begin { loaded, file, program, goes_on });
     started.map(|()| Exit::Done).map_err(|error| {
         let error = in_full(&error);
         tracing::error!("{error}");
         say(&format!("anycastd: {error}\n"));
         Exit::Failed
     })
+}
+
+/// Everything that is known before there is anything else.
+struct Begin {
+    loaded: config::Loaded,
+    file: PathBuf,
+    /// The program that runs; `Err`: why it is not known.
+    program: Result<PathBuf, String>,
+    goes_on: Option<GoesOn>,
+}
+
+/// For an agent that runs: would we go on with what it has?
+fn try_handover(file: &Path) -> Result<Exit, Exit> {
+    let verdict = handover::answer_trial(file).map_err(|unable| {
+        say(&format!("{unable}\n"));
+        Exit::Config
+    })?;
+    let text = serde_json::to_vec(&verdict).map_err(|_| Exit::Software)?;
+    std::io::stdout().write_all(&text).map_err(|_| Exit::Failed)?;
+    Ok(Exit::Done)
 }
 
 fn manual() -> Result<Exit, Exit> {
@@ -158,14 +189,15 @@ fn say(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
-fn start(settings: Settings, file: PathBuf, goes_on: Option<GoesOn>) -> anyhow::Result<()> {
-    let logging = logging::begin(&settings.log).context("cannot begin to log")?;
+fn start(begin: Begin) -> anyhow::Result<()> {
+    signals::hold();
+    let logging = logging::begin(&begin.loaded.settings.log).context("cannot begin to log")?;
     end_on_panic(logging.clone());
     let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS)).max(2);
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = builder.worker_threads(threads).event_interval(EVENTS_EVERY).enable_all().build();
     let runtime = runtime.context("cannot start the runtime")?;
-    let ended = runtime.block_on(run(settings, file, goes_on));
+    let ended = runtime.block_on(run(begin, &logging));
     // A disk that hangs under a blocked write must not keep a process that has withdrawn everything.
     runtime.shutdown_background();
     logging.finish();
@@ -194,16 +226,60 @@ fn end_on_panic(logging: logging::Logging) {
     }));
 }
 
-async fn run(settings: Settings, file: PathBuf, goes_on: Option<GoesOn>) -> anyhow::Result<()> {
+/// What an agent stands on, found as it is, or taken over from the program before.
+struct Footing {
+    state: StateDirectory,
+    alone: Alone,
+    loaded: Loaded,
+    flaps: Flaps,
+    kept: watch::Receiver<Option<Book>>,
+    socket: ControlSocket,
+}
+
+impl Footing {
+    async fn find(settings: &Settings, goes_on: Option<&mut GoesOn>) -> anyhow::Result<Self> {
+        let (directory, path, group) =
+            (&settings.state_directory, &settings.control.socket, settings.control.group.as_deref());
+        let Some(GoesOn { document, places, .. }) = goes_on else {
+            let state = StateDirectory::open(directory)?;
+            let alone = alone::claim()?;
+            let loaded = state.load(&state::boot_id(), SystemTime::now())?;
+            let (flaps, kept) = Flaps::load(&state.flaps_file());
+            return Ok(Self { state, alone, loaded, flaps, kept, socket: ControlSocket::bind(path, group).await? });
+        };
+        // Nothing of it is asked of a disk that may have filled up since.
+        let lock = places.take(Place::State).filter(|_| document.state_directory == *directory);
+        let state = lock.and_then(|lock| StateDirectory::take_over(lock, directory));
+        let state = state.map_or_else(|| StateDirectory::open(directory), Ok)?;
+        let alone = places.take(Place::Alone).map(alone::take_over).map_or_else(alone::claim, Ok)?;
+        let orders = std::mem::take(&mut document.orders).into_iter();
+        let orders = orders.filter_map(|(name, order)| Some((ServiceName::new(&name).ok()?, order))).collect();
+        let (flaps, kept) = Flaps::take_over(std::mem::take(&mut document.flaps));
+        let socket = places.take(Place::Control).map(|listener| ControlSocket::take_over(listener, path));
+        let socket = match socket.transpose()?.flatten() {
+            Some(socket) => socket,
+            None => ControlSocket::bind(path, group).await?,
+        };
+        Ok(Self { state, alone, loaded: Loaded { orders, ..Loaded::default() }, flaps, kept, socket })
+    }
+}
+
+fn places(state: &StateDirectory, alone: &Alone, socket: &ControlSocket) -> Places {
+    let mut places = Places::default();
+    places.keep(Place::State, state.duplicate());
+    places.keep(Place::Alone, alone.duplicate());
+    places.keep(Place::Control, socket.duplicate());
+    places
+}
+
+async fn run(begin: Begin, logging: &Logging) -> anyhow::Result<()> {
+    let Begin { loaded: config::Loaded { settings, text, .. }, file, program, mut goes_on } = begin;
     descriptors::raise();
     let checks = settings.core.services.values().map(|service| service.checks.len()).sum();
     descriptors::warn_if_few(checks, settings.core.neighbors.len());
     let signals = signals::Signals::new().context("cannot listen to signals")?;
-    let state = StateDirectory::open(&settings.state_directory)?;
-    let _alone = alone::claim()?;
-    let loaded = state.load(&state::boot_id(), SystemTime::now())?;
-    let (flaps, kept) = Flaps::load(&state.flaps_file());
-    let socket = ControlSocket::bind(&settings.control.socket, settings.control.group.as_deref()).await?;
+    let Footing { state, alone, loaded, flaps, kept, socket } = Footing::find(&settings, goes_on.as_mut()).await?;
+    let places = Arc::new(places(&state, &alone, &socket));
     let operators = Arc::new(control::operators(&settings.control.operators));
     let http = settings.http;
     let instruments = Instruments::new().context("metrics")?;
@@ -212,7 +288,10 @@ async fn run(settings: Settings, file: PathBuf, goes_on: Option<GoesOn>) -> anyh
     let fence = Fence::new(settings.stale_after, instruments.fencings());
     let (plan, planned) = watch::channel(None);
     // Asked before anything is bound: what is there was left by the process before this one.
-    let restarted = if settings.core.neighbors.values().any(|neighbor| neighbor.restart_time.is_some()) {
+    let restarted = if goes_on.is_some() {
+        // A session that does not go on began with what the others go on with.
+        goes_on.as_ref().is_some_and(|goes_on| !goes_on.document.bound.is_empty())
+    } else if settings.core.neighbors.values().any(|neighbor| neighbor.restart_time.is_some()) {
         let left = kernel::left_behind(state.intents()).await;
         let wanted: Vec<_> = settings.core.services.values().flat_map(|service| &service.addresses).collect();
         // Not all of them: a service may be new, or drained and unbound. What was announced was bound.
@@ -239,6 +318,7 @@ async fn run(settings: Settings, file: PathBuf, goes_on: Option<GoesOn>) -> anyh
     let (watched, woken) = (sink.clone(), wake.clone());
     let (agent, handle) = agent::new(Parts {
         settings,
+        text,
         loaded,
         looks,
         disable_files,
@@ -262,8 +342,22 @@ async fn run(settings: Settings, file: PathBuf, goes_on: Option<GoesOn>) -> anyh
         Watcher::start(fence, watched, woken, tokio::runtime::Handle::current()).context("cannot start a thread")?;
     let keeper = tokio::spawn(flaps::run(kept, state.flaps_file(), handle.clone()));
     let mut tasks = JoinSet::new();
-    let reloader = Reloader::new(handle.clone(), file);
-    let desk = Desk { agent: handle.clone(), orders: desk, reloader: reloader.clone(), operators };
+    let reloader = Reloader::new(handle.clone(), file.clone());
+    let (replace, mut replacements) = mpsc::channel(1);
+    let counter = Counter::default();
+    let upgrader = Upgrader::from(upgrade::Needs {
+        agent: handle.clone(),
+        orders: desk.clone(),
+        reloader: reloader.clone(),
+        signals: signals.turn(),
+        program,
+        file,
+        state_directory: state.path().to_owned(),
+        places,
+        replace,
+        counter: counter.clone(),
+    });
+    let desk = Desk { agent: handle.clone(), orders: desk, reloader: reloader.clone(), upgrader, counter, operators };
     tasks.spawn(control::serve(socket, desk));
     tasks.spawn(listener.run());
     tasks.spawn(disable::run(looked_for, handle.clone()));
@@ -273,7 +367,14 @@ async fn run(settings: Settings, file: PathBuf, goes_on: Option<GoesOn>) -> anyh
         tasks.spawn(http::run(address, handle, instruments));
     }
     // A task like those that wake it and those that it wakes: they follow each other on one thread, and nobody has to be roused.
-    let ended = tokio::spawn(agent).await;
+    let mut agent = tokio::spawn(agent);
+    let ended = loop {
+        tokio::select! {
+            ended = &mut agent => break ended,
+            // On the thread that runs `main`: it is the one that holds the signals back for the next program.
+            Some(replacement) = replacements.recv() => replacement.carry_out(logging),
+        }
+    };
     tasks.shutdown().await;
     let _ = tokio::time::timeout(flaps::LAST_WRITE, keeper).await;
     netlink.abort();

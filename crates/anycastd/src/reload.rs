@@ -51,6 +51,11 @@ impl Reloader {
         Self { agent, file, turn: Arc::default() }
     }
 
+    /// Keeps every reload waiting, once none is under way.
+    pub(crate) async fn hold(&self) -> OwnedMutexGuard<()> {
+        self.turn.clone().lock_owned().await
+    }
+
     /// For whoever waits for an answer: a file that hangs is refused, and what is read of it in the end is dropped.
     pub(crate) async fn now(&self, wish: Wish) -> Result<ReloadReply, NoAnswer> {
         let Ok(turn) = timeout(SLOW, self.turn.clone().lock_owned()).await else {
@@ -130,7 +135,7 @@ impl Reloader {
     }
 
     async fn apply(&self, loaded: Loaded, wish: Wish) -> Result<ReloadReply, NoAnswer> {
-        let Loaded { settings, warnings } = loaded;
+        let Loaded { settings, warnings, text } = loaded;
         let warnings: Vec<String> = warnings.lines().collect();
         let Wish { dry_run, yes, by } = wish;
         let settings = Arc::new(settings);
@@ -146,7 +151,7 @@ impl Reloader {
             if !refuses {
                 self.prepare(&weighed).await?;
             }
-            self.agent.order(move |agent| agent.reload(Arc::unwrap_or_clone(settings), yes, &by)).await?
+            self.agent.order(move |agent| agent.reload(Arc::unwrap_or_clone(settings), text, yes, &by)).await?
         };
         Ok(ReloadReply { warnings, ..self.reply(weighed, dry_run, yes) })
     }

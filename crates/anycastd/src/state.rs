@@ -12,7 +12,10 @@ use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::fs::OpenOptionsExt,
+    },
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -114,7 +117,7 @@ pub(crate) enum StateError {
 #[derive(Debug)]
 pub(crate) struct StateDirectory {
     path: PathBuf,
-    _lock: Flock<File>,
+    lock: Flock<File>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -145,7 +148,24 @@ impl StateDirectory {
             nix::errno::Errno::EWOULDBLOCK => StateError::Locked { path: path.to_owned() },
             errno => fail(errno.into()),
         })?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self { path: path.to_owned(), lock })
+    }
+
+    /// As the program before this one has locked it: nothing is asked of the disk.
+    pub(crate) fn take_over(lock: OwnedFd, path: &Path) -> Option<Self> {
+        // It is locked, and by this process: that makes it ours to unlock.
+        let lock = Flock::lock(File::from(lock), FlockArg::LockExclusiveNonblock).ok()?;
+        Some(Self { path: path.to_owned(), lock })
+    }
+
+    /// Another descriptor of the lock.
+    pub(crate) fn duplicate(&self) -> io::Result<OwnedFd> {
+        self.lock.as_fd().try_clone_to_owned()
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Where the addresses' intents are kept on kernels that cannot tag an address.

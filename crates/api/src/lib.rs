@@ -14,6 +14,7 @@
 //! | `POST /v1/wait` | [`WaitRequest`] | [`WaitReply`] |
 //! | `POST /v1/probe` | [`ProbeRequest`] | [`ProbeReply`] |
 //! | `POST /v1/reload` | [`ReloadRequest`] | [`ReloadReply`] |
+//! | `POST /v1/upgrade` | [`UpgradeRequest`] | [`UpgradeTrial`], or the end of the connection |
 //!
 //! Every other answer has a status of 400 or more and an [`ErrorReply`]. Fields may be added; readers ignore what they
 //! do not know.
@@ -24,6 +25,7 @@ mod probe;
 mod reload;
 mod service;
 mod time;
+mod upgrade;
 
 use std::collections::BTreeMap;
 
@@ -35,6 +37,7 @@ pub use probe::*;
 pub use reload::*;
 pub use service::*;
 pub use time::Timestamp;
+pub use upgrade::*;
 
 /// Where the control socket is unless configured otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/anycastd/control.sock";
@@ -74,6 +77,9 @@ pub struct Status {
     /// What the kernel told, and was asked, since the agent started.
     #[serde(default)]
     pub watch: WatchCounters,
+    /// What came of the last upgrade of the agent, since it started.
+    #[serde(default)]
+    pub upgraded: Option<Upgraded>,
     /// By address.
     pub addresses: Vec<Address>,
 }

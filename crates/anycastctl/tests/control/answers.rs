@@ -301,3 +301,39 @@ fn checks_are_run_and_the_exit_code_tells_whether_all_are_up() {
     let refused = Agent::saying(404, &json!({"error": "no service is named `dsn`", "hint": null}).to_string());
     assert_eq!(refused.run("probe dsn").code, Some(2));
 }
+
+#[test]
+fn an_upgrade_that_is_refused_is_told() {
+    let reply =
+        json!({"error": "/usr/bin/anycastd: it is broken; the agent that runs goes on", "hint": null}).to_string();
+    let ran = Agent::saying(409, &reply).run("upgrade");
+    assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""));
+    assert!(ran.err.contains("the agent that runs goes on"), "{}", ran.err);
+}
+
+#[test]
+fn an_agent_that_begins_anew_is_no_upgrade() {
+    let agent = Agent::start(|line, _| match line {
+        // As a program that ends.
+        "POST /v1/upgrade" => Reply::Raw(Vec::new()),
+        _ => Reply::Body(200, status().to_string()),
+    });
+    let ran = agent.run("upgrade");
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.err.contains("it has begun anew"), "{}", ran.err);
+    assert_eq!(
+        agent.heard().iter().map(|heard| &*heard.line).collect::<Vec<_>>(),
+        ["POST /v1/upgrade", "GET /v1/status"]
+    );
+}
+
+#[test]
+fn an_upgrade_can_be_tried() {
+    let trial =
+        json!({"program": "/usr/bin/anycastd", "from": "0.1.0", "to": "0.2.0", "sessions": 2, "lost": {}}).to_string();
+    let agent = Agent::saying(200, &trial);
+    let ran = agent.run("upgrade --dry-run");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.out.contains("anycastd 0.1.0 → 0.2.0") && ran.out.contains("2 sessions would go on"), "{}", ran.out);
+    assert!(agent.heard()[0].body.contains("\"dry_run\":true"));
+}

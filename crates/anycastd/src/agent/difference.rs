@@ -1,6 +1,6 @@
 //! What a new configuration changes, weighed before it is taken over, in words.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use anycast_api::ReloadChange;
 use anycast_bgp::{Asn, Attributes, Prefix};
@@ -57,7 +57,7 @@ impl Agent {
 
     /// Takes a new configuration over, unless it would withdraw everything and nobody has agreed to that: one step, so that
     /// nothing comes between the weighing and the deed.
-    pub(crate) fn reload(&mut self, settings: Settings, yes: bool, by: &str) -> Weighed {
+    pub(crate) fn reload(&mut self, settings: Settings, text: Arc<str>, yes: bool, by: &str) -> Weighed {
         let weighed = self.weigh(&settings);
         if weighed.stopping {
             // It would begin what is being ended.
@@ -68,7 +68,7 @@ impl Agent {
             self.reload_failed(why);
             self.turn();
         } else {
-            let text = match weighed.changes.len() {
+            let news = match weighed.changes.len() {
                 0 => format!("reloaded by {by}: nothing changes"),
                 1 => format!("reloaded by {by}: 1 change"),
                 count => format!("reloaded by {by}: {count} changes"),
@@ -77,7 +77,8 @@ impl Agent {
                 let to = change.neighbor.as_ref().map_or(String::new(), |neighbor| format!(" to {neighbor}"));
                 tracing::info!("reload: {} {}{to}: {}", change.kind, change.subject, change.text);
             }
-            self.take_over(settings, text);
+            self.text = text;
+            self.take_over(settings, news);
         }
         weighed
     }

@@ -15,6 +15,16 @@ const UNSEEN: &str = "disable_file";
 impl Agent {
     /// What is known before anything is announced. Where it cannot be told, the service waits.
     pub(super) fn begin_disabled(&mut self, looks: BTreeMap<ServiceName, Look>) {
+        if let Some(goes_on) = &self.goes_on {
+            // What has changed meanwhile is seen soon, and then obeyed as it always is.
+            let left = goes_on.document.disabled.iter().filter_map(|(name, order)| {
+                let name = ServiceName::new(name).ok()?;
+                let file = self.settings.core.services.get(&name)?.disable_file.clone()?;
+                Some((name, Order { file: Some(file), ..order.clone() }))
+            });
+            self.disabled = left.collect();
+            return;
+        }
         for (name, look) in &looks {
             let Some(file) = self.settings.core.services.get(name).and_then(|service| service.disable_file.clone())
             else {

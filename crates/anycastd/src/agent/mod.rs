@@ -46,7 +46,7 @@ pub(crate) use self::{
     about::About,
     difference::Weighed,
     handle::{Handle, NoAnswer},
-    handover::{GoesOn, Seat, collect},
+    handover::{GoesOn, Seat, collect, glance},
     holds::time_until,
     orders::{Actor, OrderDesk, Refusal},
     probe::answers as probe_answers,
@@ -81,6 +81,8 @@ const SOON: Duration = Duration::from_millis(10);
 /// What the loop is given at the start.
 pub(crate) struct Parts {
     pub(crate) settings: Settings,
+    /// The text of the configuration.
+    pub(crate) text: Arc<str>,
     pub(crate) loaded: Loaded,
     /// Of which services the `disable_file` is there, as far as could be seen.
     pub(crate) looks: BTreeMap<ServiceName, Look>,
@@ -116,6 +118,8 @@ pub(crate) struct Listening {
 /// Everything known of the node.
 pub(crate) struct Agent {
     settings: Settings,
+    /// The text of the configuration in force.
+    text: Arc<str>,
     peers: BTreeMap<PeerId, Peer>,
     /// Neighbors that are no longer configured, until their session has ended.
     parting: Vec<(PeerId, Peer)>,
@@ -184,6 +188,8 @@ pub(crate) struct Agent {
     frozen: bool,
     /// What goes on here, until everything has begun.
     goes_on: Option<GoesOn>,
+    /// What came of the last upgrade.
+    upgraded: Option<anycast_api::Upgraded>,
     /// The handle by which tasks that the loop starts come back to it.
     handle: Handle,
 }
@@ -213,6 +219,7 @@ pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
     let queues = Queues { orders: ordered, questions: asked, happenings: parts.happenings, arrivals };
     let mut agent = Agent {
         settings: parts.settings,
+        text: parts.text,
         peers: BTreeMap::new(),
         parting: Vec::new(),
         listen,
@@ -258,6 +265,7 @@ pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
         proving_until: None,
         frozen: false,
         goes_on: parts.goes_on,
+        upgraded: None,
         handle: handle.clone(),
     };
     // Sessions may begin from now on.

@@ -94,6 +94,11 @@ pub(crate) struct Plan {
 pub(crate) struct OrderDesk(Arc<Mutex<()>>);
 
 impl OrderDesk {
+    /// Keeps every order waiting, once none is under way.
+    pub(crate) async fn hold(&self) -> OwnedMutexGuard<()> {
+        self.0.clone().lock_owned().await
+    }
+
     /// Plans, saves, obeys.
     pub(crate) async fn withdraw(
         &self,

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -24,11 +23,12 @@ use crate::{
 impl Agent {
     /// The first configuration, and the orders that outlived the last process.
     pub(super) fn begin(&mut self, loaded: Loaded) {
+        self.remember();
         self.begin_holds();
         self.take_over_orders(loaded);
         self.drop_orders();
         for name in self.under_orders() {
-            if let Some(order) = self.standing(&name).cloned() {
+            if let Some(order) = self.standing(&name).cloned().filter(|_| !self.drains_on(&name)) {
                 self.resume(&name, &order);
             }
         }
@@ -37,13 +37,11 @@ impl Agent {
         // Routers that connect to us may take as long as that.
         self.restarted_until = self.restarted_until.zip(waits().max()).map(|(at, time)| at + time);
         self.settle(&BTreeMap::new());
-        self.go_on();
         self.settle_hold_downs(BTreeMap::new());
-        self.sink.report(
-            "agent",
-            &self.settings.core.node.name,
-            format!("started, anycastd {}", env!("CARGO_PKG_VERSION")),
-        );
+        match self.go_on() {
+            Some(upgraded) => self.tell_upgrade(upgraded),
+            None => self.report_own(format!("started, anycastd {}", env!("CARGO_PKG_VERSION"))),
+        }
     }
 
     /// An order goes with its service.
@@ -111,7 +109,7 @@ impl Agent {
                 limits: peer.neighbor.limits,
                 ..neighbor.clone()
             };
-            let session = peer::session_config(&self.settings.core, &neighbor, seed(&id));
+            let session = peer::session_config(&self.settings.core, &neighbor, peer::seed(&id));
             if as_before != peer.neighbor || session != peer.session {
                 tracing::info!(neighbor = %id, "closing the session: its configuration changed");
                 self.part_with(&id, Farewell::Reconfigured);
@@ -153,15 +151,9 @@ impl Agent {
 
     pub(super) fn start_peer(&mut self, id: &PeerId, of: &PeerId, neighbor: &Neighbor) {
         let left = self.session_of(id);
-        let start = Start {
-            id,
-            of,
-            neighbor,
-            seed: seed(id),
-            past: self.past(neighbor),
-            complete: self.complete_by.is_none(),
-            left,
-        };
+        // What was said and heard goes on with the session.
+        let past = if left.is_some() { Past::Nothing } else { self.past(neighbor) };
+        let start = Start { id, of, neighbor, seed: peer::seed(id), past, complete: self.complete_by.is_none(), left };
         let mut peer = Peer::start(
             &self.settings.core,
             start,
@@ -244,13 +236,6 @@ fn as_configured(neighbors: &BTreeMap<PeerId, Neighbor>, peer: &Peer) -> Option<
     // A neighbor that is named, or a smaller network, may have come between.
     let (closest, _) = neighbor_from(neighbors, *address)?;
     (*closest == peer.of).then(|| neighbor.at(*address))
-}
-
-/// The jitter of two neighbors must differ, and that of one must not change with a reload.
-fn seed(id: &PeerId) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (id, std::process::id()).hash(&mut hasher);
-    hasher.finish()
 }
 
 /// The services of which something else is expected than before, each with the checks that ask something else. When they ask

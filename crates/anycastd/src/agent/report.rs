@@ -69,6 +69,7 @@ impl Agent {
                 .map(|(reason, count)| (reason.to_owned(), count))
                 .collect(),
             watch: self.watch_counters(),
+            upgraded: self.upgraded.clone(),
             services,
             neighbors,
             addresses,

@@ -26,6 +26,7 @@ fn parts(home: &std::path::Path) -> Parts {
     let (sink, happenings) = Sink::new(16);
     Parts {
         settings: crate::config::load(&file, false).unwrap().settings,
+        text: CONFIG.into(),
         loaded: crate::state::Loaded::default(),
         looks: BTreeMap::new(),
         disable_files: watch::channel(crate::disable::DisableFiles::default()).0,

@@ -1,6 +1,6 @@
 //! From the path of the file to [`Settings`], or to all that is wrong with it.
 
-use std::{fmt, fs::OpenOptions, io::Read, os::unix::fs::OpenOptionsExt as _, path::Path};
+use std::{fmt, fs::OpenOptions, io::Read, os::unix::fs::OpenOptionsExt as _, path::Path, sync::Arc};
 
 use super::{
     Settings,
@@ -20,6 +20,8 @@ pub(crate) struct Loaded {
     pub(crate) settings: Settings,
     /// What it probably does not mean to say; often nothing.
     pub(crate) warnings: Diagnostics,
+    /// The text of it.
+    pub(crate) text: Arc<str>,
 }
 
 /// A file that cannot be used, with all that is wrong with it.
@@ -138,7 +140,7 @@ pub(super) fn parse(name: &str, text: &str, host: &Host) -> Result<Loaded, Confi
     let settings = root.and_then(|root| top::read(&root, host, &mut report));
     let found = report.finish();
     match settings {
-        Some(settings) if found.errors() == 0 => Ok(Loaded { settings, warnings: found }),
+        Some(settings) if found.errors() == 0 => Ok(Loaded { settings, warnings: found, text: text.into() }),
         Some(_) | None => Err(ConfigError { file: name.to_owned(), found }),
     }
 }

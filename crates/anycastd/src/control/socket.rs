@@ -2,7 +2,10 @@
 
 use std::{
     io,
-    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
+    },
     path::{Path, PathBuf},
 };
 
@@ -67,6 +70,24 @@ impl ControlSocket {
             })?;
         }
         Ok(socket)
+    }
+
+    /// The socket that the program before this one listened at, if it is the one at this path.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub(crate) fn take_over(listener: OwnedFd, path: &Path) -> io::Result<Option<Self>> {
+        let listener = std::os::unix::net::UnixListener::from(listener);
+        if listener.local_addr()?.as_pathname() != Some(path) || file(path).is_none() {
+            return Ok(None);
+        }
+        listener.set_nonblocking(true)?;
+        Ok(Some(Self { listener: UnixListener::from_std(listener)?, path: path.to_owned(), file: file(path) }))
+    }
+
+    /// Another descriptor of it.
+    pub(crate) fn duplicate(&self) -> io::Result<OwnedFd> {
+        self.listener.as_fd().try_clone_to_owned()
     }
 
     pub(super) async fn accept(&self) -> io::Result<UnixStream> {
@@ -134,6 +155,24 @@ mod tests {
         std::fs::write(&path, "mine").unwrap();
         assert!(matches!(ControlSocket::bind(&path, None).await, Err(SocketError::NoSocket { .. })));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+    }
+
+    #[tokio::test]
+    async fn another_program_takes_it_over_with_those_who_wait() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("control.sock");
+        let socket = ControlSocket::bind(&path, None).await.unwrap();
+        let waits = UnixStream::connect(&path).await.unwrap();
+        let kept = socket.duplicate().unwrap();
+        let elsewhere = ControlSocket::take_over(socket.duplicate().unwrap(), &home.path().join("other"));
+        assert!(elsewhere.unwrap().is_none());
+        // As over execve(2): nobody tidies up.
+        std::mem::forget(socket);
+        let socket = ControlSocket::take_over(kept, &path).unwrap().unwrap();
+        let accepted = socket.accept().await.unwrap();
+        drop(accepted);
+        drop((waits, socket));
+        assert!(!path.exists());
     }
 
     #[tokio::test]

@@ -7,8 +7,8 @@ use std::{
     time::Duration,
 };
 
-use anycast_api::Timestamp;
-use anycast_bgp::Handover;
+use anycast_api::{Event, ServiceState, Timestamp};
+use anycast_bgp::{Attributes, Handover, Prefix};
 use anycast_core::{
     CheckName, Health, Outcome, PeerId, ServiceName,
     check::{Cause, CheckCounters, handover as core},
@@ -16,7 +16,8 @@ use anycast_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{checker::Known, peer::Left};
+use super::Places;
+use crate::{checker::Known, flaps, peer::Left, state::Order};
 
 /// Of the document. Another one cannot be read; fields that are added need no other.
 const VERSION: u32 = 1;
@@ -36,6 +37,64 @@ pub(crate) struct Document {
     pub(crate) bound: BTreeSet<IpAddr>,
     pub(crate) services: BTreeMap<String, Service>,
     pub(crate) neighbors: BTreeMap<String, Neighbor>,
+    /// The orders of operators, by service, and those of files.
+    #[serde(default)]
+    pub(crate) orders: BTreeMap<String, Order>,
+    #[serde(default)]
+    pub(crate) disabled: BTreeMap<String, Order>,
+    #[serde(default)]
+    pub(crate) flaps: BTreeMap<String, flaps::Service>,
+    #[serde(default)]
+    pub(crate) since: Since,
+    /// What has happened, and the number of the next.
+    #[serde(default)]
+    pub(crate) events: Vec<Event>,
+    #[serde(default)]
+    pub(crate) next_event: u64,
+    /// Descriptors of what is not to be let go of for a moment.
+    #[serde(default)]
+    pub(super) places: BTreeMap<String, RawFd>,
+    /// The state directory that is locked.
+    #[serde(default)]
+    pub(crate) state_directory: std::path::PathBuf,
+    /// Why there is another agent now; `None`: this is a trial.
+    #[serde(default)]
+    pub(crate) order: Option<Upgrade>,
+}
+
+/// Who has ordered that another agent goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Upgrade {
+    /// By which who has asked finds what came of it.
+    pub(crate) id: String,
+    pub(crate) by: String,
+    /// When nothing was decided any more, since the machine was booted.
+    pub(crate) stopped: Duration,
+    /// The neighbors that were Established and are not handed over, and why.
+    #[serde(default)]
+    pub(crate) missed: BTreeMap<String, String>,
+}
+
+/// Since when everything is as it is.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Since {
+    pub(crate) services: BTreeMap<String, (ServiceState, Timestamp)>,
+    healths: BTreeMap<String, (Word, Timestamp)>,
+    pub(crate) prefixes: BTreeMap<Prefix, (Option<Attributes>, Timestamp)>,
+}
+
+impl Since {
+    pub(crate) fn set_healths<'a>(&mut self, healths: impl IntoIterator<Item = (&'a ServiceName, Health, Timestamp)>) {
+        let word = |(name, health, at): (&ServiceName, Health, _)| (name.to_string(), (Word::from(health), at));
+        self.healths = healths.into_iter().map(word).collect();
+    }
+
+    pub(crate) fn healths(&self) -> impl Iterator<Item = (ServiceName, Health, Timestamp)> {
+        let known = |(name, (word, at)): (&String, &(Word, Timestamp))| {
+            Some((ServiceName::new(name).ok()?, Health::from(*word), *at))
+        };
+        self.healths.iter().filter_map(known)
+    }
 }
 
 /// A neighbor whose session goes on.
@@ -59,6 +118,9 @@ pub(crate) struct Service {
     /// The health that it last served with.
     #[serde(default)]
     served: Option<Word>,
+    /// The health that it had before all its checks were replaced, and for how long it is believed.
+    #[serde(default)]
+    carried: Option<(Word, Duration)>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -144,7 +206,22 @@ impl Document {
             bound: BTreeSet::new(),
             services: BTreeMap::new(),
             neighbors: BTreeMap::new(),
+            orders: BTreeMap::new(),
+            disabled: BTreeMap::new(),
+            flaps: BTreeMap::new(),
+            since: Since::default(),
+            events: Vec::new(),
+            next_event: 1,
+            places: BTreeMap::new(),
+            state_directory: std::path::PathBuf::new(),
+            order: None,
         }
+    }
+
+    /// Tells where they are; they are to outlive the document.
+    pub(crate) fn set_places(&mut self, places: &Places) {
+        self.places =
+            places.0.iter().map(|(place, descriptor)| (place.name().to_owned(), descriptor.as_raw_fd())).collect();
     }
 
     pub(crate) fn write(&self) -> Result<Vec<u8>, Bad> {
@@ -182,6 +259,11 @@ impl Neighbor {
         let descriptor = stream.as_raw_fd();
         Self { of, router, descriptor, unsent: unsent.clone(), session: session.clone() }
     }
+
+    /// Of a session that goes on here, for a trial.
+    pub(crate) const fn for_trial(of: String, router: Option<IpAddr>, session: Handover) -> Self {
+        Self { of, router, descriptor: -1, unsent: Vec::new(), session }
+    }
 }
 
 impl Service {
@@ -189,9 +271,19 @@ impl Service {
         drain: Option<drain::State>,
         checks: impl IntoIterator<Item = (CheckName, Known)>,
         served: Option<Health>,
+        carried: Option<(Health, Duration)>,
     ) -> Self {
         let checks = checks.into_iter().map(|(name, known)| (name.to_string(), Check::from(known)));
-        Self { drain: drain.map(Drain::from), checks: checks.collect(), served: served.map(Word::from) }
+        Self {
+            drain: drain.map(Drain::from),
+            checks: checks.collect(),
+            served: served.map(Word::from),
+            carried: carried.map(|(health, left)| (health.into(), left)),
+        }
+    }
+
+    pub(crate) fn carried(&self) -> Option<(Health, Duration)> {
+        self.carried.map(|(word, left)| (word.into(), left))
     }
 
     pub(crate) fn drain(&self) -> Option<drain::State> {
@@ -347,7 +439,7 @@ mod tests {
     fn document() -> Document {
         let mut document = Document::new(b"bgp: { asn: 65010 }".to_vec(), Timestamp::now(), SECOND * 7);
         let drain = drain::State { stage: drain::Stage::Lingering, age: SECOND, left: Some(SECOND * 4) };
-        let service = Service::new(Some(drain), [(CheckName::new("asks").unwrap(), known())], Some(Health::Up));
+        let service = Service::new(Some(drain), [(CheckName::new("asks").unwrap(), known())], Some(Health::Up), None);
         document.services.insert("web".to_owned(), service);
         document.bound.insert("192.0.2.80".parse().unwrap());
         document

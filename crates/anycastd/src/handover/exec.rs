@@ -17,13 +17,13 @@ use anycast_core::PeerId;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use rustix::fs::MemfdFlags;
 
-use super::{Bad, Document};
+use super::{Bad, Document, Place, Places};
 use crate::{agent::GoesOn, peer::Left};
 
 /// What the next program is told: where the document is.
 pub(crate) const OPTION: &str = "--handover";
 /// No document is larger: 100,000 routes to each of 64 neighbors are smaller.
-const LARGEST: u64 = 1 << 30;
+pub(super) const LARGEST: u64 = 1 << 30;
 
 /// Puts the document where the next program finds it.
 ///
@@ -39,11 +39,11 @@ pub(crate) fn deposit(document: &Document) -> io::Result<File> {
 
 /// Runs the program in place of this one, with the same process id, arguments and environment. It comes back only where that is not
 /// possible, with nothing changed. No child may be begun meanwhile: it would have the connections too.
-pub(crate) fn replace(binary: &Path, document: &File, sessions: &BTreeMap<PeerId, Left>) -> io::Error {
-    match try_replace(binary, document, sessions) {
+pub(crate) fn replace(binary: &Path, document: &File, sessions: &BTreeMap<PeerId, Left>, places: &Places) -> io::Error {
+    match try_replace(binary, document, sessions, places) {
         Ok(never) => match never {},
         Err(error) => {
-            for descriptor in kept(document, sessions) {
+            for descriptor in kept(document, sessions, places) {
                 let _ = set_flags(descriptor, FdFlag::FD_CLOEXEC);
             }
             error
@@ -55,6 +55,7 @@ fn try_replace(
     binary: &Path,
     document: &File,
     sessions: &BTreeMap<PeerId, Left>,
+    places: &Places,
 ) -> io::Result<std::convert::Infallible> {
     let text = |text: &OsStr| CString::new(text.as_bytes()).map_err(io::Error::other);
     let (mut arguments, mut given) = (Vec::new(), std::env::args_os());
@@ -76,14 +77,19 @@ fn try_replace(
     });
     let environment: Vec<CString> = environment.collect::<io::Result<_>>()?;
     let binary = text(binary.as_os_str())?;
-    for descriptor in kept(document, sessions) {
+    for descriptor in kept(document, sessions, places) {
         set_flags(descriptor, FdFlag::empty())?;
     }
     Ok(nix::unistd::execve(&binary, &arguments, &environment)?)
 }
 
-fn kept<'a>(document: &'a File, sessions: &'a BTreeMap<PeerId, Left>) -> impl Iterator<Item = BorrowedFd<'a>> {
-    sessions.values().map(|left| left.stream.as_fd()).chain([document.as_fd()])
+fn kept<'a>(
+    document: &'a File,
+    sessions: &'a BTreeMap<PeerId, Left>,
+    places: &'a Places,
+) -> impl Iterator<Item = BorrowedFd<'a>> {
+    let sessions = sessions.values().map(|left| left.stream.as_fd());
+    sessions.chain(places.0.values().map(OwnedFd::as_fd)).chain([document.as_fd()])
 }
 
 fn set_flags(descriptor: BorrowedFd<'_>, flags: FdFlag) -> io::Result<()> {
@@ -106,7 +112,11 @@ pub(crate) fn arrive(document: RawFd) -> Result<GoesOn, Bad> {
         let unsent = std::mem::take(&mut neighbor.unsent);
         sessions.insert(id, Left { session: neighbor.session.clone(), stream: TcpStream::from(descriptor), unsent });
     }
-    Ok(GoesOn { document, sessions })
+    let places = std::mem::take(&mut document.places).into_iter();
+    // What another version keeps, and this one does not know, closes.
+    let places = places.filter_map(|(name, descriptor)| Some((name, adopt(descriptor).ok()?)));
+    let places = places.filter_map(|(name, descriptor)| Some((Place::named(&name)?, descriptor))).collect();
+    Ok(GoesOn { document, sessions, places: Places(places) })
 }
 
 /// Makes a descriptor ours that was left open over execve(2), if there is one, and has it close at the next.
@@ -169,7 +179,7 @@ mod tests {
     #[test]
     fn a_program_that_cannot_be_run_changes_nothing() {
         let file = deposit(&document()).unwrap();
-        let error = replace(Path::new("/no/such/program"), &file, &BTreeMap::new());
+        let error = replace(Path::new("/no/such/program"), &file, &BTreeMap::new(), &Places::default());
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
         let flags = fcntl(file.as_fd(), FcntlArg::F_GETFD).unwrap();
         assert!(FdFlag::from_bits_retain(flags).contains(FdFlag::FD_CLOEXEC));

@@ -6,8 +6,12 @@
 
 mod document;
 mod exec;
+mod places;
+mod trial;
 
 pub(crate) use self::{
-    document::{Bad, Document, Neighbor, Service},
-    exec::{OPTION, arrive, deposit, replace},
+    document::{Bad, Document, Neighbor, Service, Since, Upgrade},
+    exec::{arrive, deposit, replace},
+    places::{Place, Places},
+    trial::{TRIAL, Verdict, answer as answer_trial},
 };

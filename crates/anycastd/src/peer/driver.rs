@@ -393,6 +393,9 @@ impl Driver {
                 // Whoever asked may have gone.
                 let _ = reply.send(self.parts.session.capture(now, SystemTime::now()));
             }
+            Step::Asked(Ask::Glance(reply)) => {
+                let _ = reply.send(self.parts.session.hand_over(now));
+            }
             Step::Asked(Ask::HandOver(reply)) => {
                 self.left = true;
                 // Whoever asked may have gone; then the connection ends.

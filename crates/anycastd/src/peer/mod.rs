@@ -13,14 +13,15 @@ mod way;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     net::SocketAddr,
     sync::Arc,
     time::Instant,
 };
 
 use anycast_bgp::{
-    Advertised, Counters, Family, Farewell, GracefulRestart, Limits, Negotiated, PeerConfig, Prefix, Quarantined,
-    Received, Routes, Session, State,
+    Advertised, Counters, Family, Farewell, GracefulRestart, Handover, Limits, Negotiated, PeerConfig, Prefix,
+    Quarantined, Received, Routes, Session, State,
 };
 use anycast_core::{
     Config, PeerId,
@@ -79,6 +80,8 @@ pub(crate) enum Ask {
     Capture(oneshot::Sender<Vec<u8>>),
     /// These prefixes are to be told again, if they are in quarantine.
     Release(BTreeSet<Prefix>),
+    /// The session as it is, if it is Established.
+    Glance(oneshot::Sender<Option<Handover>>),
     /// The session with its connection, if it is Established; otherwise it ends. The task ends in any case.
     HandOver(oneshot::Sender<Option<Left>>),
 }
@@ -134,6 +137,8 @@ pub(crate) struct Peer {
     complete: watch::Sender<bool>,
     arrivals: mpsc::Sender<TcpStream>,
     refusals: Arc<Refusals>,
+    /// Why a session that was to go on begins anew.
+    pub(crate) begun_anew: Option<String>,
     /// Looks for the router at the other end of an interface.
     _finding: Option<AbortOnDropHandle<()>>,
     task: tokio::task::JoinHandle<()>,
@@ -153,14 +158,14 @@ impl Peer {
         let Start { id, of, neighbor, seed, past, complete, left } = start;
         let session = session_config(config, neighbor, seed);
         let goes_on = left.map(|left| left.go_on(session.clone(), Instant::now()));
-        let (mut core, open) = match goes_on {
-            Some(Ok((core, open))) => (core, Some(open)),
+        let (mut core, open, begun_anew) = match goes_on {
+            Some(Ok((core, open))) => (core, Some(open), None),
             Some(Err(why)) => {
                 tracing::warn!(neighbor = %id, "the session begins anew: {why}");
                 sink.report("neighbor", id, format!("the session begins anew: {why}"));
-                (Session::new(session.clone(), Instant::now()), None)
+                (Session::new(session.clone(), Instant::now()), None, Some(why))
             }
-            None => (Session::new(session.clone(), Instant::now()), None),
+            None => (Session::new(session.clone(), Instant::now()), None, None),
         };
         core.set_limits(neighbor.limits, Instant::now());
         match past {
@@ -224,6 +229,7 @@ impl Peer {
             complete,
             arrivals,
             refusals,
+            begun_anew,
             _finding: finding,
             task,
         }
@@ -299,6 +305,13 @@ impl Drop for Peer {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// The jitter of two neighbors must differ, and that of one must not change with a reload.
+pub(crate) fn seed(id: &PeerId) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (id, std::process::id()).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// What the session of `neighbor` is told; equal settings keep a session over a reload, so the seed must be stable.

@@ -33,7 +33,7 @@ pub(super) async fn tell(node: &Node<'_>) -> anyhow::Result<()> {
     story("killed, it comes back and takes away what is no longer wanted", kill(node)).await?;
     story("stopped by a signal, it is replaced by the watchdog", watchdog(node)).await?;
     story("a reload applies a good file, and refuses a bad one", reload(node)).await?;
-    story("installed again, the agent is not stopped", again(node)).await?;
+    story("installed again, the new program goes on, and the router notices nothing", again(node)).await?;
     story("a reboot drains the node before its services stop, and loses no request", reboot::drains(node)).await?;
     story("stopped, nothing of its own is left in the kernel", stop(node)).await?;
     story("purged, nothing is left", purge(node)).await
@@ -109,9 +109,20 @@ async fn reload(node: &Node<'_>) -> anyhow::Result<()> {
 }
 
 async fn again(node: &Node<'_>) -> anyhow::Result<()> {
-    let before = pid(node).await?;
+    let (before, session) = (pid(node).await?, session(node).await?);
+    let state = "systemctl show anycastd --property NRestarts,ActiveEnterTimestampMonotonic,InvocationID";
+    let unit = node.run(state).await?;
     let said = node.run(&format!("dpkg --install {PACKAGE} 2>&1")).await?;
     ensure!(pid(node).await? == before, "the process is another: {said}");
+    let program = node.run(&format!("readlink /proc/{before}/exe")).await?;
+    ensure!(program == "/usr/bin/anycastd" && said.contains("1 session went on"), "{program} runs: {said}");
+    ensure!(node.run(state).await? == unit, "the service manager has seen something");
+    ensure!(self::session(node).await? == session, "the router has seen something: {said}");
+    let fed = "systemctl show --property WatchdogTimestampMonotonic --value anycastd";
+    let last = node.run(fed).await?;
+    node.until("the watchdog is fed", &format!("test \"$({fed})\" != {last}")).await?;
+    let capabilities = node.run(&format!("grep CapEff /proc/{before}/status")).await?;
+    ensure!(capabilities.ends_with("0000000000001000"), "CAP_NET_ADMIN and nothing else: {capabilities}");
     ensure!(node.run(&format!("cat {PATH}")).await? == CONFIG.trim(), "the configuration is the administrator's");
     announced(node).await
 }
@@ -152,6 +163,14 @@ async fn other_process(node: &Node<'_>, before: &str) -> anyhow::Result<()> {
         "test \"$(systemctl show --property MainPID --value anycastd)\" != {before} && systemctl is-active anycastd"
     );
     node.until("another process runs", &script).await
+}
+
+/// All that the router knows of the session which an agent that goes on leaves as it is.
+async fn session(node: &Node<'_>) -> anyhow::Result<Vec<serde_json::Value>> {
+    let shown = frr::show(node.lab.runner(), "rtr", "show bgp neighbors 192.0.2.2 json").await?;
+    let of = |path: &str| shown["192.0.2.2"].pointer(path).cloned().with_context(|| format!("no {path} in {shown}"));
+    let counts = ["/connectionsEstablished", "/portForeign", "/messageStats/opensRecv", "/messageStats/updatesRecv"];
+    counts.into_iter().map(of).collect()
 }
 
 /// The router takes the node for its way to the service.

@@ -23,5 +23,6 @@ mod routes;
 mod states;
 mod stop;
 mod unnumbered;
+mod upgrade;
 mod watch;
 mod web;

@@ -34,6 +34,7 @@ macro_rules! stories {
             routes_to_customers_are_marked,
             without_keepalives_a_killed_peer_is_still_noticed,
             a_killed_agent_loses_its_routes_at_once,
+            an_upgraded_agent_is_the_same_to_its_peer,
             silence_is_noticed,
             a_peer_may_dial,
             a_peer_that_dials_signs_and_is_near,
@@ -45,6 +46,8 @@ macro_rules! stories {
     };
 }
 
+/// How often the agent is upgraded.
+const UPGRADES: usize = 10;
 /// What both ends sign with.
 const PASSWORD: &str = "mekmitasdigoat";
 
@@ -283,6 +286,42 @@ pub(crate) async fn a_killed_agent_loses_its_routes_at_once<P: Peer>() -> anyhow
         pair.proven(&[Feature::AgentRestart])
     })
     .await
+}
+
+/// Again and again, with a signed session where the peer can sign.
+pub(crate) async fn an_upgraded_agent_is_the_same_to_its_peer<P: Peer>() -> anyhow::Result<Sent> {
+    let signs = P::cannot(Feature::Md5).is_none();
+    let options = Options { md5: signs.then_some(PASSWORD), hold_time: 3, ..Options::default() };
+    let neighbor = if signs { ", password_file: /etc/anycastd/rtr.password" } else { "" };
+    let agent = Agent { neighbor, password: PASSWORD, ..Agent::default() };
+    let sent = story::<P>(options, agent, async |pair: &Pair<P>| {
+        pair.has_both().await?;
+        // What is left to be said after the routes.
+        let told = |neighbor: &Value| neighbor["counters"]["keepalive_sent"].as_u64() >= Some(2);
+        pair.wait("all is told", told).await?;
+        let before = pair.session().await?;
+        for _ in 0..UPGRADES {
+            pair.order(&["upgrade"]).await?;
+        }
+        // More than a hold time: the keepalives go on in both directions.
+        let (sent, heard) = (pair.counted("keepalive_sent").await?, pair.counted("keepalive_received").await?);
+        let alive = |neighbor: &Value| {
+            let more = |counter: &str, than: u64| neighbor["counters"][counter].as_u64() >= Some(than + 4);
+            more("keepalive_sent", sent) && more("keepalive_received", heard)
+        };
+        pair.wait("keepalives go on", alive).await?;
+        ensure!(pair.session().await? == before, "{before:?} became {:?}", pair.session().await?);
+        ensure!(pair.counted("established").await? == 1, "all in one session");
+        let [v4, v6] = pair.has_both().await?;
+        ensure!(is_plain(&v4) && is_plain(&v6), "{v4:?} {v6:?}");
+        pair.order(&["withdraw", "--now", "--wait", "--timeout", "20s"]).await?;
+        pair.has_none().await?;
+        pair.proven(&[Feature::AgentUpgrade])
+    })
+    .await?;
+    // The routes of two families with their ends, and the two withdraws.
+    ensure!(sent.messages.get(&2).is_some_and(|updates| *updates <= 6), "{sent:?}");
+    Ok(sent)
 }
 
 async fn both_ends_sign_with_one_password_or_do_not_hear_each_other<P: Peer>() -> anyhow::Result<Sent> {

@@ -7,7 +7,11 @@ use std::{
 };
 
 use super::*;
-use crate::{agent::handover::GoesOn, handover::Document, lock::lock};
+use crate::{
+    agent::handover::GoesOn,
+    handover::{Document, Places},
+    lock::lock,
+};
 
 /// A neighbor that takes every connection, and keeps what it hears over all of them.
 struct Neighbor {
@@ -78,11 +82,14 @@ async fn an_agent_goes_on_as_if_nothing_had_been() {
 
     for round in 1..=3 {
         let before = home.handle.ask(seen).await.unwrap();
-        let (mut document, seats) = home.handle.order(|agent| agent.freeze(Vec::new())).await.unwrap();
+        let (mut document, seats) = home.handle.order(|agent| agent.freeze()).await.unwrap().unwrap();
         let sessions = collect(seats, &mut document).await;
         assert_eq!((sessions.len(), document.neighbors.len(), document.bound.len()), (1, 1, 2));
         let document = Document::read(&document.write().unwrap()).unwrap();
-        home.handle.order(move |agent| agent.thaw(GoesOn { document, sessions })).await.unwrap();
+        home.handle
+            .order(move |agent| agent.thaw(GoesOn { document, sessions, places: Places::default() }))
+            .await
+            .unwrap();
         let runs = before.3;
         let after = home.until(seen, |seen| seen.3 > runs + 2).await;
         assert_eq!((after.0, &after.1, after.4), (before.0, &before.1, before.4), "round {round}");

@@ -515,7 +515,7 @@ fn ambient_capabilities_are_not_passed_on() {
 
 #[tokio::test]
 async fn a_program_has_no_signal_blocked_that_the_agent_blocks() {
-    crate::signals::hold_hangup();
+    crate::signals::hold();
     // Not through a shell: some take such blocks off by themselves.
     let grep = exec(&["/bin/grep", "-q", "^SigBlk:[[:space:]]*0*$", "/proc/self/status"]);
     check(&run(&grep, AMPLE).await, Health::Up, "exit 0");
