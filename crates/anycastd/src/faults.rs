@@ -86,7 +86,9 @@ pub(crate) fn order(fault: Fault, agent: &Handle) {
             let agent = agent.clone();
             let panic = |_: &mut crate::agent::Agent| -> () { panic!("ordered") };
             // Nobody is there to answer.
-            tokio::spawn(async move { drop(agent.order(panic).await) });
+            tokio::spawn(async move {
+                let _ = agent.order(panic).await;
+            });
         }
     }
 }

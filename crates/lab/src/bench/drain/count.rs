@@ -34,6 +34,14 @@ impl Family {
             Self::V6 => "2001:db8:53::80",
         }
     }
+
+    /// What is announced for that.
+    pub(super) const fn prefix(self) -> &'static str {
+        match self {
+            Self::V4 => "203.0.113.0/24",
+            Self::V6 => "2001:db8:53::/48",
+        }
+    }
 }
 
 /// A stretch of time, by when requests were sent.

@@ -26,6 +26,8 @@ use crate::{
 const NEAR: &str = "near";
 const FAR: &str = "far";
 const CLIENT: &str = "client";
+/// Those whose routes move.
+const ROUTERS: [&str; 2] = ["near-rtr", "transit"];
 /// How long all must have been well for the traffic to have moved.
 const CALM: Duration = Duration::from_millis(500);
 /// How long after the kill it is looked whether anybody still came.
@@ -82,6 +84,9 @@ impl Scene {
         let book = Arc::new(Book::new());
         let mut watchers = Watchers::new(runner, book.clone());
         watchers.tool(CLIENT, &PROBE, Lasts::Always)?;
+        for router in ROUTERS {
+            watchers.routes(router)?;
+        }
         let scene = Self { lab, book, watchers, service: Mutex::new(Some(near)), others };
         scene.served_by(NEAR, Nanos::now(), AMPLE).await?;
         // What was asked before there was an answer.
@@ -152,12 +157,29 @@ impl Scene {
         let seen = self.book.seen();
         let Some(udp) = requests(&seen, family, How::Udp) else { return "all".to_owned() };
         let lost = |stretch: &Stretch| count::lost_in_words(udp, stretch.from, stretch.to);
-        format!("{}; on the way back: {}", lost(&away.stretch), lost(back))
+        let told = ROUTERS.map(|router| {
+            let changes = seen.routes.get(router).into_iter().flatten();
+            let changes = changes.filter(|change| change.prefix == family.prefix() && change.at >= away.stretch.from);
+            let told: Vec<_> = changes
+                .map(|change| {
+                    let after = change.at.millis_since(away.stretch.from);
+                    format!(
+                        "{} {} at {after:.1} ms",
+                        if change.deleted { "without" } else { "via" },
+                        change.via.join(" ")
+                    )
+                })
+                .collect();
+            format!("{router} {}", told.join(", "))
+        });
+        format!("{}; on the way back: {}; {}", lost(&away.stretch), lost(back), told.join("; "))
     }
 
     /// Keeps nothing of what was asked so far: a run is thousands of requests.
     pub(super) fn forget(&self) {
-        self.book.seen().requests.values_mut().for_each(Requests::clear);
+        let mut seen = self.book.seen();
+        seen.requests.values_mut().for_each(Requests::clear);
+        seen.routes.clear();
     }
 
     /// Right before the call.
