@@ -121,7 +121,7 @@ fn begin() -> Result<Exit, Exit> {
     // Before anything can be put in its place.
     let program = upgrade::program().map_err(|error| error.to_string());
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let goes_on = arguments.handover.map(|document| handover::arrive(document));
+    let goes_on = arguments.handover.map(handover::arrive);
     let goes_on = goes_on.and_then(|arrived| {
         // The process before this one has withdrawn nothing: whatever it announced ends with its connections, which are closed now.
         arrived.map_err(|error| say(&format!("anycastd: {error}; every session begins anew\n"))).ok()

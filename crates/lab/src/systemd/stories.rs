@@ -114,8 +114,7 @@ async fn again(node: &Node<'_>) -> anyhow::Result<()> {
     let unit = node.run(state).await?;
     let said = node.run(&format!("dpkg --install {PACKAGE} 2>&1")).await?;
     ensure!(pid(node).await? == before, "the process is another: {said}");
-    let program = node.run(&format!("readlink /proc/{before}/exe")).await?;
-    ensure!(program == "/usr/bin/anycastd" && said.contains("1 session went on"), "{program} runs: {said}");
+    ensure!(said.contains("1 session went on"), "it is not upgraded: {said}");
     ensure!(node.run(state).await? == unit, "the service manager has seen something");
     ensure!(self::session(node).await? == session, "the router has seen something: {said}");
     let fed = "systemctl show --property WatchdogTimestampMonotonic --value anycastd";

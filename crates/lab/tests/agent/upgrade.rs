@@ -307,7 +307,8 @@ async fn who_asks_meanwhile_waits_and_the_disk_is_not_needed() -> anyhow::Result
             anyhow::Ok(())
         };
         let (asked, upgraded) = tokio::join!(asking, upgrading);
-        (asked?, upgraded?);
+        asked?;
+        upgraded?;
         let status = edge.ask(&["status"]).await?;
         assert_eq!(status["services"][0]["drain"]["reason"], "weak", "{status}");
         assert_eq!(edge.sessions().await?, 1);
