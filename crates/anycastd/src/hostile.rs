@@ -232,7 +232,9 @@ async fn controlled(home: &Path) -> (PathBuf, impl Future<Output = ()> + use<>) 
     let reloader = Reloader::new(agent.clone(), home.join("nothing.yaml"));
     let upgrader = Upgrader::for_tests(agent.clone(), reloader.clone());
     let desk = Desk { agent, orders: OrderDesk::default(), reloader, upgrader, counter: Counter::default(), operators };
-    (path, async { drop(tokio::join!(run, control::serve(socket, desk))) })
+    (path, async {
+        tokio::join!(run, control::serve(socket, desk));
+    })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -312,8 +314,9 @@ async fn who_does_not_read_does_not_keep_the_scrapers_out() {
     let (run, agent) = idle(home.path());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let running =
-        tokio::spawn(async { drop(tokio::join!(run, http::serve(listener, agent, Instruments::new().unwrap()))) });
+    let running = tokio::spawn(async {
+        tokio::join!(run, http::serve(listener, agent, Instruments::new().unwrap()));
+    });
     let mut deaf = tokio::task::JoinSet::new();
     for _ in 0..32 {
         let mut stream = TcpStream::connect(address).await.unwrap();
