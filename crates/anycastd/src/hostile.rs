@@ -1,7 +1,13 @@
 //! What comes from those who mean harm, or know no better: ten thousand requests each to the control socket and to the HTTP listener, and
 //! clients that hang beside them. Nobody is to be kept from asking, and nothing is to grow.
 
-use std::{collections::BTreeSet, fs, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
@@ -15,6 +21,7 @@ use crate::{
     http,
     metrics::Instruments,
     reload::Reloader,
+    unread::PATIENCE as PATIENCE_WITH_READERS,
     upgrade::Upgrader,
 };
 
@@ -216,20 +223,76 @@ async fn besiege<S: Stream + 'static>(connect: impl AsyncFn() -> S, good: &str) 
     assert!(grown < MAY_GROW, "{grown} bytes more than before");
 }
 
+/// The control socket of an agent with nothing to do.
+async fn controlled(home: &Path) -> (PathBuf, impl Future<Output = ()> + use<>) {
+    let (run, agent) = idle(home);
+    let path = home.join("control.sock");
+    let socket = ControlSocket::bind(&path, None).await.unwrap();
+    let operators = Arc::new(BTreeSet::from([nix::unistd::geteuid().as_raw()]));
+    let reloader = Reloader::new(agent.clone(), home.join("nothing.yaml"));
+    let upgrader = Upgrader::for_tests(agent.clone(), reloader.clone());
+    let desk = Desk { agent, orders: OrderDesk::default(), reloader, upgrader, counter: Counter::default(), operators };
+    (path, async {
+        tokio::join!(run, control::serve(socket, desk));
+    })
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_control_socket_outlives_ten_thousand_hostile_requests() {
     let home = tempfile::tempdir().unwrap();
-    let (run, agent) = idle(home.path());
+    let (path, run) = controlled(home.path()).await;
     let running = tokio::spawn(run);
-    let path = home.path().join("control.sock");
-    let socket = ControlSocket::bind(&path, None).await.unwrap();
-    let operators = Arc::new(BTreeSet::from([nix::unistd::geteuid().as_raw()]));
-    let reloader = Reloader::new(agent.clone(), home.path().join("nothing.yaml"));
-    let upgrader = Upgrader::for_tests(agent.clone(), reloader.clone());
-    let desk = Desk { agent, orders: OrderDesk::default(), reloader, upgrader, counter: Counter::default(), operators };
-    let serving = tokio::spawn(control::serve(socket, desk));
     besiege(async || UnixStream::connect(&path).await.unwrap(), "/v1/status").await;
-    assert!(!running.is_finished() && !serving.is_finished());
+    assert!(!running.is_finished());
+}
+
+/// Asks for something and never reads it, from every place there is; then somebody else asks.
+async fn hold_every_place<S: Stream + 'static>(places: usize, connect: impl AsyncFn() -> S, request: &str, good: &str) {
+    let mut holding = Vec::new();
+    for _ in 0..places {
+        let mut stream = connect().await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        holding.push(stream);
+    }
+    let end = std::time::Instant::now() + FOR_EVER;
+    let mut turned_away = 0;
+    loop {
+        let answer = ask(connect().await, good).await;
+        if answer.starts_with("HTTP/1.1 200 OK") {
+            break;
+        }
+        turned_away += 1;
+        assert!(std::time::Instant::now() < end, "{answer}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // They are still there: it is the agent that has let go of them.
+    assert!(turned_away > 0 || holding.is_empty(), "nobody was in the way");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_does_not_read_does_not_keep_a_place() {
+    let home = tempfile::tempdir().unwrap();
+    let (path, run) = controlled(home.path()).await;
+    let running = tokio::spawn(run);
+    let follow = "GET /v1/events?follow=true HTTP/1.1\r\nHost: x\r\n\r\n";
+    hold_every_place(64, async || UnixStream::connect(&path).await.unwrap(), follow, "/v1/status").await;
+    assert!(!running.is_finished());
+}
+
+/// A follower reads what there is, and then has nothing to read for longer than anybody may leave something unread.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_nothing_to_read_stays() {
+    let home = tempfile::tempdir().unwrap();
+    let (path, run) = controlled(home.path()).await;
+    let running = tokio::spawn(run);
+    let mut stream = UnixStream::connect(&path).await.unwrap();
+    stream.write_all(b"GET /v1/events?follow=true HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let read_all = async {
+        let mut buffer = [0; 4096];
+        while stream.read(&mut buffer).await.unwrap() > 0 {}
+    };
+    assert!(timeout(2 * PATIENCE_WITH_READERS, read_all).await.is_err(), "the agent has closed it");
+    assert!(!running.is_finished());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -242,4 +305,28 @@ async fn the_http_listener_outlives_ten_thousand_hostile_requests() {
     let serving = tokio::spawn(http::serve(listener, agent, Instruments::new().unwrap()));
     besiege(async || TcpStream::connect(address).await.unwrap(), "/metrics").await;
     assert!(!running.is_finished() && !serving.is_finished());
+}
+
+/// As many as there are places ask for one thing after the other, until the kernel takes no more of the answers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_does_not_read_does_not_keep_the_scrapers_out() {
+    let home = tempfile::tempdir().unwrap();
+    let (run, agent) = idle(home.path());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let running = tokio::spawn(async {
+        tokio::join!(run, http::serve(listener, agent, Instruments::new().unwrap()));
+    });
+    let mut deaf = tokio::task::JoinSet::new();
+    for _ in 0..32 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        deaf.spawn(async move {
+            while stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await.is_ok() {}
+            // Closed by the agent; this end would be open for as long.
+            std::future::pending::<()>().await;
+        });
+    }
+    let asked = timeout(FOR_EVER / 2, ask(TcpStream::connect(address).await.unwrap(), "/metrics")).await;
+    assert!(asked.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200 OK")));
+    assert!(!running.is_finished());
 }

@@ -53,6 +53,7 @@ mod signal;
 mod signals;
 mod state;
 mod units;
+mod unread;
 mod upgrade;
 
 use std::{

@@ -72,6 +72,26 @@ fn a_refusal_is_told_with_its_remedy() {
     assert_eq!(ran.code, Some(77));
 }
 
+/// One that does not come to it has not said no.
+#[test]
+fn an_agent_that_cannot_be_asked_has_refused_nothing() {
+    let doubt = "not known whether the order was heard";
+    let no_answer = json!({"error": "the decision loop does not answer", "hint": null}).to_string();
+    let no_place = json!({"error": "too many connections at a time", "hint": "`ss -xp` shows"}).to_string();
+    for (status, reply, doubtful, hint) in
+        [(503, no_answer, true, "busy or hanging"), (429, no_place, false, "`ss -xp`")]
+    {
+        let agent = Agent::saying(status, &reply);
+        for line in ["status", "announce", "withdraw --wait", "reload", "events -f"] {
+            let ran = agent.run(line);
+            assert_eq!((ran.code, ran.out.as_str()), (Some(69), ""), "{line}: {}", ran.err);
+            assert!(ran.err.contains(hint), "{line}: {}", ran.err);
+        }
+        assert_eq!(agent.run("announce").err.contains(doubt), doubtful, "{status}");
+        assert!(!agent.run("status").err.contains(doubt));
+    }
+}
+
 #[test]
 fn a_withdraw_orders_and_tells() {
     let agent = Agent::saying(200, &ordered());

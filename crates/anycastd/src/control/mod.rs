@@ -27,6 +27,7 @@ use crate::{
     complaints::Complaints,
     descriptors,
     reload::Reloader,
+    unread::Heard,
     upgrade::Upgrader,
 };
 
@@ -121,7 +122,7 @@ async fn connection(stream: UnixStream, desk: Desk, caller: Option<Caller>) {
         .header_read_timeout(HEAD)
         .max_buf_size(16 * 1024)
         .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Heard::new(stream)), service);
     if let Err(error) = served.await {
         tracing::debug!(%error, "control connection");
     }

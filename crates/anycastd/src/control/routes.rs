@@ -105,7 +105,7 @@ pub(super) async fn answer(request: Request<Incoming>, desk: &Desk, caller: &Cal
 pub(super) fn no_place() -> Answer {
     let error = "too many connections to the control socket at a time".to_owned();
     let hint = Some("`ss -xp` shows who holds them; those who follow events count too".to_owned());
-    json(StatusCode::SERVICE_UNAVAILABLE, &ErrorReply { error, hint })
+    json(StatusCode::TOO_MANY_REQUESTS, &ErrorReply { error, hint })
 }
 
 async fn route(request: Request<Incoming>, desk: &Desk, caller: &Caller) -> Result<Answer, Fault> {

@@ -33,8 +33,8 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-pub(crate) use self::handover::Left;
 use self::unnumbered::Router;
+pub(crate) use self::{handover::Left, socket::unacked};
 use crate::{
     fence::Fence,
     kernel::Links,

@@ -3,6 +3,7 @@
 mod attributes;
 mod auth;
 mod blocking;
+mod broken;
 mod capabilities;
 mod capture;
 mod checks;
