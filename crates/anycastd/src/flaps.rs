@@ -14,7 +14,7 @@ use std::{
 use anycast_api::Timestamp;
 use anycast_core::{ServiceName, hold_down::State};
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::{
     agent::{Agent, Handle},
@@ -27,6 +27,9 @@ const SPACING: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_secs(10);
 /// The last write has had the whole shutdown already.
 pub(crate) const LAST_WRITE: Duration = Duration::from_millis(300);
+
+/// Had by whoever writes, and by whoever must not be written at.
+pub(crate) static WRITING: Semaphore = Semaphore::const_new(1);
 
 const VERSION: u32 = 1;
 
@@ -107,7 +110,12 @@ pub(crate) async fn run(mut books: watch::Receiver<Option<Book>>, file: PathBuf,
     while books.changed().await.is_ok() {
         let Some(book) = books.borrow_and_update().clone() else { continue };
         let (to, ended, written) = (file.clone(), book.ended, book.clone());
-        let saved = tokio::task::spawn_blocking(move || save(&to, &book)).await;
+        let Ok(writing) = WRITING.acquire().await else { return };
+        let saved = tokio::task::spawn_blocking(move || {
+            let _writing = writing;
+            save(&to, &book)
+        })
+        .await;
         let problem = match saved {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error),

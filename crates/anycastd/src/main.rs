@@ -34,6 +34,7 @@ mod drop_in;
 mod faults;
 mod fence;
 mod flaps;
+mod footing;
 mod handover;
 mod hints;
 #[cfg(test)]
@@ -61,10 +62,9 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
-use anycast_core::ServiceName;
 use anyhow::Context as _;
 use tokio::{
     sync::{mpsc, watch},
@@ -73,19 +73,15 @@ use tokio::{
 
 use crate::{
     agent::{GoesOn, Listening, OrderDesk, Parts},
-    alone::Alone,
     cli::{Arguments, Exit},
-    config::Settings,
-    control::{ControlSocket, Counter, Desk},
+    control::{Counter, Desk},
     fence::{Fence, Watcher},
-    flaps::{Book, Flaps},
-    handover::{Place, Places},
+    footing::Footing,
     listener::{Deaf, ListenPlan, Listener, Refusals},
     logging::Logging,
     metrics::Instruments,
     reload::Reloader,
     signal::{Sink, Wake},
-    state::{Loaded, StateDirectory},
     upgrade::Upgrader,
 };
 
@@ -229,60 +225,15 @@ fn end_on_panic(logging: logging::Logging) {
     }));
 }
 
-/// What an agent stands on, found as it is, or taken over from the program before.
-struct Footing {
-    state: StateDirectory,
-    alone: Alone,
-    loaded: Loaded,
-    flaps: Flaps,
-    kept: watch::Receiver<Option<Book>>,
-    socket: ControlSocket,
-}
-
-impl Footing {
-    async fn find(settings: &Settings, goes_on: Option<&mut GoesOn>) -> anyhow::Result<Self> {
-        let (directory, path, group) =
-            (&settings.state_directory, &settings.control.socket, settings.control.group.as_deref());
-        let Some(GoesOn { document, places, .. }) = goes_on else {
-            let state = StateDirectory::open(directory)?;
-            let alone = alone::claim()?;
-            let loaded = state.load(&state::boot_id(), SystemTime::now())?;
-            let (flaps, kept) = Flaps::load(&state.flaps_file());
-            return Ok(Self { state, alone, loaded, flaps, kept, socket: ControlSocket::bind(path, group).await? });
-        };
-        // Nothing of it is asked of a disk that may have filled up since.
-        let lock = places.take(Place::State).filter(|_| document.state_directory == *directory);
-        let state = lock.and_then(|lock| StateDirectory::take_over(lock, directory));
-        let state = state.map_or_else(|| StateDirectory::open(directory), Ok)?;
-        let alone = places.take(Place::Alone).map(alone::take_over).map_or_else(alone::claim, Ok)?;
-        let orders = std::mem::take(&mut document.orders).into_iter();
-        let orders = orders.filter_map(|(name, order)| Some((ServiceName::new(&name).ok()?, order))).collect();
-        let (flaps, kept) = Flaps::take_over(std::mem::take(&mut document.flaps), document.age());
-        let socket = places.take(Place::Control).map(|listener| ControlSocket::take_over(listener, path));
-        let socket = match socket.transpose()?.flatten() {
-            Some(socket) => socket,
-            None => ControlSocket::bind(path, group).await?,
-        };
-        Ok(Self { state, alone, loaded: Loaded { orders, ..Loaded::default() }, flaps, kept, socket })
-    }
-}
-
-fn places(state: &StateDirectory, alone: &Alone, socket: &ControlSocket) -> Places {
-    let mut places = Places::default();
-    places.keep(Place::State, state.duplicate());
-    places.keep(Place::Alone, alone.duplicate());
-    places.keep(Place::Control, socket.duplicate());
-    places
-}
-
 async fn run(begin: Begin, logging: &Logging) -> anyhow::Result<()> {
     let Begin { loaded: config::Loaded { settings, text, .. }, file, program, mut goes_on } = begin;
     descriptors::raise();
     let checks = settings.core.services.values().map(|service| service.checks.len()).sum();
     descriptors::warn_if_few(checks, settings.core.neighbors.len());
     let signals = signals::Signals::new().context("cannot listen to signals")?;
-    let Footing { state, alone, loaded, flaps, kept, socket } = Footing::find(&settings, goes_on.as_mut()).await?;
-    let places = Arc::new(places(&state, &alone, &socket));
+    let footing = Footing::find(&settings, goes_on.as_mut()).await?;
+    let places = Arc::new(footing.places());
+    let Footing { state, alone: _alone, loaded, flaps, kept, socket } = footing;
     let operators = Arc::new(control::operators(&settings.control.operators));
     let http = settings.http;
     let instruments = Instruments::new().context("metrics")?;

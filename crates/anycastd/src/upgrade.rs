@@ -26,8 +26,9 @@ use tokio::{
 
 use crate::{
     agent::{Agent, GoesOn, Handle, NoAnswer, OrderDesk, Refusal, Seat, collect, glance},
-    blocking::PROGRAMS,
+    blocking::{FILES, PROGRAMS},
     control::Counter,
+    flaps,
     handover::{self, Document, Places, Upgrade, Verdict},
     logging::Logging,
     peer::Left,
@@ -44,8 +45,13 @@ const ENDED: Duration = Duration::from_secs(2);
 /// How often that is looked at.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// The program that runs, as it was found at the start: what is installed later is at the same path.
+/// The program that runs, as it was found at the start: what is installed later is at the same path. Where it was called by a whole
+/// path, as a service manager does, that is it: behind a symbolic link there may be another one later.
 pub(crate) fn program() -> std::io::Result<PathBuf> {
+    let called = std::env::args_os().next().map(PathBuf::from);
+    if let Some(called) = called.filter(|path| path.is_absolute() && path.is_file()) {
+        return Ok(called);
+    }
     let path = std::env::current_exe()?;
     // What /proc/self/exe says of a file that was replaced before we looked.
     let text = path.to_str().and_then(|text| text.strip_suffix(" (deleted)"));
@@ -249,8 +255,11 @@ impl Upgrader {
         document: &mut Document,
         sessions: BTreeMap<PeerId, Left>,
     ) -> (Option<String>, BTreeMap<PeerId, Left>) {
-        let Ok(Some(_rest)) = timeout(ENDED, PROGRAMS.rest()).await else {
-            return (Some("a program of a check hangs in being started".to_owned()), sessions);
+        // execve(2) waits for every thread to end, and one whose disk hangs does not: there would be no way back.
+        let rest = async { (PROGRAMS.rest().await, FILES.rest().await, flaps::WRITING.acquire().await) };
+        let Ok((Some(_programs), Some(_files), Ok(_flaps))) = timeout(ENDED, rest).await else {
+            let why = "a disk hangs: the start of a check's program, a file of a check, or the state directory";
+            return (Some(format!("cannot begin while {why}")), sessions);
         };
         if !childless().await {
             return (Some("a program of a check has been killed, and does not end".to_owned()), sessions);

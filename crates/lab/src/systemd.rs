@@ -15,7 +15,12 @@ use std::time::Instant;
 use clap::Args;
 
 use self::{docker::Docker, node::Node};
-use crate::{exit::Exit, package, programs::Programs, setup};
+use crate::{
+    exit::{Complaint, Exit},
+    package,
+    programs::Programs,
+    setup,
+};
 
 /// `systemd`.
 #[derive(Debug, Args)]
@@ -34,8 +39,10 @@ pub async fn run(programs: &Programs, options: &Options) -> anyhow::Result<Exit>
     let packed = package::Options { generate: false, output: "target/systemd".into(), raw: true };
     let package = package::make(programs, &packed)?.ok_or_else(|| anyhow::anyhow!("no package was made"))?;
     let docker = Docker::start().await?;
-    root::import(&docker).await?;
-    let node = Node::boot(&docker, programs, &package).await?;
+    // Up to here nothing of ours has run: what fails is the machine.
+    root::import(&docker).await.map_err(|error| cannot("make a root of Debian", &error))?;
+    let node = Node::boot(&docker, programs, &package).await;
+    let node = node.map_err(|error| cannot("boot a systemd in a container", &error))?;
     let told = stories::tell(&node).await;
     if told.is_err() {
         eprintln!("{}", node.last_words().await);
@@ -45,6 +52,10 @@ pub async fn run(programs: &Programs, options: &Options) -> anyhow::Result<Exit>
         }
     }
     told.map(|()| Exit::Done)
+}
+
+fn cannot(what: &str, error: &anyhow::Error) -> anyhow::Error {
+    Complaint::unavailable(format!("this machine cannot {what}: {error:#}"))
 }
 
 /// Says what is being told, and how long it took.

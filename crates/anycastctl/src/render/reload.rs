@@ -89,7 +89,7 @@ mod tests {
             {"kind": "route", "subject": "203.0.113.0/24", "neighbor": "leaf2", "text": "withdrawn"},
             {"kind": "route", "subject": "2001:db8:53::/48", "neighbor": "leaf2",
              "text": "announced anew, with MED 60 for MED 50, with community 65010:200, without community 65010:100"},
-            {"kind": "address", "subject": "203.0.113.53", "neighbor": null, "text": "removed, once no neighbor sends to it"}])
+            {"kind": "address", "subject": "203.0.113.53", "neighbor": null, "text": "removed, once no neighbor holds a route that needs it"}])
     }
 
     #[test]
@@ -101,7 +101,7 @@ mod tests {
         route    203.0.113.0/24    to leaf2  withdrawn
         route    2001:db8:53::/48  to leaf2  announced anew, with MED 60 for MED 50, with community
                                              65010:200, without community 65010:100
-        address  203.0.113.53                removed, once no neighbor sends to it
+        address  203.0.113.53                removed, once no neighbor holds a route that needs it
 
         nothing was done: this is what `anycastctl reload` would do
         "##);

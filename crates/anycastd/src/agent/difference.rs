@@ -113,7 +113,11 @@ fn in_words(found: &Difference, old: &Settings, new: &Settings) -> Vec<ReloadCha
     changes.extend(routes(found, new.core.asn));
     let lines = [
         ("address", found.bound.iter().map(ToString::to_string).collect::<Vec<_>>(), "added"),
-        ("address", found.unbound.iter().map(ToString::to_string).collect(), "removed, once no neighbor sends to it"),
+        (
+            "address",
+            found.unbound.iter().map(ToString::to_string).collect(),
+            "removed, once no neighbor holds a route that needs it",
+        ),
         ("anchor", found.anchored.iter().map(ToString::to_string).collect(), "added"),
         (
             "anchor",

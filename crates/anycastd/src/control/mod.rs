@@ -20,7 +20,10 @@ use nix::unistd::{Uid, User};
 use tokio::{net::UnixStream, sync::Semaphore};
 
 use self::counter::Served;
-pub(crate) use self::{counter::Counter, socket::ControlSocket};
+pub(crate) use self::{
+    counter::Counter,
+    socket::{ControlSocket, SocketError},
+};
 use crate::{
     agent::{Actor, Handle, OrderDesk},
     blocking::{NAMES, Slot},

@@ -72,17 +72,22 @@ impl ControlSocket {
         Ok(socket)
     }
 
-    /// The socket that the program before this one listened at, if it is the one at this path.
+    /// The socket that the program before this one listened at, wherever that is.
     ///
     /// # Errors
-    /// What the kernel says.
-    pub(crate) fn take_over(listener: OwnedFd, path: &Path) -> io::Result<Option<Self>> {
+    /// What the kernel says; or its file has gone, so that nobody comes to it.
+    pub(crate) fn take_over(listener: OwnedFd) -> io::Result<Self> {
         let listener = std::os::unix::net::UnixListener::from(listener);
-        if listener.local_addr()?.as_pathname() != Some(path) || file(path).is_none() {
-            return Ok(None);
-        }
+        let gone = || io::Error::from(io::ErrorKind::NotFound);
+        let path = listener.local_addr()?.as_pathname().ok_or_else(gone)?.to_owned();
+        let file = Some(file(&path).ok_or_else(gone)?);
         listener.set_nonblocking(true)?;
-        Ok(Some(Self { listener: UnixListener::from_std(listener)?, path: path.to_owned(), file: file(path) }))
+        Ok(Self { listener: UnixListener::from_std(listener)?, path, file })
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Another descriptor of it.
@@ -164,15 +169,16 @@ mod tests {
         let socket = ControlSocket::bind(&path, None).await.unwrap();
         let waits = UnixStream::connect(&path).await.unwrap();
         let kept = socket.duplicate().unwrap();
-        let elsewhere = ControlSocket::take_over(socket.duplicate().unwrap(), &home.path().join("other"));
-        assert!(elsewhere.unwrap().is_none());
         // As over execve(2): nobody tidies up.
         std::mem::forget(socket);
-        let socket = ControlSocket::take_over(kept, &path).unwrap().unwrap();
+        let socket = ControlSocket::take_over(kept).unwrap();
+        assert_eq!(socket.path(), path);
+        let another = socket.duplicate().unwrap();
         let accepted = socket.accept().await.unwrap();
         drop(accepted);
         drop((waits, socket));
         assert!(!path.exists());
+        assert!(ControlSocket::take_over(another).is_err(), "nobody comes to it any more");
     }
 
     #[tokio::test]

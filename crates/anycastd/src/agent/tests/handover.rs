@@ -22,7 +22,11 @@ struct Neighbor {
 
 impl Neighbor {
     fn new() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::at("127.0.0.1")
+    }
+
+    fn at(address: &str) -> Self {
+        let listener = TcpListener::bind((address, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let (heard, connections) = (Arc::<Mutex<Vec<u8>>>::default(), Arc::<AtomicUsize>::default());
         let (ears, count) = (Arc::clone(&heard), Arc::clone(&connections));
@@ -55,6 +59,43 @@ impl Neighbor {
         }
         updates
     }
+}
+
+/// The others are none the wiser.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_cannot_go_on_begins_anew_alone() {
+    let (good, bad) = (Neighbor::new(), Neighbor::at("127.0.0.2"));
+    let bgp = format!(
+        "[{{ name: good, address: 127.0.0.1, port: {}, asn: 65001 }}, {{ name: bad, address: 127.0.0.2, port: {}, asn: 65001 }}]",
+        good.port, bad.port
+    );
+    let home = Home::of(&bgp, "    checks: [{ name: asks, type: file, path: {}/alive, interval: 100ms }]\n");
+    std::fs::write(home.directory.path().join("alive"), "").unwrap();
+    let told = |neighbor: &Neighbor| neighbor.updates().len();
+    let until = async |what: &dyn Fn() -> bool| {
+        let end = Instant::now() + Duration::from_secs(60);
+        while !what() {
+            assert!(Instant::now() < end, "{:?} {:?}", good.updates(), bad.updates());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    until(&|| told(&good) == 1 && told(&bad) == 1).await;
+
+    let (mut document, seats) = home.handle.order(|agent| agent.freeze()).await.unwrap().unwrap();
+    document.order = Some(crate::handover::Upgrade { id: "1".into(), by: "root".into(), missed: BTreeMap::new() });
+    let mut sessions = collect(seats, &mut document).await;
+    let mut text: serde_json::Value = serde_json::from_slice(&document.write().unwrap()).unwrap();
+    text["neighbors"]["bad"]["session"]["sent"]["acked"] = serde_json::json!(u64::MAX);
+    let document = Document::read(text.to_string().as_bytes()).unwrap();
+    let broken = document.neighbors["bad"].session.clone();
+    sessions.get_mut(&PeerId::new("bad").unwrap()).unwrap().session = broken;
+    home.handle.order(move |agent| agent.thaw(GoesOn::new(document, sessions, Places::default()))).await.unwrap();
+
+    until(&|| bad.connections.load(Ordering::Relaxed) == 2 && told(&bad) == 2).await;
+    assert_eq!((good.connections.load(Ordering::Relaxed), told(&good)), (1, 1));
+    let events: Vec<_> = home.handle.ask(|agent| agent.ring().since(None)).await.unwrap();
+    let anew = events.iter().filter(|event| event.text.contains("begins anew")).map(|event| &*event.subject);
+    assert_eq!(anew.collect::<Vec<_>>(), ["bad"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
