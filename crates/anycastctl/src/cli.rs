@@ -99,6 +99,15 @@ pub(crate) enum Verb {
     /// Write the recent messages of a neighbor's sessions into a file, in both directions
     #[command(after_help = CAPTURE)]
     Capture(Capture),
+    /// Read the configuration file anew and do what it says, telling what changes
+    #[command(after_help = RELOAD)]
+    Reload(Reload),
+    /// Run the installed program in place of the one that runs: same process, same sessions, no flap
+    #[command(after_help = UPGRADE)]
+    Upgrade(Upgrade),
+    /// Look for what will bite: sysctls, ARP, MTU, other BGP daemons, addresses, clock, limits, capabilities
+    #[command(after_help = DOCTOR)]
+    Doctor,
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -138,6 +147,9 @@ pub(crate) struct Withdraw {
     /// End it by itself after this time, like 2h or 1h30m
     #[arg(long = "for", value_name = "TIME", value_parser = some_time)]
     pub(crate) duration: Option<Duration>,
+    /// End it by itself with the next start of the machine; a restart of the agent keeps it
+    #[arg(long, conflicts_with = "duration")]
+    pub(crate) boot: bool,
     /// Withdraw at once, without GRACEFUL_SHUTDOWN
     #[arg(long, conflicts_with = "degrade")]
     pub(crate) now: bool,
@@ -194,6 +206,43 @@ pub(crate) struct Capture {
     /// Write over a file that is there
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+/// Stands below `doctor --help`.
+const DOCTOR: &str = "\
+The agent looks, in its own network namespace and with its own rights, and changes nothing. It exits with 1 where a \
+problem or a warning was found; notes are what nobody can see from here. An agent that does not answer is the first \
+finding: then it exits with 69.";
+
+/// Stands below `reload --help`.
+const RELOAD: &str = "\
+The exit code is the verdict: 0 where it was done or there was nothing to do, 2 where it was refused and the old \
+configuration stands: for a mistake in the file, or because everything that this node announces would be withdrawn. \
+With --dry-run likewise, for what would be.";
+
+/// `reload`.
+#[derive(Debug, Args)]
+pub(crate) struct Reload {
+    /// Only tell what would change
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Do it also where everything that this node announces is withdrawn by it
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+/// Stands below `upgrade --help`.
+const UPGRADE: &str = "\
+The installed program is first asked whether it can go on with the configuration in force and with every session; one that \
+cannot changes nothing. Neighbors see neither an UPDATE nor the end of a connection. It exits with 0 where all \
+sessions went on, with 1 where one had to begin anew, and with 2 where nothing was done.";
+
+/// `upgrade`.
+#[derive(Debug, Args)]
+pub(crate) struct Upgrade {
+    /// Only have the installed program tell whether it could
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// `events`.
@@ -283,6 +332,7 @@ mod tests {
         for (line, kind) in [
             ("anycastctl withdraw --now --degrade", ErrorKind::ArgumentConflict),
             ("anycastctl withdraw --wait --degrade", ErrorKind::ArgumentConflict),
+            ("anycastctl withdraw --boot --for 2h", ErrorKind::ArgumentConflict),
             ("anycastctl withdraw --timeout 5s", ErrorKind::MissingRequiredArgument),
             ("anycastctl withdraw --wait --timeout 25h", ErrorKind::ValueValidation),
             ("anycastctl withdraw --for soon", ErrorKind::ValueValidation),
@@ -292,7 +342,8 @@ mod tests {
             ("anycastctl probe", ErrorKind::MissingRequiredArgument),
             ("anycastctl probe dns --timeout 0s", ErrorKind::ValueValidation),
             ("anycastctl probe dns --timeout 2h", ErrorKind::ValueValidation),
-            ("anycastctl doctor", ErrorKind::InvalidSubcommand),
+            ("anycastctl doctor web", ErrorKind::UnknownArgument),
+            ("anycastctl reload now", ErrorKind::UnknownArgument),
             ("anycastctl explain", ErrorKind::MissingRequiredArgument),
         ] {
             assert_eq!(parse(line).map(|_| ()), Err(kind), "{line}");

@@ -36,8 +36,8 @@ impl From<Exit> for ExitCode {
 pub(crate) const TABLE: &str = "\
 Exit codes:
    0  done
-   1  it is not so: --wait ran into its --timeout, status --exit-code found something not healthy, or
-      probe a check that is not up
+   1  it is not so: --wait ran into its --timeout, status --exit-code found something not healthy,
+      probe a check that is not up, or doctor something that will bite
    2  the agent refused
   64  usage
   69  the agent does not answer

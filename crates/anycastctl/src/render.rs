@@ -3,6 +3,7 @@
 //! Every string passes through [`Line`], and nothing else makes text; there it loses whatever a terminal would obey,
 //! because much of it was said by somebody else (a neighbor's shutdown message, a server's answer to a check).
 
+pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod explain;
 mod line;
@@ -10,12 +11,14 @@ pub(crate) mod neighbors;
 pub(crate) mod orders;
 mod page;
 pub(crate) mod probe;
+pub(crate) mod reload;
 pub(crate) mod routes;
 pub(crate) mod service;
 pub(crate) mod status;
 mod table;
 #[cfg(test)]
 mod testing;
+pub(crate) mod upgrade;
 mod when;
 
 use std::time::SystemTime;

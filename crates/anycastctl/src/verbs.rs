@@ -1,10 +1,13 @@
 //! One function per verb: ask, render, print.
 
 mod capture;
+mod doctor;
 mod events;
 mod orders;
 mod probe;
+mod reload;
 mod status;
+mod upgrade;
 
 use anycast_api::{Explanation, Neighbor, NeighborRoutes};
 use serde::de::DeserializeOwned;
@@ -42,6 +45,9 @@ impl Session {
             Verb::Routes { neighbor } => self.routes(neighbor.as_deref()).await,
             Verb::Events(args) => self.events(args).await,
             Verb::Capture(args) => self.capture(args).await,
+            Verb::Reload(args) => self.reload(args).await,
+            Verb::Upgrade(args) => self.upgrade(args).await,
+            Verb::Doctor => self.doctor().await,
             // They need no agent and never come here; were it otherwise, there is nothing to do.
             Verb::Completions { .. } | Verb::Man { .. } => Ok(Exit::Done),
         }

@@ -6,6 +6,7 @@
 use std::{
     io,
     os::{
+        fd::{AsFd as _, OwnedFd},
         linux::net::SocketAddrExt as _,
         unix::net::{SocketAddr, UnixListener},
     },
@@ -32,7 +33,7 @@ pub(crate) struct NotAlone(i32);
 /// Held for the life of the process; nobody is ever served. `None` where the name could not be had and no agent has it.
 #[derive(Debug)]
 pub(crate) struct Alone {
-    _name: Option<UnixListener>,
+    name: Option<UnixListener>,
 }
 
 /// Claims this network namespace.
@@ -43,9 +44,22 @@ pub(crate) fn claim() -> Result<Alone, NotAlone> {
     claim_name(NAME)
 }
 
+/// As the program before this one has claimed it.
+pub(crate) fn take_over(name: OwnedFd) -> Alone {
+    Alone { name: Some(UnixListener::from(name)) }
+}
+
+impl Alone {
+    /// Another descriptor of it, where there is one.
+    pub(crate) fn duplicate(&self) -> io::Result<OwnedFd> {
+        let name = self.name.as_ref().ok_or_else(|| io::Error::other("it is not held"))?;
+        name.as_fd().try_clone_to_owned()
+    }
+}
+
 fn claim_name(name: &str) -> Result<Alone, NotAlone> {
     let error = match SocketAddr::from_abstract_name(name).and_then(|address| UnixListener::bind_addr(&address)) {
-        Ok(listener) => return Ok(Alone { _name: Some(listener) }),
+        Ok(listener) => return Ok(Alone { name: Some(listener) }),
         Err(error) => error,
     };
     match holder(name) {
@@ -53,11 +67,11 @@ fn claim_name(name: &str) -> Result<Alone, NotAlone> {
         Ok(holder) => {
             let (process, user) = (holder.pid(), holder.uid());
             tracing::warn!(process, user, "somebody else has the socket @{name}: a second agent would not be noticed");
-            Ok(Alone { _name: None })
+            Ok(Alone { name: None })
         }
         Err(_) => {
             tracing::warn!(%error, "the socket @{name} cannot be had: a second agent would not be noticed");
-            Ok(Alone { _name: None })
+            Ok(Alone { name: None })
         }
     }
 }
@@ -95,11 +109,11 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_nobody_serves_does_not_keep_an_agent_from_starting() {
+    fn aname_that_nobody_serves_does_not_keep_an_agent_from_starting() {
         let name = format!("anycastd-test-bound-{}", std::process::id());
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
         socket.bind(&SockAddr::unix(format!("\0{name}")).unwrap()).unwrap();
-        assert!(claim_name(&name).unwrap()._name.is_none());
+        assert!(claim_name(&name).unwrap().name.is_none());
     }
 
     #[test]

@@ -19,7 +19,7 @@ use std::{
 
 use tokio::{
     runtime::{Builder, Runtime},
-    sync::{AcquireError, Notify, OwnedSemaphorePermit, Semaphore},
+    sync::{AcquireError, Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit},
     time::{Instant, timeout, timeout_at},
 };
 
@@ -79,6 +79,11 @@ impl Pool {
             }
         };
         done.map_err(|error| Hang::Fault(error.to_string()))
+    }
+
+    /// Waits until none of the threads has anything to do, and keeps it so for as long as the guard is there.
+    pub(crate) async fn rest(&'static self) -> Option<SemaphorePermit<'static>> {
+        self.free.acquire_many(u32::try_from(self.threads).unwrap_or(u32::MAX)).await.ok()
     }
 
     /// For how long one may have blocked for another to be sent after it. When half of the threads are gone the rest is for those of

@@ -21,7 +21,9 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use anycast_core::{Check, CheckCounters, CheckName, Health, Outcome, ServiceName, config::CheckConfig};
+use anycast_core::{
+    Check, CheckCounters, CheckName, Health, Outcome, ServiceName, check::handover, config::CheckConfig,
+};
 use tokio::sync::{Notify, oneshot, watch};
 
 pub(crate) use self::{asked::Reply, supervise::is_check_task, telling::Cannot};
@@ -80,6 +82,17 @@ pub(crate) struct Permit {
     pub(crate) targets: Vec<IpAddr>,
 }
 
+/// What a check knows, for a task of another process that goes on with it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Known {
+    pub(crate) check: handover::State,
+    /// Since when it is as it is, and when it was last answered.
+    pub(crate) since: SystemTime,
+    pub(crate) answered: SystemTime,
+    /// It has found the service well with the settings that it has.
+    pub(crate) passed: bool,
+}
+
 /// What the task of a check has to do with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Around<'a> {
@@ -97,6 +110,7 @@ pub(crate) struct Around<'a> {
 #[derive(Debug)]
 pub(crate) struct Checker {
     pub(crate) state: watch::Receiver<CheckState>,
+    kept: watch::Receiver<Check>,
     config: watch::Sender<Arc<CheckConfig>>,
     enabled: watch::Sender<Permit>,
     hinter: Hinter,
@@ -110,29 +124,46 @@ pub(crate) struct Checker {
 }
 
 impl Checker {
-    /// Starts the task; it rests until [`permit`](Self::permit).
+    /// Starts the task; it rests until [`permit`](Self::permit), or goes on with what is known.
     pub(crate) fn start(
         service: &ServiceName,
         name: &CheckName,
         config: &CheckConfig,
         on_probation: bool,
+        known: Option<(Known, Instant)>,
         around: Around<'_>,
     ) -> Self {
         let Around { wake, sink, instruments, fence, listeners, holder } = around;
-        let mut check = Check::new(config.timing, place(service, name), on_probation, Instant::now());
-        check.set_enabled(false, Instant::now());
+        let (now, place) = (Instant::now(), place(service, name));
+        let (since, answered, passed) = known.as_ref().map_or_else(
+            || (SystemTime::now(), SystemTime::now(), false),
+            |(known, _)| (known.since, known.answered, known.passed),
+        );
+        let check = match known {
+            Some((known, at)) => Check::take_over(config.timing, place, known.check, at),
+            None => {
+                let mut check = Check::new(config.timing, place, on_probation, now);
+                check.set_enabled(false, now);
+                check
+            }
+        };
         let (config, config_seen) = watch::channel(Arc::new(config.clone()));
         let (enabled, enabled_seen) = watch::channel(Permit::default());
         let bell = Arc::<Notify>::default();
         let (hinter, hints) = Hinter::new(Arc::clone(&bell));
         let (open, asks) = (Arc::default(), Arc::<Asks>::default());
         let (away, away_seen) = watch::channel(Away::default());
-        let (state, state_seen) = watch::channel(state_of(&check, SystemTime::now(), None, 0));
+        let (state, state_seen) = watch::channel(CheckState {
+            passed: passed.then(|| config.borrow().clone()),
+            ..state_of(&check, since, check.last().cloned().map(|last| (last, answered)), 0)
+        });
+        let kept = watch::Sender::new(check.clone());
+        let kept_seen = kept.subscribe();
         let driver = Driver {
             prober: prober(service, name, &config.borrow()),
             service: service.clone(),
             name: name.clone(),
-            kept: watch::Sender::new(check.clone()),
+            kept,
             check,
             config: config_seen,
             enabled: enabled_seen,
@@ -153,9 +184,9 @@ impl Checker {
             sink: sink.clone(),
             times: instruments.check_time(service.as_str(), name.as_str()),
             listeners: listeners.clone(),
-            answered: SystemTime::now(),
+            answered,
             asking: config.borrow().clone(),
-            passed: None,
+            passed: passed.then(|| config.borrow().clone()),
             cannot: None,
             told_cannot: false,
             unlogged: None,
@@ -165,7 +196,18 @@ impl Checker {
         let span = tracing::info_span!("check", service = %service, check = %name);
         let keep = supervise::keep(driver, instruments.clone());
         let task = tokio::spawn(tracing::Instrument::instrument(keep, span));
-        Self { state: state_seen, config, enabled, hinter, open, away, asks, bell, task }
+        Self { state: state_seen, kept: kept_seen, config, enabled, hinter, open, away, asks, bell, task }
+    }
+
+    /// What it knows, for another process.
+    pub(crate) fn hand_over(&self, now: Instant) -> Known {
+        let (state, config) = (self.state.borrow(), self.config.borrow());
+        Known {
+            check: self.kept.borrow().hand_over(now),
+            since: state.since,
+            answered: state.last.as_ref().map_or(state.since, |(_, at)| *at),
+            passed: state.passed.as_ref().is_some_and(|passed| **passed == **config),
+        }
     }
 
     /// The agent was away: what is claimed must be confirmed, or is forgotten at once.

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
 
 /// How a run ended, after `sysexits.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,15 @@ pub(crate) struct Arguments {
     /// Check the configuration, say what is wrong with it, and end
     #[arg(long)]
     pub(crate) check: bool,
+    /// Print the manual as a man page
+    #[arg(long, hide = true, exclusive = true)]
+    pub(crate) man: bool,
+    /// The descriptor of what the program before this one has left, in the same process
+    #[arg(long, hide = true, value_name = "DESCRIPTOR")]
+    pub(crate) handover: Option<std::os::fd::RawFd>,
+    /// Tell whether what another program has, on the standard input, could go on here
+    #[arg(long, hide = true)]
+    pub(crate) handover_trial: bool,
 }
 
 impl Arguments {
@@ -61,12 +70,35 @@ impl Arguments {
             if error.use_stderr() { Exit::Usage } else { Exit::Done }
         })
     }
+
+    /// anycastd(8).
+    pub(crate) fn manual() -> std::io::Result<String> {
+        let man = clap_mangen::Man::new(Self::command()).section("8");
+        let mut page = Vec::new();
+        man.render(&mut page)?;
+        let page = String::from_utf8_lossy(&page).replace(".SH EXTRA\n", ".SH NOTES\n");
+        Ok(format!("{page}{SEE_ALSO}"))
+    }
 }
+
+/// The end of the manual.
+const SEE_ALSO: &str = "\
+.SH FILES
+.TP
+/etc/anycastd/anycastd.yaml
+the configuration; /usr/share/doc/anycastd/configuration.md tells every key
+.TP
+/var/lib/anycastd
+what outlives the process: orders of operators
+.TP
+/run/anycastd/control.sock
+where anycastctl asks
+.SH \"SEE ALSO\"
+anycastctl(1), systemd.service(5)
+";
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
@@ -75,5 +107,15 @@ mod tests {
         let arguments = Arguments::try_parse_from(["anycastd", "--config", "/x", "--check"]).unwrap();
         assert_eq!((arguments.config, arguments.check), (PathBuf::from("/x"), true));
         assert!(Arguments::try_parse_from(["anycastd", "start"]).is_err());
+    }
+
+    #[test]
+    fn the_manual_tells_options_and_exit_codes() {
+        let page = Arguments::manual().unwrap();
+        for text in [".TH anycastd 8", "\\-\\-config", "\\-\\-check", "Exit codes", ".SH FILES"] {
+            assert!(page.contains(text), "{text}: {page}");
+        }
+        assert!(!page.contains("\\-\\-man"), "hidden options stay hidden");
+        assert!(!page.contains("EXTRA"), "{page}");
     }
 }

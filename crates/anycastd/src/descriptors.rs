@@ -29,6 +29,11 @@ pub(crate) fn at_most(wanted: usize) -> usize {
     part(wanted, getrlimit(Resource::Nofile).current)
 }
 
+/// How many files may be open, and how many these may need; `None`: there is no limit.
+pub(crate) fn limit_and_need(checks: usize, neighbors: usize) -> Option<(u64, u64)> {
+    Some((getrlimit(Resource::Nofile).current?, needed(checks, neighbors)))
+}
+
 /// Says so where this many checks and neighbors may need more than there are.
 pub(crate) fn warn_if_few(checks: usize, neighbors: usize) {
     let limit = getrlimit(Resource::Nofile).current;

@@ -26,15 +26,25 @@ pub(crate) enum Fault {
     ProbeBlocks { seconds: u64 },
     /// The machine seems to have been suspended for so long.
     Suspended { seconds: u64 },
+    /// The kernel refuses whatever it is asked over netlink, with this number; none: it does not any more.
+    NetlinkFails { errno: Option<i32> },
+    /// The decision loop panics.
+    LoopPanics,
 }
 
 static SLEPT: AtomicU64 = AtomicU64::new(0);
 static PANICS: AtomicU64 = AtomicU64::new(0);
+static NETLINK: Mutex<Option<i32>> = Mutex::new(None);
 static BLOCKS: Mutex<Option<Duration>> = Mutex::new(None);
 
 /// For how long the machine seems to have been suspended, more than it was.
 pub(crate) fn slept() -> Duration {
     Duration::from_secs(SLEPT.load(Ordering::Relaxed))
+}
+
+/// What the kernel says instead of an answer.
+pub(crate) fn netlink() -> Option<std::io::Error> {
+    lock(&NETLINK).map(std::io::Error::from_raw_os_error)
 }
 
 /// Called at the begin of every run.
@@ -71,5 +81,14 @@ pub(crate) fn order(fault: Fault, agent: &Handle) {
             *lock(&BLOCKS) = Some(Duration::from_secs(seconds));
         }
         Fault::Suspended { seconds } => drop(SLEPT.fetch_add(seconds, Ordering::Relaxed)),
+        Fault::NetlinkFails { errno } => *lock(&NETLINK) = errno,
+        Fault::LoopPanics => {
+            let agent = agent.clone();
+            let panic = |_: &mut crate::agent::Agent| -> () { panic!("ordered") };
+            // Nobody is there to answer.
+            tokio::spawn(async move {
+                let _ = agent.order(panic).await;
+            });
+        }
     }
 }

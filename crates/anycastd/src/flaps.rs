@@ -14,11 +14,11 @@ use std::{
 use anycast_api::Timestamp;
 use anycast_core::{ServiceName, hold_down::State};
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::{
     agent::{Agent, Handle},
-    state::{read, write_atomically},
+    state::{keep_aside, read, write_atomically},
 };
 
 /// A service that flaps many times a second must not wear out a disk.
@@ -27,6 +27,9 @@ const SPACING: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_secs(10);
 /// The last write has had the whole shutdown already.
 pub(crate) const LAST_WRITE: Duration = Duration::from_millis(300);
+
+/// Had by whoever writes, and by whoever must not be written at.
+pub(crate) static WRITING: Semaphore = Semaphore::const_new(1);
 
 const VERSION: u32 = 1;
 
@@ -77,6 +80,16 @@ impl Flaps {
         (Self { past, problem, keep, wanted }, kept)
     }
 
+    /// Goes on with what another agent has left so long ago.
+    pub(crate) fn take_over(
+        services: BTreeMap<String, Service>,
+        age: Duration,
+    ) -> (Self, watch::Receiver<Option<Book>>) {
+        let (keep, kept) = watch::channel(None);
+        let wanted = !services.is_empty();
+        (Self { past: Some(Book::take_over(services, age)), problem: None, keep, wanted }, kept)
+    }
+
     /// Has it kept, soon.
     pub(crate) fn keep(&mut self, book: Book) {
         self.wanted |= !book.services.is_empty();
@@ -97,7 +110,12 @@ pub(crate) async fn run(mut books: watch::Receiver<Option<Book>>, file: PathBuf,
     while books.changed().await.is_ok() {
         let Some(book) = books.borrow_and_update().clone() else { continue };
         let (to, ended, written) = (file.clone(), book.ended, book.clone());
-        let saved = tokio::task::spawn_blocking(move || save(&to, &book)).await;
+        let Ok(writing) = WRITING.acquire().await else { return };
+        let saved = tokio::task::spawn_blocking(move || {
+            let _writing = writing;
+            save(&to, &book)
+        })
+        .await;
         let problem = match saved {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error),
@@ -148,8 +166,8 @@ struct Contents {
 }
 
 /// Times in seconds: what has passed, or is left, at that time.
-#[derive(Serialize, Deserialize)]
-struct Service {
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Service {
     serving: bool,
     flaps: Vec<f64>,
     /// For each of the flaps whether it was an end of the agent.
@@ -162,16 +180,26 @@ struct Service {
     forgets_in: Option<f64>,
 }
 
+/// What cannot be understood is kept aside.
 fn load(file: &Path) -> io::Result<Option<Book>> {
     let Some(text) = read(file)? else { return Ok(None) };
-    let contents: Contents = serde_json::from_slice(&text)?;
+    understand(&text).map(Some).inspect_err(|_| drop(keep_aside(file, SystemTime::now())))
+}
+
+fn understand(text: &[u8]) -> io::Result<Book> {
+    let contents: Contents = serde_json::from_slice(text)?;
     if contents.version != VERSION {
         return Err(io::Error::other(format!("version {} is not {VERSION}", contents.version)));
     }
     // A clock that was set back: as if it were now.
     let passed = SystemTime::now().duration_since(contents.at.system_time()).unwrap_or_default();
+    Ok(Book { ended: contents.ended, at: Instant::now(), services: states(contents.services, passed) })
+}
+
+/// What is known of the services when so much time has passed.
+fn states(services: BTreeMap<String, Service>, passed: Duration) -> BTreeMap<ServiceName, State> {
     let time = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or_default();
-    let services = contents.services.into_iter().filter_map(|(name, service)| {
+    let states = services.into_iter().filter_map(|(name, service)| {
         let state = State {
             serving: service.serving,
             flaps: service.flaps.into_iter().map(time).collect(),
@@ -183,26 +211,38 @@ fn load(file: &Path) -> io::Result<Option<Book>> {
         };
         Some((ServiceName::new(&name).ok()?, state.later(passed)))
     });
-    Ok(Some(Book { ended: contents.ended, at: Instant::now(), services: services.collect() }))
+    states.collect()
+}
+
+impl Book {
+    /// For another agent that goes on at once.
+    pub(crate) fn hand_over(&self) -> BTreeMap<String, Service> {
+        // It may have waited: for its turn, or for a disk that could be written again.
+        let waited = self.at.elapsed();
+        let services = self.services.iter().map(|(name, state)| {
+            let state = state.clone().later(waited);
+            let service = Service {
+                serving: state.serving,
+                flaps: state.flaps.iter().map(Duration::as_secs_f64).collect(),
+                agent_ends: state.agent_ends,
+                level: state.level,
+                left: state.left.map(|time| time.as_secs_f64()),
+                held_ends: state.held_ends,
+                forgets_in: state.forgets_in.map(|time| time.as_secs_f64()),
+            };
+            (name.to_string(), service)
+        });
+        services.collect()
+    }
+
+    /// What another has left so long ago. It has not ended, and so nothing has flapped with it.
+    pub(crate) fn take_over(services: BTreeMap<String, Service>, age: Duration) -> Self {
+        Self { ended: true, at: Instant::now(), services: states(services, age) }
+    }
 }
 
 fn save(file: &Path, book: &Book) -> io::Result<()> {
-    // It may have waited: for its turn, or for a disk that could be written again.
-    let waited = book.at.elapsed();
-    let services = book.services.iter().map(|(name, state)| {
-        let state = state.clone().later(waited);
-        let service = Service {
-            serving: state.serving,
-            flaps: state.flaps.iter().map(Duration::as_secs_f64).collect(),
-            agent_ends: state.agent_ends,
-            level: state.level,
-            left: state.left.map(|time| time.as_secs_f64()),
-            held_ends: state.held_ends,
-            forgets_in: state.forgets_in.map(|time| time.as_secs_f64()),
-        };
-        (name.to_string(), service)
-    });
-    let contents = Contents { version: VERSION, ended: book.ended, at: Timestamp::now(), services: services.collect() };
+    let contents = Contents { version: VERSION, ended: book.ended, at: Timestamp::now(), services: book.hand_over() };
     write_atomically(file, &serde_json::to_vec_pretty(&contents)?)
 }
 

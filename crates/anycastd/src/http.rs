@@ -20,7 +20,7 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, sync::Semaphore};
 
-use crate::{agent::Handle, complaints::Complaints, descriptors, metrics};
+use crate::{agent::Handle, complaints::Complaints, descriptors, metrics, unread::Heard};
 
 /// Connections at a time; more wait to be accepted.
 const CONNECTIONS: usize = 32;
@@ -61,7 +61,8 @@ pub(crate) async fn run(address: SocketAddr, agent: Handle, instruments: metrics
     serve(listener, agent, instruments).await;
 }
 
-async fn serve(listener: TcpListener, agent: Handle, instruments: metrics::Instruments) {
+/// Serves what comes there until it is dropped.
+pub(crate) async fn serve(listener: TcpListener, agent: Handle, instruments: metrics::Instruments) {
     let places = Arc::new(Semaphore::new(descriptors::at_most(CONNECTIONS)));
     let mut complaints = Complaints::default();
     loop {
@@ -88,7 +89,7 @@ async fn serve(listener: TcpListener, agent: Handle, instruments: metrics::Instr
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD)
                 .max_buf_size(16 * 1024)
-                .serve_connection(TokioIo::new(stream), service);
+                .serve_connection(TokioIo::new(Heard::new(stream)), service);
             let _ = tokio::time::timeout(LIFE, served).await;
             drop(place);
         });

@@ -27,7 +27,7 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{complaints::Complaints, peer::options, signal::Wake};
+use crate::{complaints::Complaints, drop_in, peer::options, signal::Wake};
 
 /// Connections that may wait to be accepted: routers are few, and a flood of strangers is none of ours to keep.
 const BACKLOG: i32 = 128;
@@ -385,7 +385,7 @@ fn in_words((device, address): &Place) -> String {
 
 fn hint(error: &io::Error) -> String {
     let hint = match error.kind() {
-        io::ErrorKind::PermissionDenied => "; a port below 1024 needs CAP_NET_BIND_SERVICE",
+        io::ErrorKind::PermissionDenied => &format!("; a port below 1024 needs {}", drop_in::BIND),
         io::ErrorKind::AddrInUse => "; another BGP daemon runs here: `ss -lntp sport = :179`",
         io::ErrorKind::AddrNotAvailable => "; the address is not on this node",
         _ => "",

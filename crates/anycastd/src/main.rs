@@ -12,7 +12,7 @@
 //! | [`hints`] | the socket that hears of closed listeners; pidfds; connections that are held | a drop closes them |
 //! | [`flaps`] | the file of what flapped | a drop loses what is not written |
 //! | [`control`], [`http`] | the listeners | a drop closes them |
-//! | [`signals`], [`manager`] | nothing | at any await |
+//! | [`signals`], [`reload`], [`manager`] | nothing | at any await |
 //!
 //! And a thread of its own, which depends on none of them and looks whether they live: [`fence`].
 
@@ -26,12 +26,19 @@ mod complaints;
 mod config;
 mod control;
 mod descriptors;
+mod disable;
 mod dns;
+mod doctor;
+mod drop_in;
 #[cfg(debug_assertions)]
 mod faults;
 mod fence;
 mod flaps;
+mod footing;
+mod handover;
 mod hints;
+#[cfg(test)]
+mod hostile;
 mod http;
 mod kernel;
 mod listener;
@@ -42,14 +49,17 @@ mod metrics;
 mod peer;
 mod pid_file;
 mod probe;
+mod reload;
 mod signal;
 mod signals;
 mod state;
 mod units;
+mod unread;
+mod upgrade;
 
 use std::{
     io::{IsTerminal as _, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
     time::Duration,
@@ -62,16 +72,17 @@ use tokio::{
 };
 
 use crate::{
-    agent::{Listening, OrderDesk, Parts},
+    agent::{GoesOn, Listening, OrderDesk, Parts},
     cli::{Arguments, Exit},
-    config::Settings,
-    control::{ControlSocket, Desk},
+    control::{Counter, Desk},
     fence::{Fence, Watcher},
-    flaps::Flaps,
+    footing::Footing,
     listener::{Deaf, ListenPlan, Listener, Refusals},
+    logging::Logging,
     metrics::Instruments,
+    reload::Reloader,
     signal::{Sink, Wake},
-    state::StateDirectory,
+    upgrade::Upgrader,
 };
 
 /// Threads for the tasks: few do much at once, and probes and sessions must not wait for each other.
@@ -96,9 +107,26 @@ fn main() -> ExitCode {
 fn begin() -> Result<Exit, Exit> {
     signals::hold_hangup();
     let arguments = Arguments::read()?;
+    if arguments.man {
+        return manual();
+    }
     let file = arguments.config;
+    if arguments.handover_trial {
+        return try_handover(&file);
+    }
+    // Before anything can be put in its place.
+    let program = upgrade::program().map_err(|error| error.to_string());
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let loaded = config::load(&file, arguments.check).map_err(|error| {
+    let goes_on = arguments.handover.map(handover::arrive);
+    let goes_on = goes_on.and_then(|arrived| {
+        // The process before this one has withdrawn nothing: whatever it announced ends with its connections, which are closed now.
+        arrived.map_err(|error| say(&format!("anycastd: {error}; every session begins anew\n"))).ok()
+    });
+    let loaded = match &goes_on {
+        Some(goes_on) => config::load_bytes(&file, &goes_on.document.configuration),
+        None => config::load(&file, arguments.check),
+    };
+    let loaded = loaded.map_err(|error| {
         say(&format!("{}\n", error.render(colour)));
         Exit::Config
     })?;
@@ -106,15 +134,44 @@ fn begin() -> Result<Exit, Exit> {
     if arguments.check {
         // Whoever closed our output knows from the exit code.
         let _ = writeln!(std::io::stdout(), "{}: good", file.display());
+        for (drop_in, why) in config::drop_ins(&loaded.settings) {
+            say(&format!("note: the packaged unit needs its drop-in {drop_in} for this: {why}\n"));
+        }
         return Ok(Exit::Done);
     }
-    let started = start(loaded.settings, file);
+    let started = start(Begin { loaded, file, program, goes_on });
     started.map(|()| Exit::Done).map_err(|error| {
         let error = in_full(&error);
         tracing::error!("{error}");
         say(&format!("anycastd: {error}\n"));
         Exit::Failed
     })
+}
+
+/// Everything that is known before there is anything else.
+struct Begin {
+    loaded: config::Loaded,
+    file: PathBuf,
+    /// The program that runs; `Err`: why it is not known.
+    program: Result<PathBuf, String>,
+    goes_on: Option<GoesOn>,
+}
+
+/// For an agent that runs: would we go on with what it has?
+fn try_handover(file: &Path) -> Result<Exit, Exit> {
+    let verdict = handover::answer_trial(file).map_err(|unable| {
+        say(&format!("{unable}\n"));
+        Exit::Config
+    })?;
+    let text = serde_json::to_vec(&verdict).map_err(|_| Exit::Software)?;
+    std::io::stdout().write_all(&text).map_err(|_| Exit::Failed)?;
+    Ok(Exit::Done)
+}
+
+fn manual() -> Result<Exit, Exit> {
+    let page = Arguments::manual().map_err(|_| Exit::Software)?;
+    std::io::stdout().write_all(page.as_bytes()).map_err(|_| Exit::Failed)?;
+    Ok(Exit::Done)
 }
 
 /// The error with its causes, but for those that it names itself.
@@ -131,14 +188,15 @@ fn say(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
-fn start(settings: Settings, file: PathBuf) -> anyhow::Result<()> {
-    let logging = logging::begin(&settings.log).context("cannot begin to log")?;
+fn start(begin: Begin) -> anyhow::Result<()> {
+    signals::hold();
+    let logging = logging::begin(&begin.loaded.settings.log).context("cannot begin to log")?;
     end_on_panic(logging.clone());
     let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS)).max(2);
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = builder.worker_threads(threads).event_interval(EVENTS_EVERY).enable_all().build();
     let runtime = runtime.context("cannot start the runtime")?;
-    let ended = runtime.block_on(run(settings, file));
+    let ended = runtime.block_on(run(begin, &logging));
     // A disk that hangs under a blocked write must not keep a process that has withdrawn everything.
     runtime.shutdown_background();
     logging.finish();
@@ -167,16 +225,15 @@ fn end_on_panic(logging: logging::Logging) {
     }));
 }
 
-async fn run(settings: Settings, file: PathBuf) -> anyhow::Result<()> {
+async fn run(begin: Begin, logging: &Logging) -> anyhow::Result<()> {
+    let Begin { loaded: config::Loaded { settings, text, .. }, file, program, mut goes_on } = begin;
     descriptors::raise();
     let checks = settings.core.services.values().map(|service| service.checks.len()).sum();
     descriptors::warn_if_few(checks, settings.core.neighbors.len());
     let signals = signals::Signals::new().context("cannot listen to signals")?;
-    let state = StateDirectory::open(&settings.state_directory)?;
-    let _alone = alone::claim()?;
-    let orders = state.load()?;
-    let (flaps, kept) = Flaps::load(&state.flaps_file());
-    let socket = ControlSocket::bind(&settings.control.socket, settings.control.group.as_deref()).await?;
+    let footing = Footing::find(&settings, goes_on.as_mut()).await?;
+    let places = Arc::new(footing.places());
+    let Footing { state, alone: _alone, loaded, flaps, kept, socket } = footing;
     let operators = Arc::new(control::operators(&settings.control.operators));
     let http = settings.http;
     let instruments = Instruments::new().context("metrics")?;
@@ -185,7 +242,10 @@ async fn run(settings: Settings, file: PathBuf) -> anyhow::Result<()> {
     let fence = Fence::new(settings.stale_after, instruments.fencings());
     let (plan, planned) = watch::channel(None);
     // Asked before anything is bound: what is there was left by the process before this one.
-    let restarted = if settings.core.neighbors.values().any(|neighbor| neighbor.restart_time.is_some()) {
+    let restarted = if goes_on.is_some() {
+        // A session that does not go on began with what the others go on with.
+        goes_on.as_ref().is_some_and(|goes_on| !goes_on.document.bound.is_empty())
+    } else if settings.core.neighbors.values().any(|neighbor| neighbor.restart_time.is_some()) {
         let left = kernel::left_behind(state.intents()).await;
         let wanted: Vec<_> = settings.core.services.values().flat_map(|service| &service.addresses).collect();
         // Not all of them: a service may be new, or drained and unbound. What was announced was bound.
@@ -194,16 +254,28 @@ async fn run(settings: Settings, file: PathBuf) -> anyhow::Result<()> {
         false
     };
     let (links_told, links) = watch::channel(None);
-    let (kernel, netlink) = kernel::start(planned, state.intents(), sink.clone(), links_told);
+    // What was bound a moment ago still is; the kernel is asked before anything is decided anew.
+    let bound = goes_on.iter().flat_map(|goes_on| goes_on.document.bound.iter().copied());
+    let left = kernel::KernelState::left(bound, &settings.core.interface);
+    let (kernel, netlink) = kernel::start(planned, state.intents(), sink.clone(), links_told, left);
     let (listen, listened) = watch::channel(ListenPlan::default());
     let (deaf_told, deaf) = watch::channel(Deaf::new());
     let (arrived, arrivals) = mpsc::channel(ARRIVALS);
     let refusals = Arc::new(Refusals::default());
     let listener = Listener::new(listened, arrived, deaf_told, Arc::clone(&refusals), wake.clone());
+    let disable_files = settings.core.services.iter();
+    let disable_files =
+        disable_files.filter_map(|(name, service)| Some((name.clone(), service.disable_file.clone()?))).collect();
+    // Before anything is announced.
+    let looks = disable::look(&disable_files).await;
+    let (disable_files, looked_for) = watch::channel(Arc::new(disable_files));
     let (watched, woken) = (sink.clone(), wake.clone());
     let (agent, handle) = agent::new(Parts {
         settings,
-        orders,
+        text,
+        loaded,
+        looks,
+        disable_files,
         orders_file: state.orders_file(),
         flaps,
         plan,
@@ -218,20 +290,45 @@ async fn run(settings: Settings, file: PathBuf) -> anyhow::Result<()> {
         restarted,
         connections: descriptors::spare(),
         fence: fence.clone(),
+        goes_on,
     });
     let _watcher =
         Watcher::start(fence, watched, woken, tokio::runtime::Handle::current()).context("cannot start a thread")?;
     let keeper = tokio::spawn(flaps::run(kept, state.flaps_file(), handle.clone()));
     let mut tasks = JoinSet::new();
-    tasks.spawn(control::serve(socket, Desk { agent: handle.clone(), orders: desk, operators }));
+    let reloader = Reloader::new(handle.clone(), file.clone());
+    let (replace, mut replacements) = mpsc::channel(1);
+    let counter = Counter::default();
+    let upgrader = Upgrader::from(upgrade::Needs {
+        agent: handle.clone(),
+        orders: desk.clone(),
+        reloader: reloader.clone(),
+        signals: signals.turn(),
+        program,
+        file,
+        state_directory: state.path().to_owned(),
+        places,
+        replace,
+        counter: counter.clone(),
+    });
+    let desk = Desk { agent: handle.clone(), orders: desk, reloader: reloader.clone(), upgrader, counter, operators };
+    tasks.spawn(control::serve(socket, desk));
     tasks.spawn(listener.run());
+    tasks.spawn(disable::run(looked_for, handle.clone()));
     tasks.spawn(manager::report(handle.clone(), kernel));
-    tasks.spawn(signals.obey(file, handle.clone()));
+    tasks.spawn(signals.obey(reloader, handle.clone()));
     if let Some(address) = http {
         tasks.spawn(http::run(address, handle, instruments));
     }
     // A task like those that wake it and those that it wakes: they follow each other on one thread, and nobody has to be roused.
-    let ended = tokio::spawn(agent).await;
+    let mut agent = tokio::spawn(agent);
+    let ended = loop {
+        tokio::select! {
+            ended = &mut agent => break ended,
+            // On the thread that runs `main`: it is the one that holds the signals back for the next program.
+            Some(replacement) = replacements.recv() => replacement.carry_out(logging),
+        }
+    };
     tasks.shutdown().await;
     let _ = tokio::time::timeout(flaps::LAST_WRITE, keeper).await;
     netlink.abort();

@@ -1,21 +1,42 @@
 //! What the signals order: the end, or a reload.
+//!
+//! All threads hold them back, and they are read from a descriptor: what has come and is not read yet waits in the kernel, where a program
+//! that takes the place of this one finds it.
 
-use std::{future::Future, io, path::PathBuf, pin::Pin, time::Duration};
+use std::{future::Future, io, pin::Pin, sync::Arc};
 
-use nix::sys::signal::{SigSet, Signal as Number};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use nix::{
+    errno::Errno,
+    sys::{
+        signal::{SigSet, Signal as Number},
+        signalfd::{SfdFlags, SignalFd},
+    },
+};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    signal::unix::{Signal, SignalKind, signal},
+    sync::{Mutex, OwnedMutexGuard},
+};
 
-use crate::{agent::Handle, config, manager};
+use crate::{
+    agent::Handle,
+    manager,
+    reload::{Reloader, Wish},
+};
 
-/// After this long a reload that is still reading its file is a problem to be shown.
-const SLOW: Duration = Duration::from_secs(5);
+/// What we obey.
+const OBEYED: [Number; 3] = [Number::SIGTERM, Number::SIGINT, Number::SIGHUP];
+
+/// Whoever has it keeps the signals unread.
+pub(crate) type Turn = Arc<Mutex<()>>;
 
 /// The signals we obey; from [`Signals::new`] on none of them ends the process by itself.
 #[derive(Debug)]
 pub(crate) struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
+    held: AsyncFd<SignalFd>,
+    /// Those that come to a thread in the moment in which it [does not hold them back](released).
+    others: [(Number, Signal); 3],
+    turn: Turn,
 }
 
 /// Until [`Signals::new`], an order to reload waits: it would end a process that does not know of it yet. For the thread that runs
@@ -24,9 +45,23 @@ pub(crate) fn hold_hangup() {
     let _ = SigSet::from(Number::SIGHUP).thread_block();
 }
 
-/// Ends that for the thread that calls, once there are [`Signals`].
-pub(crate) fn release_hangup() -> io::Result<()> {
-    Ok(SigSet::from(Number::SIGHUP).thread_unblock()?)
+/// Holds back whatever we obey, likewise; from now on it waits for [`Signals`].
+pub(crate) fn hold() {
+    let _ = obeyed().thread_block();
+}
+
+fn obeyed() -> SigSet {
+    OBEYED.into_iter().collect()
+}
+
+/// Does what starts a program, which must not hold back what we hold back. For threads that have a moment only: a signal that comes
+/// meanwhile is obeyed, but no other program would find it.
+pub(crate) fn released<T>(work: impl FnOnce() -> T) -> io::Result<T> {
+    let before = SigSet::thread_get_mask()?;
+    obeyed().thread_unblock()?;
+    let done = work();
+    before.thread_set_mask()?;
+    Ok(done)
 }
 
 impl Signals {
@@ -35,20 +70,40 @@ impl Signals {
     /// # Errors
     /// What the kernel says.
     pub(crate) fn new() -> io::Result<Self> {
-        let signals = Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-        };
-        release_hangup()?;
-        Ok(signals)
+        let other = |number: Number| io::Result::Ok((number, signal(SignalKind::from_raw(number as i32))?));
+        let [terminate, interrupt, hangup] = OBEYED.map(other);
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        let held = watched(SignalFd::with_flags(&obeyed(), flags)?)?;
+        Ok(Self { held, others: [terminate?, interrupt?, hangup?], turn: Turn::default() })
+    }
+
+    /// By which they are kept unread.
+    pub(crate) fn turn(&self) -> Turn {
+        Arc::clone(&self.turn)
+    }
+
+    /// The next, and the turn, which lasts until it is obeyed. Cancel safe.
+    async fn next(&mut self) -> (Number, Option<OwnedMutexGuard<()>>) {
+        let [terminate, interrupt, hangup] = &mut self.others;
+        tokio::select! {
+            held = held(&self.held, &self.turn) => held,
+            Some(()) = terminate.1.recv() => (terminate.0, None),
+            Some(()) = interrupt.1.recv() => (interrupt.0, None),
+            Some(()) = hangup.1.recv() => (hangup.0, None),
+        }
     }
 
     /// Obeys them until it is dropped. The end does not wait for a reload whose file hangs; another reload does.
-    pub(crate) async fn obey(mut self, file: PathBuf, agent: Handle) {
+    pub(crate) async fn obey(mut self, reloader: Reloader, agent: Handle) {
         let mut reloading: Option<Pin<Box<dyn Future<Output = ()> + Send>>> = None;
+        let mut again = false;
         loop {
-            let idle = reloading.is_none();
+            if again && reloading.is_none() {
+                again = false;
+                let reloader = reloader.clone();
+                let wish = Wish { dry_run: false, yes: false, by: "SIGHUP".to_owned() };
+                reloading = Some(Box::pin(async move { reloader.in_time(wish).await }));
+            }
             let reloaded = async {
                 match &mut reloading {
                     Some(reloading) => reloading.await,
@@ -56,12 +111,46 @@ impl Signals {
                 }
             };
             tokio::select! {
-                Some(()) = self.terminate.recv() => stop(&agent, "SIGTERM").await,
-                Some(()) = self.interrupt.recv() => stop(&agent, "SIGINT").await,
-                Some(()) = self.hangup.recv(), if idle => {
-                    reloading = Some(Box::pin(reload(agent.clone(), file.clone())));
-                }
+                (number, _turn) = self.next() => match number {
+                    Number::SIGHUP => again = true,
+                    number => stop(&agent, number.as_str()).await,
+                },
                 () = reloaded => reloading = None,
+            }
+        }
+    }
+}
+
+#[allow(deprecated, reason = "the successor is unsafe for types that can swap their descriptor; a SignalFd cannot")]
+fn watched(signals: SignalFd) -> io::Result<AsyncFd<SignalFd>> {
+    AsyncFd::with_interest(signals, Interest::READABLE)
+}
+
+/// One that was held back, once it is our turn.
+async fn held(signals: &AsyncFd<SignalFd>, turn: &Turn) -> (Number, Option<OwnedMutexGuard<()>>) {
+    loop {
+        let read = async {
+            let mut ready = signals.readable().await?;
+            let turn = Arc::clone(turn).lock_owned().await;
+            match ready.get_inner().read_signal() {
+                Ok(Some(info)) => Ok(i32::try_from(info.ssi_signo).ok().map(|number| (number, turn))),
+                Ok(None) | Err(Errno::EAGAIN) => {
+                    ready.clear_ready();
+                    Ok(None)
+                }
+                Err(errno) => Err(io::Error::from(errno)),
+            }
+        };
+        match read.await {
+            Ok(Some((number, turn))) => {
+                if let Ok(number) = Number::try_from(number) {
+                    return (number, Some(turn));
+                }
+            }
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!(%error, "signals cannot be read");
+                std::future::pending::<()>().await;
             }
         }
     }
@@ -76,44 +165,13 @@ async fn stop(agent: &Handle, why: &'static str) {
     }
 }
 
-/// Reads the file and applies the difference; a file that cannot be used changes nothing.
-async fn reload(agent: Handle, file: PathBuf) {
-    let slow = format!("{} has not been read for {} s; the old configuration stands", file.display(), SLOW.as_secs());
-    let mut reading = tokio::task::spawn_blocking(move || config::load(&file, false));
-    let read = match tokio::time::timeout(SLOW, &mut reading).await {
-        Ok(read) => read,
-        Err(_) => {
-            tracing::warn!("{slow}");
-            let _ = agent.order(|agent| agent.problem("reload", Some(slow))).await;
-            reading.await
-        }
-    };
-    let applied = match read {
-        Ok(Ok(loaded)) => {
-            loaded.warnings.lines().for_each(|warning| tracing::warn!("{warning}"));
-            agent.order(|agent| agent.reload(loaded.settings)).await
-        }
-        Ok(Err(error)) => {
-            error.lines().for_each(|mistake| tracing::error!("{mistake}"));
-            tracing::error!("reload refused, the old configuration stands");
-            let why = error.summary();
-            agent.order(|agent| agent.reload_failed(why)).await.map(|()| Vec::new())
-        }
-        Err(error) => {
-            let why = error.to_string();
-            agent.order(|agent| agent.reload_failed(why)).await.map(|()| Vec::new())
-        }
-    };
-    match applied {
-        Ok(needs_restart) if needs_restart.is_empty() => {}
-        Ok(needs_restart) => tracing::warn!("changes of {} take effect at the next start", needs_restart.join(", ")),
-        Err(error) => tracing::error!(%error, "reload"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    const AMPLE: Duration = Duration::from_secs(20);
 
     /// Whoever starts the agent and reloads it at once must not kill it.
     #[tokio::test]
@@ -121,7 +179,33 @@ mod tests {
         hold_hangup();
         nix::sys::signal::raise(Number::SIGHUP).unwrap();
         let mut signals = Signals::new().unwrap();
-        let came = tokio::time::timeout(Duration::from_secs(20), signals.hangup.recv()).await;
-        assert_eq!(came.expect("it comes"), Some(()));
+        let (came, _) = tokio::time::timeout(AMPLE, signals.next()).await.expect("it comes");
+        assert_eq!(came, Number::SIGHUP);
+    }
+
+    /// Another program would find it.
+    #[tokio::test]
+    async fn while_it_is_not_our_turn_a_signal_waits_in_the_kernel() {
+        hold();
+        let mut signals = Signals::new().unwrap();
+        let turn = signals.turn().lock_owned().await;
+        nix::sys::signal::raise(Number::SIGTERM).unwrap();
+        assert!(tokio::time::timeout(Duration::from_millis(50), signals.next()).await.is_err());
+        let pending = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+        let pending = pending.lines().find_map(|line| line.strip_prefix("SigPnd:")).unwrap().trim().to_owned();
+        assert_eq!(u64::from_str_radix(&pending, 16).unwrap(), 1 << (Number::SIGTERM as u32 - 1));
+        drop(turn);
+        let (came, turn) = tokio::time::timeout(AMPLE, signals.next()).await.expect("it comes");
+        assert_eq!((came, turn.is_some()), (Number::SIGTERM, true));
+    }
+
+    /// A thread that starts a program may get it in that moment.
+    #[tokio::test]
+    async fn one_that_comes_while_a_program_is_started_is_obeyed() {
+        hold();
+        let mut signals = Signals::new().unwrap();
+        released(|| nix::sys::signal::raise(Number::SIGINT).unwrap()).unwrap();
+        let (came, _) = tokio::time::timeout(AMPLE, signals.next()).await.expect("it comes");
+        assert_eq!(came, Number::SIGINT);
     }
 }

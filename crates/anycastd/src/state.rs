@@ -1,12 +1,21 @@
 //! What survives a restart: the orders of operators, in one file of the state directory.
 //!
-//! The directory is locked for the life of the process, so that two agents never fight over one node.
+//! The directory is locked for the life of the process, so that two agents never fight over one node. A file that cannot be read
+//! is [kept aside](aside), and the node starts withdrawn: what it said may have been just that.
+
+mod aside;
+mod boot;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::fs::OpenOptionsExt,
+    },
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -15,6 +24,11 @@ use anycast_api::{Timestamp, WithdrawMode};
 use anycast_core::ServiceName;
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
+
+pub(crate) use self::{
+    aside::{keep_aside, kept_aside},
+    boot::boot_id,
+};
 
 /// The standing orders, by service.
 pub(crate) type Orders = BTreeMap<ServiceName, Order>;
@@ -30,18 +44,58 @@ pub(crate) struct Order {
     pub(crate) at: Timestamp,
     /// Why.
     pub(crate) reason: Option<String>,
-    /// When it ends by itself.
+    /// When it ends by itself; not before the boot is another, where [`boot`](Self::boot) says one.
     pub(crate) until: Option<Timestamp>,
     /// It was given for all services.
     #[serde(default)]
     pub(crate) whole_node: bool,
+    /// It lasts until the machine starts anew; so long it is the one that runs since this boot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) boot: Option<String>,
+    /// It is not an operator's but that of the service's `disable_file`, which is there; such an order is not on the disk.
+    #[serde(skip)]
+    pub(crate) file: Option<PathBuf>,
 }
 
 impl Order {
-    /// In how long it ends by itself, if it does.
+    /// In how long it ends by itself, if it does while the machine runs. It lasts no longer than it was meant to: the clock of a machine
+    /// that has just started may be years behind.
     pub(crate) fn remaining(&self, now: SystemTime) -> Option<Duration> {
-        self.until.map(|until| until.system_time().duration_since(now).unwrap_or_default())
+        let until = self.until.filter(|_| self.boot.is_none())?.system_time();
+        let whole = until.duration_since(self.at.system_time()).unwrap_or_default();
+        Some(until.duration_since(now).unwrap_or_default().min(whole))
     }
+
+    /// When it ends, in words: `until 2026-11-23T22:00:00.000Z`; `None`: with `announce` alone.
+    pub(crate) fn end(&self) -> Option<String> {
+        match (&self.file, &self.boot, self.until) {
+            (Some(file), ..) => Some(format!("as long as {} is there", file.display())),
+            (None, Some(_), Some(until)) => Some(format!("until the machine starts anew, and until {until} at least")),
+            (None, Some(_), None) => Some("until the machine starts anew".to_owned()),
+            (None, None, Some(until)) => Some(format!("until {until}")),
+            (None, None, None) => None,
+        }
+    }
+
+    /// Whether it has ended while nobody looked; the machine may have started anew.
+    fn is_over(&mut self, boot: &str, now: SystemTime) -> bool {
+        // Where the boot cannot be told nothing has ended by it.
+        if self.boot.as_ref().is_some_and(|of| of != boot && !boot.is_empty()) {
+            self.boot = None;
+            return self.until.is_none() || self.remaining(now) == Some(Duration::ZERO);
+        }
+        self.remaining(now) == Some(Duration::ZERO)
+    }
+}
+
+/// What the file of the orders says.
+#[derive(Debug, Default)]
+pub(crate) struct Loaded {
+    pub(crate) orders: Orders,
+    /// Those that ended while no agent ran: they are on the disk still.
+    pub(crate) over: Orders,
+    /// Why it cannot be read: nothing is known of what is withdrawn.
+    pub(crate) unreadable: Option<String>,
 }
 
 /// What went wrong with the state directory.
@@ -52,14 +106,9 @@ pub(crate) enum StateError {
     #[error("state directory {path} is in use by another anycastd; one node runs one agent")]
     Locked { path: PathBuf },
     #[error(
-        "{path}: {source}; it says which services are withdrawn for maintenance. Move it away to begin with none withdrawn"
+        "{path}: {source}; it says which services are withdrawn for maintenance, so that the agent does not start without it"
     )]
     Read { path: PathBuf, source: io::Error },
-    #[error(
-        "{path} cannot be understood: {source}; it says which services are withdrawn for maintenance. \
-         Mend it, or move it away to begin with none withdrawn"
-    )]
-    Parse { path: PathBuf, source: serde_json::Error },
     #[error("cannot write {path}: {source}; nothing was changed")]
     Write { path: PathBuf, source: io::Error },
 }
@@ -68,7 +117,7 @@ pub(crate) enum StateError {
 #[derive(Debug)]
 pub(crate) struct StateDirectory {
     path: PathBuf,
-    _lock: Flock<File>,
+    lock: Flock<File>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -99,7 +148,24 @@ impl StateDirectory {
             nix::errno::Errno::EWOULDBLOCK => StateError::Locked { path: path.to_owned() },
             errno => fail(errno.into()),
         })?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self { path: path.to_owned(), lock })
+    }
+
+    /// As the program before this one has locked it: nothing is asked of the disk.
+    pub(crate) fn take_over(lock: OwnedFd, path: &Path) -> Option<Self> {
+        // It is locked, and by this process: that makes it ours to unlock.
+        let lock = Flock::lock(File::from(lock), FlockArg::LockExclusiveNonblock).ok()?;
+        Some(Self { path: path.to_owned(), lock })
+    }
+
+    /// Another descriptor of the lock.
+    pub(crate) fn duplicate(&self) -> io::Result<OwnedFd> {
+        self.lock.as_fd().try_clone_to_owned()
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Where the addresses' intents are kept on kernels that cannot tag an address.
@@ -117,25 +183,48 @@ impl StateDirectory {
         self.path.join("flaps.json")
     }
 
-    /// Reads the orders; a file that is not there means none.
-    pub(crate) fn load(&self) -> Result<Orders, StateError> {
+    /// Reads the orders; a file that is not there means none. One that cannot be read is kept aside.
+    pub(crate) fn load(&self, boot: &str, now: SystemTime) -> Result<Loaded, StateError> {
         let path = self.orders_file();
         let text = match read(&path) {
-            Ok(Some(text)) => text,
-            Ok(None) => return Ok(Orders::new()),
-            Err(source) => return Err(StateError::Read { path, source }),
+            Ok(None) => return Ok(Loaded::default()),
+            // That says nothing of the file.
+            Err(source) if is_passing(&source) => return Err(StateError::Read { path, source }),
+            Ok(Some(text)) => understand(&text),
+            Err(source) => Err(source.to_string()),
         };
-        let contents: Contents =
-            serde_json::from_slice(&text).map_err(|source| StateError::Parse { path: path.clone(), source })?;
-        let foreign = |what: String| StateError::Parse { path: path.clone(), source: serde::de::Error::custom(what) };
-        if contents.version != VERSION {
-            return Err(foreign(format!("version {} is not {VERSION}", contents.version)));
-        }
-        let named = |(name, order): (String, Order)| {
-            Ok((ServiceName::new(&name).map_err(|bad| foreign(bad.to_string()))?, order))
+        let text = text.inspect_err(|_| {
+            if let Err(error) = keep_aside(&path, now) {
+                tracing::warn!(path = %path.display(), %error, "cannot be kept aside");
+            }
+        });
+        let (orders, unreadable) = match text {
+            Ok(orders) => (orders, None),
+            Err(why) => (Orders::new(), Some(why)),
         };
-        contents.orders.into_iter().map(named).collect()
+        let ended = |(name, mut order): (ServiceName, Order)| (order.is_over(boot, now), name, order);
+        let (over, orders): (Vec<_>, Vec<_>) = orders.into_iter().map(ended).partition(|(over, ..)| *over);
+        let book = |orders: Vec<(bool, ServiceName, Order)>| orders.into_iter().map(|(_, name, order)| (name, order));
+        Ok(Loaded { orders: book(orders).collect(), over: book(over).collect(), unreadable })
     }
+}
+
+/// Fields that are unknown are those of a newer version, and do not change what the others mean; where they do, the version is
+/// another.
+fn understand(text: &[u8]) -> Result<Orders, String> {
+    let contents: Contents = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    if contents.version != VERSION {
+        return Err(format!("its version is {}, and this anycastd knows {VERSION}", contents.version));
+    }
+    let named = |(name, order): (String, Order)| Ok((ServiceName::new(&name).map_err(|bad| bad.to_string())?, order));
+    contents.orders.into_iter().map(named).collect()
+}
+
+/// What is wrong with this process, or passes, and not with the file.
+fn is_passing(error: &io::Error) -> bool {
+    use nix::errno::Errno;
+    let passing = [Errno::EMFILE, Errno::ENFILE, Errno::ENOMEM, Errno::EINTR];
+    error.raw_os_error().is_some_and(|code| passing.contains(&Errno::from_raw(code)))
 }
 
 /// Writes the orders so that a crash at any moment leaves either the old file or the new one.
@@ -190,96 +279,5 @@ pub(crate) fn write_atomically(path: &Path, text: &[u8]) -> io::Result<()> {
     match path.parent() {
         Some(parent) => File::open(parent)?.sync_all(),
         None => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn orders() -> Orders {
-        let order = Order {
-            mode: WithdrawMode::Graceful,
-            by: "root".into(),
-            at: "2026-11-23T20:00:00Z".parse().unwrap(),
-            reason: Some("kernel update".into()),
-            until: None,
-            whole_node: true,
-        };
-        Orders::from([(ServiceName::new("dns").unwrap(), order)])
-    }
-
-    #[test]
-    fn orders_survive() {
-        let home = tempfile::tempdir().unwrap();
-        let state = StateDirectory::open(home.path()).unwrap();
-        assert_eq!(state.load().unwrap(), Orders::new());
-        save(&state.orders_file(), &orders()).unwrap();
-        assert_eq!(state.load().unwrap(), orders());
-        save(&state.orders_file(), &Orders::new()).unwrap();
-        assert_eq!(state.load().unwrap(), Orders::new());
-    }
-
-    /// As [`StateDirectory::load`], within a time: what hangs must fail, not hang the tests.
-    fn in_time<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'static) -> T {
-        let (done, waits) = std::sync::mpsc::channel();
-        std::thread::spawn(move || done.send(what()));
-        waits.recv_timeout(Duration::from_secs(30)).expect("it does not hang")
-    }
-
-    #[test]
-    fn what_is_no_file_is_refused_and_not_waited_for() {
-        let home = tempfile::tempdir().unwrap();
-        let state = StateDirectory::open(home.path()).unwrap();
-        let orders = state.orders_file();
-        nix::unistd::mkfifo(&orders, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let (error, state) = in_time(move || (state.load().unwrap_err().to_string(), state));
-        assert!(error.contains("orders.json: not a regular file; remove it"), "{error}");
-        assert!(error.contains("begin with none withdrawn"), "the remedy: {error}");
-        fs::remove_file(&orders).unwrap();
-        std::os::unix::fs::symlink("/dev/zero", &orders).unwrap();
-        assert!(state.load().unwrap_err().to_string().contains("not a regular file"));
-        fs::remove_file(&orders).unwrap();
-        // Nor is what lies in the way of a write.
-        nix::unistd::mkfifo(&orders.with_extension("json.new"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-        in_time(move || save(&orders, &Orders::new())).unwrap();
-        drop(state);
-        fs::remove_file(home.path().join("lock")).unwrap();
-        nix::unistd::mkfifo(&home.path().join("lock"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let path = home.path().to_owned();
-        assert!(in_time(move || StateDirectory::open(&path)).is_err());
-    }
-
-    #[test]
-    fn a_second_agent_is_refused_until_the_first_is_gone() {
-        let home = tempfile::tempdir().unwrap();
-        let first = StateDirectory::open(home.path()).unwrap();
-        assert!(matches!(StateDirectory::open(home.path()), Err(StateError::Locked { .. })));
-        drop(first);
-        StateDirectory::open(home.path()).unwrap();
-    }
-
-    #[test]
-    fn what_cannot_be_understood_is_said_and_left_alone() {
-        let home = tempfile::tempdir().unwrap();
-        let state = StateDirectory::open(home.path()).unwrap();
-        let bad = ["", "{", "[]", r#"{"version":2,"orders":{}}"#, r#"{"version":1,"orders":{"a b":{}}}"#];
-        for text in bad {
-            fs::write(state.orders_file(), text).unwrap();
-            let error = state.load().unwrap_err().to_string();
-            assert!(error.contains("orders.json"), "{error}");
-            assert_eq!(fs::read_to_string(state.orders_file()).unwrap(), text);
-        }
-    }
-
-    #[test]
-    fn a_write_that_fails_leaves_the_old_orders() {
-        let home = tempfile::tempdir().unwrap();
-        let state = StateDirectory::open(home.path()).unwrap();
-        save(&state.orders_file(), &orders()).unwrap();
-        // The name beside is taken by a directory: the write must fail before it touches the file.
-        fs::create_dir(state.orders_file().with_extension("json.new")).unwrap();
-        assert!(save(&state.orders_file(), &Orders::new()).is_err());
-        assert_eq!(state.load().unwrap(), orders());
     }
 }

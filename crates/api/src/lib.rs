@@ -8,27 +8,36 @@
 //! | `GET /v1/routes[?neighbor=NAME]` | | list of [`NeighborRoutes`] |
 //! | `GET /v1/events[?since=TIME][&follow=true][&service=NAME][&neighbor=NAME]` | | [`Event`], one a line (`application/x-ndjson`) |
 //! | `GET /v1/capture?neighbor=NAME` | | the recent messages as an MRT file (`application/octet-stream`) |
+//! | `GET /v1/doctor` | | [`DoctorReply`] |
 //! | `POST /v1/withdraw` | [`WithdrawRequest`] | [`OrderReply`] |
 //! | `POST /v1/announce` | [`AnnounceRequest`] | [`OrderReply`] |
 //! | `POST /v1/wait` | [`WaitRequest`] | [`WaitReply`] |
 //! | `POST /v1/probe` | [`ProbeRequest`] | [`ProbeReply`] |
+//! | `POST /v1/reload` | [`ReloadRequest`] | [`ReloadReply`] |
+//! | `POST /v1/upgrade` | [`UpgradeRequest`] | [`UpgradeTrial`], or the end of the connection |
 //!
 //! Every other answer has a status of 400 or more and an [`ErrorReply`]. Fields may be added; readers ignore what they
 //! do not know.
 
+mod doctor;
 mod neighbor;
 mod probe;
+mod reload;
 mod service;
 mod time;
+mod upgrade;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use doctor::*;
 pub use neighbor::*;
 pub use probe::*;
+pub use reload::*;
 pub use service::*;
 pub use time::Timestamp;
+pub use upgrade::*;
 
 /// Where the control socket is unless configured otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/anycastd/control.sock";
@@ -68,6 +77,9 @@ pub struct Status {
     /// What the kernel told, and was asked, since the agent started.
     #[serde(default)]
     pub watch: WatchCounters,
+    /// What came of the last upgrade of the agent, since it started.
+    #[serde(default)]
+    pub upgraded: Option<Upgraded>,
     /// By address.
     pub addresses: Vec<Address>,
 }
@@ -182,6 +194,9 @@ pub struct WithdrawRequest {
     /// After how many seconds it ends by itself.
     #[serde(default)]
     pub for_seconds: Option<f64>,
+    /// It ends by itself with the next start of the machine.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub boot: bool,
 }
 
 /// How a service is withdrawn.
@@ -217,6 +232,9 @@ pub struct OrderReply {
     /// The services that go down with what is withdrawn, because they depend on it and are not withdrawn as well.
     #[serde(default)]
     pub dependents: Vec<Dependent>,
+    /// What is to be known of it: it is in force, and the disk has not taken it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
 }
 
 /// A service that depends on one that is withdrawn, and is not withdrawn itself.

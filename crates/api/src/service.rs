@@ -199,8 +199,14 @@ pub struct Drain {
     pub ordered: Timestamp,
     /// Why.
     pub reason: Option<String>,
-    /// When it ends by itself, if it does.
+    /// When it ends by itself, if it does; not before the machine starts anew, where [`until_boot`](Self::until_boot) says so.
     pub until: Option<Timestamp>,
+    /// It lasts until the machine starts anew.
+    #[serde(default)]
+    pub until_boot: bool,
+    /// The `disable_file` of the service that is there: it ends when that is gone.
+    #[serde(default)]
+    pub disable_file: Option<String>,
 }
 
 /// Where a drain stands.

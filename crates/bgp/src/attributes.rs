@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, collections::BTreeSet, fmt, str::FromStr, sync::Arc};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     extended::{ExtendedCommunity, LinkBandwidth},
     types::{Asn, Prefix},
@@ -11,7 +13,7 @@ use crate::{
 pub type Routes = BTreeMap<Prefix, Arc<Attributes>>;
 
 /// The chosen attributes of one route.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Attributes {
     /// MULTI_EXIT_DISC (RFC 4271 §5.1.4); `None` leaves the attribute out.
     pub med: Option<u32>,
@@ -55,7 +57,7 @@ impl Attributes {
 pub const MAX_PREPEND: u8 = 32;
 
 /// A community of four octets (RFC 1997), written `65010:100` or by its well-known name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Community(pub u32);
 
 impl Community {
@@ -106,7 +108,7 @@ impl FromStr for Community {
 }
 
 /// A large community of three four-octet parts (RFC 8092), written `65010:1:2`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct LargeCommunity {
     /// Global Administrator: an AS number.
     pub global: u32,

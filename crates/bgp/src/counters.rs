@@ -1,9 +1,11 @@
 //! What a session has counted since it was made; no ending of a connection resets it.
 
+use serde::{Deserialize, Serialize};
+
 use crate::framing::MessageType;
 
 /// Messages by type.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessageCounts {
     /// OPEN.
     pub open: u64,
@@ -37,7 +39,7 @@ impl MessageCounts {
 }
 
 /// The counters of a session.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
     /// Messages given to the driver.
     pub sent: MessageCounts,

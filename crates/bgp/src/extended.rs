@@ -2,6 +2,8 @@
 
 use std::{fmt, net::Ipv4Addr, str::FromStr};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     attributes::decimal,
     types::{AS_TRANS, Asn},
@@ -20,7 +22,7 @@ const LINK_BANDWIDTH: u8 = 0x04;
 
 /// An extended community of eight octets (RFC 4360), written `rt:65010:100`, `soo:192.0.2.1:5` or as its octets,
 /// `0x030c000000000001`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ExtendedCommunity(pub [u8; 8]);
 
 impl ExtendedCommunity {
@@ -114,7 +116,7 @@ impl FromStr for ExtendedCommunity {
 }
 
 /// What a link carries, for routers that share traffic by it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct LinkBandwidth {
     /// How much.
     pub rate: BitRate,
@@ -123,7 +125,7 @@ pub struct LinkBandwidth {
 }
 
 /// Bits in a second, more than none, written `10Gbps`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct BitRate(u64);
 
 const UNITS: [(&str, u64); 5] =

@@ -144,6 +144,11 @@ impl Framer {
     }
 
     /// The octets that wait for the rest of their message.
+    pub(crate) fn waiting(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    /// How many these are.
     #[cfg(feature = "fuzzing")]
     pub(crate) fn buffered(&self) -> usize {
         self.buffer.remaining()

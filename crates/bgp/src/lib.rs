@@ -13,6 +13,7 @@ mod framing;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod handover;
 mod limits;
 mod notification;
 mod open;
@@ -36,6 +37,7 @@ pub use counters::{Counters, MessageCounts};
 pub use extended::{BadBitRate, BadExtendedCommunity, BitRate, ExtendedCommunity, LinkBandwidth};
 pub use fault::{DownReason, Fault};
 pub use framing::{HeaderError, MessageType};
+pub use handover::{Handover, Unfit};
 pub use limits::Limits;
 pub use notification::{Farewell, Notification};
 pub use open::{Graceful, Negotiated, OpenError};

@@ -18,6 +18,7 @@ use std::{
 
 use crate::{
     attributes::{Attributes, Routes},
+    handover,
     notification::Notification,
     terms::NextHop,
     types::{Family, Prefix},
@@ -200,6 +201,40 @@ impl Quarantine {
             let left = until.saturating_duration_since(now);
             self.news.push_back(QuarantineEvent::Held(notification, BTreeSet::from([prefix]), left));
         }
+    }
+
+    /// What was found, for another process.
+    pub(crate) fn hand_over(&self, now: Instant) -> Vec<handover::Sentence> {
+        let sentence = |((prefix, attributes), sentence): (&Route, &Sentence)| handover::Sentence {
+            prefix: *prefix,
+            attributes: (**attributes).clone(),
+            next_hop: sentence.next_hop,
+            notification: {
+                let Notification { code, subcode, data } = &sentence.notification;
+                (*code, *subcode, data.to_vec())
+            },
+            times: sentence.times,
+            left: sentence.until.saturating_duration_since(now),
+            probation: sentence.probation,
+        };
+        self.sentences.iter().map(sentence).collect()
+    }
+
+    /// What another process has found.
+    pub(crate) fn take_over(&mut self, found: &[handover::Sentence], now: Instant) {
+        let sentence = |from: &handover::Sentence| {
+            let (code, subcode, data) = &from.notification;
+            let sentence = Sentence {
+                notification: Notification::new(*code, *subcode, data),
+                times: from.times,
+                until: now + from.left.min(LONGEST),
+                next_hop: from.next_hop,
+                probation: from.probation,
+            };
+            ((from.prefix, Arc::new(from.attributes.clone())), sentence)
+        };
+        self.sentences.extend(found.iter().map(sentence));
+        self.timeout = self.next_release();
     }
 
     /// The neighbor ended the session because of an UPDATE.

@@ -13,9 +13,12 @@ use std::{
 
 use bytes::Bytes;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     attributes::{Attributes, Routes},
     encoding,
+    handover::{self, Handover, Unfit},
     pack::{self, Block},
     quarantine::{Quarantined, Standing, Told},
     refresh,
@@ -24,7 +27,7 @@ use crate::{
 };
 
 /// How far a message has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Progress {
     /// Not yet with the kernel whole.
     Queued,
@@ -153,6 +156,61 @@ impl Rib {
             self.retarget(*prefix, Some(attributes), now);
         }
         self.desired = desired;
+    }
+
+    /// What was said of every prefix, what is to be withdrawn, and what is owed besides, for another process.
+    pub(crate) fn hand_over(&self, now: Instant) -> (Vec<handover::Told>, BTreeSet<Prefix>, handover::Marks) {
+        let told = |(prefix, sent): (&Prefix, &Sent)| handover::Told {
+            prefix: *prefix,
+            attributes: sent.said.attributes.as_deref().cloned(),
+            next_hop: sent.next_hop,
+            progress: sent.said.progress,
+            age: now.saturating_duration_since(sent.said.since),
+            end: sent.end,
+            again: sent.again,
+        };
+        let marks = handover::Marks {
+            end_of_rib: self.end_of_rib.clone(),
+            begin_refresh: self.begin_refresh.clone(),
+            end_refresh: self.end_refresh.clone(),
+            refreshed: self.refreshed.clone(),
+        };
+        (self.sent.iter().map(told).collect(), self.withdraws.clone(), marks)
+    }
+
+    /// What another process has said: what the neighbor holds is what is desired, until somebody says otherwise.
+    pub(crate) fn take_over(&mut self, terms: Terms, from: &Handover, now: Instant) -> Result<(), Unfit> {
+        self.down();
+        let mut on_the_way: BTreeMap<u64, InFlight> = BTreeMap::new();
+        for told in &from.told {
+            if told.end > from.sent.handed_out {
+                return Err(Unfit::Broken("an UPDATE ends where nothing was sent"));
+            }
+            let since = now.checked_sub(told.age).unwrap_or(now);
+            let attributes = told.attributes.clone().map(Arc::new);
+            let said = Advertised { attributes: attributes.clone(), progress: told.progress, since };
+            let sent = Sent { said, next_hop: told.next_hop, end: told.end, again: told.again };
+            self.sent.insert(told.prefix, sent);
+            if told.progress != Progress::Acked {
+                let update = on_the_way.entry(told.end);
+                update.or_insert(InFlight { end: told.end, prefixes: Vec::new() }).prefixes.push(told.prefix);
+            }
+            if let Some(attributes) = attributes.filter(|_| !from.withdraws.contains(&told.prefix)) {
+                self.desired.insert(told.prefix, attributes);
+            }
+        }
+        let written = |update: &InFlight| update.end <= from.sent.written;
+        (self.unacked, self.unwritten) = on_the_way.into_values().partition(written);
+        let handover::Marks { end_of_rib, begin_refresh, end_refresh, refreshed } = from.marks.clone();
+        (self.end_of_rib, self.refreshed) = (end_of_rib, refreshed);
+        (self.begin_refresh, self.end_refresh) = (begin_refresh, end_refresh);
+        self.terms = Some(terms);
+        let desired = std::mem::take(&mut self.desired);
+        for told in &from.told {
+            self.retarget(told.prefix, desired.get(&told.prefix), now);
+        }
+        self.desired = desired;
+        Ok(())
     }
 
     /// The session is gone, and with it all that the neighbor held (RFC 4271 §8.2.2).

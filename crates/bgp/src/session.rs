@@ -1,6 +1,7 @@
 //! The session: one neighbor, one connection at a time (RFC 4271 §8).
 
 mod ending;
+mod handover;
 mod link;
 mod show;
 mod states;
@@ -175,6 +176,8 @@ pub struct Session {
     quarantine: Quarantine,
     /// The OPEN that was sent over this connection.
     opened: Option<Open>,
+    /// The neighbor's, whole.
+    heard_open: Bytes,
     /// When the neighbor last said anything over this connection; else when it began.
     heard: Instant,
     made: Instant,
@@ -220,6 +223,7 @@ impl Session {
             capture: Capture::new(now),
             quarantine: Quarantine::default(),
             opened: None,
+            heard_open: Bytes::new(),
             heard: now,
             made: now,
             restarted: false,

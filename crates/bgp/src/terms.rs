@@ -7,6 +7,8 @@ use std::{
     num::NonZeroUsize,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     framing::{EXTENDED_MAX_LEN, MAX_LEN},
     open::Negotiated,
@@ -106,7 +108,7 @@ pub(crate) struct Link {
 }
 
 /// The next hop of IPv6 routes (RFC 2545 §3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum NextHop6 {
     /// One address: global, or link-local where there is no other.
     One(Ipv6Addr),
@@ -133,7 +135,7 @@ impl fmt::Display for NextHop6 {
 }
 
 /// A next hop of either family.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum NextHop {
     Ipv4(Ipv4Addr),
     Ipv6(NextHop6),

@@ -1,5 +1,7 @@
 //! The values of the protocol, each of which cannot hold what the RFC forbids.
 
+use serde::{Deserialize, Serialize};
+
 use std::{fmt, net::Ipv4Addr, num::NonZeroU32, str::FromStr, time::Duration};
 
 use ipnet::IpNet;
@@ -59,7 +61,7 @@ impl fmt::Display for RouterId {
 }
 
 /// An address family with its subsequent family, both by the IANA registries (RFC 4760 §3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Family {
     /// AFI 1, SAFI 1.
     Ipv4Unicast,

@@ -172,6 +172,28 @@ impl Pair {
         self.act();
     }
 
+    /// Another process goes on as the agent, where there is a session to go on with.
+    fn take_over(&mut self, desired: &Routes, complete: bool) -> bool {
+        let Some(handover) = self.agent.hand_over(self.now) else { return false };
+        let text = serde_json::to_string(&handover).expect("it can be written down");
+        let handover = serde_json::from_str(&text).expect("it can be read");
+        let before = std::mem::replace(&mut self.agent, Session::new(self.setting.agent(), self.now));
+        self.agent = Session::take_over(self.setting.agent(), &handover, self.now).expect("the session goes on");
+        assert_eq!(self.agent.counters(), before.counters());
+        assert_eq!((self.agent.negotiated(), self.agent.ends()), (before.negotiated(), before.ends()));
+        assert_eq!((self.agent.next_hops(), self.agent.state_since()), (before.next_hops(), before.state_since()));
+        assert_eq!(self.agent.poll_action(), None);
+        self.agent.set_complete(complete);
+        self.agent.set_routes(desired.clone(), self.now);
+        // What waits has waited for longer in the one than in the other.
+        let shown = |session: &Session| -> Vec<_> {
+            let all = session.advertised().iter();
+            all.map(|(prefix, entry)| (*prefix, entry.attributes.clone(), entry.progress)).collect()
+        };
+        assert_eq!((shown(&self.agent), self.agent.unsent()), (shown(&before), before.unsent()));
+        true
+    }
+
     /// Until both ends have nothing left to say.
     fn settle(&mut self) {
         for _ in 0..200 {
@@ -362,6 +384,46 @@ fn sessions_converge_octet_by_octet() {
     pair.converged(&desired);
 }
 
+/// The neighbor sees the same octets, wherever in the stream another process takes over, in either direction.
+#[test]
+fn another_process_goes_on_wherever_it_takes_over() {
+    let tell = |taken: Option<usize>| {
+        let mut pair = Pair::new(None);
+        pair.settle();
+        let (prefixes, attributes) = (prefixes(), attributes());
+        let first: Routes = prefixes.iter().zip(attributes.iter().cycle()).map(|(p, a)| (*p, Arc::clone(a))).collect();
+        let second: Routes = prefixes.iter().skip(2).zip(&attributes).map(|(p, a)| (*p, Arc::clone(a))).collect();
+        let (mut octets, mut steps) = (Vec::new(), 0);
+        for desired in [first, second] {
+            pair.agent.set_routes(desired.clone(), pair.now);
+            pair.back.flying.extend(oracle::route_refresh(1));
+            loop {
+                if taken == Some(steps) {
+                    assert!(pair.take_over(&desired, true));
+                }
+                steps += 1;
+                pair.write(1);
+                octets.extend_from_slice(&pair.there.flying);
+                pair.deliver(1);
+                let quiet =
+                    pair.there.flying.is_empty() && pair.there.waiting.is_empty() && pair.back.flying.is_empty();
+                if quiet && !pair.agent.advertised().values().any(|entry| entry.progress == Progress::Queued) {
+                    break;
+                }
+            }
+            pair.settle();
+            pair.converged(&desired);
+        }
+        assert_eq!(pair.neighbors, 1);
+        (octets, steps)
+    };
+    let (octets, steps) = tell(None);
+    assert!(octets.len() > 500);
+    for taken in 0..steps {
+        assert!(tell(Some(taken)).0 == octets, "taken over at step {taken}");
+    }
+}
+
 #[test]
 fn an_idle_session_stays_up_for_a_day() {
     let mut pair = Pair::new(None);
@@ -396,6 +458,7 @@ enum Step {
     Garbage(Vec<u8>),
     Refresh(u8),
     Knock,
+    TakeOver,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -413,6 +476,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => proptest::collection::vec(any::<u8>(), 1..30).prop_map(Step::Garbage),
         2 => (1..3u8).prop_map(Step::Refresh),
         1 => Just(Step::Knock),
+        2 => Just(Step::TakeOver),
     ]
 }
 
@@ -429,7 +493,7 @@ proptest! {
             let chosen = prefixes.iter().zip(choices);
             chosen.filter_map(|(prefix, choice)| Some((*prefix, Arc::clone(&attributes[choice?])))).collect()
         };
-        let (mut pair, mut desired) = (Pair::of(setting, None), Routes::new());
+        let (mut pair, mut desired, mut complete) = (Pair::of(setting, None), Routes::new(), true);
         let garbled = steps.iter().any(|step| matches!(step, Step::Garbage(_)));
         // Most of the steps are to happen on a session that is up.
         pair.settle();
@@ -444,7 +508,10 @@ proptest! {
                         neighbor.set_routes(routes(choices), pair.now);
                     }
                 }
-                Step::Complete(complete) => pair.agent.set_complete(complete),
+                Step::Complete(now) => {
+                    complete = now;
+                    pair.agent.set_complete(complete);
+                }
                 Step::Write(room) => pair.write(room),
                 Step::WriteBack => pair.write_back(),
                 Step::Deliver(most) => pair.deliver(most),
@@ -455,6 +522,9 @@ proptest! {
                 // Between two messages only: the neighbor writes whole ones.
                 Step::Refresh(afi) => pair.back.flying.extend(oracle::route_refresh(afi)),
                 Step::Knock => pair.knock(),
+                Step::TakeOver => {
+                    pair.take_over(&desired, complete);
+                }
             }
             pair.act();
             pair.deadline_is_set();

@@ -1,5 +1,6 @@
 //! One check: when it runs, and how many answers it takes to change its mind.
 
+pub mod handover;
 mod hint;
 mod outcome;
 

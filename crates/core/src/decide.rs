@@ -38,6 +38,8 @@ pub struct View {
     pub served: BTreeMap<ServiceName, Health>,
     /// The addresses the kernel answers for, whoever put them there.
     pub bound: BTreeSet<IpAddr>,
+    /// Those of them that we put there.
+    pub ours: BTreeSet<IpAddr>,
     /// What each Established neighbor holds from us, or may still hold: a withdraw counts once it is acknowledged.
     pub held: BTreeMap<PeerId, BTreeSet<Prefix>>,
     /// The agent is ending: a drained service unbinds whatever its configuration says.
@@ -147,13 +149,8 @@ pub fn decide(config: &Config, view: &View) -> Desired {
         .into_iter()
         .map(|(prefix, members)| (prefix, judge(config, view, &services, prefix, &members)))
         .collect();
-    Desired {
-        addresses: addresses(config, view),
-        anchors: anchors(config, view),
-        routes: routes::towards_each(config, &prefixes),
-        services,
-        prefixes,
-    }
+    let routes = routes::towards_each(config, &prefixes);
+    Desired { addresses: addresses(config, view, &routes), anchors: anchors(config, view), routes, services, prefixes }
 }
 
 /// The services of each prefix.
@@ -281,16 +278,31 @@ fn quality(
     }
 }
 
-/// An address stays bound while its service is configured, and longer while a neighbor may still send to it.
-fn addresses(config: &Config, view: &View) -> BTreeSet<IpAddr> {
-    let wanted = config
-        .services
-        .iter()
-        .filter(|(name, service)| !is_over(view, name) || (service.unbind == Unbind::Never && !view.stopping));
-    let mut addresses: BTreeSet<IpAddr> = wanted.flat_map(|(_, service)| service.addresses.iter().copied()).collect();
-    let held = Cover::of(view.held.values().flatten().copied());
-    addresses.extend(view.bound.iter().filter(|address| held.contains(**address)));
+/// An address stays bound while its service is configured; and one that we bound longer, while a neighbor may still send to it
+/// because of a route that it was needed for.
+fn addresses(config: &Config, view: &View, routes: &BTreeMap<PeerId, Routes>) -> BTreeSet<IpAddr> {
+    let stays = |name, service: &Service| !is_over(view, name) || (service.unbind == Unbind::Never && !view.stopping);
+    let (wanted, over): (Vec<_>, Vec<_>) = config.services.iter().partition(|(name, service)| stays(name, service));
+    let mut addresses: BTreeSet<IpAddr> =
+        wanted.into_iter().flat_map(|(_, service)| &service.addresses).copied().collect();
+    let ended = Cover::of(ended(view, routes));
+    addresses.extend(view.ours.iter().filter(|address| ended.contains(**address)));
+    // Another service may go on with a prefix of one that is drained: it is held all the same, and packets come.
+    for (_, service) in over {
+        let held = service.prefixes.iter().filter(|prefix| view.held.values().any(|held| held.contains(*prefix)));
+        let held = Cover::of(held.copied());
+        addresses.extend(service.addresses.intersection(&view.ours).filter(|address| held.contains(**address)));
+    }
     addresses
+}
+
+/// What neighbors hold that they are not to hold any more. What goes on being announced is of no concern to an address that no
+/// service has: packets for it come as for any other that the prefix covers.
+fn ended<'a>(view: &'a View, routes: &'a BTreeMap<PeerId, Routes>) -> impl Iterator<Item = Prefix> {
+    view.held.iter().flat_map(|(peer, held)| {
+        let wanted = routes.get(peer);
+        held.iter().filter(move |prefix| wanted.is_none_or(|routes| !routes.contains_key(*prefix))).copied()
+    })
 }
 
 /// What some prefixes cover. Asked for each of thousands of addresses, so it does not look at each of thousands of prefixes.
@@ -313,9 +325,14 @@ impl Cover {
     }
 }
 
-/// Whether the drain of a service has come to its end: nobody sends to it any more.
+/// Whether the drain of a service has come to its end: nobody sends to it any more. An agent that ends does not wait for what an
+/// operator's drain would still linger: it has lingered by itself, and what it does not unbind now it leaves behind.
 fn is_over(view: &View, name: &ServiceName) -> bool {
-    view.drains.get(name) == Some(&Phase::Drained)
+    match view.drains.get(name) {
+        Some(Phase::Drained) => true,
+        Some(Phase::Lingering { .. }) => view.stopping,
+        _ => false,
+    }
 }
 
 /// A prefix wider than one address needs a route of last resort, or traffic for its other addresses follows the

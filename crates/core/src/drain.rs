@@ -46,6 +46,29 @@ pub enum Mode {
     Degrade,
 }
 
+/// Where a drain stands, for another process that goes on with it: times as what is left of them, or has passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct State {
+    /// In which phase.
+    pub stage: Stage,
+    /// Since when.
+    pub age: Duration,
+    /// Until the next stage, where that is a matter of time.
+    pub left: Option<Duration>,
+}
+
+/// A [`Phase`] without its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "they are those of `Phase`")]
+pub enum Stage {
+    Active,
+    Degraded,
+    GracefulShutdown,
+    Withdrawing,
+    Lingering,
+    Drained,
+}
+
 /// The state machine of one service's drain.
 #[derive(Debug, Clone)]
 pub struct Drain {
@@ -59,6 +82,36 @@ impl Drain {
     #[must_use]
     pub const fn new(times: DrainTimes, now: Instant) -> Self {
         Self { times, phase: Phase::Active, since: now }
+    }
+
+    /// Where it stands, for another process.
+    #[must_use]
+    pub fn hand_over(&self, now: Instant) -> State {
+        let stage = match self.phase {
+            Phase::Active => Stage::Active,
+            Phase::Degraded => Stage::Degraded,
+            Phase::GracefulShutdown { .. } => Stage::GracefulShutdown,
+            Phase::Withdrawing => Stage::Withdrawing,
+            Phase::Lingering { .. } => Stage::Lingering,
+            Phase::Drained => Stage::Drained,
+        };
+        let left = self.poll_timeout().map(|at| at.saturating_duration_since(now));
+        State { stage, age: now.saturating_duration_since(self.since), left }
+    }
+
+    /// Goes on where another process was. No wait is longer than it would be here.
+    #[must_use]
+    pub fn take_over(times: DrainTimes, from: State, now: Instant) -> Self {
+        let until = |longest: Duration| now + from.left.unwrap_or_default().min(longest);
+        let phase = match from.stage {
+            Stage::Active => Phase::Active,
+            Stage::Degraded => Phase::Degraded,
+            Stage::GracefulShutdown => Phase::GracefulShutdown { until: until(times.graceful_shutdown) },
+            Stage::Withdrawing => Phase::Withdrawing,
+            Stage::Lingering => Phase::Lingering { until: until(times.linger) },
+            Stage::Drained => Phase::Drained,
+        };
+        Self { times, phase, since: now.checked_sub(from.age).unwrap_or(now) }
     }
 
     /// Takes new times; a wait under way keeps its end.
@@ -148,6 +201,40 @@ mod tests {
     fn drain(graceful: u32, linger: u32) -> (Drain, Instant) {
         let now = Instant::now();
         (Drain::new(DrainTimes { graceful_shutdown: SECOND * graceful, linger: SECOND * linger }, now), now)
+    }
+
+    /// The other process is at the same place, and has as much time left.
+    #[test]
+    fn another_process_goes_on_at_every_stage() {
+        let times = DrainTimes { graceful_shutdown: SECOND * 10, linger: SECOND * 5 };
+        let (mut drain, start) = drain(10, 5);
+        let mut seen = Vec::new();
+        for (after, order) in
+            [(0, None), (0, Some(Mode::Degrade)), (1, Some(Mode::Graceful)), (11, None), (13, None), (18, None)]
+        {
+            let now = start + SECOND * after;
+            if let Some(mode) = order {
+                drain.handle_withdraw(mode, now);
+            }
+            drain.handle_timeout(now);
+            drain.handle_held(after < 13, now);
+            let later = now + SECOND;
+            let other = Drain::take_over(times, drain.hand_over(later), later);
+            assert_eq!(
+                (other.phase(), other.since(), other.poll_timeout()),
+                (drain.phase(), drain.since(), drain.poll_timeout())
+            );
+            seen.push(other.phase());
+        }
+        seen.dedup();
+        assert_eq!(seen.len(), 6, "{seen:?}");
+
+        let long = State { left: Some(SECOND * 3600), ..Drain::new(times, start).hand_over(start) };
+        let of = |stage| Drain::take_over(times, State { stage, ..long }, start).poll_timeout();
+        assert_eq!(
+            (of(Stage::GracefulShutdown), of(Stage::Lingering)),
+            (Some(start + SECOND * 10), Some(start + SECOND * 5))
+        );
     }
 
     #[test]

@@ -3,9 +3,10 @@
 //! Pure: no runtime, no sockets, no clock.
 
 pub mod adjacency;
-mod check;
+pub mod check;
 pub mod config;
 pub mod decide;
+pub mod difference;
 pub mod drain;
 pub mod fence;
 pub mod hold_down;
@@ -17,6 +18,7 @@ mod secret;
 pub use check::{Cause, Check, CheckCounters, Health, Outcome, Probe};
 pub use config::Config;
 pub use decide::{Desired, View, decide};
+pub use difference::{Difference, difference};
 pub use drain::Drain;
 pub use hold_down::HoldDown;
 pub use name::{BadName, CheckName, PeerId, ServiceName};

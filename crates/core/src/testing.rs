@@ -68,6 +68,7 @@ pub(crate) fn service(name: &str, addresses: &[&str], prefixes: &[&str], neighbo
         drain: DrainTimes { graceful_shutdown: Duration::from_secs(10), linger: Duration::from_secs(5) },
         unbind: Unbind::Never,
         watch: Watch::None,
+        disable_file: None,
     };
     (ServiceName::new(name).unwrap(), service)
 }

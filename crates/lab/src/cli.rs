@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{bench::Bench, demo, exit, programs::BIN_DIR, tools::Tool};
+use crate::{bench::Bench, demo, exit, package, programs::BIN_DIR, systemd, tools::Tool};
 
 /// Runs a topology of routers, edge nodes and clients on this machine, and shows on it how anycast fails over.
 #[derive(Debug, Parser)]
@@ -92,6 +92,24 @@ pub enum Verb {
         /// What.
         #[command(subcommand)]
         bench: Bench,
+    },
+    /// Build the Debian package
+    Package {
+        /// Which programs it has.
+        #[command(flatten)]
+        binaries: Binaries,
+        /// What else.
+        #[command(flatten)]
+        options: package::Options,
+    },
+    /// Install, run and remove the package under a real systemd, in a container of Docker's
+    Systemd {
+        /// Which programs the package has.
+        #[command(flatten)]
+        binaries: Binaries,
+        /// How.
+        #[command(flatten)]
+        options: systemd::Options,
     },
     /// Run everything that is checked: formatting, lints and tests, those with real routers included
     Test {

@@ -73,6 +73,12 @@ impl Lab {
         Self { runner: Arc::new(runner) }
     }
 
+    /// One that is up already, and that others use as well.
+    #[must_use]
+    pub const fn of_shared(runner: Arc<Namespaces>) -> Self {
+        Self { runner }
+    }
+
     /// The runner itself.
     #[must_use]
     pub fn runner(&self) -> &dyn Runner {

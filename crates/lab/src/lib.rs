@@ -2,9 +2,8 @@
 //!
 //! [`topology`] understands containerlab's file, [`runner`] brings it up in network namespaces or finds it in containers,
 //! [`tools`] are the programs that run inside its nodes, [`demo`] shows a failover with measured times, [`bench`]
-//! measures, [`check`] runs every
-//! test of the repository, [`harness`] is what the end-to-end tests stand on, and [`peer`] a neighbor that does what no router
-//! does.
+//! measures, [`check`] runs every test of the repository, [`package`] makes the Debian package and [`systemd`] tries it under a
+//! real one, [`harness`] is what the end-to-end tests stand on, and [`peer`] a neighbor that does what no router does.
 
 pub mod bench;
 pub mod burden;
@@ -14,11 +13,13 @@ pub mod demo;
 pub mod exit;
 pub mod frr;
 pub mod harness;
+pub mod package;
 pub mod peer;
 pub mod programs;
 pub mod runner;
 pub mod setup;
 pub mod state;
+pub mod systemd;
 pub mod tools;
 pub mod topology;
 pub mod verbs;

@@ -38,6 +38,8 @@ pub enum Purpose {
     Run,
     /// To run every test in it: beside other routers, and read by tshark.
     Test,
+    /// To run the package under a real systemd.
+    Systemd,
 }
 
 /// The lab's needs, besides what every Linux machine has.
@@ -60,9 +62,23 @@ const TEST: [Need; 6] = [
     Need { program: "bgpdump", package: "bgpdump" },
 ];
 
+/// What a systemd in a container needs.
+const SYSTEMD: [Need; 4] = [
+    Need { program: "dockerd", package: "docker.io" },
+    Need { program: "docker", package: "docker.io" },
+    Need { program: "debootstrap", package: "debootstrap" },
+    Need { program: "dpkg-deb", package: "dpkg" },
+];
+
 /// The packages that bring a service, and what it is called.
-const SERVICES: [(&str, &str); 5] =
-    [("frr", "frr"), ("bird2", "bird"), ("openbgpd", "openbgpd"), ("gobgpd", "gobgpd"), ("exabgp", "exabgp")];
+const SERVICES: [(&str, &str); 6] = [
+    ("docker.io", "docker"),
+    ("frr", "frr"),
+    ("bird2", "bird"),
+    ("openbgpd", "openbgpd"),
+    ("gobgpd", "gobgpd"),
+    ("exabgp", "exabgp"),
+];
 
 /// Says no to everybody but root.
 ///
@@ -117,6 +133,7 @@ pub fn missing(purpose: Purpose) -> Vec<&'static str> {
     let beside: &[Need] = match purpose {
         Purpose::Run => &[],
         Purpose::Test => &TEST,
+        Purpose::Systemd => &SYSTEMD,
     };
     let needs = RUN.iter().chain(beside);
     let mut packages: Vec<_> = needs.filter(|need| find(need.program).is_none()).map(|need| need.package).collect();

@@ -2,7 +2,7 @@
 
 use anycast_lab::{
     bench::{
-        self, Options, Outcome, Report,
+        self, Options, Outcome, Report, drain,
         health::{self, Part},
     },
     harness, setup,
@@ -63,6 +63,35 @@ async fn what_checks_cost_is_measured() -> anyhow::Result<()> {
     ];
     assert_eq!(rows(&report), expected);
     is_printed(&report);
+    Ok(())
+}
+
+/// With one run nothing is lost in a drain either; figures of more are in the book.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_through_routers_loses_no_request() -> anyhow::Result<()> {
+    setup::root()?;
+    let options = Options { quick: true, ..Options::default() };
+    let report = drain::measure(&options, harness::programs().await?).await?;
+    let all = vec![
+        "withdraw, IPv4",
+        "withdraw, IPv6",
+        "withdraw --now, IPv4",
+        "withdraw --now, IPv6",
+        "killed, IPv4",
+        "killed, IPv6",
+    ];
+    let expected = [
+        ("A node goes out of service: a request by UDP every millisecond", all.clone()),
+        ("The same: a request by TCP every 20 ms, whose answer takes 300 ms", all),
+    ];
+    assert_eq!(rows(&report), expected);
+    is_printed(&report);
+    for row in &report.sections[0].rows[..2] {
+        let Outcome::Figures(figures) = &row.outcome else { panic!("{row:?}") };
+        let value = |key| figures.iter().find(|figure| figure.key == key).map(|figure| figure.value);
+        assert_eq!(value("lost"), Some(0.0), "{report}");
+        assert!(value("requests") > Some(100.0), "{report}");
+    }
     Ok(())
 }
 

@@ -7,6 +7,11 @@ use hyper::StatusCode;
 
 use crate::exit::Exit;
 
+/// The agent is there, and that of it which decides does not answer in time.
+const NO_ANSWER: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
+/// It has too many callers at a time.
+const NO_PLACE: StatusCode = StatusCode::TOO_MANY_REQUESTS;
+
 /// What stands between us and an answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {
@@ -103,6 +108,8 @@ impl Fault {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Forbidden { .. } | Self::Refused { status: StatusCode::FORBIDDEN, .. } => Exit::Permission,
+            // It has not said no: it could not be asked.
+            Self::Refused { status: NO_ANSWER | NO_PLACE, .. } => Exit::Unavailable,
             Self::Refused { .. } => Exit::Refused,
             Self::NoSocket { .. }
             | Self::NotListening { .. }
@@ -122,6 +129,8 @@ impl Fault {
     /// Whether the request may have been heard all the same.
     pub(crate) fn leaves_doubt(&self) -> bool {
         match self {
+            // What waits for the decision loop is done when it turns again.
+            Self::Refused { status: NO_ANSWER, .. } => true,
             Self::NoSocket { .. }
             | Self::NotListening { .. }
             | Self::Forbidden { .. }
@@ -155,6 +164,9 @@ impl Fault {
                 "is this the socket of anycastd, and do the versions of anycastctl and anycastd fit?"
             }
             Self::Talk(_) => "has the agent ended meanwhile? systemctl status anycastd; is it anycastd's socket?",
+            Self::Refused { status: NO_ANSWER, reply: ErrorReply { hint: None, .. }, .. } => {
+                "the agent is there, and busy or hanging: systemctl status anycastd, journalctl -u anycastd"
+            }
             Self::Refused { reply, .. } => return reply.hint.clone(),
             Self::Ended | Self::Connect { .. } | Self::Request(_) => return None,
         };

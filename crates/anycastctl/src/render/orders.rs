@@ -39,6 +39,8 @@ pub(crate) fn page(reply: &OrderReply, order: Order, whole_node: bool, view: Vie
         page.section(ordered(service, order, view));
     }
     page.section(left_behind(reply, view));
+    let warning = reply.warning.iter().flat_map(|text| Line::styled(Style::Warn, text).wrap(view.width));
+    page.section(warning.collect());
     page
 }
 

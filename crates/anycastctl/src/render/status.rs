@@ -113,7 +113,10 @@ pub(super) fn maintenance(service: &Service, view: View) -> Option<String> {
     let drain = service.drain.as_ref()?;
     let mut words = Vec::new();
     words.extend(drain.reason.as_ref().map(|reason| format!("\"{reason}\"")));
-    words.extend(drain.until.map(|until| format!("until {}", when::until(until, view.now))));
+    words.extend(drain.until_boot.then(|| "until the machine starts anew".to_owned()));
+    words.extend(
+        drain.until.filter(|_| !drain.until_boot).map(|until| format!("until {}", when::until(until, view.now))),
+    );
     let left = drain.phase_ends.map(|end| when::left(end, view.now));
     match drain.phase {
         DrainPhase::GracefulShutdown => words.push(ahead("withdraws", left)),

@@ -1,16 +1,19 @@
 //! `events`: those that are kept, and those to come.
 
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use anycast_api::{Event, Timestamp};
 
 use super::Session;
 use crate::{
     cli::{self, Since},
-    client::{Call, Fault},
+    client::{Call, Fault, Lines},
     exit::Exit,
     json, render,
 };
+
+/// A stream that ends sooner after another is not followed again.
+const LASTS: Duration = Duration::from_millis(100);
 
 impl Session {
     /// Prints events, one a line.
@@ -29,11 +32,38 @@ impl Session {
             self.print_events(answer.text().lines().filter(|line| !line.trim().is_empty()))?;
             return Ok(Exit::Done);
         }
+        let (mut last, mut resumed_at) = (None, None::<Instant>);
         let mut lines = self.client.follow(call).await?;
-        while let Some(lines) = lines.next().await? {
-            self.print_events(lines.iter().map(String::as_str))?;
+        loop {
+            while let Some(lines) = lines.next().await.or_else(ended)? {
+                last = seen(&lines)?.or(last);
+                self.print_events(lines.iter().map(String::as_str))?;
+            }
+            // As when another program goes on for the agent: then it knows the last of them.
+            if resumed_at.replace(Instant::now()).is_some_and(|at| at.elapsed() < LASTS) {
+                return Err(Fault::Ended.into());
+            }
+            let Some((resumed, news)) = self.resume(&args, last.take()).await else { return Err(Fault::Ended.into()) };
+            last = seen(&news)?;
+            self.print_events(news.iter().skip(1).map(String::as_str))?;
+            lines = resumed;
         }
-        Err(Fault::Ended.into())
+    }
+
+    /// Follows on from an event; `None`: whoever answers does not know it. What there is, that event first.
+    async fn resume(&self, args: &cli::Events, last: Option<Event>) -> Option<(Lines, Vec<String>)> {
+        let last = last?;
+        let since = last.at.to_string();
+        let query = [
+            ("since", Some(since.as_str())),
+            ("follow", Some("true")),
+            ("service", args.service.as_deref()),
+            ("neighbor", args.neighbor.as_deref()),
+        ];
+        let mut lines = self.client.follow(Call::get("/v1/events", &query)).await.ok()?;
+        let first = lines.next().await.ok()??;
+        let at = first.iter().position(|line| serde_json::from_str::<Event>(line).is_ok_and(|event| event == last))?;
+        Some((lines, first.into_iter().skip(at).collect()))
     }
 
     fn print_events<'a>(&self, lines: impl Iterator<Item = &'a str>) -> anyhow::Result<()> {
@@ -49,6 +79,19 @@ impl Session {
         }
         Ok(self.output.text(&text)?)
     }
+}
+
+/// A stream that breaks off is one that ends.
+fn ended(fault: Fault) -> Result<Option<Vec<String>>, Fault> {
+    match fault {
+        Fault::Talk(_) | Fault::Body(_) | Fault::Ended => Ok(None),
+        fault => Err(fault),
+    }
+}
+
+/// The last of them.
+fn seen(lines: &[String]) -> Result<Option<Event>, Fault> {
+    lines.last().map(|line| serde_json::from_str(line).map_err(Fault::Meaning)).transpose()
 }
 
 /// The point in time meant.

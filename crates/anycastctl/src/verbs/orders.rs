@@ -10,7 +10,7 @@ use tokio::{signal, time};
 use super::{Session, order};
 use crate::{
     cli,
-    client::Answer,
+    client::{Answer, Fault},
     exit::Exit,
     json, output,
     render::{self, orders::Order},
@@ -21,6 +21,9 @@ use crate::{
 const FIRST_SLICE: Duration = Duration::from_millis(250);
 /// Every other slice.
 const SLICE: Duration = Duration::from_secs(2);
+
+/// How often in a row an answer may be cut short.
+const CUTS: usize = 3;
 
 impl Session {
     /// Begins a maintenance.
@@ -35,6 +38,7 @@ impl Session {
             mode,
             reason: args.reason,
             for_seconds: args.duration.map(|time| time.as_secs_f64()),
+            boot: args.boot,
         };
         let (answer, reply) = self.give("/v1/withdraw", &request).await?;
         let kind = if args.degrade { Order::Degrade } else { Order::Withdraw };
@@ -110,13 +114,21 @@ impl Session {
     async fn drained(&self, services: Vec<String>, timeout: Duration) -> anyhow::Result<(Answer, WaitReply)> {
         let end = Instant::now() + timeout;
         let mut slice = FIRST_SLICE;
-        let mut said = Vec::new();
+        let (mut said, mut cuts) = (Vec::new(), 0);
         loop {
             let begun = Instant::now();
             let left = end.saturating_duration_since(begun);
             let now = slice.min(left);
             let request = WaitRequest { services: services.clone(), timeout_seconds: now.as_secs_f64() };
-            let answer = self.client.ask_patiently(order("/v1/wait", &request)?, now).await?;
+            let answer = match self.client.ask_patiently(order("/v1/wait", &request)?, now).await {
+                // As when another program goes on for the agent: it is asked the same.
+                Err(Fault::Talk(_)) if cuts < CUTS => {
+                    cuts += 1;
+                    continue;
+                }
+                answer => answer?,
+            };
+            cuts = 0;
             let reply: WaitReply = answer.read()?;
             if reply.done || left <= slice {
                 return Ok((answer, reply));

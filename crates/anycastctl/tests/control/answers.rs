@@ -72,6 +72,26 @@ fn a_refusal_is_told_with_its_remedy() {
     assert_eq!(ran.code, Some(77));
 }
 
+/// One that does not come to it has not said no.
+#[test]
+fn an_agent_that_cannot_be_asked_has_refused_nothing() {
+    let doubt = "not known whether the order was heard";
+    let no_answer = json!({"error": "the decision loop does not answer", "hint": null}).to_string();
+    let no_place = json!({"error": "too many connections at a time", "hint": "`ss -xp` shows"}).to_string();
+    for (status, reply, doubtful, hint) in
+        [(503, no_answer, true, "busy or hanging"), (429, no_place, false, "`ss -xp`")]
+    {
+        let agent = Agent::saying(status, &reply);
+        for line in ["status", "announce", "withdraw --wait", "reload", "events -f"] {
+            let ran = agent.run(line);
+            assert_eq!((ran.code, ran.out.as_str()), (Some(69), ""), "{line}: {}", ran.err);
+            assert!(ran.err.contains(hint), "{line}: {}", ran.err);
+        }
+        assert_eq!(agent.run("announce").err.contains(doubt), doubtful, "{status}");
+        assert!(!agent.run("status").err.contains(doubt));
+    }
+}
+
 #[test]
 fn a_withdraw_orders_and_tells() {
     let agent = Agent::saying(200, &ordered());
@@ -221,9 +241,14 @@ fn a_reader_that_has_seen_enough_is_no_fault() {
 #[test]
 fn usage() {
     let nowhere = std::path::Path::new("/nonexistent/control.sock");
-    for line in
-        ["", "doctor", "withdraw --now --degrade", "withdraw --wait --degrade", "withdraw --for soon", "status --bogus"]
-    {
+    for line in [
+        "",
+        "diagnose",
+        "withdraw --now --degrade",
+        "withdraw --wait --degrade",
+        "withdraw --for soon",
+        "status --bogus",
+    ] {
         assert_eq!(run_at(nowhere, line).code, Some(64), "{line}");
     }
     let ran = run_at(nowhere, "withdraw --for soon");
@@ -275,4 +300,40 @@ fn checks_are_run_and_the_exit_code_tells_whether_all_are_up() {
     }
     let refused = Agent::saying(404, &json!({"error": "no service is named `dsn`", "hint": null}).to_string());
     assert_eq!(refused.run("probe dsn").code, Some(2));
+}
+
+#[test]
+fn an_upgrade_that_is_refused_is_told() {
+    let reply =
+        json!({"error": "/usr/bin/anycastd: it is broken; the agent that runs goes on", "hint": null}).to_string();
+    let ran = Agent::saying(409, &reply).run("upgrade");
+    assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""));
+    assert!(ran.err.contains("the agent that runs goes on"), "{}", ran.err);
+}
+
+#[test]
+fn an_agent_that_begins_anew_is_no_upgrade() {
+    let agent = Agent::start(|line, _| match line {
+        // As a program that ends.
+        "POST /v1/upgrade" => Reply::Raw(Vec::new()),
+        _ => Reply::Body(200, status().to_string()),
+    });
+    let ran = agent.run("upgrade");
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.err.contains("it has begun anew"), "{}", ran.err);
+    assert_eq!(
+        agent.heard().iter().map(|heard| &*heard.line).collect::<Vec<_>>(),
+        ["POST /v1/upgrade", "GET /v1/status"]
+    );
+}
+
+#[test]
+fn an_upgrade_can_be_tried() {
+    let trial =
+        json!({"program": "/usr/bin/anycastd", "from": "0.1.0", "to": "0.2.0", "sessions": 2, "lost": {}}).to_string();
+    let agent = Agent::saying(200, &trial);
+    let ran = agent.run("upgrade --dry-run");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.out.contains("anycastd 0.1.0 → 0.2.0") && ran.out.contains("2 sessions would go on"), "{}", ran.out);
+    assert!(agent.heard()[0].body.contains("\"dry_run\":true"));
 }

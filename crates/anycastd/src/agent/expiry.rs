@@ -20,7 +20,9 @@ pub(super) struct Expiries(BTreeMap<ServiceName, (Timestamp, Duration)>);
 impl Expiries {
     /// Takes over what is new, and drops what is not there any more.
     pub(super) fn settle(&mut self, orders: &Orders, wall: SystemTime, since_boot: Duration) {
-        self.0.retain(|name, (until, _)| orders.get(name).is_some_and(|order| order.until == Some(*until)));
+        self.0.retain(|name, (until, _)| {
+            orders.get(name).is_some_and(|order| order.until == Some(*until) && order.boot.is_none())
+        });
         for (name, order) in orders {
             if let (Some(until), Some(left)) = (order.until, order.remaining(wall)) {
                 self.0.entry(name.clone()).or_insert((until, since_boot + left));
@@ -52,10 +54,12 @@ mod tests {
         Order {
             mode: WithdrawMode::Graceful,
             by: "root".to_owned(),
-            at: until.into(),
+            at: SystemTime::UNIX_EPOCH.into(),
             reason: None,
             until: Some(until.into()),
             whole_node: false,
+            boot: None,
+            file: None,
         }
     }
 
@@ -83,6 +87,16 @@ mod tests {
         assert_eq!(ends.next(HOUR), Some(3 * HOUR));
         ends.settle(&Orders::from([(name, Order { until: None, ..order(wall) })]), wall, HOUR);
         assert_eq!(ends.next(HOUR), None);
+    }
+
+    #[test]
+    fn while_the_boot_is_the_same_one_that_ends_with_it_stands() {
+        let wall = SystemTime::UNIX_EPOCH + 1000 * HOUR;
+        let name = ServiceName::new("web").unwrap();
+        let mut ends = Expiries::default();
+        ends.settle(&Orders::from([(name.clone(), order(wall + HOUR))]), wall, HOUR);
+        ends.settle(&Orders::from([(name, Order { boot: Some("5f2b".into()), ..order(wall + HOUR) })]), wall, HOUR);
+        assert_eq!((ends.next(HOUR), ends.over(9 * HOUR)), (None, vec![]));
     }
 
     #[test]

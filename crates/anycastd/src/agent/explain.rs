@@ -82,6 +82,15 @@ impl Agent {
             chain.push(nobody(prefix, self.settings.core.neighbors.is_empty()));
         }
         chain.extend(links);
+        if let Some(service) = first {
+            chain.extend(
+                self.settings
+                    .core
+                    .neighbors
+                    .iter()
+                    .filter_map(|(id, neighbor)| not_given(id, neighbor, service, prefix)),
+            );
+        }
         Some(PrefixExplanation { prefix: prefix.to_string(), announced: verdict.announced.is_some(), summary, chain })
     }
 
@@ -217,7 +226,7 @@ impl Agent {
     fn drain_link(&self, name: &ServiceName, service: &Service) -> Option<Link> {
         let (order, drain) = self.drain_of(name)?;
         let reason = order.reason.as_ref().map_or(String::new(), |reason| format!(" \"{reason}\""));
-        let until = order.until.map_or(String::new(), |until| format!(", until {until}"));
+        let until = order.end().map_or(String::new(), |end| format!(", {end}"));
         let whole = if order.whole_node { " for the whole node" } else { "" };
         let (ok, what) = match drain.phase() {
             Phase::Active => return None,
@@ -239,6 +248,7 @@ impl Agent {
             text: format!("{what}: ordered by {} at {}{whole}{reason}{until}", order.by, order.at),
             since: Some(wall(drain.since())),
             hint: Some(match order.whole_node {
+                _ if let Some(file) = &order.file => format!("remove {} to end it", file.display()),
                 true => {
                     format!("`anycastctl announce {name}` ends it for {name}, `anycastctl announce` for the whole node")
                 }
@@ -387,6 +397,27 @@ fn nobody(prefix: Prefix, none_at_all: bool) -> Link {
         since: None,
         hint: Some(hint.to_owned()),
     }
+}
+
+/// The link of a neighbor that the prefix is not for.
+pub(super) fn not_given(id: &PeerId, neighbor: &Neighbor, service: &Service, prefix: Prefix) -> Option<Link> {
+    let family = prefix.family();
+    let why = match service.neighbors.get(id) {
+        None => "its services do not name it (`neighbors`)".to_owned(),
+        Some(towards) if !towards.families.contains(&family) => {
+            format!("its services give it no {family} prefixes (`families` in `neighbors`)")
+        }
+        Some(_) if !neighbor.families.contains(&family) => format!("it carries no {family} prefixes (`families`)"),
+        Some(_) => return None,
+    };
+    Some(Link {
+        kind: "neighbor".to_owned(),
+        name: id.to_string(),
+        ok: LinkState::Ok,
+        text: format!("not given this prefix: {why}"),
+        since: None,
+        hint: None,
+    })
 }
 
 /// What the neighbor is told otherwise than the others.

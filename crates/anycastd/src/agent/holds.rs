@@ -157,10 +157,16 @@ impl Agent {
 
     /// Has written what a process after this one is to know; `ended`: that this one was told to end.
     pub(super) fn keep_flaps(&mut self, ended: bool) {
+        let book = self.flap_book(ended);
+        self.flaps.keep(book);
+    }
+
+    /// What another agent is to know.
+    pub(super) fn flap_book(&self, ended: bool) -> Book {
         let now = Instant::now();
         let holding = self.holds.iter().filter(|(_, hold_down)| hold_down.times().is_some());
         let services = holding.map(|(name, hold_down)| (name.clone(), hold_down.snapshot(now))).collect();
-        self.flaps.keep(Book { ended, at: now, services });
+        Book { ended, at: now, services }
     }
 
     fn tell_flap(&self, name: &ServiceName, hold_down: &HoldDown, why: &str, now: Instant) {

@@ -8,10 +8,14 @@ mod about;
 mod absence;
 mod changes;
 mod clock;
+mod difference;
+mod disabled;
+mod doctor;
 mod dynamic;
 mod expiry;
 mod explain;
 mod handle;
+mod handover;
 mod holds;
 mod orders;
 mod probe;
@@ -40,7 +44,9 @@ use tokio::sync::{mpsc, watch};
 
 pub(crate) use self::{
     about::About,
+    difference::Weighed,
     handle::{Handle, NoAnswer},
+    handover::{GoesOn, Seat, collect, glance},
     holds::time_until,
     orders::{Actor, OrderDesk, Refusal},
     probe::answers as probe_answers,
@@ -54,15 +60,16 @@ use crate::{
     checker::{Checker, Permit},
     clock::moment,
     config::{Settings, ShutdownMode},
+    disable::{DisableFiles, Look},
     fence::Fence,
     flaps::Flaps,
     hints::Watch,
-    kernel::{AddressPlan, AddressState, KernelState, Links},
+    kernel::{AddressPlan, AddressState, KernelState, Links, Owner},
     listener::{Arrival, Deaf, ListenPlan, Refusals},
     metrics::Instruments,
     peer::Peer,
     signal::{Happening, Sink, Wake},
-    state::Orders,
+    state::{Loaded, Order, Orders},
 };
 
 /// How many decisions in a row one wake may take before the loop looks at its queues again.
@@ -74,7 +81,12 @@ const SOON: Duration = Duration::from_millis(10);
 /// What the loop is given at the start.
 pub(crate) struct Parts {
     pub(crate) settings: Settings,
-    pub(crate) orders: Orders,
+    /// The text of the configuration.
+    pub(crate) text: Arc<str>,
+    pub(crate) loaded: Loaded,
+    /// Of which services the `disable_file` is there, as far as could be seen.
+    pub(crate) looks: BTreeMap<ServiceName, Look>,
+    pub(crate) disable_files: watch::Sender<DisableFiles>,
     pub(crate) orders_file: std::path::PathBuf,
     pub(crate) flaps: Flaps,
     pub(crate) plan: watch::Sender<Option<Arc<AddressPlan>>>,
@@ -91,6 +103,8 @@ pub(crate) struct Parts {
     /// How many neighbors may be connected that have dialled us.
     pub(crate) connections: usize,
     pub(crate) fence: Fence,
+    /// What another agent has left to this one.
+    pub(crate) goes_on: Option<GoesOn>,
 }
 
 /// The loop's end of the listener.
@@ -104,6 +118,8 @@ pub(crate) struct Listening {
 /// Everything known of the node.
 pub(crate) struct Agent {
     settings: Settings,
+    /// The text of the configuration in force.
+    text: Arc<str>,
     peers: BTreeMap<PeerId, Peer>,
     /// Neighbors that are no longer configured, until their session has ended.
     parting: Vec<(PeerId, Peer)>,
@@ -134,10 +150,16 @@ pub(crate) struct Agent {
     /// What is to be known of flaps after a restart.
     flaps: Flaps,
     orders: Orders,
+    /// The services whose `disable_file` is there.
+    disabled: BTreeMap<ServiceName, Order>,
+    /// Which files are looked for.
+    disable_files: watch::Sender<DisableFiles>,
     expiries: expiry::Expiries,
     orders_file: std::path::PathBuf,
     /// An expired order is being taken off the disk.
     forgetting: bool,
+    /// Addresses that are bound beforehand, for a configuration that is about to be taken over.
+    preparing: BTreeSet<IpAddr>,
     plan: watch::Sender<Option<Arc<AddressPlan>>>,
     kernel: watch::Receiver<Arc<KernelState>>,
     /// Which interfaces carry packets, for the sessions over them.
@@ -162,6 +184,12 @@ pub(crate) struct Agent {
     turned: anycast_core::fence::Moment,
     /// Until when no session begins, because what is claimed is being proven anew.
     proving_until: Option<Instant>,
+    /// Nothing is decided: somebody else is to go on.
+    frozen: bool,
+    /// What goes on here, until everything has begun.
+    goes_on: Option<GoesOn>,
+    /// What came of the last upgrade.
+    upgraded: Option<anycast_api::Upgraded>,
     /// The handle by which tasks that the loop starts come back to it.
     handle: Handle,
 }
@@ -191,6 +219,7 @@ pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
     let queues = Queues { orders: ordered, questions: asked, happenings: parts.happenings, arrivals };
     let mut agent = Agent {
         settings: parts.settings,
+        text: parts.text,
         peers: BTreeMap::new(),
         parting: Vec::new(),
         listen,
@@ -209,10 +238,13 @@ pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
         served: BTreeMap::new(),
         unproven: BTreeMap::new(),
         flaps: parts.flaps,
-        orders: parts.orders,
+        orders: Orders::new(),
+        disabled: BTreeMap::new(),
+        disable_files: parts.disable_files,
         expiries: expiry::Expiries::default(),
         orders_file: parts.orders_file,
         forgetting: false,
+        preparing: BTreeSet::new(),
         plan: parts.plan,
         kernel: parts.kernel,
         links: parts.links,
@@ -231,11 +263,15 @@ pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
         fence: parts.fence,
         turned: moment(),
         proving_until: None,
+        frozen: false,
+        goes_on: parts.goes_on,
+        upgraded: None,
         handle: handle.clone(),
     };
     // Sessions may begin from now on.
     agent.fence.beat();
-    agent.begin();
+    agent.begin_disabled(parts.looks);
+    agent.begin(parts.loaded);
     (agent.run(queues), handle)
 }
 
@@ -303,6 +339,9 @@ impl Agent {
 
     /// Decides, and moves on what depends on the decision, until nothing moves any more.
     fn turn(&mut self) {
+        if self.frozen {
+            return;
+        }
         self.hint_of_losses();
         for _ in 0..TURNS {
             let now = Instant::now();
@@ -327,6 +366,9 @@ impl Agent {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
+        if self.frozen {
+            return None;
+        }
         let drains = self.drains.values().filter_map(Drain::poll_timeout);
         // The end of a peer's task wakes nobody: look again soon.
         let parted = (!self.parting.is_empty()).then(|| Instant::now() + SOON);
@@ -353,14 +395,19 @@ impl Agent {
             (service.clone(), seen.collect())
         });
         let kernel = self.kernel.borrow_and_update().clone();
-        let bound = kernel.addresses.iter().filter(|(_, state)| matches!(state, AddressState::Bound { .. }));
+        let bound = kernel.addresses.iter().filter_map(|(address, state)| match state {
+            AddressState::Bound { owner, .. } => Some((*address, *owner)),
+            AddressState::Missing { .. } => None,
+        });
+        let ours = bound.clone().filter(|(_, owner)| *owner == Owner::Ours);
         View {
             checks: checks.collect(),
             carried: self.carried.iter().map(|(name, carried)| (name.clone(), carried.health)).collect(),
             drains: self.drains.iter().map(|(name, drain)| (name.clone(), drain.phase())).collect(),
             holds: self.holds.iter().map(|(name, hold)| (name.clone(), hold.phase())).collect(),
             served: self.served.clone(),
-            bound: bound.map(|(address, _)| *address).collect(),
+            ours: ours.map(|(address, _)| address).collect(),
+            bound: bound.map(|(address, _)| address).collect(),
             held: self.held(),
             stopping: self.is_unbinding(),
         }
@@ -411,9 +458,12 @@ impl Agent {
                 peer.set_routes(routes);
             }
         }
+        if view.stopping {
+            self.preparing.clear();
+        }
         let plan = AddressPlan {
             interface: self.settings.core.interface.clone(),
-            addresses: desired.addresses.clone(),
+            addresses: desired.addresses.union(&self.preparing).copied().collect(),
             anchor: self.settings.core.anchor,
             anchors: desired.anchors.clone(),
         };
@@ -491,4 +541,4 @@ fn may_run(probe: &ProbeConfig, ours: &BTreeSet<IpAddr>, bound: &BTreeSet<IpAddr
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

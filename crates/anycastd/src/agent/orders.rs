@@ -1,11 +1,12 @@
-//! Maintenance: orders are written to disk before they are obeyed, so that a restart never forgets one. Only their end, when it was
-//! ordered beforehand, does not wait for the disk.
+//! Maintenance: a withdraw is written to disk before it is obeyed, so that a restart never forgets one. Its end is obeyed whatever the
+//! disk does: a restart that does not know of it withdraws again, which loses nothing.
 //!
 //! The loop never waits for the disk. An order is planned here (a pure step that may refuse it), saved by whoever asked,
 //! and then committed here. One lock, held by the askers, keeps two orders from overtaking each other.
 
 mod dependents;
 mod effect;
+mod lost;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -93,6 +94,11 @@ pub(crate) struct Plan {
 pub(crate) struct OrderDesk(Arc<Mutex<()>>);
 
 impl OrderDesk {
+    /// Keeps every order waiting, once none is under way.
+    pub(crate) async fn hold(&self) -> OwnedMutexGuard<()> {
+        self.0.clone().lock_owned().await
+    }
+
     /// Plans, saves, obeys.
     pub(crate) async fn withdraw(
         &self,
@@ -116,11 +122,47 @@ impl OrderDesk {
         let AnnounceRequest { services, force } = request;
         let named = services.clone();
         let plan = agent.order(move |agent| agent.plan_announce(&named, force, &by)).await??;
-        let reply = carry_out(turn, agent, plan).await?;
+        let reply = self.end(turn, agent, plan).await?;
         if force {
             agent.order(move |agent| agent.release(&services)).await??;
         }
         Ok(reply)
+    }
+
+    /// Ends a maintenance. Where the disk does not take that, it is said that a restart will not know of it.
+    async fn end(&self, turn: Turn, agent: &Handle, plan: Plan) -> Result<OrderReply, Refusal> {
+        let file = plan.file.clone();
+        // A write that hangs keeps its turn until what is in force then is on the disk.
+        let written = write(turn, agent, &file, plan.orders.clone()).await;
+        // Whoever announces while the disk cannot be written gets no second chance before the reply.
+        let (_turn, warning) = match written {
+            Ok(turn) => (Some(turn), None),
+            Err(Refusal::NoAnswer(none)) => return Err(none.into()),
+            Err(error) => {
+                let text = format!(
+                    "in force, but not on the disk ({}): an agent that starts before {} can be written withdraws again",
+                    why_not_written(&error),
+                    file.display()
+                );
+                (None, Some(text))
+            }
+        };
+        let mut reply = agent.order(move |agent| agent.commit(plan)).await?;
+        if let Some(text) = &warning {
+            tracing::warn!("the end of a maintenance is {text}");
+            self.retry(agent, file, format!("the end of a maintenance is {text}")).await?;
+        }
+        reply.warning = warning;
+        Ok(reply)
+    }
+
+    /// A problem until the disk has the orders that are in force.
+    async fn retry(&self, agent: &Handle, file: PathBuf, text: String) -> Result<(), Refusal> {
+        let first = agent.order(|agent| agent.problems.insert(STALE, text).is_none()).await?;
+        if first {
+            tokio::spawn(self.clone().write_later(agent.clone(), file));
+        }
+        Ok(())
     }
 
     /// Ends orders whose time is over, whether or not the disk takes that: what it says of them is over as well.
@@ -137,10 +179,7 @@ impl OrderDesk {
         if let Err(error) = write(turn, agent, &file, orders).await {
             let text = format!("{} still has an order whose time is over: {error}", file.display());
             tracing::warn!("{text}");
-            let first = agent.order(|agent| agent.problems.insert(STALE, text).is_none()).await?;
-            if first {
-                tokio::spawn(self.clone().write_later(agent.clone(), file));
-            }
+            self.retry(agent, file, text).await?;
         }
         Ok(())
     }
@@ -206,6 +245,14 @@ async fn take_back(_turn: Turn, agent: Handle, file: PathBuf, saving: Saving) {
     }
 }
 
+fn why_not_written(error: &Refusal) -> String {
+    match error {
+        Refusal::Disk(StateError::Write { source, .. }) => source.to_string(),
+        Refusal::DiskHangs => format!("it did not answer within {} s", DISK.as_secs()),
+        other => other.to_string(),
+    }
+}
+
 /// Somebody who waits for drains to end.
 pub(super) struct Waiter {
     names: Vec<ServiceName>,
@@ -221,6 +268,12 @@ impl Agent {
             return Err(Refusal::Bad(format!("a reason is one line of at most {REASON} bytes")));
         }
         let until = request.for_seconds.map(ends_at).transpose()?;
+        let boot = request.boot.then(this_boot).transpose()?;
+        if until.is_some() && boot.is_some() {
+            return Err(Refusal::Bad(
+                "a maintenance ends after a time or with the next start of the machine: name one".to_owned(),
+            ));
+        }
         let mut orders = self.orders.clone();
         for name in &names {
             let before = orders.get(name);
@@ -237,6 +290,8 @@ impl Agent {
                 reason: request.reason.clone(),
                 until,
                 whole_node: request.services.is_empty(),
+                boot: boot.clone(),
+                file: None,
             };
             let order = match before {
                 Some(before) => together(before, order),
@@ -296,19 +351,45 @@ impl Agent {
         // A reload came between the plan and its commit: an order for what is gone would never end.
         self.orders.retain(|name, _| self.settings.core.services.contains_key(name));
         for name in &plan.names {
-            let order = self.orders.get(name).cloned();
-            self.obey(name, order.as_ref());
+            self.follow(name);
         }
         if plan.clears {
             self.clear_holds(&plan.names);
         }
+        self.settle_lost();
         self.turn();
         let services = were.iter().map(|(name, was)| self.ordered(name, was, &before)).collect();
-        OrderReply { services, dependents: self.left_behind(&plan.names) }
+        OrderReply { services, dependents: self.left_behind(&plan.names), warning: None }
+    }
+
+    /// Brings one drain in line with the order that it stands under.
+    pub(super) fn follow(&mut self, name: &ServiceName) {
+        let order = self.standing(name).cloned();
+        // What is withdrawn does not become degraded by an order; here one ends that stood above it.
+        let degrades = order.as_ref().is_some_and(|order| order.mode == WithdrawMode::Degrade);
+        if degrades && self.phase_of(name).is_withdrawn() {
+            self.obey(name, None);
+        }
+        self.obey(name, order.as_ref());
+    }
+
+    /// The order that a service stands under: of an operator, or of its `disable_file`, which withdraws also what is ordered to be
+    /// degraded.
+    pub(super) fn standing(&self, name: &ServiceName) -> Option<&Order> {
+        match (self.orders.get(name), self.disabled.get(name)) {
+            (Some(order), Some(file)) if order.mode == WithdrawMode::Degrade => Some(file),
+            (Some(order), _) => Some(order),
+            (None, file) => file,
+        }
+    }
+
+    /// All services that stand under an order.
+    pub(super) fn under_orders(&self) -> BTreeSet<ServiceName> {
+        self.orders.keys().chain(self.disabled.keys()).cloned().collect()
     }
 
     /// Brings one drain in line with its order.
-    pub(super) fn obey(&mut self, name: &ServiceName, order: Option<&Order>) {
+    fn obey(&mut self, name: &ServiceName, order: Option<&Order>) {
         let Some(text) = self.turn_drain(name, order) else { return };
         tracing::info!(service = %name, "{text}");
         self.sink.report("drain", name, text);
@@ -370,7 +451,7 @@ impl Agent {
     /// Waits until the services are drained; the asker bounds for how long.
     pub(crate) fn wait(&mut self, services: &[String]) -> Result<oneshot::Receiver<()>, Refusal> {
         let names = match services.is_empty() {
-            true => self.orders.keys().cloned().collect(),
+            true => self.under_orders().into_iter().collect(),
             false => self.named(services)?,
         };
         if let Some(name) = names.iter().find(|name| self.drain_of(name).is_none()) {
@@ -387,13 +468,14 @@ impl Agent {
         let wanted =
             |name: &&ServiceName| services.is_empty() || services.iter().any(|service| service == name.as_str());
         let open: Vec<String> = self
-            .orders
-            .keys()
+            .under_orders()
+            .iter()
             .filter(wanted)
             .filter(|name| self.phase_of(name) != Phase::Drained)
             .map(|name| self.waiting_for(name))
             .collect();
-        let ordered = services.iter().all(|service| self.orders.contains_key(service.as_str()));
+        let under = self.under_orders();
+        let ordered = services.iter().all(|service| under.contains(service.as_str()));
         WaitReply { done: open.is_empty() && ordered, waiting_for: open }
     }
 
@@ -423,11 +505,12 @@ impl Agent {
 
     /// The drain of a service that is under an order.
     pub(super) fn drain_of(&self, name: &ServiceName) -> Option<(&Order, &Drain)> {
-        self.orders.get(name).zip(self.drains.get(name))
+        self.standing(name).zip(self.drains.get(name))
     }
 
-    /// Orders went with their services: they leave the disk too. Else a restart would obey them, should the names come back.
-    pub(super) fn tidy_orders(&self) {
+    /// The disk has other orders than are in force. Those that went with their service leave it too: else a restart would obey them,
+    /// should the names come back.
+    pub(super) fn tidy_orders(&self, what: &'static str) {
         let (agent, desk, file) = (self.handle.clone(), self.desk.clone(), self.orders_file.clone());
         tokio::spawn(async move {
             let tidy = async || {
@@ -439,7 +522,7 @@ impl Agent {
                 if matches!(error, Refusal::NoAnswer(_)) {
                     return;
                 }
-                tracing::warn!(%error, "an order whose service is gone cannot be removed from the disk; trying again in 10 s");
+                tracing::warn!(%error, "{what}, which the disk is to have; trying again in 10 s");
                 tokio::time::sleep(AGAIN).await;
             }
         });
@@ -448,7 +531,7 @@ impl Agent {
     pub(super) fn answer_waiters(&mut self) {
         let waiters = std::mem::take(&mut self.waiters);
         for waiter in waiters {
-            let over = |name: &ServiceName| self.phase_of(name) == Phase::Drained || !self.orders.contains_key(name);
+            let over = |name: &ServiceName| self.phase_of(name) == Phase::Drained || self.standing(name).is_none();
             if waiter.names.iter().all(over) {
                 let _ = waiter.reply.send(());
             } else if !waiter.reply.is_closed() {
@@ -485,6 +568,10 @@ impl Agent {
 
 /// Two people who withdraw one service have two reasons: neither is forgotten, and the later end holds.
 fn together(before: &Order, order: Order) -> Order {
+    // Without an end it lasts until `announce`; with two it lasts until both are over.
+    let endless = [before, &order].iter().any(|order| order.until.is_none() && order.boot.is_none());
+    let until = before.until.max(order.until).filter(|_| !endless);
+    let boot = order.boot.as_ref().or(before.boot.as_ref()).cloned().filter(|_| !endless);
     let both = |one: &str, other: &str| match one.contains(other) {
         true => one.to_owned(),
         false => format!("{one}; {other}"),
@@ -494,13 +581,17 @@ fn together(before: &Order, order: Order) -> Order {
         (one, other) => other.or_else(|| one.clone()),
     };
     let by = Some(both(&before.by, &order.by)).filter(|by| by.len() <= REASON).unwrap_or(order.by);
-    // Without an end it lasts until `announce`.
-    let until = before.until.zip(order.until).map(|(one, other)| match one.system_time() > other.system_time() {
-        true => one,
-        false => other,
-    });
     let whole_node = before.whole_node || order.whole_node;
-    Order { mode: order.mode, by, at: before.at, reason, until, whole_node }
+    Order { mode: order.mode, by, at: before.at, reason, until, whole_node, boot, file: None }
+}
+
+fn this_boot() -> Result<String, Refusal> {
+    let boot = state::boot_id();
+    if boot.is_empty() {
+        let text = "this kernel does not tell one start of the machine from another (/proc/sys/kernel/random/boot_id)";
+        return Err(Refusal::Bad(text.to_owned()));
+    }
+    Ok(boot)
 }
 
 fn mode(mode: WithdrawMode) -> Mode {

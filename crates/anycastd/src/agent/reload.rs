@@ -2,13 +2,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use anycast_core::{
-    CheckName, Drain, Health, PeerId, ServiceName,
+    CheckName, Health, PeerId, ServiceName,
     config::{CheckConfig, Endpoint, Neighbor, Service, neighbor_from},
 };
 
@@ -18,15 +17,20 @@ use crate::{
     config::Settings,
     listener::ListenPlan,
     peer::{self, Past, Peer, Start},
+    state::Loaded,
 };
 
 impl Agent {
     /// The first configuration, and the orders that outlived the last process.
-    pub(super) fn begin(&mut self) {
+    pub(super) fn begin(&mut self, loaded: Loaded) {
+        self.remember();
         self.begin_holds();
+        self.take_over_orders(loaded);
         self.drop_orders();
-        for (name, order) in self.orders.clone() {
-            self.resume(&name, &order);
+        for name in self.under_orders() {
+            if let Some(order) = self.standing(&name).cloned().filter(|_| !self.drains_on(&name)) {
+                self.resume(&name, &order);
+            }
         }
         let waits = || self.settings.core.neighbors.values().filter_map(|neighbor| neighbor.restart_time);
         self.complete_by = waits().min().map(|time| Instant::now() + time);
@@ -34,11 +38,10 @@ impl Agent {
         self.restarted_until = self.restarted_until.zip(waits().max()).map(|(at, time)| at + time);
         self.settle(&BTreeMap::new());
         self.settle_hold_downs(BTreeMap::new());
-        self.sink.report(
-            "agent",
-            &self.settings.core.node.name,
-            format!("started, anycastd {}", env!("CARGO_PKG_VERSION")),
-        );
+        match self.go_on() {
+            Some(upgraded) => self.tell_upgrade(upgraded),
+            None => self.report_own(format!("started, anycastd {}", env!("CARGO_PKG_VERSION"))),
+        }
     }
 
     /// An order goes with its service.
@@ -53,17 +56,13 @@ impl Agent {
             known
         });
         if self.orders.len() < before {
-            self.tidy_orders();
+            self.tidy_orders("an order has gone with its service");
         }
     }
 
-    /// Takes a new configuration over.
-    pub(crate) fn reload(&mut self, settings: Settings) -> Vec<String> {
-        // It would begin what is being ended.
-        if self.is_stopping() {
-            tracing::warn!("not reloaded: the agent is stopping");
-            return Vec::new();
-        }
+    /// Takes a new configuration over; `text` says whose it is, and what it changes.
+    pub(super) fn take_over(&mut self, settings: Settings, text: String) {
+        self.preparing.clear();
         let needs_restart = needs_restart(&self.settings, &settings);
         let before = self.desired.services.iter().map(|(name, standing)| (name.clone(), standing.checks)).collect();
         let old = std::mem::replace(&mut self.settings, settings);
@@ -75,10 +74,9 @@ impl Agent {
             .then(|| format!("changes of {} take effect at the next start of the agent", needs_restart.join(", ")));
         self.problem("restart", problem);
         self.problem("reload", None);
-        self.sink.report("config", &self.settings.core.node.name, "reloaded");
-        tracing::info!("configuration reloaded");
+        tracing::info!("{text}");
+        self.sink.report("config", &self.settings.core.node.name, text);
         self.turn();
-        needs_restart
     }
 
     /// A new configuration was refused.
@@ -88,9 +86,10 @@ impl Agent {
     }
 
     /// Brings tasks in line with the configuration.
-    fn settle(&mut self, before: &BTreeMap<ServiceName, Health>) {
+    pub(super) fn settle(&mut self, before: &BTreeMap<ServiceName, Health>) {
         self.settle_peers();
         self.settle_services(before);
+        self.settle_disable_files();
     }
 
     fn settle_peers(&mut self) {
@@ -110,7 +109,7 @@ impl Agent {
                 limits: peer.neighbor.limits,
                 ..neighbor.clone()
             };
-            let session = peer::session_config(&self.settings.core, &neighbor, seed(&id));
+            let session = peer::session_config(&self.settings.core, &neighbor, peer::seed(&id));
             if as_before != peer.neighbor || session != peer.session {
                 tracing::info!(neighbor = %id, "closing the session: its configuration changed");
                 self.part_with(&id, Farewell::Reconfigured);
@@ -151,8 +150,10 @@ impl Agent {
     }
 
     pub(super) fn start_peer(&mut self, id: &PeerId, of: &PeerId, neighbor: &Neighbor) {
-        let start =
-            Start { id, of, neighbor, seed: seed(id), past: self.past(neighbor), complete: self.complete_by.is_none() };
+        let left = self.session_of(id);
+        // What was said and heard goes on with the session.
+        let past = if left.is_some() { Past::Nothing } else { self.past(neighbor) };
+        let start = Start { id, of, neighbor, seed: peer::seed(id), past, complete: self.complete_by.is_none(), left };
         let mut peer = Peer::start(
             &self.settings.core,
             start,
@@ -175,10 +176,8 @@ impl Agent {
         self.carried.retain(|name, _| services.contains_key(name));
         for (name, service) in &services {
             let now = Instant::now();
-            self.drains
-                .entry(name.clone())
-                .or_insert_with(|| Drain::new(service.drain, now))
-                .reconfigure(service.drain);
+            let begun = self.drain_begun(name, service, now);
+            self.drains.entry(name.clone()).or_insert(begun).reconfigure(service.drain);
             self.settle_checks(name, service, before.get(name).copied());
         }
         self.settle_watch();
@@ -186,6 +185,8 @@ impl Agent {
 
     /// Checks are matched by service and name: what a check knows survives any change of its settings.
     fn settle_checks(&mut self, name: &ServiceName, service: &Service, before: Option<Health>) {
+        let known = service.checks.keys().filter_map(|check| Some((check.clone(), self.known_of(name, check)?)));
+        let mut known: BTreeMap<_, _> = known.collect();
         let checkers = self.checkers.entry(name.clone()).or_default();
         checkers.retain(|check, _| service.checks.contains_key(check));
         let decided = before.filter(|health| *health != Health::Unknown);
@@ -213,7 +214,8 @@ impl Agent {
                 checker.reconfigure(config);
                 continue;
             }
-            let checker = Checker::start(name, check, config, decided.is_some(), around);
+            let known = known.remove(check);
+            let checker = Checker::start(name, check, config, decided.is_some(), known, around);
             checkers.insert(check.clone(), checker);
         }
     }
@@ -236,13 +238,6 @@ fn as_configured(neighbors: &BTreeMap<PeerId, Neighbor>, peer: &Peer) -> Option<
     (*closest == peer.of).then(|| neighbor.at(*address))
 }
 
-/// The jitter of two neighbors must differ, and that of one must not change with a reload.
-fn seed(id: &PeerId) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (id, std::process::id()).hash(&mut hasher);
-    hasher.finish()
-}
-
 /// The services of which something else is expected than before, each with the checks that ask something else. When they ask
 /// says nothing about what they find.
 fn other_checks(old: &Settings, new: &Settings) -> BTreeMap<ServiceName, BTreeSet<CheckName>> {
@@ -259,7 +254,7 @@ fn other_checks(old: &Settings, new: &Settings) -> BTreeMap<ServiceName, BTreeSe
 }
 
 /// The settings that only a new process can take.
-fn needs_restart(old: &Settings, new: &Settings) -> Vec<String> {
+pub(super) fn needs_restart(old: &Settings, new: &Settings) -> Vec<String> {
     let table = [
         ("state", old.state_directory != new.state_directory),
         ("control", old.control != new.control),

@@ -69,6 +69,7 @@ impl Agent {
                 .map(|(reason, count)| (reason.to_owned(), count))
                 .collect(),
             watch: self.watch_counters(),
+            upgraded: self.upgraded.clone(),
             services,
             neighbors,
             addresses,
@@ -244,6 +245,8 @@ impl Agent {
             ordered: order.at,
             reason: order.reason.clone(),
             until: order.until,
+            until_boot: order.boot.is_some(),
+            disable_file: order.file.as_ref().map(|file| file.display().to_string()),
         })
     }
 

@@ -45,6 +45,18 @@ impl Ring {
         self.events.iter().filter(wanted).cloned().collect()
     }
 
+    /// What was kept, and the number of the next, for another agent that goes on.
+    pub(super) fn hand_over(&self) -> (Vec<Event>, u64) {
+        (self.events.iter().cloned().collect(), self.next)
+    }
+
+    /// Goes on with what another has kept.
+    pub(super) fn take_over(&mut self, events: Vec<Event>, next: u64) {
+        let first = events.len().saturating_sub(KEPT);
+        self.next = next.max(events.last().map_or(0, |last| last.id) + 1);
+        self.events = events.into_iter().skip(first).collect();
+    }
+
     /// What comes from now on.
     pub(crate) fn follow(&self) -> broadcast::Receiver<Event> {
         self.live.subscribe()

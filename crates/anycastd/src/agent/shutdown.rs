@@ -81,8 +81,9 @@ impl Agent {
             }
         }
         let patience = if mode == ShutdownMode::Fast { FAST_WITHDRAW } else { longest + DRAIN_PATIENCE };
-        // A drain has lingered by itself.
-        let lingers = mode == ShutdownMode::Fast && self.held().values().any(|held| !held.is_empty());
+        // A full drain lingers by itself; an operator's that was withdrawn a moment ago may be cut short.
+        let recent = self.drains.values().any(|drain| matches!(drain.phase(), Phase::Lingering { .. }));
+        let lingers = mode == ShutdownMode::Fast && (recent || self.held().values().any(|held| !held.is_empty()));
         self.stop = Some(Stop { mode, stage: Stage::Withdrawing, lingers, began: now, deadline: now + patience });
     }
 

@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::*;
 use anycast_api as api;
 
+mod handover;
 mod words;
 
 const CONFIG: &str = "\
@@ -11,7 +12,7 @@ services: []
 ";
 
 /// A loop with nothing to do, and its handle.
-fn idle(home: &std::path::Path) -> (impl Future<Output = ()> + Send + use<>, Handle) {
+pub(crate) fn idle(home: &std::path::Path) -> (impl Future<Output = ()> + Send + use<>, Handle) {
     let file = home.join("anycastd.yaml");
     std::fs::write(&file, CONFIG).unwrap();
     let settings = crate::config::load(&file, false).unwrap().settings;
@@ -25,7 +26,10 @@ fn parts(home: &std::path::Path) -> Parts {
     let (sink, happenings) = Sink::new(16);
     Parts {
         settings: crate::config::load(&file, false).unwrap().settings,
-        orders: Orders::new(),
+        text: CONFIG.into(),
+        loaded: crate::state::Loaded::default(),
+        looks: BTreeMap::new(),
+        disable_files: watch::channel(crate::disable::DisableFiles::default()).0,
         orders_file: home.join("orders.json"),
         flaps: Flaps::load(&home.join("flaps.json")).0,
         plan: watch::channel(None).0,
@@ -45,6 +49,7 @@ fn parts(home: &std::path::Path) -> Parts {
         restarted: false,
         connections: 64,
         fence: Fence::new(Duration::from_secs(10), Instruments::new().unwrap().fencings()),
+        goes_on: None,
     }
 }
 
@@ -84,11 +89,16 @@ struct Home {
 impl Home {
     /// `{}` stands for the directory.
     fn with(keys: &str) -> Self {
+        Self::of("[]", keys)
+    }
+
+    /// With neighbors.
+    fn of(neighbors: &str, keys: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let keys = keys.replace("{}", &directory.path().display().to_string());
         let text = format!(
-            "bgp: {{ asn: 65010, router_id: 192.0.2.2, neighbors: [] }}\nservices:\n  - name: dns\n    addresses: \
-             [203.0.113.53]\n{keys}"
+            "bgp: {{ asn: 65010, router_id: 192.0.2.2, neighbors: {neighbors} }}\nservices:\n  - name: dns\n    \
+             addresses: [203.0.113.53]\n{keys}"
         );
         let file = directory.path().join("anycastd.yaml");
         std::fs::write(&file, text).unwrap();
@@ -149,14 +159,14 @@ impl Home {
 
     async fn order(&self, services: &[&str], mode: api::WithdrawMode) -> api::OrderReply {
         let services = services.iter().map(ToString::to_string).collect();
-        let request = api::WithdrawRequest { services, mode, reason: None, for_seconds: None };
+        let request = api::WithdrawRequest { services, mode, reason: None, for_seconds: None, boot: false };
         OrderDesk::default().withdraw(&self.handle, request, Actor("noc".to_owned())).await.unwrap()
     }
 
     async fn withdraw(&self, services: &[&str], reason: &str) {
         let services = services.iter().map(ToString::to_string).collect();
         let (mode, reason) = (api::WithdrawMode::Now, Some(reason.to_owned()));
-        let request = api::WithdrawRequest { services, mode, reason, for_seconds: None };
+        let request = api::WithdrawRequest { services, mode, reason, for_seconds: None, boot: false };
         OrderDesk::default().withdraw(&self.handle, request, Actor("noc".to_owned())).await.unwrap();
     }
 

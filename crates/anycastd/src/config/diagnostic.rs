@@ -64,6 +64,15 @@ impl Diagnostics {
         self.found.iter().map(|found| found.line(&self.file))
     }
 
+    /// Each mistake as its place, what is wrong and what to do: for a reader that shows them apart.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = [String; 3]> {
+        let clean = |text: &str| normalize_untrusted_str(text);
+        let mistakes = self.found.iter().filter(|found| found.severity == Severity::Error);
+        mistakes.map(move |found| {
+            [found.at(&self.file), found.message.clone(), found.hint.clone()].map(|text| clean(&text))
+        })
+    }
+
     /// Each with the offending line and the hint; `colour` is for a terminal.
     pub(crate) fn render(&self, colour: bool) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
@@ -92,9 +101,13 @@ impl fmt::Display for Diagnostics {
 }
 
 impl Diagnostic {
-    fn line(&self, file: &str) -> String {
+    fn at(&self, file: &str) -> String {
         let place = self.place.as_ref().map(|place| format!(":{}:{}", place.line, place.column)).unwrap_or_default();
-        normalize_untrusted_str(&format!("{file}{place}: {}; {}", self.message, self.hint))
+        format!("{file}{place}")
+    }
+
+    fn line(&self, file: &str) -> String {
+        normalize_untrusted_str(&format!("{}: {}; {}", self.at(file), self.message, self.hint))
     }
 
     fn group<'a>(&'a self, file: &'a str) -> Group<'a> {

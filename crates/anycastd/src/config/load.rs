@@ -1,6 +1,6 @@
 //! From the path of the file to [`Settings`], or to all that is wrong with it.
 
-use std::{fmt, fs::OpenOptions, io::Read, os::unix::fs::OpenOptionsExt as _, path::Path};
+use std::{fmt, fs::OpenOptions, io::Read, os::unix::fs::OpenOptionsExt as _, path::Path, sync::Arc};
 
 use super::{
     Settings,
@@ -20,6 +20,8 @@ pub(crate) struct Loaded {
     pub(crate) settings: Settings,
     /// What it probably does not mean to say; often nothing.
     pub(crate) warnings: Diagnostics,
+    /// The text of it.
+    pub(crate) text: Arc<str>,
 }
 
 /// A file that cannot be used, with all that is wrong with it.
@@ -44,6 +46,11 @@ impl ConfigError {
     /// Each on one line, with its place: for a log.
     pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
         self.found.lines()
+    }
+
+    /// Each as its place, what is wrong and what to do.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = [String; 3]> {
+        self.found.parts()
     }
 
     /// The first on one line, and how many follow: where there is no room for more.
@@ -103,6 +110,11 @@ fn read_file(path: &Path) -> Result<Vec<u8>, (String, &'static str)> {
     Ok(bytes)
 }
 
+/// As [`load`], of a file that has been read.
+pub(crate) fn load_bytes(path: &Path, bytes: &[u8]) -> Result<Loaded, ConfigError> {
+    parse_bytes(&path.display().to_string(), bytes, &Host::here(false))
+}
+
 /// As [`load`], from bytes: `name` is what the reports call the file.
 pub(super) fn parse_bytes(name: &str, bytes: &[u8], host: &Host) -> Result<Loaded, ConfigError> {
     let file = || name.to_owned();
@@ -133,7 +145,7 @@ pub(super) fn parse(name: &str, text: &str, host: &Host) -> Result<Loaded, Confi
     let settings = root.and_then(|root| top::read(&root, host, &mut report));
     let found = report.finish();
     match settings {
-        Some(settings) if found.errors() == 0 => Ok(Loaded { settings, warnings: found }),
+        Some(settings) if found.errors() == 0 => Ok(Loaded { settings, warnings: found, text: text.into() }),
         Some(_) | None => Err(ConfigError { file: name.to_owned(), found }),
     }
 }

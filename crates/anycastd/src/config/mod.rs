@@ -14,6 +14,7 @@ mod names;
 mod needs;
 mod neighbors;
 mod next_hop;
+mod privileges;
 mod probes;
 mod reader;
 mod redact;
@@ -31,7 +32,11 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anycast_core::Config;
 
-pub(crate) use self::{load::load, reader::nearest};
+pub(crate) use self::{
+    load::{ConfigError, Loaded, load, load_bytes},
+    privileges::drop_ins,
+    reader::nearest,
+};
 
 /// All that the file says.
 #[derive(Debug, Clone, PartialEq, Eq)]

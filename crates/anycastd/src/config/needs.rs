@@ -12,12 +12,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::unistd::{Group, User, getgrouplist};
+use nix::unistd::{Group, User, geteuid, getgrouplist};
 
 use super::{
     diagnostic::{Report, quoted},
+    privileges::Lacks,
     source::Span,
 };
+use crate::drop_in;
 
 /// For all of it.
 const WITHIN: Duration = Duration::from_secs(2);
@@ -41,7 +43,7 @@ pub(super) enum Need {
 type Fault = (String, String);
 
 /// Warns of what is not there.
-pub(super) fn judge(needs: Vec<(Span, Need)>, report: &mut Report<'_>) {
+pub(super) fn judge(needs: Vec<(Span, Need)>, lacks: Lacks, report: &mut Report<'_>) {
     if needs.is_empty() {
         return;
     }
@@ -49,7 +51,7 @@ pub(super) fn judge(needs: Vec<(Span, Need)>, report: &mut Report<'_>) {
     let (found, faults) = mpsc::channel();
     let look = move || {
         for (_, need) in needs {
-            if found.send(need.fault()).is_err() {
+            if found.send(need.fault(lacks)).is_err() {
                 return;
             }
         }
@@ -76,12 +78,22 @@ pub(super) fn judge(needs: Vec<(Span, Need)>, report: &mut Report<'_>) {
 }
 
 impl Need {
-    fn fault(&self) -> Option<Fault> {
+    fn fault(&self, lacks: Lacks) -> Option<Fault> {
         match self {
             Self::Program(path, user) => program(path, user.as_deref()),
             Self::User(name) => {
                 let hint = "the check proves nothing until there is: create it, or name another";
-                absent("user", name, User::from_name(name), hint)
+                let found = User::from_name(name);
+                match &found {
+                    Ok(Some(user)) if lacks.users && user.uid != geteuid() => Some((
+                        format!(
+                            "this process may not run programs as {}: the check would never know anything",
+                            quoted(name)
+                        ),
+                        format!("give the agent CAP_SETUID, CAP_SETGID and CAP_KILL; {}", drop_in::USERS),
+                    )),
+                    _ => absent("user", name, found, hint),
+                }
             }
             Self::Group(name) => {
                 let hint = "the agent does not start without: create it (`groupadd --system`), or leave the key out";
@@ -158,7 +170,7 @@ mod tests {
     use super::*;
 
     fn fault(need: &Need) -> String {
-        need.fault().map(|(message, hint)| format!("{message}; {hint}")).unwrap_or_default()
+        need.fault(Lacks::default()).map(|(message, hint)| format!("{message}; {hint}")).unwrap_or_default()
     }
 
     #[test]
@@ -182,6 +194,10 @@ mod tests {
         assert!(fault(&Need::Operator("no-such-user".to_owned())).contains("there is no user `no-such-user` here"));
         assert!(fault(&Need::Group("no-such-group".to_owned())).contains("there is no group `no-such-group` here"));
         assert_eq!(fault(&Need::User("root".to_owned())) + &fault(&Need::Group("root".to_owned())), "");
+        let nobody = Need::User("nobody".to_owned());
+        assert_eq!(fault(&nobody), "");
+        let (told, remedy) = nobody.fault(Lacks { users: true, ..Lacks::default() }).unwrap();
+        assert!(told.contains("may not run programs as `nobody`") && remedy.contains("users.conf"), "{told}; {remedy}");
         let ca = |text: &str| {
             fs::write(&roots, text).unwrap();
             fault(&Need::Roots(roots.clone()))

@@ -1,6 +1,6 @@
 //! `services`: what is served here.
 
-use std::{collections::BTreeMap, net::IpAddr, num::NonZeroUsize, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use anycast_bgp::{Attributes, Family, Prefix};
 use anycast_core::{
@@ -17,7 +17,7 @@ use super::{
     reader::{Listed, Section, list, nearest, set, wrong_type},
     source::Span,
     states::{self, States},
-    values::{LONGEST, choice, duration, host_address, prefix, text},
+    values::{LONGEST, choice, duration, host_address, path, prefix, text},
     yaml::{Kind, Node},
 };
 
@@ -41,6 +41,8 @@ pub(super) struct Draft {
     pub(super) drain: Option<DrainTimes>,
     pub(super) unbind: Option<Unbind>,
     pub(super) watch: Option<Watch>,
+    /// While it is there the service is drained; the inner `None`: left out.
+    pub(super) disable_file: Option<Option<PathBuf>>,
     /// What follows from its state.
     pub(super) states: States,
 }
@@ -87,14 +89,22 @@ fn service(mut section: Section<'_>, names: &mut Names, report: &mut Report<'_>)
         choice(node, "unbind", &[("never", Unbind::Never), ("drained", Unbind::Drained)], report)
     });
     let states = states::read(&mut section, report);
-    later(&mut section, report);
+    let disable_file = section.maybe("disable_file", report, |node, report| path(node, "disable_file", report));
     section.close(report);
-    Draft { name, addresses, prefixes, neighbors, checks, require, attributes, drain, unbind, watch, states }
-}
-
-/// Keys and values of the configuration that are not built yet.
-fn later(section: &mut Section<'_>, report: &mut Report<'_>) {
-    section.unsupported("disable_file", report);
+    Draft {
+        name,
+        addresses,
+        prefixes,
+        neighbors,
+        checks,
+        require,
+        attributes,
+        drain,
+        unbind,
+        watch,
+        disable_file,
+        states,
+    }
 }
 
 /// What the kernel is to tell of, and how long a listener that goes may take to come back.

@@ -16,6 +16,7 @@ use super::{
     Control, Log, LogFormat,
     diagnostic::{Report, quoted},
     needs::Need,
+    privileges::Lacks,
     reader::{Section, list},
     values::{choice, duration, label, path, socket_address, text},
     yaml::{Kind, Node},
@@ -43,6 +44,8 @@ pub(super) struct Host {
     pub(super) has_tcp_ao: bool,
     /// Neither a ping socket nor a raw one may be had.
     pub(super) cannot_ping: bool,
+    /// What else this process may not do.
+    pub(super) lacks: Lacks,
     /// Nothing is started: what only the unit has may be missing.
     pub(super) only_checks: bool,
     /// Whether it is looked whether what the file names is there.
@@ -66,6 +69,8 @@ impl Host {
             credentials,
             has_tcp_ao: options::has_tcp_ao(),
             cannot_ping: !may_ping(),
+            // Who checks the file is not the unit.
+            lacks: if only_checks { Lacks::default() } else { Lacks::here() },
             only_checks,
             looks: true,
         }

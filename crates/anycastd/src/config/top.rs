@@ -15,7 +15,7 @@ use anycast_core::{
 use super::{
     Settings, ShutdownMode, across,
     diagnostic::Report,
-    endpoint, graceful, needs, neighbors, probes,
+    endpoint, graceful, needs, neighbors, privileges, probes,
     reader::{Listed, Section, wrong_type},
     services,
     settings::{self, Host},
@@ -55,7 +55,7 @@ pub(super) fn read(root: &Node, host: &Host, report: &mut Report<'_>) -> Option<
     top.close(report);
     let needs = report.take_needs();
     if host.looks {
-        needs::judge(needs, report);
+        needs::judge(needs, host.lacks, report);
     }
 
     let rules = rules.flatten();
@@ -65,6 +65,7 @@ pub(super) fn read(root: &Node, host: &Host, report: &mut Report<'_>) -> Option<
     states::check(&services, report);
     stale_after.iter().for_each(|time| awaited_in_vain(&services, *time, report));
     endpoint::shadowed(&bgp.neighbors, report);
+    privileges::judge(&bgp.neighbors, bgp.listen.as_ref(), host.lacks, report);
     graceful::check(&bgp.neighbors, exit_at.zip(on_exit), report);
     let router_id = match bgp.router_id? {
         Some(id) => Some(id),
@@ -257,6 +258,7 @@ fn assemble_services(
             drain: draft.drain?,
             unbind: draft.unbind?,
             watch: draft.watch?,
+            disable_file: draft.disable_file.clone()?,
             depends_on: depends_on(draft)?,
             on_down: draft.states.on_down?,
             hold_down: draft.states.hold_down?,

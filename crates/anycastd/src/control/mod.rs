@@ -4,6 +4,7 @@
 //! group decide). Changing things is for root, the agent's own user and the configured operators, known by SO_PEERCRED; they
 //! have places of their own, so that nobody who may only look can keep them from withdrawing a service.
 
+mod counter;
 mod routes;
 mod socket;
 
@@ -18,12 +19,19 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use nix::unistd::{Uid, User};
 use tokio::{net::UnixStream, sync::Semaphore};
 
-pub(crate) use self::socket::ControlSocket;
+use self::counter::Served;
+pub(crate) use self::{
+    counter::Counter,
+    socket::{ControlSocket, SocketError},
+};
 use crate::{
     agent::{Actor, Handle, OrderDesk},
     blocking::{NAMES, Slot},
     complaints::Complaints,
     descriptors,
+    reload::Reloader,
+    unread::Heard,
+    upgrade::Upgrader,
 };
 
 /// Connections at a time of those who may change things, and of those who may look; more are turned away.
@@ -38,6 +46,9 @@ const NAME_WITHIN: Duration = Duration::from_millis(500);
 pub(crate) struct Desk {
     pub(crate) agent: Handle,
     pub(crate) orders: OrderDesk,
+    pub(crate) reloader: Reloader,
+    pub(crate) upgrader: Upgrader,
+    pub(crate) counter: Counter,
     pub(crate) operators: Arc<BTreeSet<u32>>,
 }
 
@@ -46,6 +57,7 @@ pub(crate) struct Desk {
 struct Caller {
     actor: Actor,
     may_change: bool,
+    served: Served,
 }
 
 /// The users who may change things: root, our own, and those named, as far as the system knows them.
@@ -67,7 +79,7 @@ pub(crate) async fn serve(socket: ControlSocket, desk: Desk) {
     let [changing, looking, turned_away] =
         [(); 3].map(|()| Arc::new(Semaphore::new(descriptors::at_most(CONNECTIONS))));
     loop {
-        let stream = match socket.accept().await {
+        let stream = match desk.counter.accept(&socket).await {
             Ok(stream) => stream,
             Err(error) => {
                 if let Some(times) = complaints.due(Instant::now()) {
@@ -87,9 +99,9 @@ pub(crate) async fn serve(socket: ControlSocket, desk: Desk) {
                 Err(_) => continue,
             },
         };
-        let desk = desk.clone();
+        let (desk, counted) = (desk.clone(), desk.counter.serve());
         tokio::spawn(async move {
-            let caller = if served { Some(caller(credentials.uid(), may_change).await) } else { None };
+            let caller = if served { Some(caller(credentials.uid(), may_change, counted).await) } else { None };
             connection(stream, desk, caller).await;
             drop(place);
         });
@@ -113,18 +125,18 @@ async fn connection(stream: UnixStream, desk: Desk, caller: Option<Caller>) {
         .header_read_timeout(HEAD)
         .max_buf_size(16 * 1024)
         .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Heard::new(stream)), service);
     if let Err(error) = served.await {
         tracing::debug!(%error, "control connection");
     }
 }
 
 /// Root is root, whatever the user database says, or does not say in time: nobody must be kept from giving an order by it.
-async fn caller(uid: u32, may_change: bool) -> Caller {
+async fn caller(uid: u32, may_change: bool, served: Served) -> Caller {
     let known = async || {
         let name = move || User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name);
         Slot::of(&NAMES, "the user database").run(NAME_WITHIN, name).await.ok().flatten()
     };
     let name = if uid == 0 { Some("root".to_owned()) } else { known().await };
-    Caller { actor: Actor(name.unwrap_or_else(|| format!("uid {uid}"))), may_change }
+    Caller { actor: Actor(name.unwrap_or_else(|| format!("uid {uid}"))), may_change, served }
 }

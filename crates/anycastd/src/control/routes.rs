@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use anycast_api::{ErrorReply, Event, ProbeReply, ProbeRequest, Timestamp, WaitRequest};
+use anycast_api::{ErrorReply, Event, ProbeReply, ProbeRequest, ReloadRequest, Timestamp, UpgradeRequest, WaitRequest};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http_body_util::{BodyExt, Full, Limited, StreamBody, combinators::BoxBody};
@@ -18,6 +18,8 @@ use super::{Caller, Desk};
 use crate::{
     agent::{About, Agent, Handle, NoAnswer, Refusal, probe_answers},
     peer::Ask,
+    reload::Wish,
+    upgrade::Refused,
 };
 
 /// The largest body of a request.
@@ -64,11 +66,24 @@ impl From<Refusal> for Fault {
         };
         let hint = match &refusal {
             Refusal::Disk(_) | Refusal::DiskHangs => {
-                Some("free space on the disk of the state directory, and try again".to_owned())
+                Some(
+                    "free space on the disk of the state directory, and try again; stopping the agent withdraws all as well".to_owned(),
+                )
             }
             _ => None,
         };
         Self { status, error: refusal.to_string(), hint }
+    }
+}
+
+impl From<Refused> for Fault {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Agent(refusal) => refusal.into(),
+            refused @ (Refused::Not(_) | Refused::Program { .. }) => {
+                Self::new(StatusCode::CONFLICT, refused.to_string())
+            }
+        }
     }
 }
 
@@ -90,7 +105,7 @@ pub(super) async fn answer(request: Request<Incoming>, desk: &Desk, caller: &Cal
 pub(super) fn no_place() -> Answer {
     let error = "too many connections to the control socket at a time".to_owned();
     let hint = Some("`ss -xp` shows who holds them; those who follow events count too".to_owned());
-    json(StatusCode::SERVICE_UNAVAILABLE, &ErrorReply { error, hint })
+    json(StatusCode::TOO_MANY_REQUESTS, &ErrorReply { error, hint })
 }
 
 async fn route(request: Request<Incoming>, desk: &Desk, caller: &Caller) -> Result<Answer, Fault> {
@@ -115,7 +130,11 @@ async fn route(request: Request<Incoming>, desk: &Desk, caller: &Caller) -> Resu
         }
         (&Method::GET, "/v1/events") => {
             let about = (wanted("service"), wanted("neighbor"));
-            events(desk, wanted("since"), wanted("follow").as_deref() == Some("true"), about).await
+            let follow = wanted("follow").as_deref() == Some("true");
+            if follow {
+                caller.served.leave();
+            }
+            events(desk, wanted("since"), follow, about).await
         }
         (&Method::GET, "/v1/capture") => {
             let name = wanted("neighbor")
@@ -134,7 +153,22 @@ async fn route(request: Request<Incoming>, desk: &Desk, caller: &Caller) -> Resu
         }
         (&Method::POST, "/v1/probe") => {
             permitted(caller)?;
+            caller.served.leave();
             probe(agent, caller, body(request).await?).await
+        }
+        (&Method::GET, "/v1/doctor") => {
+            permitted(caller)?;
+            let _turn = turn(caller).await?;
+            good(&crate::doctor::examine(agent, desk.reloader.file().to_owned()).await?)
+        }
+        (&Method::POST, "/v1/reload") => {
+            permitted(caller)?;
+            reload(desk, caller, body(request).await?).await
+        }
+        (&Method::POST, "/v1/upgrade") => {
+            permitted(caller)?;
+            caller.served.leave();
+            upgrade(desk, caller, body(request).await?).await
         }
         #[cfg(debug_assertions)]
         (&Method::POST, "/v1/fault") => {
@@ -142,7 +176,10 @@ async fn route(request: Request<Incoming>, desk: &Desk, caller: &Caller) -> Resu
             crate::faults::order(body(request).await?, agent);
             good(&())
         }
-        (&Method::POST, "/v1/wait") => wait(desk, body(request).await?).await,
+        (&Method::POST, "/v1/wait") => {
+            caller.served.leave();
+            wait(desk, body(request).await?).await
+        }
         _ => Err(Fault::new(StatusCode::NOT_FOUND, format!("there is no {} {path}", request.method()))),
     }
 }
@@ -216,6 +253,30 @@ async fn probe(agent: &Handle, caller: &Caller, request: ProbeRequest) -> Result
     let name = service.clone();
     let awaited = agent.ask(move |agent| agent.probe(&name, check.as_deref())).await??;
     good(&ProbeReply { service, checks: probe_answers(awaited, limit).await })
+}
+
+/// A task of its own: what has begun does not break off with the connection of whoever asked.
+async fn reload(desk: &Desk, caller: &Caller, request: ReloadRequest) -> Result<Answer, Fault> {
+    let wish = Wish { dry_run: request.dry_run, yes: request.yes, by: caller.actor.0.clone() };
+    let reloader = desk.reloader.clone();
+    let reply = tokio::spawn(async move { reloader.now(wish).await }).await.unwrap_or(Err(NoAnswer))?;
+    tokio::task::spawn_blocking(move || good(&reply)).await.unwrap_or_else(|_| Err(NoAnswer.into()))
+}
+
+/// Likewise. Where it is done there is no answer: another program has this process by then.
+async fn upgrade(desk: &Desk, caller: &Caller, request: UpgradeRequest) -> Result<Answer, Fault> {
+    let good_id = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    if !(1..=64).contains(&request.id.len()) || !request.id.bytes().all(good_id) {
+        return Err(Fault::new(StatusCode::BAD_REQUEST, "the id of an upgrade is 1 to 64 letters, digits and hyphens"));
+    }
+    let (upgrader, by) = (desk.upgrader.clone(), caller.actor.0.clone());
+    if request.dry_run {
+        let tried =
+            tokio::spawn(async move { upgrader.try_out().await }).await.unwrap_or_else(|_| Err(NoAnswer.into()));
+        return good(&tried?);
+    }
+    let refused = tokio::spawn(async move { upgrader.upgrade(request, by).await }).await;
+    Err(refused.unwrap_or_else(|_| NoAnswer.into()).into())
 }
 
 async fn events(

@@ -2,15 +2,20 @@
 
 use std::{
     io,
-    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
+    },
     path::{Path, PathBuf},
 };
 
 use nix::{
     sys::stat::{Mode, umask},
-    unistd::{Group, chown},
+    unistd::{Gid, Group, chown},
 };
 use tokio::net::{UnixListener, UnixStream};
+
+use crate::drop_in;
 
 /// Group members may read; see [`super`] for who may change things.
 const MODE: u32 = 0o660;
@@ -28,7 +33,7 @@ pub(crate) enum SocketError {
         "control.group: this system has no group `{name}`; create it (`groupadd --system {name}`), or leave the key out"
     )]
     NoGroup { name: String },
-    #[error("control socket {path}: cannot be given to group {group}: {source}")]
+    #[error("control socket {path}: cannot be given to group {group}: {source}; {}", drop_in::CONTROL_GROUP)]
     Group { path: PathBuf, group: String, source: nix::Error },
 }
 
@@ -58,13 +63,36 @@ impl ControlSocket {
         if let Some(name) = group {
             let found = Group::from_name(name).map_err(|errno| fail(errno.into()))?;
             let found = found.ok_or_else(|| SocketError::NoGroup { name: name.to_owned() })?;
-            chown(path, None, Some(found.gid)).map_err(|source| SocketError::Group {
+            give(path, found.gid).map_err(|source| SocketError::Group {
                 path: path.to_owned(),
                 group: name.to_owned(),
                 source,
             })?;
         }
         Ok(socket)
+    }
+
+    /// The socket that the program before this one listened at, wherever that is.
+    ///
+    /// # Errors
+    /// What the kernel says; or its file has gone, so that nobody comes to it.
+    pub(crate) fn take_over(listener: OwnedFd) -> io::Result<Self> {
+        let listener = std::os::unix::net::UnixListener::from(listener);
+        let gone = || io::Error::from(io::ErrorKind::NotFound);
+        let path = listener.local_addr()?.as_pathname().ok_or_else(gone)?.to_owned();
+        let file = Some(file(&path).ok_or_else(gone)?);
+        listener.set_nonblocking(true)?;
+        Ok(Self { listener: UnixListener::from_std(listener)?, path, file })
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Another descriptor of it.
+    pub(crate) fn duplicate(&self) -> io::Result<OwnedFd> {
+        self.listener.as_fd().try_clone_to_owned()
     }
 
     pub(super) async fn accept(&self) -> io::Result<UnixStream> {
@@ -79,6 +107,12 @@ impl Drop for ControlSocket {
             let _ = std::fs::remove_file(&self.path);
         }
     }
+}
+
+/// A group that has it already needs no leave to be given it.
+fn give(path: &Path, group: Gid) -> nix::Result<()> {
+    let has = std::fs::symlink_metadata(path).is_ok_and(|found| found.gid() == group.as_raw());
+    if has { Ok(()) } else { chown(path, None, Some(group)) }
 }
 
 fn file(path: &Path) -> Option<(u64, u64)> {
@@ -126,6 +160,25 @@ mod tests {
         std::fs::write(&path, "mine").unwrap();
         assert!(matches!(ControlSocket::bind(&path, None).await, Err(SocketError::NoSocket { .. })));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+    }
+
+    #[tokio::test]
+    async fn another_program_takes_it_over_with_those_who_wait() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("control.sock");
+        let socket = ControlSocket::bind(&path, None).await.unwrap();
+        let waits = UnixStream::connect(&path).await.unwrap();
+        let kept = socket.duplicate().unwrap();
+        // As over execve(2): nobody tidies up.
+        std::mem::forget(socket);
+        let socket = ControlSocket::take_over(kept).unwrap();
+        assert_eq!(socket.path(), path);
+        let another = socket.duplicate().unwrap();
+        let accepted = socket.accept().await.unwrap();
+        drop(accepted);
+        drop((waits, socket));
+        assert!(!path.exists());
+        assert!(ControlSocket::take_over(another).is_err(), "nobody comes to it any more");
     }
 
     #[tokio::test]

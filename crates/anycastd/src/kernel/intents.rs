@@ -10,14 +10,14 @@ use std::{
     net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use anycast_core::reconcile::Target;
 use serde::{Deserialize, Serialize};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::state::write_atomically;
+use crate::state::{boot_id, keep_aside, write_atomically};
 
 /// A disk that does not answer for this long counts as broken; the address then waits.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -75,6 +75,8 @@ impl Intents {
             Ok(_) => {}
             Err(error) => {
                 tracing::warn!(path = %self.path.display(), %error, "addresses of a former agent are left alone");
+                // The next write takes its place.
+                self.uncertain = true;
             }
         }
         self.boot = boot;
@@ -136,9 +138,14 @@ impl Intents {
     }
 }
 
+/// What cannot be understood is kept aside.
 fn read(path: &Path) -> io::Result<Contents> {
     let Some(text) = crate::state::read(path)? else { return Ok(Contents::default()) };
-    let contents: Contents = serde_json::from_slice(&text)?;
+    understand(&text).inspect_err(|_| drop(keep_aside(path, SystemTime::now())))
+}
+
+fn understand(text: &[u8]) -> io::Result<Contents> {
+    let contents: Contents = serde_json::from_slice(text)?;
     if contents.version == VERSION { Ok(contents) } else { Err(io::Error::other("written by another version")) }
 }
 
@@ -150,9 +157,4 @@ fn save(path: &Path, contents: &Contents) -> io::Result<()> {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
-}
-
-/// Names this boot of the machine.
-fn boot_id() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }

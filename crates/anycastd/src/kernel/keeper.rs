@@ -291,8 +291,10 @@ impl Keeper {
         let (addresses, problems) = self.board.update(&mut self.reconciler);
         let error = self.error.clone();
         let ours = self.reconciler.ours();
-        let state =
-            KernelState { addresses, problems, error, losses: self.lookout.losses().clone(), ours, wants_nothing };
+        let known = self.taken.is_some() && ours.is_some() && error.is_none();
+        let reconciled = known && self.reconciler.operations(Instant::now()).is_empty();
+        let losses = self.lookout.losses().clone();
+        let state = KernelState { addresses, problems, error, losses, ours, wants_nothing, reconciled };
         self.state.send_if_modified(|held| {
             let changed = **held != state;
             if changed {

@@ -76,12 +76,26 @@ pub(crate) struct KernelState {
     ours: Option<usize>,
     /// Whether the plan that was taken last wants nothing.
     wants_nothing: bool,
+    /// Whether there is a plan, and all that can be done now to have the kernel follow it is done.
+    reconciled: bool,
 }
 
 impl KernelState {
+    /// As another process has left it: these addresses are bound.
+    pub(crate) fn left(bound: impl IntoIterator<Item = IpAddr>, interface: &str) -> Self {
+        let state =
+            AddressState::Bound { owner: Owner::Ours, interface: interface.to_owned(), since: SystemTime::now() };
+        Self { addresses: bound.into_iter().map(|address| (address, state.clone())).collect(), ..Self::default() }
+    }
+
     /// Whether nothing of ours is left in the kernel, nor on its way there.
     pub(crate) fn nothing_is_ours(&self) -> bool {
         self.wants_nothing && self.ours == Some(0)
+    }
+
+    /// Whether the kernel was brought to the plan: what is not as planned failed and is tried again later.
+    pub(crate) const fn is_reconciled(&self) -> bool {
+        self.reconciled
     }
 }
 
@@ -107,8 +121,9 @@ pub(crate) fn start(
     intents: PathBuf,
     sink: Sink,
     links: watch::Sender<Links>,
+    known: KernelState,
 ) -> (watch::Receiver<Arc<KernelState>>, JoinHandle<()>) {
-    start_with(plan, intents, sink, links, Options::default())
+    start_from(plan, intents, sink, links, known, Options::default())
 }
 
 /// The addresses of ours that are bound now. None where the kernel does not say.
@@ -119,6 +134,7 @@ pub(crate) async fn left_behind(intents: PathBuf) -> BTreeSet<IpAddr> {
     })
 }
 
+#[cfg(test)]
 fn start_with(
     plan: watch::Receiver<Option<Arc<AddressPlan>>>,
     intents: PathBuf,
@@ -126,7 +142,19 @@ fn start_with(
     links: watch::Sender<Links>,
     options: Options,
 ) -> (watch::Receiver<Arc<KernelState>>, JoinHandle<()>) {
-    let (state, seen) = watch::channel(Arc::default());
+    start_from(plan, intents, sink, links, KernelState::default(), options)
+}
+
+/// `known` is shown until the kernel itself has been asked.
+fn start_from(
+    plan: watch::Receiver<Option<Arc<AddressPlan>>>,
+    intents: PathBuf,
+    sink: Sink,
+    links: watch::Sender<Links>,
+    known: KernelState,
+    options: Options,
+) -> (watch::Receiver<Arc<KernelState>>, JoinHandle<()>) {
+    let (state, seen) = watch::channel(Arc::new(known));
     let keeper = keeper::Keeper::new(plan, intents, sink, state, links, options);
     (seen, tokio::spawn(keeper.run()))
 }

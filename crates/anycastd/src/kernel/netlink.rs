@@ -169,6 +169,10 @@ impl Netlink {
 
     /// One question or order, and the whole answer; whether it is of one piece.
     async fn exchange(&mut self, message: Message, flags: u16) -> Result<(Vec<Message>, bool), Fault> {
+        #[cfg(debug_assertions)]
+        if let Some(error) = crate::faults::netlink() {
+            return Err(Fault::Refused(error));
+        }
         let mut request = NetlinkMessage::from(message);
         request.header.flags = NLM_F_REQUEST | flags;
         let mut answer = self.handle.request(request).map_err(|_| Fault::Closed)?;

@@ -7,6 +7,7 @@ use std::{
     future::Future,
     io::{self, Read as _},
     net::SocketAddr,
+    os::fd::AsFd as _,
     pin::Pin,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
@@ -32,7 +33,8 @@ pub(super) use self::shown::state_of;
 use self::shown::state_with;
 use super::{
     Ask, PeerState,
-    hops::Source,
+    handover::{Left, Open},
+    hops::{Addresses, Source},
     socket::{self, DialError},
     unnumbered::Router,
     way::Way,
@@ -117,6 +119,8 @@ pub(super) struct Driver {
     /// The neighbor of that connection is on the same link.
     on_link: bool,
     stopping: bool,
+    /// The session has gone elsewhere.
+    left: bool,
 }
 
 /// What ended a wait.
@@ -136,13 +140,14 @@ enum Step {
 }
 
 impl Driver {
-    pub(super) fn new(parts: Parts) -> Self {
+    /// `open`: the connection that the session has already.
+    pub(super) fn new(parts: Parts, open: Option<Open>) -> Self {
         let taken = parts.routes.borrow().clone();
         let way = match &parts.neighbor.endpoint {
             Endpoint::Interface(interface) => Some(Way::new(interface, &parts.links.borrow())),
             Endpoint::Address(_) | Endpoint::Network(..) => None,
         };
-        Self {
+        let mut driver = Self {
             parts,
             link: Link::None,
             buffer: vec![0; READ_SIZE],
@@ -152,7 +157,16 @@ impl Driver {
             source: None,
             on_link: false,
             stopping: false,
+            left: false,
+        };
+        if let (Some(open), Some((local, remote))) = (open, driver.parts.session.ends()) {
+            let (ipv6, link_local) = driver.parts.session.own_addresses();
+            let before = Addresses { ipv6, link_local };
+            let source = Source::going_on(local, before, &driver.parts.links.borrow());
+            let Addresses { ipv6, link_local } = driver.connected(remote, open.stream, open.unsent, source);
+            driver.parts.session.handle_addresses(ipv6, link_local, Instant::now());
         }
+        driver
     }
 
     /// Runs until told to stop. Cancel safe in the sense that a drop closes the connection.
@@ -168,6 +182,9 @@ impl Driver {
             }
             let step = self.wait().await;
             self.handle(step);
+            if self.left {
+                return;
+            }
             // A socket that is always ready must not keep the thread: others wait for it, the runtime's own timers among them.
             tokio::task::consume_budget().await;
         }
@@ -379,6 +396,14 @@ impl Driver {
                 // Whoever asked may have gone.
                 let _ = reply.send(self.parts.session.capture(now, SystemTime::now()));
             }
+            Step::Asked(Ask::Glance(reply)) => {
+                let _ = reply.send(self.parts.session.hand_over(now));
+            }
+            Step::Asked(Ask::HandOver(reply)) => {
+                self.left = true;
+                // Whoever asked may have gone; then the connection ends.
+                let _ = reply.send(self.leave(now));
+            }
             Step::Complete => {
                 let complete = *self.parts.complete.borrow_and_update();
                 self.parts.session.set_complete(complete);
@@ -417,17 +442,33 @@ impl Driver {
     }
 
     fn begin(&mut self, local: SocketAddr, remote: SocketAddr, stream: TcpStream, now: Instant) {
+        let source = Source::new(local, &self.parts.links.borrow());
+        let addresses = self.connected(remote, stream, Bytes::new(), source);
+        self.parts.session.set_link_local(addresses.link_local);
+        self.parts.session.handle_connected(local, remote, addresses.ipv6, now);
+    }
+
+    /// There is a connection; what its next hops are made of.
+    fn connected(&mut self, remote: SocketAddr, stream: TcpStream, unsent: Bytes, source: Source) -> Addresses {
+        let local = source.local();
         let stream = Arc::new(stream);
         let line = self.parts.fence.lines().register(&stream);
-        let told = State::Idle;
-        self.link = Link::Open(Connection { stream, line, told, unsent: Bytes::new(), unacked: 0, ask: None });
+        let ask = Some((Instant::now() + ACK_FIRST, ACK_FIRST));
+        self.link = Link::Open(Connection { stream, line, told: State::Idle, unsent, unacked: 0, ask });
         self.find_way(local, remote);
-        let source = Source::new(local, &self.parts.links.borrow());
         self.on_link = self.is_on_link(local, remote);
         let addresses = source.addresses().for_neighbor(self.on_link);
         self.source = Some(source);
-        self.parts.session.set_link_local(addresses.link_local);
-        self.parts.session.handle_connected(local, remote, addresses.ipv6, now);
+        addresses
+    }
+
+    /// The session with its connection, if it is Established: for another task, perhaps of another process.
+    fn leave(&mut self, now: Instant) -> Option<Left> {
+        let Link::Open(connection) = std::mem::replace(&mut self.link, Link::None) else { return None };
+        drop(connection.line.hold()?);
+        let session = self.parts.session.hand_over(now)?;
+        let stream = connection.stream.as_fd().try_clone_to_owned().ok()?;
+        Some(Left { session, stream: stream.into(), unsent: connection.unsent.to_vec() })
     }
 
     /// The connection that the neighbor made begins; not without what protects it.

@@ -33,13 +33,25 @@ pub(super) struct Source {
 impl Source {
     /// That of a connection whose own end is `local`.
     pub(super) fn new(local: SocketAddr, links: &Links) -> Self {
-        let mut source = Self { local, index: None, addresses: Addresses::default() };
-        if source.look(links).is_none() && source.index.is_none() {
+        let mut source = Self::going_on(local, Addresses::default(), links);
+        if source.index.is_none() {
             // The kernel's own task has not listed it yet.
             let (ipv6, link_local) = (socket::interface_ipv6(local), socket::interface_link_local(local));
             source.addresses = Addresses { ipv6, link_local };
         }
         source
+    }
+
+    /// That of a connection whose next hops were made of `before`: of several that would do it is the same ones.
+    pub(super) fn going_on(local: SocketAddr, before: Addresses, links: &Links) -> Self {
+        let mut source = Self { local, index: None, addresses: before };
+        source.look(links);
+        source
+    }
+
+    /// Our end.
+    pub(super) const fn local(&self) -> SocketAddr {
+        self.local
     }
 
     pub(super) const fn addresses(&self) -> Addresses {
@@ -122,6 +134,20 @@ mod tests {
         let all = addresses("2001:db8::1", "fe80::1");
         assert_eq!((all.for_neighbor(true), all.for_neighbor(false)), (all, addresses("2001:db8::1", "")));
         assert_eq!(addresses("fe80::1", "fe80::1").for_neighbor(false), Addresses::default());
+    }
+
+    /// Another process would say the same of it again.
+    #[test]
+    fn a_connection_that_goes_on_has_the_next_hops_that_it_had() {
+        const V4: &str = "192.0.2.2";
+        let two = links(&[("eth0", 2, &[V4, "2001:db8:1::a", "2001:db8:1::b", "fe80::1", "fe80::2"])]);
+        let before = addresses("2001:db8:1::b", "fe80::2");
+        let local = "192.0.2.2:179".parse().unwrap();
+        for listed in [&two, &None] {
+            assert_eq!(Source::going_on(local, before, listed).addresses(), before);
+        }
+        let gone = links(&[("eth0", 2, &[V4, "2001:db8:1::a", "fe80::1"])]);
+        assert_eq!(Source::going_on(local, before, &gone).addresses(), addresses("2001:db8:1::a", "fe80::1"));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! a Cease. Dropping it at any await closes the connection; no state is lost that the session does not own.
 
 mod driver;
+mod handover;
 mod hops;
 pub(crate) mod options;
 mod socket;
@@ -12,14 +13,15 @@ mod way;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     net::SocketAddr,
     sync::Arc,
     time::Instant,
 };
 
 use anycast_bgp::{
-    Advertised, Counters, Family, Farewell, GracefulRestart, Limits, Negotiated, PeerConfig, Prefix, Quarantined,
-    Received, Routes, Session, State,
+    Advertised, Counters, Family, Farewell, GracefulRestart, Handover, Limits, Negotiated, PeerConfig, Prefix,
+    Quarantined, Received, Routes, Session, State,
 };
 use anycast_core::{
     Config, PeerId,
@@ -32,6 +34,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use self::unnumbered::Router;
+pub(crate) use self::{handover::Left, socket::unacked};
 use crate::{
     fence::Fence,
     kernel::Links,
@@ -77,6 +80,10 @@ pub(crate) enum Ask {
     Capture(oneshot::Sender<Vec<u8>>),
     /// These prefixes are to be told again, if they are in quarantine.
     Release(BTreeSet<Prefix>),
+    /// The session as it is, if it is Established.
+    Glance(oneshot::Sender<Option<Handover>>),
+    /// The session with its connection, if it is Established; otherwise it ends. The task ends in any case.
+    HandOver(oneshot::Sender<Option<Left>>),
 }
 
 /// The questions that may wait for the task; whoever has more waits itself.
@@ -97,7 +104,7 @@ pub(crate) enum Past {
 }
 
 /// What a task begins with.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Start<'a> {
     pub(crate) id: &'a PeerId,
     /// The configured neighbor it belongs to.
@@ -108,6 +115,8 @@ pub(crate) struct Start<'a> {
     pub(crate) past: Past,
     /// The routes are all there is to say.
     pub(crate) complete: bool,
+    /// The session that it goes on with, and when it was so.
+    pub(crate) left: Option<(Left, Instant)>,
 }
 
 /// The handle of a running task.
@@ -128,6 +137,8 @@ pub(crate) struct Peer {
     complete: watch::Sender<bool>,
     arrivals: mpsc::Sender<TcpStream>,
     refusals: Arc<Refusals>,
+    /// Why a session that was to go on begins anew.
+    pub(crate) begun_anew: Option<String>,
     /// Looks for the router at the other end of an interface.
     _finding: Option<AbortOnDropHandle<()>>,
     task: tokio::task::JoinHandle<()>,
@@ -144,9 +155,18 @@ impl Peer {
         fence: Fence,
         links: watch::Receiver<Links>,
     ) -> Self {
-        let Start { id, of, neighbor, seed, past, complete } = start;
+        let Start { id, of, neighbor, seed, past, complete, left } = start;
         let session = session_config(config, neighbor, seed);
-        let mut core = Session::new(session.clone(), Instant::now());
+        let goes_on = left.map(|(left, at)| left.go_on(session.clone(), at));
+        let (mut core, open, begun_anew) = match goes_on {
+            Some(Ok((core, open))) => (core, Some(open), None),
+            Some(Err(why)) => {
+                tracing::warn!(neighbor = %id, "the session begins anew: {why}");
+                sink.report("neighbor", id, format!("the session begins anew: {why}"));
+                (Session::new(session.clone(), Instant::now()), None, Some(why))
+            }
+            None => (Session::new(session.clone(), Instant::now()), None, None),
+        };
         core.set_limits(neighbor.limits, Instant::now());
         match past {
             Past::Nothing => {}
@@ -156,7 +176,7 @@ impl Peer {
         core.set_complete(complete);
         let (complete, complete_seen) = watch::channel(complete);
         let (arrivals, arrived) = mpsc::channel(ARRIVALS);
-        let (routes, routes_seen) = watch::channel(Arc::new(Routes::new()));
+        let (routes, routes_seen) = watch::channel(Arc::new(core.desired().clone()));
         let (limits, limits_seen) = watch::channel(neighbor.limits);
         let (asks, asked) = mpsc::channel(ASKS);
         let (farewell, farewell_seen) = watch::channel(Farewell::Shutdown(String::new()));
@@ -172,7 +192,7 @@ impl Peer {
             Endpoint::Address(_) | Endpoint::Network(..) => (None, None),
         };
         let stop = CancellationToken::new();
-        let driver = driver::Driver::new(driver::Parts {
+        let parts = driver::Parts {
             id: id.clone(),
             neighbor: neighbor.clone(),
             session: core,
@@ -191,7 +211,8 @@ impl Peer {
             sink,
             gate: fence.gate(),
             fence,
-        });
+        };
+        let driver = driver::Driver::new(parts, open);
         let span = tracing::info_span!("neighbor", neighbor = %id, address = %neighbor.endpoint);
         let task = tokio::spawn(tracing::Instrument::instrument(driver.run(), span));
         Self {
@@ -208,6 +229,7 @@ impl Peer {
             complete,
             arrivals,
             refusals,
+            begun_anew,
             _finding: finding,
             task,
         }
@@ -283,6 +305,13 @@ impl Drop for Peer {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// The jitter of two neighbors must differ, and that of one must not change with a reload.
+pub(crate) fn seed(id: &PeerId) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (id, std::process::id()).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// What the session of `neighbor` is told; equal settings keep a session over a reload, so the seed must be stable.

@@ -3,6 +3,7 @@
 use std::{
     fmt, io,
     net::{IpAddr, Ipv6Addr, SocketAddr},
+    os::fd::AsFd,
     time::Duration,
 };
 
@@ -145,14 +146,14 @@ fn in_words(error: &io::Error) -> String {
     }
 }
 
-/// How many bytes the neighbor's TCP has not acknowledged yet.
-pub(crate) fn unacked(stream: &TcpStream) -> Option<usize> {
+/// How many bytes the other end's TCP has not acknowledged yet; of a Unix socket, what waits to be read, in memory that it takes.
+pub(crate) fn unacked(stream: &impl AsFd) -> Option<usize> {
     use std::os::fd::AsRawFd;
     let mut bytes: libc::c_int = 0;
     // SAFETY: TIOCOUTQ (SIOCOUTQ on a socket) writes one int to the pointer, which is valid for the call; the descriptor is
     // open for as long as `stream` is borrowed. No safe wrapper of this ioctl is at hand.
     #[allow(unsafe_code)]
-    let result = unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    let result = unsafe { libc::ioctl(stream.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
     (result == 0).then(|| usize::try_from(bytes).ok()).flatten()
 }
 

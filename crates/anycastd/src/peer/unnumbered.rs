@@ -17,6 +17,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::{io::Interest, net::UdpSocket, sync::watch};
 
 use super::options;
+use crate::drop_in;
 
 /// How soon an interface that is not there, or a socket that broke, is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -50,7 +51,7 @@ pub(crate) async fn find(interface: String, port: u16, seed: u64, told: watch::S
             Err(error) => error,
         };
         let hint = match error.raw_os_error() {
-            Some(libc::EPERM | libc::EACCES) => "; it needs CAP_NET_RAW",
+            Some(libc::EPERM | libc::EACCES) => &format!("; the agent needs {}", drop_in::RAW),
             _ => "",
         };
         let problem = Router::Failed(format!("router advertisements on {interface}: {error}{hint}"));

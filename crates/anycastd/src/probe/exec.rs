@@ -168,9 +168,6 @@ impl Launch {
         // capabilities are not touched by this.
         rustix::thread::clear_ambient_capability_set()
             .map_err(|error| Finding::unknown(format!("cannot drop ambient capabilities: {error}")))?;
-        // A child takes over what this thread holds back, and threads of the runtime hold SIGHUP since the start.
-        crate::signals::release_hangup()
-            .map_err(|error| Finding::unknown(format!("cannot unblock SIGHUP: {error}")))?;
         let file = self.file();
         let mut command = Command::new(&file);
         command
@@ -188,7 +185,10 @@ impl Launch {
             identity.assume(&mut command);
         }
         command.envs(self.added.iter().map(|(name, value)| (name, OsStr::from_bytes(value.expose()))));
-        let mut child = command.spawn().map_err(|error| self.cannot_run(&file, &error))?;
+        // A child takes over what this thread holds back.
+        let spawned = crate::signals::released(|| command.spawn());
+        let spawned = spawned.map_err(|error| Finding::unknown(format!("cannot unblock signals: {error}")))?;
+        let mut child = spawned.map_err(|error| self.cannot_run(&file, &error))?;
         let unwatched =
             |error: io::Error| Finding::unknown(format!("cannot watch a program: {}", words::fault(&error)));
         let id = child.id().and_then(|id| i32::try_from(id).ok()).unwrap_or_default();

@@ -27,8 +27,8 @@ const REPLY_V6: u8 = 129;
 const HEADER: usize = 8;
 /// Between two echoes of a run; less where the timeout is short.
 const PACE: Duration = Duration::from_millis(100);
-const FORBIDDEN: &str = "not permitted to send ICMP echoes: the agent needs CAP_NET_RAW, or a group within \
-                         net.ipv4.ping_group_range";
+const FORBIDDEN: &str = "not permitted to send ICMP echoes: the agent needs CAP_NET_RAW (the unit's drop-in raw.conf gives it), \
+                         or a group within net.ipv4.ping_group_range";
 
 #[derive(Debug)]
 pub(super) struct IcmpProber {

@@ -21,6 +21,12 @@ impl Session {
         self.rib.advertised()
     }
 
+    /// The set that the session works towards: the last of [`Self::set_routes`], or what it was taken over with.
+    #[must_use]
+    pub const fn desired(&self) -> &Routes {
+        self.rib.desired()
+    }
+
     /// The desired routes that this neighbor cannot be given, and why; empty while the session is not Established.
     #[must_use]
     pub const fn unsent(&self) -> &BTreeMap<Prefix, Unsendable> {
@@ -51,6 +57,13 @@ impl Session {
     #[must_use]
     pub fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
         self.link.as_ref().map(|link| (link.local, link.remote))
+    }
+
+    /// Our addresses that next hops are made of, while there is a connection: the one that [`Session::handle_connected`] was told, or what
+    /// came after it, and the link-local one.
+    #[must_use]
+    pub fn own_addresses(&self) -> (Option<std::net::Ipv6Addr>, Option<std::net::Ipv6Addr>) {
+        self.link.as_ref().map_or((None, None), |link| (link.local_ipv6, link.link_local))
     }
 
     /// What the neighbor has announced in this session, where that is limited.

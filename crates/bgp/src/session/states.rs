@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::{Action, DIAL_TIME, Event, STABLE, Session, State, Stream, keepalive};
 use crate::{
     capability::Capability,
@@ -45,6 +47,7 @@ impl Session {
                         }
                         self.capture.handle_open(negotiated.peer_as, negotiated.four_octet_as);
                         self.negotiated = Some(negotiated);
+                        self.heard_open = frame.bytes.clone();
                         self.urgent.push_back(keepalive());
                         // RFC 4271 §8.2.2: the negotiated hold time runs from here, not only from Established.
                         self.restart_hold(now);
@@ -219,6 +222,7 @@ impl Session {
         self.keepalive_due = false;
         self.negotiated = None;
         self.opened = None;
+        self.heard_open = Bytes::new();
         self.link = None;
         self.rib.down();
         self.census = None;

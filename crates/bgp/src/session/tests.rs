@@ -1,4 +1,5 @@
 mod graceful;
+mod handover;
 mod link;
 mod suspended;
 mod waiting;
@@ -10,6 +11,7 @@ use crate::{
     attributes::Attributes,
     capability::Capability,
     notification::{Farewell, Notification},
+    open::OpenError,
     peer::{PeerAs, Timing},
     rib::Progress,
     types::{Asn, Family, HoldTime, RouterId},

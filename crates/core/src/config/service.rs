@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     num::{NonZeroU16, NonZeroUsize},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -41,6 +42,8 @@ pub struct Service {
     pub unbind: Unbind,
     /// What of it the kernel is asked to tell of.
     pub watch: Watch,
+    /// While this file is there the service is drained.
+    pub disable_file: Option<PathBuf>,
 }
 
 /// How a service is announced to one neighbor.

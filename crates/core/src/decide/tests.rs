@@ -24,11 +24,9 @@ fn all_well(config: &Config, health: Health) -> View {
             service.checks.keys().map(|check| (check.clone(), CheckView { health, counts: true, awaited: false }));
         (name.clone(), checks.collect())
     });
-    View {
-        checks: checks.collect(),
-        bound: config.services.values().flat_map(|service| service.addresses.iter().copied()).collect(),
-        ..View::default()
-    }
+    let bound: BTreeSet<IpAddr> =
+        config.services.values().flat_map(|service| service.addresses.iter().copied()).collect();
+    View { checks: checks.collect(), ours: bound.clone(), bound, ..View::default() }
 }
 
 fn announced(desired: &Desired, to: &str) -> Vec<String> {
@@ -300,7 +298,7 @@ fn a_drain_says_goodbye_then_withdraws() {
 fn an_address_outlives_its_service_until_nobody_holds_the_prefix() {
     let config = config(&["a"], vec![service("dns", &["203.0.113.53"], &["203.0.113.0/24"], &["a"])]);
     let mut view = all_well(&config, Health::Up);
-    view.bound.extend([ip("198.51.100.1"), ip("198.51.100.2")]);
+    bind(&mut view, &["198.51.100.1", "198.51.100.2"]);
     view.held.insert(peer("a"), [prefix("198.51.100.0/25"), prefix("198.51.100.1/32")].into());
     let desired = decide(&config, &view);
     assert_eq!(desired.addresses, [ip("198.51.100.1"), ip("198.51.100.2"), ip("203.0.113.53")].into());
@@ -309,12 +307,63 @@ fn an_address_outlives_its_service_until_nobody_holds_the_prefix() {
     assert_eq!(decide(&config, &view).addresses, [ip("203.0.113.53")].into());
 }
 
+fn bind(view: &mut View, addresses: &[&str]) {
+    view.bound.extend(addresses.iter().map(|address| ip(address)));
+    view.ours.extend(addresses.iter().map(|address| ip(address)));
+}
+
+/// What goes on being announced is for the addresses that a service still has.
+#[test]
+fn an_address_that_no_service_has_waits_for_no_prefix_that_stays() {
+    let services = vec![service("dns", &["203.0.113.53"], &["203.0.113.0/24"], &["a"])];
+    let config = config(&["a", "b"], services);
+    let (own, wide, other) = (prefix("203.0.113.54/32"), prefix("203.0.113.0/24"), prefix("203.0.113.54/31"));
+    let table: [(&str, &[Prefix], &str, bool); 6] = [
+        ("a", &[wide], "the prefix stays", false),
+        ("a", &[wide, own], "its own route is still to go", true),
+        ("a", &[wide, other], "a route that covered it is still to go", true),
+        ("b", &[wide], "this neighbor is not to hold it any more", true),
+        ("gone", &[wide], "nor is one that is being left", true),
+        ("a", &[], "nobody holds anything", false),
+    ];
+    for (neighbor, held, why, stays) in table {
+        let mut view = all_well(&config, Health::Up);
+        bind(&mut view, &["203.0.113.54"]);
+        view.held.insert(peer(neighbor), held.iter().copied().collect());
+        assert_eq!(decide(&config, &view).addresses.contains(&ip("203.0.113.54")), stays, "{why}");
+        view.ours.remove(&ip("203.0.113.54"));
+        assert!(!decide(&config, &view).addresses.contains(&ip("203.0.113.54")), "{why}: it is somebody else's");
+    }
+    // Where the prefix is withdrawn meanwhile, packets may still come.
+    let mut view = all_well(&config, Health::Down);
+    bind(&mut view, &["203.0.113.54"]);
+    view.held.insert(peer("a"), [wide].into());
+    assert!(decide(&config, &view).addresses.contains(&ip("203.0.113.54")));
+}
+
+/// Who drains a service does not take its addresses away from a prefix that another service goes on with.
+#[test]
+fn what_is_drained_stays_bound_while_its_prefix_is_held_for_another() {
+    let shared = |name, address| service(name, &[address], &["203.0.113.0/24"], &["a"]);
+    let mut config = config(&["a"], vec![shared("one", "203.0.113.1"), shared("two", "203.0.113.2")]);
+    config.prefixes.insert(prefix("203.0.113.0/24"), Combine::Any);
+    config.services.get_mut("two").unwrap().unbind = Unbind::Drained;
+    let mut view = all_well(&config, Health::Up);
+    view.drains.insert(name("two"), Phase::Drained);
+    view.held.insert(peer("a"), [prefix("203.0.113.0/24")].into());
+    assert_eq!(announced(&decide(&config, &view), "a"), ["203.0.113.0/24"]);
+    assert_eq!(decide(&config, &view).addresses.len(), 2);
+    view.held.clear();
+    assert_eq!(decide(&config, &view).addresses, [ip("203.0.113.1")].into());
+}
+
 #[test]
 fn stopping_unbinds_what_is_drained() {
     let config = config(&["a"], vec![service("dns", &["203.0.113.53"], &["203.0.113.0/24"], &["a"])]);
     let mut view = all_well(&config, Health::Up);
     view.stopping = true;
-    for (phase, bound) in [(Phase::Active, 1), (Phase::Withdrawing, 1), (Phase::Drained, 0)] {
+    let lingering = Phase::Lingering { until: Instant::now() };
+    for (phase, bound) in [(Phase::Active, 1), (Phase::Withdrawing, 1), (lingering, 0), (Phase::Drained, 0)] {
         view.drains.insert(name("dns"), phase);
         let desired = decide(&config, &view);
         assert_eq!((desired.addresses.len(), desired.anchors.len()), (bound, bound), "{phase:?}");
@@ -383,16 +432,18 @@ fn any_view() -> impl Strategy<Value = (Config, View)> {
         Phase::Drained,
     ]);
     let services = ["dns", "web", "mail"];
-    let addresses = ["203.0.113.53", "203.0.113.80", "2001:db8:53::53", "198.51.100.25"];
-    let prefixes = ["203.0.113.0/24", "2001:db8:53::/48", "198.51.100.25/32"];
+    // The last of each is of no service.
+    let addresses = ["203.0.113.53", "203.0.113.80", "2001:db8:53::53", "198.51.100.25", "203.0.113.99"];
+    let prefixes = ["203.0.113.0/24", "2001:db8:53::/48", "198.51.100.25/32", "203.0.113.99/32"];
     (
         prop::collection::vec((health, any::<bool>(), phase, any::<bool>()), services.len()),
         prop::sample::subsequence(addresses.to_vec(), 0..=addresses.len()),
         prop::collection::vec(prop::sample::subsequence(prefixes.to_vec(), 0..=prefixes.len()), 2),
+        prop::option::of(prop::sample::select(addresses.to_vec())),
         any::<bool>(),
         any::<bool>(),
     )
-        .prop_map(move |(states, bound, held, combine_any, stopping)| {
+        .prop_map(move |(states, bound, held, foreign, combine_any, stopping)| {
             let mut config = config(
                 &["leaf1", "leaf2"],
                 vec![
@@ -409,7 +460,9 @@ fn any_view() -> impl Strategy<Value = (Config, View)> {
             if combine_any {
                 config.prefixes.insert(prefix("203.0.113.0/24"), Combine::Any);
             }
-            let mut view = View { stopping, bound: bound.into_iter().map(ip).collect(), ..View::default() };
+            let bound: BTreeSet<IpAddr> = bound.into_iter().map(ip).collect();
+            let ours = bound.iter().copied().filter(|address| Some(*address) != foreign.map(ip)).collect();
+            let mut view = View { stopping, bound, ours, ..View::default() };
             for (service, (health, counts, phase, unbinds)) in services.iter().zip(states) {
                 let check = (CheckName::new("check").unwrap(), CheckView { health, counts, awaited: false });
                 view.checks.insert(name(service), [check].into());
@@ -452,11 +505,22 @@ proptest! {
                 prop_assert!(desired.addresses.iter().any(|address| prefix.contains(*address)), "announced is bound");
             }
         }
-        // Whoever holds a prefix may send to its addresses: none of them goes before the withdraw is acknowledged.
-        for prefix in view.held.values().flatten() {
-            for address in view.bound.iter().filter(|address| prefix.contains(**address)) {
-                prop_assert!(desired.addresses.contains(address), "{} is still held", prefix);
+        // Whoever holds a prefix may send to its addresses: none of them goes before the withdraw is acknowledged, nor while its
+        // own service has the prefix. What somebody else bound, and no service has, is none of ours.
+        let has = |address: &IpAddr, prefix: Option<&Prefix>| config.services.values().any(|service| {
+            service.addresses.contains(address) && prefix.is_none_or(|prefix| service.prefixes.contains(prefix))
+        });
+        for (peer, held) in &view.held {
+            for prefix in held {
+                let ends = !desired.routes[peer].contains_key(prefix);
+                for address in view.ours.iter().filter(|address| prefix.contains(**address)) {
+                    let needed = ends || has(address, Some(prefix));
+                    prop_assert!(!needed || desired.addresses.contains(address), "{} is still held", prefix);
+                }
             }
+        }
+        for address in &desired.addresses {
+            prop_assert!(has(address, None) || view.ours.contains(address), "{} was never ours", address);
         }
     }
 }

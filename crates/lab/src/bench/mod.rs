@@ -1,9 +1,11 @@
 //! Figures: measured and printed, never asserted.
 //!
 //! Everything runs in a small lab of its own: one node with the speaker that is measured ([`subject`]), one node where scripted
-//! neighbors stand and packets are captured ([`stand`]). Times are those of the kernel, from the packets at the neighbor.
+//! neighbors stand and packets are captured ([`stand`]). Times are those of the kernel, from the packets at the neighbor. Drains
+//! ([`drain`]) go through real routers.
 
 mod codec;
+pub mod drain;
 pub mod health;
 mod report;
 mod speaker;
@@ -38,6 +40,8 @@ pub enum Bench {
         #[arg(value_name = "PART")]
         parts: Vec<health::Part>,
     },
+    /// Drains: what is lost of a client's requests through routers, with `withdraw`, with `--now`, and when the service just dies
+    Drain(Options),
 }
 
 /// How it is measured.
@@ -81,7 +85,7 @@ const QUICK: Sizes = Sizes { prefixes: 20, routes: 20_000, starts: 2, neighbors:
 /// When the lab does not come up, or the agent does not do what is measured. That another speaker does not is a row.
 pub async fn run(bench: Bench) -> anyhow::Result<()> {
     setup::ensure(setup::Purpose::Test).await?;
-    let (Bench::Speaker(options) | Bench::Health { options, .. }) = &bench;
+    let (Bench::Speaker(options) | Bench::Health { options, .. } | Bench::Drain(options)) = &bench;
     let programs = match &options.bin_dir {
         Some(directory) => Programs::of(directory)?,
         None => Programs::build(true).await?,
@@ -93,6 +97,7 @@ pub async fn run(bench: Bench) -> anyhow::Result<()> {
     let report = match &bench {
         Bench::Speaker(options) => speaker(options, &programs).await?,
         Bench::Health { options, parts } => health::measure(options, parts, &programs).await?,
+        Bench::Drain(options) => drain::measure(options, &programs).await?,
     };
     if options.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
@@ -106,6 +111,7 @@ pub async fn run(bench: Bench) -> anyhow::Result<()> {
 fn become_another(bench: &Bench, lab: &Path) -> std::io::Error {
     let (options, words) = match bench {
         Bench::Speaker(options) => (options, vec!["speaker".to_owned()]),
+        Bench::Drain(options) => (options, vec!["drain".to_owned()]),
         Bench::Health { options, parts } => {
             (options, std::iter::once("health".to_owned()).chain(parts.iter().map(|part| part.name())).collect())
         }

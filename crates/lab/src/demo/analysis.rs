@@ -13,7 +13,7 @@ use crate::tools::{
 };
 
 /// The requests of one client to one target, by when they were sent.
-pub(super) type Requests = BTreeMap<Nanos, Request>;
+pub(crate) type Requests = BTreeMap<Nanos, Request>;
 
 /// How far back one must look to have seen every flow of a ring of source ports.
 const EVERY_FLOW: Duration = Duration::from_secs(2);
@@ -26,23 +26,23 @@ const TOLD: Duration = Duration::from_millis(5);
 
 /// What became of the requests of a stretch of time.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
-pub(super) struct Losses {
+pub(crate) struct Losses {
     /// Requests sent in it.
-    pub(super) sent: usize,
+    pub(crate) sent: usize,
     /// Those that got no answer.
-    pub(super) lost: usize,
+    pub(crate) lost: usize,
     /// The longest time between the sending of two answered requests with nothing but lost ones between them.
-    pub(super) longest_gap_ms: f64,
+    pub(crate) longest_gap_ms: f64,
     /// The longest time without any answer coming in.
-    pub(super) longest_silence_ms: f64,
+    pub(crate) longest_silence_ms: f64,
     /// From the sending of the first lost request to that of the last one: longer than the gap where only some flows suffer.
-    pub(super) lossy_ms: f64,
+    pub(crate) lossy_ms: f64,
     /// Who answered how many.
-    pub(super) served_by: BTreeMap<String, usize>,
+    pub(crate) served_by: BTreeMap<String, usize>,
 }
 
 /// Counts what was sent from `from` on and before `to`.
-pub(super) fn losses(requests: &Requests, from: Nanos, to: Nanos) -> Losses {
+pub(crate) fn losses(requests: &Requests, from: Nanos, to: Nanos) -> Losses {
     let mut losses = Losses::default();
     let (mut first_lost, mut last_lost) = (None, None);
     // When the last answered request before the one at hand was sent, and whether anything was lost since.
@@ -77,7 +77,7 @@ pub(super) fn losses(requests: &Requests, from: Nanos, to: Nanos) -> Losses {
 ///
 /// Where several nodes share the load, any answer of the others proves nothing. One on a flow that `node` had does, and so
 /// does one of a node that had answered nothing before.
-pub(super) fn first_elsewhere<'a>(requests: &'a Requests, since: Nanos, node: &str) -> Option<(Nanos, &'a str)> {
+pub(crate) fn first_elsewhere<'a>(requests: &'a Requests, since: Nanos, node: &str) -> Option<(Nanos, &'a str)> {
     let mut owners = BTreeMap::new();
     for (_, request) in stretch(requests, since.minus(EVERY_FLOW), since) {
         if let Some(by) = &request.node {
@@ -94,14 +94,14 @@ pub(super) fn first_elsewhere<'a>(requests: &'a Requests, since: Nanos, node: &s
 }
 
 /// The first answer from `node` to what was sent since.
-pub(super) fn first_from(requests: &Requests, since: Nanos, node: &str) -> Option<Nanos> {
+pub(crate) fn first_from(requests: &Requests, since: Nanos, node: &str) -> Option<Nanos> {
     let by =
         requests.range(since..).map(|(_, request)| request).filter(|request| request.node.as_deref() == Some(node));
     by.filter_map(Request::answered).min()
 }
 
 /// When the last request was sent that was lost, or answered by none of `expected`.
-pub(super) fn last_trouble(requests: &Requests, since: Nanos, expected: &[&str]) -> Option<Nanos> {
+pub(crate) fn last_trouble(requests: &Requests, since: Nanos, expected: &[&str]) -> Option<Nanos> {
     let fine = |request: &Request| {
         request.took.is_some() && request.node.as_deref().is_some_and(|node| expected.contains(&node))
     };
@@ -114,26 +114,26 @@ fn stretch(requests: &Requests, from: Nanos, to: Nanos) -> impl Iterator<Item = 
 
 /// What a node's capture shows: whose words are whose is told by the node's own addresses.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Wire<'a> {
-    pub(super) records: &'a [Record],
-    pub(super) own: &'a [String],
+pub(crate) struct Wire<'a> {
+    pub(crate) records: &'a [Record],
+    pub(crate) own: &'a [String],
 }
 
 /// An UPDATE on the wire, and when its receiver had acknowledged it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Sent<'a> {
-    pub(super) message: &'a Message,
-    pub(super) acked: Option<Nanos>,
+pub(crate) struct Sent<'a> {
+    pub(crate) message: &'a Message,
+    pub(crate) acked: Option<Nanos>,
 }
 
 impl<'a> Wire<'a> {
     /// The first UPDATE of the node that withdraws a prefix.
-    pub(super) fn withdraw(&self, since: Nanos, prefix: &str) -> Option<Sent<'a>> {
+    pub(crate) fn withdraw(&self, since: Nanos, prefix: &str) -> Option<Sent<'a>> {
         self.update(since, |message| message.withdrawn.iter().any(|other| other == prefix))
     }
 
     /// The first UPDATE of the node that announces a prefix, with GRACEFUL_SHUTDOWN or without.
-    pub(super) fn announce(&self, since: Nanos, prefix: &str, leaving: bool) -> Option<Sent<'a>> {
+    pub(crate) fn announce(&self, since: Nanos, prefix: &str, leaving: bool) -> Option<Sent<'a>> {
         let leaves = |message: &Message| message.communities.iter().any(|community| community == "graceful-shutdown");
         self.update(since, |message| {
             message.announced.iter().any(|other| other == prefix) && leaves(message) == leaving
@@ -150,18 +150,18 @@ impl<'a> Wire<'a> {
     }
 
     /// The first NOTIFICATION, of either end.
-    pub(super) fn notification(&self, since: Nanos) -> Option<&'a Message> {
+    pub(crate) fn notification(&self, since: Nanos) -> Option<&'a Message> {
         self.messages().find(|message| message.at >= since && message.kind == "NOTIFICATION")
     }
 
     /// The last message of the node before something happened: from then on its neighbor's hold timer runs.
-    pub(super) fn last_word(&self, before: Nanos) -> Option<Nanos> {
+    pub(crate) fn last_word(&self, before: Nanos) -> Option<Nanos> {
         let own = self.messages().filter(|message| message.at < before && self.is_own(&message.from.ip()));
         own.map(|message| message.at).max()
     }
 
     /// The first FIN or RST of the node.
-    pub(super) fn close(&self, since: Nanos) -> Option<(Nanos, Flag)> {
+    pub(crate) fn close(&self, since: Nanos) -> Option<(Nanos, Flag)> {
         self.records.iter().find_map(|record| match record {
             Record::Segment { at, from, flag: flag @ (Flag::Fin | Flag::Rst), .. }
                 if *at >= since && self.is_own(&from.ip()) =>
@@ -187,7 +187,7 @@ impl<'a> Wire<'a> {
 
 /// The first change of a router's route to a prefix after which it leads through one of `hops` (or, wanted otherwise,
 /// through none of them).
-pub(super) fn route_change<'a>(
+pub(crate) fn route_change<'a>(
     changes: &'a [RouteChange],
     since: Nanos,
     prefix: &str,
@@ -207,7 +207,7 @@ pub(super) fn route_change<'a>(
 }
 
 /// The TCP requests that were reset because they were under way at one of `moves`, by when they were sent.
-pub(super) fn caught(requests: &Requests, moves: &[Nanos]) -> Vec<Nanos> {
+pub(crate) fn caught(requests: &Requests, moves: &[Nanos]) -> Vec<Nanos> {
     let reset = |request: &Request| request.error.as_deref().is_some_and(|error| error.contains("reset"));
     let was_open = |sent: Nanos| moves.iter().any(|at| sent <= at.plus(TOLD) && at.after(sent) < UNDER_WAY);
     requests.values().filter(|request| reset(request) && was_open(request.sent)).map(|request| request.sent).collect()

@@ -18,33 +18,33 @@ use crate::tools::{
 
 /// Whose requests, and to whom.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Series {
-    pub(super) client: String,
-    pub(super) how: How,
-    pub(super) target: String,
+pub(crate) struct Series {
+    pub(crate) client: String,
+    pub(crate) how: How,
+    pub(crate) target: String,
 }
 
 /// What was seen so far, by the node where it was.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
-    pub(super) requests: BTreeMap<Series, Requests>,
+pub(crate) struct Seen {
+    pub(crate) requests: BTreeMap<Series, Requests>,
     /// Up to when each client's requests, and the packets of each edge node's BGP session, are known.
-    pub(super) decided: BTreeMap<String, Nanos>,
+    pub(crate) decided: BTreeMap<String, Nanos>,
     /// Long requests that have begun: when, and who answers.
-    pub(super) open: BTreeMap<String, Vec<(Nanos, String)>>,
-    pub(super) wire: BTreeMap<String, Vec<Record>>,
-    pub(super) routes: BTreeMap<String, Vec<RouteChange>>,
+    pub(crate) open: BTreeMap<String, Vec<(Nanos, String)>>,
+    pub(crate) wire: BTreeMap<String, Vec<Record>>,
+    pub(crate) routes: BTreeMap<String, Vec<RouteChange>>,
     /// The agents' own words.
-    pub(super) agents: BTreeMap<String, Vec<Event>>,
+    pub(crate) agents: BTreeMap<String, Vec<Event>>,
     /// The tools that watch by now: how many in each node.
-    pub(super) ready: BTreeMap<String, usize>,
+    pub(crate) ready: BTreeMap<String, usize>,
     /// Why what is seen is not all there was.
     fault: Option<String>,
 }
 
 impl Seen {
     /// The requests of a client of one kind, by target.
-    pub(super) fn series(&self, client: &str, how: How) -> impl Iterator<Item = (&Series, &Requests)> {
+    pub(crate) fn series(&self, client: &str, how: How) -> impl Iterator<Item = (&Series, &Requests)> {
         self.requests.iter().filter(move |(series, _)| series.client == client && series.how == how)
     }
 
@@ -72,24 +72,24 @@ impl Seen {
 
 /// The book: many write, and whoever waits for something looks again at every change.
 #[derive(Debug)]
-pub(super) struct Book {
+pub(crate) struct Book {
     seen: Mutex<Seen>,
     changed: watch::Sender<()>,
 }
 
 impl Book {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { seen: Mutex::default(), changed: watch::Sender::new(()) }
     }
 
     /// What was seen so far.
-    pub(super) fn seen(&self) -> MutexGuard<'_, Seen> {
+    pub(crate) fn seen(&self) -> MutexGuard<'_, Seen> {
         // A panic while writing leaves at worst a record out.
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A line of a tool.
-    pub(super) fn record(&self, node: &str, record: Record) {
+    pub(crate) fn record(&self, node: &str, record: Record) {
         // A probe tells many requests and then that they are decided: nobody needs to look before.
         let whole = !matches!(record, Record::Request(ref request) if request.how != How::Long);
         self.seen().add(node, record);
@@ -99,13 +99,13 @@ impl Book {
     }
 
     /// A change of a router's routes.
-    pub(super) fn route(&self, node: &str, change: RouteChange) {
+    pub(crate) fn route(&self, node: &str, change: RouteChange) {
         self.seen().routes.entry(node.to_owned()).or_default().push(change);
         self.changed.send_replace(());
     }
 
     /// A word of an agent. One that was heard before is not kept again: an agent is asked from the start each time.
-    pub(super) fn event(&self, node: &str, event: Event) {
+    pub(crate) fn event(&self, node: &str, event: Event) {
         let mut seen = self.seen();
         let events = seen.agents.entry(node.to_owned()).or_default();
         if !events.contains(&event) {
@@ -116,13 +116,13 @@ impl Book {
     }
 
     /// What is seen from now on is not all there is.
-    pub(super) fn fault(&self, what: String) {
+    pub(crate) fn fault(&self, what: String) {
         self.seen().fault.get_or_insert(what);
         self.changed.send_replace(());
     }
 
     /// Waits until something was seen; nothing if it was not within `limit`.
-    pub(super) async fn until<T>(
+    pub(crate) async fn until<T>(
         &self,
         limit: Duration,
         look: impl Fn(&Seen) -> Option<T>,

@@ -3,17 +3,17 @@
 //! Clients ask the anycast addresses all the time, captures and route monitors run in the nodes, and what they say goes into
 //! one [`book`]. An act ([`acts`]) does something to a node, waits on the [`stage`] until the book shows that the traffic has
 //! moved, and has the [`analysis`] tell when each step was reached and what was lost. The agent's own word is used for one
-//! thing only, when a check turned, and is marked as such.
+//! thing only, when a check turned, and is marked as such. The bench of drains stands on the same book.
 
 mod acts;
-mod analysis;
-mod book;
+pub(crate) mod analysis;
+pub(crate) mod book;
 mod hands;
 mod places;
 mod report;
 mod screen;
 mod stage;
-mod watchers;
+pub(crate) mod watchers;
 
 use std::{path::PathBuf, sync::Arc};
 

@@ -27,7 +27,7 @@ const AGAIN: Duration = Duration::from_millis(100);
 const COMPLAINTS: u64 = 2048;
 
 /// What watches.
-pub(super) struct Watchers {
+pub(crate) struct Watchers {
     runner: Arc<dyn Runner>,
     book: Arc<Book>,
     tasks: JoinSet<()>,
@@ -36,7 +36,7 @@ pub(super) struct Watchers {
 
 /// Whether a program's end is the end of what can be seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lasts {
+pub(crate) enum Lasts {
     /// It watches until it is told to stop.
     Always,
     /// It has one thing to do.
@@ -44,12 +44,12 @@ pub(super) enum Lasts {
 }
 
 impl Watchers {
-    pub(super) fn new(runner: Arc<dyn Runner>, book: Arc<Book>) -> Self {
+    pub(crate) fn new(runner: Arc<dyn Runner>, book: Arc<Book>) -> Self {
         Self { runner, book, tasks: JoinSet::new(), stop: watch::Sender::new(false) }
     }
 
     /// One of the lab's own tools.
-    pub(super) fn tool(&mut self, node: &str, words: &[&str], lasts: Lasts) -> anyhow::Result<()> {
+    pub(crate) fn tool(&mut self, node: &str, words: &[&str], lasts: Lasts) -> anyhow::Result<()> {
         let program = self.runner.tool(node);
         let argv: Vec<&str> = [&program, "tool"].into_iter().chain(words.iter().copied()).collect();
         let process = start(&*self.runner, node, &argv)?;
@@ -70,7 +70,7 @@ impl Watchers {
     }
 
     /// The routing table of a router.
-    pub(super) fn routes(&mut self, router: &str) -> anyhow::Result<()> {
+    pub(crate) fn routes(&mut self, router: &str) -> anyhow::Result<()> {
         let process = start(&*self.runner, router, &MONITOR)?;
         let (book, router, stop) = (self.book.clone(), router.to_owned(), self.stop.subscribe());
         self.tasks.spawn(async move {
@@ -89,7 +89,7 @@ impl Watchers {
     }
 
     /// The events of an agent, of each that runs there one after the other: agents are killed here.
-    pub(super) fn agent(&mut self, node: &str, since: String) {
+    pub(crate) fn agent(&mut self, node: &str, since: String) {
         let (runner, book, node) = (self.runner.clone(), self.book.clone(), node.to_owned());
         let stop = self.stop.subscribe();
         self.tasks.spawn(async move {
@@ -112,7 +112,7 @@ impl Watchers {
     }
 
     /// Tells all of them to end, and waits for it.
-    pub(super) async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         self.stop.send_replace(true);
         // What does not end by itself is killed with its task.
         let _ = timeout(FAREWELL, async { while self.tasks.join_next().await.is_some() {} }).await;

@@ -5,7 +5,11 @@ mod datagrams;
 mod ledger;
 mod web;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use clap::Args;
 use tokio::time::{self, MissedTickBehavior};
@@ -40,6 +44,9 @@ pub struct Probe {
     /// Where it answers HTTP
     #[arg(long, value_name = "PORT", default_value_t = HTTP_PORT)]
     http_port: u16,
+    /// What to ask for there
+    #[arg(long, value_name = "PATH", default_value = "/")]
+    http_path: String,
 }
 
 impl Probe {
@@ -50,7 +57,8 @@ impl Probe {
         for target in self.targets {
             let every = Duration::from_millis(self.udp_every);
             datagrams::start(target, self.udp_port, self.flows, every, &ledger)?;
-            web::start(target, self.http_port, Duration::from_millis(self.http_every), timeout, &ledger);
+            let web = SocketAddr::new(target, self.http_port);
+            web::start(web, &self.http_path, Duration::from_millis(self.http_every), timeout, &ledger);
         }
         ledger.ready();
         let flush = async {

@@ -23,7 +23,7 @@ pub struct Serve {
     /// The node's region, in the answer to /
     #[arg(long, value_name = "REGION", value_parser = name)]
     region: String,
-    /// Where to answer HTTP: /, /healthz and /slow?seconds=N
+    /// Where to answer HTTP: /, /healthz, /slow?seconds=N and /slow?ms=N
     #[arg(long, value_name = "PORT", default_value_t = HTTP_PORT)]
     http_port: u16,
     /// Where to answer datagrams

@@ -16,10 +16,12 @@ use crate::{
     cli::{Binaries, Globals, Verb, Which},
     demo,
     exit::{Complaint, Exit},
+    package,
     programs::{self, Programs},
     runner::{Runner, containerlab::Containers, namespaces::Namespaces},
     setup,
     state::{Register, Standing},
+    systemd,
     topology::Topology,
 };
 
@@ -53,6 +55,13 @@ async fn uninterrupted(globals: Globals, verb: Verb) -> anyhow::Result<Exit> {
         Verb::Status => status::run(&*Lab::named(&globals)?.find()?).await,
         Verb::Demo { binaries, options } => demo(Lab::named(&globals)?, &binaries, options).await,
         Verb::Bench { bench } => bench::run(bench).await.map(|()| Exit::Done),
+        Verb::Package { binaries, options } => {
+            if let Some(made) = package::make(&self::programs(&binaries).await?, &options)? {
+                println!("{}", made.display());
+            }
+            Ok(Exit::Done)
+        }
+        Verb::Systemd { binaries, options } => systemd::run(&self::programs(&binaries).await?, &options).await,
         Verb::Test { filter } => check::run(filter.as_deref()).await,
         Verb::Exec { .. } | Verb::Tool { .. } | Verb::Init => unreachable!("done elsewhere"),
     }

@@ -12,7 +12,7 @@ use serde_json::Value;
 pub(crate) const V4: &str = "203.0.113.0/24";
 pub(crate) const V6: &str = "2001:db8:53::/48";
 pub(crate) const ADDRESS_V4: &str = "203.0.113.80";
-const CONFIG: &str = "/etc/anycastd/anycastd.yaml";
+pub(crate) const CONFIG: &str = "/etc/anycastd/anycastd.yaml";
 pub(crate) const LOG: &str = "/var/log/anycastd.log";
 
 /// The service is healthy while this file says 0, degraded while 1, down otherwise.

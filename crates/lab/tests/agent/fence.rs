@@ -37,7 +37,7 @@ async fn was_reset_hard(edge: &Edge) -> anyhow::Result<()> {
 }
 
 /// Has a fault happen in the agent.
-async fn order(edge: &Edge, fault: &str) -> anyhow::Result<()> {
+pub(crate) async fn order(edge: &Edge, fault: &str) -> anyhow::Result<()> {
     let socket = ["--unix-socket", "/run/anycastd/control.sock"];
     let request = ["--max-time", "10", "-d", fault, "http://agent/v1/fault"];
     let argv: Vec<&str> = ["curl", "-s", "-w", "%{http_code}"].iter().chain(&socket).chain(&request).copied().collect();
@@ -68,12 +68,12 @@ async fn stopped_for(edge: &Edge, time: Duration) -> anyhow::Result<()> {
 }
 
 /// What the router has seen so far: sessions and UPDATEs.
-async fn seen(edge: &Edge) -> anyhow::Result<(u64, u64)> {
+pub(crate) async fn seen(edge: &Edge) -> anyhow::Result<(u64, u64)> {
     Ok((edge.sessions().await?, edge.updates().await?))
 }
 
 /// The same, once all is said that follows the announcement.
-async fn settled(edge: &Edge) -> anyhow::Result<(u64, u64)> {
+pub(crate) async fn settled(edge: &Edge) -> anyhow::Result<(u64, u64)> {
     // Two prefixes, and two that say that there is nothing more to say.
     edge.wait("all is said", async || Ok(edge.updates().await? == 4)).await?;
     seen(edge).await

@@ -159,7 +159,8 @@ async fn an_order_goes_with_its_service() -> anyhow::Result<()> {
         edge.lab.kill("edge", "anycastd", Signal::SIGHUP).await?;
         edge.announced(V4).await?;
         edge.configure(PLAIN).await?;
-        edge.lab.kill("edge", "anycastd", Signal::SIGHUP).await?;
+        // The only service goes, and with it all that is announced.
+        assert!(edge.ctl(&["reload", "--yes"]).await?.status.success());
         edge.wait("web is up", async || Ok(edge.ask(&["status"]).await?["services"][0]["name"] == "web")).await?;
         edge.wait("the order has left the disk", async || {
             Ok(!edge.run(&["cat", "/var/lib/anycastd/orders.json"]).await?.contains("web"))

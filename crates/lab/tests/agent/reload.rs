@@ -112,3 +112,117 @@ async fn a_neighbor_that_changed_gets_a_new_session_after_the_old_has_closed() -
     };
     story(told, Edge::announcing().await).await
 }
+
+/// What is told beforehand is what is done, and telling it does nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_difference_is_told_then_done() -> anyhow::Result<()> {
+    let told = async |edge: &Edge| {
+        let same = edge.ctl(&["reload"]).await?;
+        assert!(same.status.code() == Some(0) && same.output.contains("nothing changes"), "{same:?}");
+        let updates = edge.updates().await?;
+        edge.configure(&with_mail().replace("65010:100", "65010:200").replace("med: 50", "med: 60")).await?;
+        let dry = edge.ctl(&["reload", "--dry-run"]).await?;
+        assert_eq!(dry.status.code(), Some(0), "{dry:?}");
+        let words = dry.output.split_whitespace().collect::<Vec<_>>().join(" ");
+        for expected in [
+            "route 203.0.113.0/24 to rtr announced anew, with MED 60 for MED 50, with community 65010:200 for community 65010:100",
+            "address 198.51.100.25 added",
+            "service mail added: 198.51.100.25/32 is announced to rtr once its checks pass",
+            "service web `degraded`, `up` changed",
+            "nothing was done",
+        ] {
+            assert!(words.contains(expected), "{expected}: {}", dry.output);
+        }
+        assert_eq!((edge.updates().await?, edge.sessions().await?), (updates, 1));
+        assert!(edge.ask(&["status"]).await?["services"].as_array().is_some_and(|all| all.len() == 1));
+        let done = edge.ask(&["reload"]).await?;
+        assert_eq!(done["verdict"], "done");
+        edge.announced_with(V4, "65010:200").await?;
+        edge.announced("198.51.100.25/32").await?;
+        assert_eq!(edge.sessions().await?, 1);
+        let events = edge.ctl(&["events"]).await?.output;
+        assert!(events.contains("reloaded by root: "), "{events}");
+        Ok(())
+    };
+    story(told, Edge::announcing().await).await
+}
+
+/// Another address of a service that is announced: it is bound first, and the router never misses the route. Nor does it when the
+/// address goes again, at once, though the prefix that covers it stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_comes_or_goes_interrupts_nothing() -> anyhow::Result<()> {
+    let told = async |edge: &Edge| {
+        edge.configure(&PLAIN.replace("[203.0.113.80,", "[203.0.113.80, 203.0.113.81,")).await?;
+        let done = edge.ctl(&["reload"]).await?;
+        assert_eq!(done.status.code(), Some(0), "{done:?}");
+        let bound = async || Ok(edge.addresses().await?.iter().any(|one| one == "203.0.113.81/32"));
+        edge.wait("it is bound", bound).await?;
+        let (updates, path) = (edge.updates().await?, edge.path(V4).await?);
+        edge.configure(PLAIN).await?;
+        let done = edge.ctl(&["reload"]).await?;
+        assert!(done.output.contains("203.0.113.81    removed") && done.status.success(), "{done:?}");
+        edge.wait("it is gone", async || Ok(!bound().await?)).await?;
+        assert!(edge.addresses().await?.iter().any(|one| one == "203.0.113.80/32"));
+        assert!(path.is_some() && edge.updates().await? == updates, "the router was told nothing");
+        let events = edge.ctl(&["events"]).await?.output;
+        assert!(!events.contains("withdrawn"), "{events}");
+        Ok(())
+    };
+    story(told, Edge::announcing().await).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_that_is_announced_goes_only_when_that_is_meant() -> anyhow::Result<()> {
+    let told = async |edge: &Edge| {
+        let empty = format!(
+            "{}services: []\nlog: {{ format: text, level: debug }}\n",
+            &PLAIN[..PLAIN.find("services:").unwrap_or_default()]
+        );
+        edge.configure(&empty).await?;
+        for arguments in [&["reload", "--dry-run"][..], &["reload"]] {
+            let said = edge.ctl(arguments).await?;
+            assert_eq!(said.status.code(), Some(2), "{said:?}");
+            assert!(
+                said.output.contains("everything that this node announces") && said.output.contains("--yes"),
+                "{said:?}"
+            );
+        }
+        // From a signal likewise.
+        edge.reload().await?;
+        let events =
+            async || Ok(edge.ctl(&["events"]).await?.output.matches("reload refused: it would withdraw").count() == 2);
+        edge.wait("both are told of", events).await?;
+        assert!(edge.ask(&["status"]).await?["problems"].to_string().contains("it would withdraw everything"));
+        assert!(edge.path(V4).await?.is_some() && edge.path(V6).await?.is_some());
+        assert_eq!(edge.ctl(&["reload", "--dry-run", "--yes"]).await?.status.code(), Some(0));
+        assert!(edge.path(V4).await?.is_some());
+        assert_eq!(edge.ctl(&["reload", "--yes"]).await?.status.code(), Some(0));
+        edge.withdrawn(V4).await?;
+        edge.withdrawn(V6).await?;
+        // Nothing is announced any more, so nothing can be lost.
+        edge.configure(PLAIN).await?;
+        assert_eq!(edge.ctl(&["reload"]).await?.status.code(), Some(0));
+        edge.announced(V4).await?;
+        Ok(())
+    };
+    story(told, Edge::announcing().await).await
+}
+
+/// All mistakes, each with its place, and a verdict that the service manager understands.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reloads_a_broken_file_is_told_each_mistake() -> anyhow::Result<()> {
+    let told = async |edge: &Edge| {
+        edge.configure(&PLAIN.replace("asn: 65010", "asn: 0").replace("hold_time: 9s", "hold_time: 1s")).await?;
+        let said = edge.ctl(&["reload", "--dry-run"]).await?;
+        assert_eq!(said.status.code(), Some(2), "{said:?}");
+        assert!(edge.ask(&["status"]).await?["problems"].as_array().is_some_and(Vec::is_empty), "nothing was tried");
+        let said = edge.ctl(&["reload"]).await?;
+        assert_eq!(said.status.code(), Some(2), "{said:?}");
+        assert!(said.output.contains("2 mistakes in /etc/anycastd/anycastd.yaml"), "{}", said.output);
+        assert!(said.output.contains("anycastd.yaml:3:8") && said.output.contains("hold_time: 1s"), "{}", said.output);
+        assert!(edge.ask(&["status"]).await?["problems"].to_string().contains("the last reload was refused"));
+        assert!(edge.path(V4).await?.is_some());
+        Ok(())
+    };
+    story(told, Edge::announcing().await).await
+}

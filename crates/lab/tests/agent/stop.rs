@@ -27,6 +27,23 @@ async fn a_fast_end_withdraws_says_why_unbinds_and_is_clean() -> anyhow::Result<
     story(told, Edge::new().await).await
 }
 
+/// Whoever withdraws and stops at once does not wait for the linger of the drain; what it has bound goes with it all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_while_a_drain_lingers_leaves_nothing_bound() -> anyhow::Result<()> {
+    let told = async |edge: &Edge| {
+        edge.configure(&PLAIN.replace("linger: 200ms", "linger: 1h")).await?;
+        edge.start().await?;
+        edge.announced(V4).await?;
+        assert!(edge.ctl(&["withdraw", "web", "--now"]).await?.status.success());
+        edge.wait("it lingers", async || Ok(edge.ctl(&["explain", "web"]).await?.output.contains("linger"))).await?;
+        edge.lab.kill("edge", "anycastd", Signal::SIGTERM).await?;
+        edge.wait("it has ended", async || Ok(edge.lab.pids("edge", "anycastd").await?.is_empty())).await?;
+        assert_eq!((edge.addresses().await?, edge.anchors().await?), (vec![], vec![]));
+        Ok(())
+    };
+    story(told, Edge::new().await).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drained_end_says_goodbye_first_and_a_second_signal_hurries() -> anyhow::Result<()> {
     let told = async |edge: &Edge| {

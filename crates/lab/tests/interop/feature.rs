@@ -34,6 +34,7 @@ pub(crate) enum Feature {
     FrozenPeer,
     PeerRestart,
     AgentRestart,
+    AgentUpgrade,
     Md5,
     WrongMd5,
     Gtsm,
@@ -46,7 +47,7 @@ pub(crate) enum Feature {
 
 impl Feature {
     /// All of them, with the words that the table has for them.
-    pub(crate) const ALL: [(Self, &'static str); 32] = [
+    pub(crate) const ALL: [(Self, &'static str); 33] = [
         (Self::BothFamilies, "IPv4 and IPv6 routes over one session"),
         (Self::Ipv6Session, "the same over an IPv6 session"),
         (Self::FourOctetAs, "four-octet AS numbers (RFC 6793)"),
@@ -71,6 +72,7 @@ impl Feature {
         (Self::FrozenPeer, "a peer that freezes, and comes back"),
         (Self::PeerRestart, "a peer that is killed, and started again"),
         (Self::AgentRestart, "an agent that is killed: routes gone at once, and back"),
+        (Self::AgentUpgrade, "an agent that is upgraded in place: the session goes on, and nothing is told again"),
         (Self::Md5, "TCP MD5 (RFC 2385)"),
         (Self::WrongMd5, "a wrong password is not heard"),
         (Self::Gtsm, "GTSM (RFC 5082), asked for by the peer"),

@@ -167,6 +167,24 @@ log: {{ format: text, level: debug }}
         runner::output(self.lab.runner(), "edge", &argv, AMPLE).await.map(drop)
     }
 
+    /// Upgrades the agent: the session goes on, and nothing is told again.
+    pub(crate) async fn upgraded(&self) -> anyhow::Result<()> {
+        let counts = async || {
+            let neighbor = self.neighbor().await?;
+            let of = |counter: &str| neighbor["counters"][counter].clone();
+            anyhow::Ok([of("established"), of("update_sent"), of("notification_sent")])
+        };
+        let before = counts().await?;
+        self.order(&["upgrade"]).await?;
+        let heard = self.counted("keepalive_received").await?;
+        let more = |neighbor: &Value| neighbor["counters"]["keepalive_received"].as_u64() > Some(heard);
+        self.wait("the neighbor goes on", more).await?;
+        let after = counts().await?;
+        ensure!(before == after, "{before:?} became {after:?}");
+        ensure!(P::session(&self.lab, &self.options).await?.is_some(), "the session has ended");
+        Ok(())
+    }
+
     /// What the agent says of its neighbor.
     pub(crate) async fn neighbor(&self) -> anyhow::Result<Value> {
         let said = self.lab.run("edge", &["anycastctl", "--json", "neighbors", "rtr"]).await?;

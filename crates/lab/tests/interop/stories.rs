@@ -34,6 +34,7 @@ macro_rules! stories {
             routes_to_customers_are_marked,
             without_keepalives_a_killed_peer_is_still_noticed,
             a_killed_agent_loses_its_routes_at_once,
+            an_upgraded_agent_is_the_same_to_its_peer,
             silence_is_noticed,
             a_peer_may_dial,
             a_peer_that_dials_signs_and_is_near,
@@ -45,6 +46,8 @@ macro_rules! stories {
     };
 }
 
+/// How often the agent is upgraded.
+const UPGRADES: usize = 10;
 /// What both ends sign with.
 const PASSWORD: &str = "mekmitasdigoat";
 
@@ -285,6 +288,42 @@ pub(crate) async fn a_killed_agent_loses_its_routes_at_once<P: Peer>() -> anyhow
     .await
 }
 
+/// Again and again, with a signed session where the peer can sign.
+pub(crate) async fn an_upgraded_agent_is_the_same_to_its_peer<P: Peer>() -> anyhow::Result<Sent> {
+    let signs = P::cannot(Feature::Md5).is_none();
+    let options = Options { md5: signs.then_some(PASSWORD), hold_time: 3, ..Options::default() };
+    let neighbor = if signs { ", password_file: /etc/anycastd/rtr.password" } else { "" };
+    let agent = Agent { neighbor, password: PASSWORD, ..Agent::default() };
+    let sent = story::<P>(options, agent, async |pair: &Pair<P>| {
+        pair.has_both().await?;
+        // What is left to be said after the routes.
+        let told = |neighbor: &Value| neighbor["counters"]["keepalive_sent"].as_u64() >= Some(2);
+        pair.wait("all is told", told).await?;
+        let before = pair.session().await?;
+        for _ in 0..UPGRADES {
+            pair.order(&["upgrade"]).await?;
+        }
+        // More than a hold time: the keepalives go on in both directions.
+        let (sent, heard) = (pair.counted("keepalive_sent").await?, pair.counted("keepalive_received").await?);
+        let alive = |neighbor: &Value| {
+            let more = |counter: &str, than: u64| neighbor["counters"][counter].as_u64() >= Some(than + 4);
+            more("keepalive_sent", sent) && more("keepalive_received", heard)
+        };
+        pair.wait("keepalives go on", alive).await?;
+        ensure!(pair.session().await? == before, "{before:?} became {:?}", pair.session().await?);
+        ensure!(pair.counted("established").await? == 1, "all in one session");
+        let [v4, v6] = pair.has_both().await?;
+        ensure!(is_plain(&v4) && is_plain(&v6), "{v4:?} {v6:?}");
+        pair.order(&["withdraw", "--now", "--wait", "--timeout", "20s"]).await?;
+        pair.has_none().await?;
+        pair.proven(&[Feature::AgentUpgrade])
+    })
+    .await?;
+    // The routes of two families with their ends, and the two withdraws.
+    ensure!(sent.messages.get(&2).is_some_and(|updates| *updates <= 6), "{sent:?}");
+    Ok(sent)
+}
+
 async fn both_ends_sign_with_one_password_or_do_not_hear_each_other<P: Peer>() -> anyhow::Result<Sent> {
     let options = Options { md5: Some(PASSWORD), hold_time: 3, ..Options::default() };
     let unsigned = Agent::default();
@@ -339,6 +378,7 @@ pub(crate) async fn a_peer_may_dial<P: Peer>() -> anyhow::Result<Sent> {
     story::<P>(options, agent, async |pair: &Pair<P>| {
         let [v4, v6] = pair.has_both().await?;
         ensure!(is_plain(&v4) && is_plain(&v6), "{v4:?} {v6:?}");
+        pair.upgraded().await?;
         pair.order(&["withdraw", "--now"]).await?;
         pair.has_none().await?;
         pair.proven(&[Feature::PeerDials])
@@ -355,6 +395,7 @@ pub(crate) async fn a_peer_that_dials_signs_and_is_near<P: Peer>() -> anyhow::Re
         pair.has_both().await?;
         let transport = pair.neighbor().await?["transport"].clone();
         ensure!(transport["authentication"] == "tcp-md5" && transport["min_ttl"] == 255, "{transport}");
+        pair.upgraded().await?;
         pair.proven(&[Feature::PeerDialsProtected])
     })
     .await
@@ -370,6 +411,7 @@ pub(crate) async fn a_restarting_agent_keeps_its_routes<P: Peer>() -> anyhow::Re
             return Ok(());
         }
         ensure!(heard, "the capability is not heard");
+        pair.upgraded().await?;
         pair.lab.kill("edge", "anycastd", Signal::SIGKILL).await?;
         let over = async || Ok(P::session(&pair.lab, &pair.options).await?.is_none().then_some(()));
         pair.lab.wait("the session is over", over).await?;
@@ -417,6 +459,7 @@ pub(crate) async fn a_link_is_enough<P: Peer>() -> anyhow::Result<Sent> {
         let neighbor = pair.neighbor().await?;
         let at = neighbor["remote_address"].as_str().unwrap_or_default();
         ensure!(at.starts_with("[fe80:"), "{neighbor}");
+        pair.upgraded().await?;
         pair.order(&["withdraw", "--now"]).await?;
         pair.has_none().await?;
         pair.proven(&[Feature::Unnumbered])
@@ -433,6 +476,7 @@ pub(crate) async fn an_ipv6_next_hop_may_be_link_local<P: Peer>() -> anyhow::Res
         ensure!(is_plain(&v6) && v6.next_hop == "2001:db8:1::2", "{v6:?}");
         let hops = pair.neighbor().await?["session"]["next_hops"]["ipv6"].to_string();
         ensure!(hops.contains("2001:db8:1::2") && hops.contains("fe80:"), "{hops}");
+        pair.upgraded().await?;
         pair.proven(&[Feature::GlobalAndLinkLocal])?;
 
         pair.configure(&alone).await?;
@@ -440,6 +484,7 @@ pub(crate) async fn an_ipv6_next_hop_may_be_link_local<P: Peer>() -> anyhow::Res
         pair.has(V4, "again", is_plain).await?;
         if P::cannot(Feature::LinkLocalAlone).is_none() {
             pair.has(V6, "by the link-local address", |route| route.next_hop.starts_with("fe80:")).await?;
+            pair.upgraded().await?;
             pair.proven(&[Feature::LinkLocalAlone])?;
         }
         Ok(())

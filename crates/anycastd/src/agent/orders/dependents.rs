@@ -15,7 +15,7 @@ impl Agent {
     pub(super) fn left_behind(&self, ordered: &[ServiceName]) -> Vec<Dependent> {
         let services = &self.settings.core.services;
         let withdrawn =
-            |name: &ServiceName| self.orders.get(name).is_some_and(|order| order.mode != WithdrawMode::Degrade);
+            |name: &ServiceName| self.standing(name).is_some_and(|order| order.mode != WithdrawMode::Degrade);
         let roots = ordered.iter().filter(|name| withdrawn(name)).cloned();
         let paths = paths(services, roots.collect());
         let left = paths.into_iter().filter(|(name, _)| !withdrawn(name));

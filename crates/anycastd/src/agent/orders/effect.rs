@@ -90,6 +90,13 @@ impl Agent {
             }
         }
         let end = match self.drain_of(name) {
+            Some((Order { file: Some(file), .. }, _)) => {
+                format!("; it ends when {} is removed (`disable_file`)", file.display())
+            }
+            Some((Order { boot: Some(_), until: None, .. }, _)) => "; it ends when the machine starts anew".to_owned(),
+            Some((Order { boot: Some(_), until: Some(until), .. }, _)) => {
+                format!("; it ends when the machine has started anew, at {until} at the earliest")
+            }
             Some((Order { until: Some(until), .. }, _)) => format!("; the maintenance ends at {until}"),
             Some(_) if phase != Phase::Degraded => "; the maintenance ends with `announce`".to_owned(),
             Some(_) | None => String::new(),

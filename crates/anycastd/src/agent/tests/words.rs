@@ -245,3 +245,44 @@ async fn a_summary_counts_whom_it_is_announced_to() {
         assert_eq!(said(good).await.unwrap(), words);
     }
 }
+
+#[test]
+fn who_is_not_given_a_prefix_is_told_with_the_reason() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("anycastd.yaml");
+    let text = "\
+bgp:
+  asn: 65010
+  router_id: 192.0.2.2
+  neighbors:
+    - { name: a, address: 192.0.2.1, asn: 65001 }
+    - { name: b, address: 192.0.2.3, asn: 65001 }
+    - { name: c, address: 192.0.2.4, asn: 65001, families: [ipv6] }
+    - { name: d, address: 192.0.2.5, asn: 65001 }
+services:
+  - name: dns
+    addresses: [203.0.113.53, \"2001:db8::53\"]
+    neighbors: [a, { name: b, families: [ipv6] }, c]
+    checks: [{ name: tcp, type: tcp, port: 53 }]
+";
+    std::fs::write(&file, text).unwrap();
+    let core = crate::config::load(&file, false).unwrap_or_else(|error| panic!("{error}")).settings.core;
+    let service = core.services.get("dns").unwrap();
+    let told = |prefix: &str| -> Vec<String> {
+        let links = core
+            .neighbors
+            .iter()
+            .filter_map(|(id, neighbor)| explain::not_given(id, neighbor, service, prefix.parse().unwrap()));
+        links.map(|link| format!("{}: {}", link.name, link.text)).collect()
+    };
+    let d = "d: not given this prefix: its services do not name it (`neighbors`)";
+    assert_eq!(
+        told("203.0.113.53/32"),
+        [
+            "b: not given this prefix: its services give it no ipv4 prefixes (`families` in `neighbors`)",
+            "c: not given this prefix: it carries no ipv4 prefixes (`families`)",
+            d
+        ]
+    );
+    assert_eq!(told("2001:db8::53/128"), [d]);
+}

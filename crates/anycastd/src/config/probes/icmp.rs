@@ -14,6 +14,7 @@ use super::{
     },
     Aim,
 };
+use crate::drop_in;
 
 const MOST: u32 = 100;
 
@@ -46,7 +47,10 @@ pub(in crate::config) fn echoes_permitted<'a>(
     report: &mut Report<'_>,
 ) {
     for span in echoes.filter(|_| host.cannot_ping) {
-        let hint = "give the agent CAP_NET_RAW, or its group a place in the sysctl net.ipv4.ping_group_range";
+        let hint = format!(
+            "give the agent {}, or give its group a place in the sysctl net.ipv4.ping_group_range",
+            drop_in::RAW
+        );
         report.warning(*span, "this process may not send ICMP echoes: the check would never know anything", hint);
     }
 }

@@ -520,13 +520,27 @@ fn keys_that_are_of_no_use_are_not_recommended() {
     let tcp = small_with("port: 53", "port: 53\n        colour: red");
     assert!(hint(&tcp).contains("`hold_connection`"), "{}", hint(&tcp));
     let service = small_with("[leaf1]", "[leaf1]\n    colour: red");
-    assert!(hint(&service).contains("`checks`") && !hint(&service).contains("disable_file"), "{}", hint(&service));
+    assert!(hint(&service).contains("`checks`") && hint(&service).contains("`disable_file`"), "{}", hint(&service));
+}
+
+#[test]
+fn a_disable_file_is_a_whole_path() {
+    let service = |line: &str| format!("[leaf1]\n    {line}");
+    errors(&[
+        (
+            "[leaf1]",
+            service("disable_file: dns.disabled").as_str(),
+            "13:19",
+            "`disable_file`: `dns.disabled` is not an absolute path",
+            "write the whole path, beginning with `/`",
+        ),
+        ("[leaf1]", service("disable_file: [/run/x]").as_str(), "13:19", "`disable_file`", ""),
+    ]);
 }
 
 #[test]
 fn what_is_not_built_yet() {
     let neighbor = |line: &str| ("asn: 65001", format!("asn: 65001\n      {line}"));
-    let service = |line: &str| ("[leaf1]", format!("[leaf1]\n    {line}"));
     let top = |line: &str| ("bgp:", format!("{line}\nbgp:"));
     // (where and what, line:column, what is named)
     let cases = [
@@ -536,7 +550,6 @@ fn what_is_not_built_yet() {
             "9:54",
             "`connect: passive` with `interface`",
         ),
-        (service("disable_file: /run/x"), "13:5", "`disable_file`"),
         (top("policy: { regions: {} }"), "1:1", "`policy`"),
     ];
     for ((from, to), at, what) in &cases {

@@ -46,7 +46,7 @@ fn driver() -> (Driver, TcpListener) {
         gate: fence.gate(),
         fence,
     };
-    (Driver::new(parts), listener)
+    (Driver::new(parts, None), listener)
 }
 
 /// Lets the driver dial a neighbor that says `last` and resets, before the runtime looks at the connection again: the write
@@ -169,6 +169,58 @@ async fn a_session_that_was_ended_in_its_place_is_lost() {
     assert!(matches!(driver.link, Link::None));
     let error = driver.parts.session.last_error().map(ToString::to_string).unwrap_or_default();
     assert!(error.contains(CUT), "{error}");
+}
+
+/// The neighbor has one connection, over which it is told everything once: the rest of a message included.
+#[tokio::test]
+async fn a_session_goes_on_in_another_task_over_its_connection() {
+    let (mut before, neighbor, mut stream) = established().await;
+    let prefix = |text: &str| text.parse::<Prefix>().unwrap();
+    let routes = |prefixes: &[&str]| -> Routes { prefixes.iter().map(|text| (prefix(text), Arc::default())).collect() };
+    before.parts.session.set_routes(routes(&["198.51.100.0/24"]), Instant::now());
+    before.write();
+    before.parts.session.set_routes(routes(&["198.51.100.0/24", "203.0.113.0/24"]), Instant::now());
+    let message = before.parts.session.poll_transmit(Instant::now()).expect("an announcement");
+    let Link::Open(connection) = &mut before.link else { panic!("it is connected") };
+    assert_eq!(connection.stream.try_write(&message[..20]).unwrap(), 20);
+    before.parts.session.handle_written(20, Instant::now());
+    connection.unsent = message.slice(20..);
+    let (reply, left) = tokio::sync::oneshot::channel();
+    before.handle(Step::Asked(Ask::HandOver(reply)));
+    assert!(before.left);
+    let left = left.await.unwrap().expect("it is Established");
+    let config = before.parts.session.config().clone();
+    drop(before);
+
+    let (session, open) = left.go_on(config, Instant::now()).unwrap();
+    let (other, _listener) = driver();
+    let mut after = Driver::new(Parts { session, ..other.parts }, Some(open));
+    after.obey(Instant::now());
+    after.act().await;
+    let Link::Open(connection) = &after.link else { panic!("it is connected") };
+    connection.stream.writable().await.unwrap();
+    after.write();
+    after.parts.session.set_routes(routes(&["203.0.113.0/24"]), Instant::now());
+    after.write();
+    assert_eq!(after.parts.session.state(), State::Established);
+    after.parts.session.shutdown(&Farewell::Deconfigured, Instant::now());
+    after.act().await;
+
+    let mut heard = Vec::new();
+    stream.read_to_end(&mut heard).unwrap();
+    let mut updates = Vec::new();
+    while !heard.is_empty() {
+        let length = usize::from(u16::from_be_bytes([heard[16], heard[17]]));
+        let rest = heard.split_off(length);
+        updates.extend((heard[18] == 2 && length > 23).then_some(heard));
+        heard = rest;
+    }
+    let has = |update: &Vec<u8>, octets: &[u8]| update.windows(octets.len()).any(|part| part == octets);
+    let (first, second) = ([24, 198, 51, 100], [24, 203, 0, 113]);
+    let told: Vec<_> = updates.iter().map(|update| (has(update, &first), has(update, &second))).collect();
+    assert_eq!(told, [(true, false), (false, true), (true, false)], "two are announced, and one is withdrawn");
+    neighbor.set_nonblocking(true).unwrap();
+    assert!(neighbor.accept().is_err(), "there is but one connection");
 }
 
 /// Interfaces that carry packets, and have no addresses.

@@ -12,6 +12,8 @@ use rustix::{
 };
 use tokio::process::Command;
 
+use crate::drop_in;
+
 /// To become somebody else, and to kill what then belongs to them.
 const NEEDED: [(CapabilitySet, &str); 3] =
     [(CapabilitySet::SETUID, "CAP_SETUID"), (CapabilitySet::SETGID, "CAP_SETGID"), (CapabilitySet::KILL, "CAP_KILL")];
@@ -43,7 +45,7 @@ impl Identity {
         let missing = missing().map_err(|error| failed(error.to_string()))?;
         if !missing.is_empty() {
             let missing = missing.join(" and ");
-            return Err(failed(format!("the agent lacks {missing}; see AmbientCapabilities= of its unit")));
+            return Err(failed(format!("the agent lacks {missing}; {}", drop_in::USERS)));
         }
         let c_name = CString::new(name).map_err(|error| failed(error.to_string()))?;
         let groups = getgrouplist(&c_name, user.gid).map_err(|error| failed(error.desc().to_owned()))?;

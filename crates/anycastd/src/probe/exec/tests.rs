@@ -141,7 +141,7 @@ fn without_the_capabilities_no_user_is_assumed() {
         // Threads of this runtime are begun by this one, and have its capabilities.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let outcome = runtime.block_on(run(&configured("exit 0", Some("nobody"), &[]), AMPLE));
-        let words = "cannot run programs as nobody: the agent lacks CAP_SETUID and CAP_KILL; see AmbientCapabilities= of its unit";
+        let words = "cannot run programs as nobody: the agent lacks CAP_SETUID and CAP_KILL; the unit's drop-in users.conf gives them";
         check(&outcome, Health::Unknown, words);
     });
     thread.join().unwrap();
@@ -515,7 +515,7 @@ fn ambient_capabilities_are_not_passed_on() {
 
 #[tokio::test]
 async fn a_program_has_no_signal_blocked_that_the_agent_blocks() {
-    crate::signals::hold_hangup();
+    crate::signals::hold();
     // Not through a shell: some take such blocks off by themselves.
     let grep = exec(&["/bin/grep", "-q", "^SigBlk:[[:space:]]*0*$", "/proc/self/status"]);
     check(&run(&grep, AMPLE).await, Health::Up, "exit 0");

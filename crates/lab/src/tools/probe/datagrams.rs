@@ -55,7 +55,7 @@ async fn ask(ring: Vec<(Arc<UdpSocket>, u16)>, target: SocketAddr, every: Durati
         let ticket = ledger.enter(How::Udp, target.ip(), *flow);
         // It does not wait for room: the time of sending would be a lie.
         if let Err(error) = socket.try_send_to(&ticket.to_wire(), target) {
-            ledger.close(ticket, Err(error.to_string()));
+            ledger.close(ticket, None, Some(error.to_string()));
         }
     }
 }

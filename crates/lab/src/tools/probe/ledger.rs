@@ -85,13 +85,13 @@ impl Ledger {
         let mut book = self.book();
         if book.under_way.get(&ticket).is_some_and(|entry| entry.target == target) {
             let timeout = self.timeout;
-            book.close(ticket, Ok(node.to_owned()), timeout);
+            book.close(ticket, Some(node.to_owned()), None, timeout);
         }
     }
 
-    /// The end of a request, good or bad.
-    pub(super) fn close(&self, ticket: Ticket, end: Result<String, String>) {
-        self.book().close(ticket, end, self.timeout);
+    /// The end of a request: who answered, as far as that is known, and what went wrong.
+    pub(super) fn close(&self, ticket: Ticket, node: Option<String>, error: Option<String>) {
+        self.book().close(ticket, node, error, self.timeout);
     }
 
     /// Gives up what is overdue, and shows all that is known.
@@ -105,7 +105,7 @@ impl Ledger {
             .map(|(ticket, _)| *ticket)
             .collect();
         for ticket in overdue {
-            book.close(ticket, Err("no answer in time".to_owned()), self.timeout);
+            book.close(ticket, None, None, self.timeout);
         }
         let at = Nanos::now();
         let upto = book.under_way.values().map(|entry| entry.sent).min().unwrap_or(at);
@@ -119,16 +119,13 @@ impl Ledger {
 }
 
 impl Book {
-    fn close(&mut self, ticket: Ticket, end: Result<String, String>, timeout: Duration) {
+    fn close(&mut self, ticket: Ticket, node: Option<String>, error: Option<String>, timeout: Duration) {
         let Some(UnderWay { how, target, flow, sent, started }) = self.under_way.remove(&ticket) else { return };
         let took = started.elapsed();
         // An answer that was there only after the time is a loss, even if the ledger had no chance to say so before.
-        let (node, error) = match end {
-            Ok(node) if took <= timeout => (Some(node), None),
-            Ok(_) => (None, Some("no answer in time".to_owned())),
-            Err(error) => (None, Some(error)),
-        };
-        let took = node.is_some().then(|| u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+        let late = || (node.is_none() || took > timeout).then(|| "no answer in time".to_owned());
+        let error = error.or_else(late);
+        let took = error.is_none().then(|| u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
         self.lines.push(&Record::Request(Request { how, target, flow, sent, took, node, error }));
     }
 }

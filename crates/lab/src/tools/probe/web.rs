@@ -1,10 +1,6 @@
 //! HTTP requests, each over a connection of its own.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::time;
 
@@ -12,30 +8,31 @@ use super::{ledger::Ledger, ticks};
 use crate::tools::{record::How, slow::Asking};
 
 /// Asks `target` from now on.
-pub(super) fn start(target: IpAddr, port: u16, every: Duration, timeout: Duration, ledger: &Arc<Ledger>) {
-    let ledger = ledger.clone();
+pub(super) fn start(target: SocketAddr, path: &str, every: Duration, timeout: Duration, ledger: &Arc<Ledger>) {
+    let (ledger, path) = (ledger.clone(), Arc::<str>::from(path));
     tokio::spawn(async move {
         let mut ticks = ticks(every);
         loop {
             ticks.tick().await;
-            tokio::spawn(ask(SocketAddr::new(target, port), timeout, ledger.clone()));
+            tokio::spawn(ask(target, path.clone(), timeout, ledger.clone()));
         }
     });
 }
 
-async fn ask(target: SocketAddr, timeout: Duration, ledger: Arc<Ledger>) {
+async fn ask(target: SocketAddr, path: Arc<str>, timeout: Duration, ledger: Arc<Ledger>) {
     let ticket = ledger.enter(How::Http, target.ip(), 0);
+    let mut node = None;
     let answer = async {
         let asking = Asking::connect(target).await?;
         ledger.set_flow(ticket, asking.flow());
-        let mut answer = asking.get("/").await?;
-        let node = answer.node().to_owned();
+        let mut answer = asking.get(&path).await?;
+        node = Some(answer.node().to_owned());
         while answer.next().await?.is_some() {}
-        anyhow::Ok(node)
+        anyhow::Ok(())
     };
-    let end = match time::timeout(timeout, answer).await {
-        Ok(end) => end.map_err(|error| format!("{error:#}")),
-        Err(_) => Err("no answer in time".to_owned()),
+    let error = match time::timeout(timeout, answer).await {
+        Ok(end) => end.err().map(|error| format!("{error:#}")),
+        Err(_) => Some("no answer in time".to_owned()),
     };
-    ledger.close(ticket, end);
+    ledger.close(ticket, node, error);
 }

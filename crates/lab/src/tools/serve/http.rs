@@ -1,4 +1,4 @@
-//! HTTP/1.1: `/` tells who answers, `/healthz` that all is well, `/slow?seconds=N` takes its time.
+//! HTTP/1.1: `/` tells who answers, `/healthz` that all is well, `/slow?seconds=N` and `/slow?ms=N` take their time.
 
 use std::{convert::Infallible, future::Future, net::TcpListener, time::Duration};
 
@@ -46,11 +46,14 @@ impl Site {
         match path {
             "/" => self.text(StatusCode::OK, format!("{} {}\n", self.node, self.region)),
             "/healthz" => self.text(StatusCode::OK, "ok\n".to_owned()),
-            "/slow" => match seconds(query) {
-                Some(seconds) => self.response(StatusCode::OK, drip(seconds * 10)),
-                None => self.text(StatusCode::BAD_REQUEST, format!("/slow?seconds=N, N from 1 to {LONGEST}\n")),
+            "/slow" => match bytes(query) {
+                Some(bytes) => self.response(StatusCode::OK, drip(bytes)),
+                None => {
+                    let usage = format!("/slow?seconds=N, N from 1 to {LONGEST}, or /slow?ms=N, N from 100\n");
+                    self.text(StatusCode::BAD_REQUEST, usage)
+                }
             },
-            _ => self.text(StatusCode::NOT_FOUND, "there is /, /healthz and /slow?seconds=N\n".to_owned()),
+            _ => self.text(StatusCode::NOT_FOUND, "there is /, /healthz, /slow?seconds=N and /slow?ms=N\n".to_owned()),
         }
     }
 
@@ -71,9 +74,16 @@ impl Site {
     }
 }
 
-fn seconds(query: Option<&str>) -> Option<u64> {
-    let seconds = query?.strip_prefix("seconds=")?.parse().ok()?;
-    (1..=LONGEST).contains(&seconds).then_some(seconds)
+/// How many bytes make a slow answer: one every tenth of a second.
+fn bytes(query: Option<&str>) -> Option<u64> {
+    let (unit, number) = query?.split_once('=')?;
+    let number = number.parse().ok()?;
+    match unit {
+        "seconds" if (1..=LONGEST).contains(&number) => Some(number * 10),
+        // The first comes at once.
+        "ms" if (100..=LONGEST * 1000).contains(&number) => Some(number / 100 + 1),
+        _ => None,
+    }
 }
 
 /// So many bytes, one at a time.
@@ -103,6 +113,8 @@ pub(super) fn serve(listener: TcpListener, site: Site) -> std::io::Result<impl F
                     continue;
                 }
             };
+            // What is sent is there when it was sent: a byte that waits for the acknowledgement of another is a measure of something else.
+            let _ = stream.set_nodelay(true);
             let site = site.clone();
             let service = service_fn(move |request: Request<Incoming>| {
                 let uri = request.uri();
@@ -146,12 +158,14 @@ mod tests {
 
     #[tokio::test]
     async fn every_answer_names_the_node() {
+        let usage = "/slow?seconds=N, N from 1 to 3600, or /slow?ms=N, N from 100\n";
         for (request, status, body) in [
             ("GET /", "200 OK", "ap-edge1 ap-southeast-1\n"),
             ("GET /healthz", "200 OK", "ok\n"),
-            ("GET /nothing", "404 Not Found", "there is /, /healthz and /slow?seconds=N\n"),
-            ("GET /slow?seconds=0", "400 Bad Request", "/slow?seconds=N, N from 1 to 3600\n"),
-            ("GET /slow", "400 Bad Request", "/slow?seconds=N, N from 1 to 3600\n"),
+            ("GET /nothing", "404 Not Found", "there is /, /healthz, /slow?seconds=N and /slow?ms=N\n"),
+            ("GET /slow?seconds=0", "400 Bad Request", usage),
+            ("GET /slow?ms=99", "400 Bad Request", usage),
+            ("GET /slow", "400 Bad Request", usage),
             ("POST /", "405 Method Not Allowed", "only GET\n"),
         ] {
             let answer = ask(request).await;
@@ -167,5 +181,7 @@ mod tests {
         let answer = ask("GET /slow?seconds=1").await;
         assert_eq!(answer.matches("1\r\n.\r\n").count(), 10, "{answer}");
         assert!(started.elapsed() >= DRIP * 9, "{:?}", started.elapsed());
+        let answer = ask("GET /slow?ms=300").await;
+        assert_eq!(answer.matches("1\r\n.\r\n").count(), 4, "{answer}");
     }
 }

@@ -1,0 +1,260 @@
+//! What a new configuration changes, weighed before it is taken over, in words.
+
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
+
+use anycast_api::ReloadChange;
+use anycast_bgp::{Asn, Attributes, Prefix};
+use anycast_core::{
+    Difference, ServiceName,
+    config::{Config, Service},
+    difference::{CheckChange, Keys, NeighborChange, RouteChange, ServiceChange, difference},
+};
+
+use super::{Agent, reload::needs_restart};
+use crate::config::Settings;
+
+/// A new configuration as it would change the node at this moment.
+#[derive(Debug)]
+pub(crate) struct Weighed {
+    /// In words.
+    pub(crate) changes: Vec<ReloadChange>,
+    /// Why it is not to be done without being asked for twice.
+    pub(crate) loses_all: Option<String>,
+    /// The addresses for the want of which a route would be withdrawn for a moment.
+    pub(crate) wanting: BTreeSet<IpAddr>,
+    /// The agent is ending.
+    pub(crate) stopping: bool,
+}
+
+impl Agent {
+    /// What would change; nothing does.
+    pub(crate) fn weigh(&mut self, settings: &Settings) -> Weighed {
+        let view = self.view();
+        let found = difference(&self.settings.core, &settings.core, &view);
+        let wanting = found.routes.values().flat_map(|changes| changes.values()).flat_map(|change| match change {
+            RouteChange::Interrupted(addresses) => addresses.clone(),
+            _ => BTreeSet::new(),
+        });
+        Weighed {
+            wanting: wanting.collect(),
+            loses_all: (!found.loses_all.is_empty()).then(|| loses_all(&found.loses_all)),
+            changes: in_words(&found, &self.settings, settings),
+            stopping: self.is_stopping(),
+        }
+    }
+
+    /// Has addresses bound for a configuration that is about to come, so that no route waits for them. They go again unless it does.
+    pub(crate) fn prepare(&mut self, addresses: BTreeSet<IpAddr>) {
+        self.preparing = addresses;
+        self.turn();
+    }
+
+    /// Whether all that was prepared is there.
+    pub(crate) fn is_prepared(&mut self) -> bool {
+        let bound = self.view().bound;
+        self.preparing.is_subset(&bound)
+    }
+
+    /// Takes a new configuration over, unless it would withdraw everything and nobody has agreed to that: one step, so that
+    /// nothing comes between the weighing and the deed.
+    pub(crate) fn reload(&mut self, settings: Settings, text: Arc<str>, yes: bool, by: &str) -> Weighed {
+        let weighed = self.weigh(&settings);
+        if weighed.stopping {
+            // It would begin what is being ended.
+            tracing::warn!("not reloaded: the agent is stopping");
+        } else if let Some(why) = weighed.loses_all.clone().filter(|_| !yes) {
+            self.preparing.clear();
+            tracing::error!("reload by {by} refused, the old configuration stands: {why}");
+            self.reload_failed(why);
+            self.turn();
+        } else {
+            let news = match weighed.changes.len() {
+                0 => format!("reloaded by {by}: nothing changes"),
+                1 => format!("reloaded by {by}: 1 change"),
+                count => format!("reloaded by {by}: {count} changes"),
+            };
+            for change in &weighed.changes {
+                let to = change.neighbor.as_ref().map_or(String::new(), |neighbor| format!(" to {neighbor}"));
+                tracing::info!("reload: {} {}{to}: {}", change.kind, change.subject, change.text);
+            }
+            self.text = text;
+            self.take_over(settings, news);
+        }
+        weighed
+    }
+}
+
+fn loses_all(prefixes: &BTreeSet<Prefix>) -> String {
+    format!("it would withdraw everything that this node announces: {}", listed(prefixes))
+}
+
+/// A few by name, the others by number.
+fn listed<T: ToString>(all: &BTreeSet<T>) -> String {
+    const NAMED: usize = 8;
+    let mut names: Vec<String> = all.iter().take(NAMED).map(ToString::to_string).collect();
+    if all.len() > NAMED {
+        names.push(format!("{} more", all.len() - NAMED));
+    }
+    names.join(", ")
+}
+
+fn keys(keys: &Keys) -> String {
+    let keys: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
+    keys.join(", ")
+}
+
+fn change(kind: &str, subject: impl ToString, text: impl Into<String>) -> ReloadChange {
+    ReloadChange { kind: kind.to_owned(), subject: subject.to_string(), neighbor: None, text: text.into() }
+}
+
+/// Sessions first, for they are the dearest, then what is told, what is bound, and why.
+fn in_words(found: &Difference, old: &Settings, new: &Settings) -> Vec<ReloadChange> {
+    let mut changes = sessions(found);
+    changes.extend(routes(found, new.core.asn));
+    let lines = [
+        ("address", found.bound.iter().map(ToString::to_string).collect::<Vec<_>>(), "added"),
+        (
+            "address",
+            found.unbound.iter().map(ToString::to_string).collect(),
+            "removed, once no neighbor holds a route that needs it",
+        ),
+        ("anchor", found.anchored.iter().map(ToString::to_string).collect(), "added"),
+        (
+            "anchor",
+            found.unanchored.iter().map(ToString::to_string).collect(),
+            "removed, once no neighbor has the route",
+        ),
+    ];
+    for (kind, subjects, text) in lines {
+        changes.extend(subjects.into_iter().map(|subject| change(kind, subject, text)));
+    }
+    changes.extend(found.services.iter().flat_map(|(name, what)| service(name, what, &new.core)));
+    changes.extend(found.node.iter().map(|key| change("setting", key, setting(key))));
+    if old.shutdown != new.shutdown {
+        changes.push(change("setting", "shutdown", "changes"));
+    }
+    if old.stale_after != new.stale_after {
+        changes.push(change("setting", "stale_after", "changes"));
+    }
+    let later = needs_restart(old, new).into_iter();
+    changes.extend(later.map(|key| change("setting", key, "takes effect at the next start of the agent")));
+    changes
+}
+
+fn setting(key: &str) -> &'static str {
+    match key {
+        "bgp.asn" | "bgp.router_id" => "changes, and with it every session",
+        "interface" => "the addresses move to the other interface",
+        _ => "changes",
+    }
+}
+
+fn sessions(found: &Difference) -> Vec<ReloadChange> {
+    let told = found.neighbors.iter().map(|(id, what)| {
+        let text = match what {
+            NeighborChange::Added => "begins: the neighbor is new".to_owned(),
+            NeighborChange::Removed => "ends: the neighbor is removed, and all routes to it are withdrawn".to_owned(),
+            NeighborChange::Restarts(reasons) => {
+                format!("ends and begins anew, its routes are away meanwhile: {} changed", keys(reasons))
+            }
+            NeighborChange::Changed(changed) => format!("stays up; {} changed", keys(changed)),
+        };
+        change("session", id, text)
+    });
+    told.collect()
+}
+
+fn routes(found: &Difference, asn: Asn) -> Vec<ReloadChange> {
+    let all = found.routes.iter().flat_map(|(id, changes)| changes.iter().map(move |it| (id, it)));
+    let told = all.map(|(id, (prefix, what))| {
+        let text = match what {
+            RouteChange::Announced(attributes) => match items(attributes, asn).map(|(_, said)| said).concat() {
+                said if said.is_empty() => "announced".to_owned(),
+                said => format!("announced with {}", said.join(", ")),
+            },
+            RouteChange::Withdrawn => "withdrawn".to_owned(),
+            RouteChange::Interrupted(addresses) => {
+                format!(
+                    "stays announced once {} is bound, and is withdrawn if that takes more than a moment",
+                    listed(addresses)
+                )
+            }
+            RouteChange::Replaced { before, after } => format!("announced anew, {}", replaced(before, after, asn)),
+        };
+        ReloadChange { neighbor: Some(id.to_string()), ..change("route", prefix, text) }
+    });
+    told.collect()
+}
+
+/// What a route says, attribute by attribute; what it does not say is empty.
+fn items(attributes: &Attributes, asn: Asn) -> [(&'static str, Vec<String>); 6] {
+    let one = |name: &str, value: Option<u32>| value.map(|value| format!("{name} {value}")).into_iter().collect();
+    let each = |kind: &str, values: Vec<String>| values.iter().map(|value| format!("{kind} {value}")).collect();
+    let prepend = Some(u32::from(attributes.as_path_prepend)).filter(|times| *times > 0);
+    [
+        ("med", one("MED", attributes.med)),
+        ("local_pref", one("LOCAL_PREF", attributes.local_pref)),
+        ("prepend", one("prepend", prepend)),
+        ("community", each("community", attributes.communities.iter().map(ToString::to_string).collect())),
+        ("extended", each("extended community", attributes.extended(asn).iter().map(ToString::to_string).collect())),
+        ("large", each("large community", attributes.large_communities.iter().map(ToString::to_string).collect())),
+    ]
+}
+
+/// `with MED 60 for MED 50, with community 65010:200, without community 65010:100`.
+fn replaced(before: &Attributes, after: &Attributes, asn: Asn) -> String {
+    let mut told = Vec::new();
+    for ((_, was), (_, is)) in items(before, asn).into_iter().zip(items(after, asn)) {
+        let gone: Vec<&String> = was.iter().filter(|it| !is.contains(it)).collect();
+        let come: Vec<&String> = is.iter().filter(|it| !was.contains(it)).collect();
+        match (&gone[..], &come[..]) {
+            ([gone], [come]) => told.push(format!("with {come} for {gone}")),
+            _ => {
+                told.extend(come.iter().map(|it| format!("with {it}")));
+                told.extend(gone.iter().map(|it| format!("without {it}")));
+            }
+        }
+    }
+    told.join(", ")
+}
+
+fn service(name: &ServiceName, what: &ServiceChange, new: &Config) -> Vec<ReloadChange> {
+    match what {
+        ServiceChange::Added => vec![change("service", name, added(new.services.get(name)))],
+        ServiceChange::Removed => {
+            vec![change("service", name, "removed, with its checks and any order to withdraw it")]
+        }
+        ServiceChange::Changed { keys: changed, checks, all_checks } => {
+            let mut told = Vec::new();
+            if !changed.is_empty() {
+                told.push(change("service", name, format!("{} changed", keys(changed))));
+            }
+            if *all_checks {
+                let text = "all its checks are new: it is believed to be what it was until one of them is decided, for as long as an \
+                            answer is believed at most";
+                told.push(change("service", name, text));
+            }
+            told.extend(checks.iter().map(|(check, what)| {
+                let text = match what {
+                    CheckChange::Added => "added: it counts once it is decided".to_owned(),
+                    CheckChange::Removed => "removed".to_owned(),
+                    CheckChange::Changed(changed) => format!("keeps what it knows; {} changed", keys(changed)),
+                };
+                change("check", format!("{name}/{check}"), text)
+            }));
+            told
+        }
+    }
+}
+
+/// To whom it goes, once it does.
+fn added(service: Option<&Service>) -> String {
+    let Some(service) = service else { return "added".to_owned() };
+    let prefixes = listed(&service.prefixes);
+    match service.neighbors.keys().map(ToString::to_string).collect::<BTreeSet<_>>() {
+        nobody if nobody.is_empty() => format!("added, for no neighbor: {prefixes}"),
+        neighbors => {
+            format!("added: {prefixes} is announced to {} once its checks pass", listed(&neighbors))
+        }
+    }
+}
