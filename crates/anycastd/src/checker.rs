@@ -168,6 +168,7 @@ impl Checker {
             config: config_seen,
             enabled: enabled_seen,
             targets: Vec::new(),
+            begun: now,
             settles: None,
             hints,
             hinter: hinter.clone(),
@@ -303,6 +304,8 @@ struct Driver {
     kept: watch::Sender<Check>,
     config: watch::Receiver<Arc<CheckConfig>>,
     enabled: watch::Receiver<Permit>,
+    /// When the last run began.
+    begun: Instant,
     /// The addresses of ours that it asks.
     targets: Vec<IpAddr>,
     /// Until when one of them may have been bound too short a time ago to be reached.
@@ -360,6 +363,7 @@ impl Driver {
                 && let Some(probe) = self.check.poll_probe(Instant::now())
             {
                 self.keep();
+                self.begun = Instant::now();
                 self.asking = self.config.borrow().clone();
                 let (prober, listeners) = (self.prober.clone(), self.listeners.clone());
                 run = Some(Box::pin(async move {

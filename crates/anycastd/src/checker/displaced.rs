@@ -9,6 +9,7 @@ use std::{
 use anycast_core::{Cause, Health, Outcome};
 
 use super::Driver;
+use crate::kernel::was_removed;
 
 /// The kernel lists an IPv6 address some time before it has the route to it.
 pub(super) const SETTLES: Duration = Duration::from_millis(200);
@@ -23,7 +24,9 @@ impl Driver {
         let permit = self.enabled.borrow();
         // Before it has been well there is nothing that the service could lose by it.
         let settles = self.passed.is_some() && self.settles.is_some_and(|until| now < until);
-        match permit.targets.iter().find(|address| settles || !is_here(**address)) {
+        // It may be back before it is known here that it was away.
+        let displaced = |address: &&IpAddr| settles || !is_here(**address) || was_removed(**address, self.begun);
+        match permit.targets.iter().find(displaced) {
             Some(address) => {
                 let detail = format!(
                     "not known: {address} was taken from this node, or has just been bound ({})",

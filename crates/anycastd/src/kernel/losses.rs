@@ -4,11 +4,15 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     fmt,
+    net::IpAddr,
+    sync::Mutex,
+    time::Instant,
 };
 
 use ipnet::IpNet;
 
 use super::netlink::Raw;
+use crate::lock::lock;
 
 /// Losses that are kept for those who have not looked yet.
 const KEPT: usize = 256;
@@ -47,6 +51,22 @@ impl fmt::Display for Loss {
     }
 }
 
+/// The addresses that were last seen to be gone, and when. It is known here before any of them is put back.
+static REMOVED: Mutex<VecDeque<(IpAddr, Instant)>> = Mutex::new(VecDeque::new());
+
+fn note_removed(address: IpAddr, now: Instant) {
+    let mut removed = lock(&REMOVED);
+    if removed.len() == KEPT {
+        removed.pop_front();
+    }
+    removed.push_back((address, now));
+}
+
+/// Whether this address was seen to be gone since then, as far as that is kept.
+pub(crate) fn was_removed(address: IpAddr, since: Instant) -> bool {
+    lock(&REMOVED).iter().any(|(removed, at)| *removed == address && *at >= since)
+}
+
 /// The latest losses, each with its number.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Losses {
@@ -67,6 +87,9 @@ impl Losses {
     }
 
     fn push(&mut self, loss: Loss) {
+        if let Loss::Removed(network) = loss {
+            note_removed(network.addr(), Instant::now());
+        }
         if self.latest.len() == KEPT {
             self.latest.pop_front();
         }
@@ -118,6 +141,15 @@ mod tests {
             running: running.iter().copied().collect(),
             ..Raw::default()
         }
+    }
+
+    #[test]
+    fn that_an_address_was_gone_is_remembered() {
+        let [address, other] = ["192.0.2.7", "192.0.2.8"].map(|text| text.parse::<IpAddr>().unwrap());
+        let begun = Instant::now();
+        Losses::default().push(Loss::Removed(IpNet::from(address)));
+        assert!(was_removed(address, begun) && !was_removed(other, begun));
+        assert!(!was_removed(address, Instant::now() + std::time::Duration::from_secs(1)));
     }
 
     #[test]

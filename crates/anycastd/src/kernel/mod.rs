@@ -26,7 +26,7 @@ use tokio::{sync::watch, task::JoinHandle};
 
 pub(crate) use self::{
     links::{Interface, Links, Own},
-    losses::{Loss, Losses},
+    losses::{Loss, Losses, was_removed},
 };
 
 use crate::signal::Sink;
