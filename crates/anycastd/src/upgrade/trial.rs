@@ -2,6 +2,10 @@
 
 use std::{path::Path, process::Stdio, time::Duration};
 
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
     process::Command,
@@ -19,6 +23,10 @@ const TOLD: usize = 2_000;
 
 /// What it says; `Err`: why it says nothing good, in words.
 pub(super) async fn hold(program: &Path, file: &Path, document: &Document) -> Result<Verdict, String> {
+    hold_within(WITHIN, program, file, document).await
+}
+
+async fn hold_within(within: Duration, program: &Path, file: &Path, document: &Document) -> Result<Verdict, String> {
     let document = document.write().map_err(|error| error.to_string())?;
     let mut command = Command::new(program);
     command
@@ -42,10 +50,13 @@ pub(super) async fn hold(program: &Path, file: &Path, document: &Document) -> Re
         }
     };
     let talk = async { tokio::join!(told, read(output), read(errors), child.wait()) };
-    let late = |_| format!("does not tell within {} s whether it can go on", WITHIN.as_secs());
-    let talked = timeout(WITHIN, talk).await;
+    let late = |_| format!("does not tell within {} s whether it can go on", within.as_secs());
+    let talked = timeout(within, talk).await;
     if talked.is_err() {
-        // No child is left behind.
+        // Nothing of it is left behind: it leads a group of its own, and is not reaped yet.
+        if let Some(leader) = child.id().and_then(|id| i32::try_from(id).ok()) {
+            let _ = killpg(Pid::from_raw(leader), Signal::SIGKILL);
+        }
         let _ = child.kill().await;
     }
     let ((), output, errors, status) = talked.map_err(late)?;
@@ -128,6 +139,28 @@ mod tests {
         for (script, words) in table {
             let why = held(script).await.unwrap_err();
             assert!(why.contains(words) && why.len() < 3 * TOLD, "{script}: {why}");
+        }
+    }
+
+    #[tokio::test]
+    async fn one_that_hangs_leaves_nothing_behind() {
+        let home = tempfile::tempdir().unwrap();
+        let (program, pid) = (home.path().join("anycastd"), home.path().join("pid"));
+        let script = format!("#!/bin/sh\nsleep 1000 & echo $! > {}; wait\n", pid.display());
+        std::fs::write(&program, script).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let document = Document::new(Vec::new(), Timestamp::now(), Duration::ZERO);
+        let second = Duration::from_secs(1);
+        let why = hold_within(second, &program, Path::new("/etc/f"), &document).await.unwrap_err();
+        assert!(why.contains("does not tell within 1 s"), "{why}");
+        let sleeper = std::fs::read_to_string(&pid).unwrap();
+        let stat = format!("/proc/{}/stat", sleeper.trim());
+        // Dead, or reaped by whoever is its parent now.
+        let gone = || std::fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z "));
+        let end = std::time::Instant::now() + Duration::from_secs(30);
+        while !gone() {
+            assert!(std::time::Instant::now() < end);
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
