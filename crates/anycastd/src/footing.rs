@@ -23,6 +23,8 @@ pub(crate) struct Footing {
     pub(crate) flaps: Flaps,
     pub(crate) kept: watch::Receiver<Option<Book>>,
     pub(crate) socket: ControlSocket,
+    /// The settings that are configured otherwise by now, and wait for a restart.
+    pub(crate) waiting: Vec<String>,
 }
 
 impl Footing {
@@ -38,18 +40,23 @@ impl Footing {
             let alone = alone::claim()?;
             let loaded = state.load(&state::boot_id(), SystemTime::now())?;
             let (flaps, kept) = Flaps::load(&state.flaps_file());
-            return Ok(Self { state, alone, loaded, flaps, kept, socket: ControlSocket::bind(path, group).await? });
+            let socket = ControlSocket::bind(path, group).await?;
+            return Ok(Self { state, alone, loaded, flaps, kept, socket, waiting: Vec::new() });
         };
         let orders = std::mem::take(&mut document.orders).into_iter();
         let orders = orders.filter_map(|(name, order)| Some((ServiceName::new(&name).ok()?, order))).collect();
         let (flaps, kept) = Flaps::take_over(std::mem::take(&mut document.flaps), document.age());
+        let state = state(places.take(Place::State), &document.state_directory, directory)?;
+        let socket = control(places.take(Place::Control), path, group).await?;
+        let waiting = [("state", state.path() != directory), ("control", socket.path() != path)];
         Ok(Self {
-            state: state(places.take(Place::State), &document.state_directory, directory)?,
+            state,
             alone: places.take(Place::Alone).map(alone::take_over).map_or_else(alone::claim, Ok)?,
             loaded: Loaded { orders, ..Loaded::default() },
             flaps,
             kept,
-            socket: control(places.take(Place::Control), path, group).await?,
+            socket,
+            waiting: waiting.into_iter().filter(|(_, waits)| *waits).map(|(name, _)| name.to_owned()).collect(),
         })
     }
 
@@ -63,31 +70,18 @@ impl Footing {
     }
 }
 
-/// The directory that is locked. Where another is configured by now, that one; but none that cannot be had.
+/// The directory that is locked: another that is configured by now has none of the orders, and waits for a restart.
 fn state(lock: Option<OwnedFd>, before: &Path, configured: &Path) -> Result<StateDirectory, StateError> {
     // Nothing of it is asked of a disk that may have filled up since.
-    let held = lock.and_then(|lock| StateDirectory::take_over(lock, before));
-    let Some(held) = held else { return StateDirectory::open(configured) };
-    if before == configured {
-        return Ok(held);
-    }
-    StateDirectory::open(configured).or_else(|error| {
-        tracing::error!("{error}; {} is used as before", before.display());
-        Ok(held)
-    })
+    lock.and_then(|lock| StateDirectory::take_over(lock, before)).map_or_else(|| StateDirectory::open(configured), Ok)
 }
 
-/// Likewise the socket.
+/// The socket at which people ask: likewise.
 async fn control(listener: Option<OwnedFd>, path: &Path, group: Option<&str>) -> Result<ControlSocket, SocketError> {
-    let held = listener.and_then(|listener| ControlSocket::take_over(listener).ok());
-    let Some(held) = held else { return ControlSocket::bind(path, group).await };
-    if held.path() == path {
-        return Ok(held);
+    match listener.and_then(|listener| ControlSocket::take_over(listener).ok()) {
+        Some(held) => Ok(held),
+        None => ControlSocket::bind(path, group).await,
     }
-    ControlSocket::bind(path, group).await.or_else(|error| {
-        tracing::error!("{error}; {} is used as before", held.path().display());
-        Ok(held)
-    })
 }
 
 #[cfg(test)]
@@ -95,25 +89,18 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_configured_anew_and_cannot_be_had_is_as_before() {
+    async fn what_waits_for_a_restart_waits_over_an_upgrade() {
         let home = tempfile::tempdir().unwrap();
         let (before, other) = (home.path().join("state"), home.path().join("other"));
-        let lock = |held: &StateDirectory| Some(held.duplicate().unwrap());
         let held = StateDirectory::open(&before).unwrap();
-        assert_eq!(state(lock(&held), &before, &before).unwrap().path(), before);
-        assert_eq!(state(lock(&held), &before, Path::new("/proc/no/such")).unwrap().path(), before);
-        assert_eq!(state(lock(&held), &before, &other).unwrap().path(), other);
+        let lock = Some(held.duplicate().unwrap());
+        assert_eq!(state(lock, &before, &other).unwrap().path(), before);
         assert_eq!(state(None, &before, &other).unwrap().path(), other);
 
         let (before, other) = (home.path().join("a.sock"), home.path().join("b.sock"));
         let socket = ControlSocket::bind(&before, None).await.unwrap();
-        let listener = || Some(socket.duplicate().unwrap());
-        let kept = control(listener(), &before, None).await.unwrap();
+        let kept = control(Some(socket.duplicate().unwrap()), &other, None).await.unwrap();
         assert_eq!(kept.path(), before);
-        std::mem::forget(kept);
-        let kept = control(listener(), &other, Some("no-such-group")).await.unwrap();
-        assert_eq!(kept.path(), before);
-        std::mem::forget(kept);
-        assert_eq!(control(listener(), &other, None).await.unwrap().path(), other);
+        assert_eq!(control(None, &other, None).await.unwrap().path(), other);
     }
 }

@@ -233,7 +233,7 @@ async fn run(begin: Begin, logging: &Logging) -> anyhow::Result<()> {
     let signals = signals::Signals::new().context("cannot listen to signals")?;
     let footing = Footing::find(&settings, goes_on.as_mut()).await?;
     let places = Arc::new(footing.places());
-    let Footing { state, alone: _alone, loaded, flaps, kept, socket } = footing;
+    let Footing { state, alone: _alone, loaded, flaps, kept, socket, waiting } = footing;
     let operators = Arc::new(control::operators(&settings.control.operators));
     let http = settings.http;
     let instruments = Instruments::new().context("metrics")?;
@@ -273,6 +273,7 @@ async fn run(begin: Begin, logging: &Logging) -> anyhow::Result<()> {
     let (agent, handle) = agent::new(Parts {
         settings,
         text,
+        waiting,
         loaded,
         looks,
         disable_files,
@@ -299,7 +300,7 @@ async fn run(begin: Begin, logging: &Logging) -> anyhow::Result<()> {
     let reloader = Reloader::new(handle.clone(), file.clone());
     let (replace, mut replacements) = mpsc::channel(1);
     let counter = Counter::default();
-    let upgrader = Upgrader::from(upgrade::Needs {
+    let upgrader = Upgrader {
         agent: handle.clone(),
         orders: desk.clone(),
         reloader: reloader.clone(),
@@ -310,7 +311,8 @@ async fn run(begin: Begin, logging: &Logging) -> anyhow::Result<()> {
         places,
         replace,
         counter: counter.clone(),
-    });
+        turn: Arc::default(),
+    };
     let desk = Desk { agent: handle.clone(), orders: desk, reloader: reloader.clone(), upgrader, counter, operators };
     tasks.spawn(control::serve(socket, desk));
     tasks.spawn(listener.run());

@@ -111,14 +111,15 @@ pub(crate) struct Upgrader {
     pub(crate) places: Arc<Places>,
     pub(crate) replace: mpsc::Sender<Replacement>,
     pub(crate) counter: Counter,
-    turn: Arc<Mutex<()>>,
+    /// One at a time.
+    pub(crate) turn: Arc<Mutex<()>>,
 }
 
 #[cfg(test)]
 impl Upgrader {
     /// One that has nothing to put in place of anything.
     pub(crate) fn for_tests(agent: Handle, reloader: Reloader) -> Self {
-        Needs {
+        Self {
             agent,
             orders: OrderDesk::default(),
             reloader,
@@ -129,40 +130,6 @@ impl Upgrader {
             places: Arc::default(),
             replace: mpsc::channel(1).0,
             counter: Counter::default(),
-        }
-        .into()
-    }
-}
-
-/// All that an [`Upgrader`] needs, but its own turn.
-pub(crate) struct Needs {
-    pub(crate) agent: Handle,
-    pub(crate) orders: OrderDesk,
-    pub(crate) reloader: Reloader,
-    pub(crate) signals: Turn,
-    pub(crate) program: Result<PathBuf, String>,
-    pub(crate) file: PathBuf,
-    pub(crate) state_directory: PathBuf,
-    pub(crate) places: Arc<Places>,
-    pub(crate) replace: mpsc::Sender<Replacement>,
-    pub(crate) counter: Counter,
-}
-
-impl From<Needs> for Upgrader {
-    fn from(needs: Needs) -> Self {
-        let Needs { agent, orders, reloader, signals, program, file, state_directory, places, replace, counter } =
-            needs;
-        Self {
-            agent,
-            orders,
-            reloader,
-            signals,
-            program,
-            file,
-            state_directory,
-            places,
-            replace,
-            counter,
             turn: Arc::default(),
         }
     }

@@ -1,8 +1,9 @@
 //! `events`: those that are kept, and those to come.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use anycast_api::{Event, Timestamp};
+use tokio::time::sleep;
 
 use super::Session;
 use crate::{
@@ -12,8 +13,10 @@ use crate::{
     json, render,
 };
 
-/// A stream that ends sooner after another is not followed again.
-const LASTS: Duration = Duration::from_millis(100);
+/// How often in a row an agent is followed anew that then says nothing new, or not at all.
+const TRIES: usize = 20;
+/// Between two of them.
+const PAUSE: Duration = Duration::from_millis(50);
 
 impl Session {
     /// Prints events, one a line.
@@ -32,27 +35,33 @@ impl Session {
             self.print_events(answer.text().lines().filter(|line| !line.trim().is_empty()))?;
             return Ok(Exit::Done);
         }
-        let (mut last, mut resumed_at) = (None, None::<Instant>);
+        let (mut last, mut tries) = (None, 0);
         let mut lines = self.client.follow(call).await?;
         loop {
             while let Some(lines) = lines.next().await.or_else(ended)? {
-                last = seen(&lines)?.or(last);
+                (last, tries) = (seen(&lines)?.or(last), 0);
                 self.print_events(lines.iter().map(String::as_str))?;
             }
             // As when another program goes on for the agent: then it knows the last of them.
-            if resumed_at.replace(Instant::now()).is_some_and(|at| at.elapsed() < LASTS) {
-                return Err(Fault::Ended.into());
+            let news;
+            (lines, news) = loop {
+                let Some(last) = last.as_ref().filter(|_| tries < TRIES) else { return Err(Fault::Ended.into()) };
+                tries += 1;
+                sleep(PAUSE).await;
+                if let Some(resumed) = self.resume(&args, last).await {
+                    break resumed;
+                }
+            };
+            if news.len() > 1 {
+                tries = 0;
             }
-            let Some((resumed, news)) = self.resume(&args, last.take()).await else { return Err(Fault::Ended.into()) };
             last = seen(&news)?;
             self.print_events(news.iter().skip(1).map(String::as_str))?;
-            lines = resumed;
         }
     }
 
     /// Follows on from an event; `None`: whoever answers does not know it. What there is, that event first.
-    async fn resume(&self, args: &cli::Events, last: Option<Event>) -> Option<(Lines, Vec<String>)> {
-        let last = last?;
+    async fn resume(&self, args: &cli::Events, last: &Event) -> Option<(Lines, Vec<String>)> {
         let since = last.at.to_string();
         let query = [
             ("since", Some(since.as_str())),
@@ -62,7 +71,7 @@ impl Session {
         ];
         let mut lines = self.client.follow(Call::get("/v1/events", &query)).await.ok()?;
         let first = lines.next().await.ok()??;
-        let at = first.iter().position(|line| serde_json::from_str::<Event>(line).is_ok_and(|event| event == last))?;
+        let at = first.iter().position(|line| serde_json::from_str::<Event>(line).is_ok_and(|event| event == *last))?;
         Some((lines, first.into_iter().skip(at).collect()))
     }
 

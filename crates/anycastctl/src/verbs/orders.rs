@@ -23,7 +23,9 @@ const FIRST_SLICE: Duration = Duration::from_millis(250);
 const SLICE: Duration = Duration::from_secs(2);
 
 /// How often in a row an answer may be cut short.
-const CUTS: usize = 3;
+const CUTS: usize = 20;
+/// Between two of them.
+const PAUSE: Duration = Duration::from_millis(50);
 
 impl Session {
     /// Begins a maintenance.
@@ -124,6 +126,7 @@ impl Session {
                 // As when another program goes on for the agent: it is asked the same.
                 Err(Fault::Talk(_)) if cuts < CUTS => {
                     cuts += 1;
+                    time::sleep(PAUSE).await;
                     continue;
                 }
                 answer => answer?,

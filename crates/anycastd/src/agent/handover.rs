@@ -19,7 +19,7 @@ use anycast_core::{
 use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Agent, Carried, Refusal};
+use super::{Agent, Carried, Refusal, reload::RELOAD};
 use crate::{
     checker::Known,
     handover::{self, Document, Places, Since},
@@ -85,6 +85,7 @@ impl Agent {
         document.disabled = self.disabled.iter().map(|(name, order)| (name.to_string(), order.clone())).collect();
         document.flaps = self.flap_book(false).hand_over();
         document.since = self.since_when();
+        document.reload_refused = self.problems.get(RELOAD).cloned();
         (document.events, document.next_event) = self.ring.hand_over();
         Ok((document, self.peers.iter().map(|(id, peer)| self.seat(id, peer)).collect()))
     }
@@ -141,6 +142,9 @@ impl Agent {
         let Some(GoesOn { document, at, .. }) = &mut self.goes_on else { return };
         let began = at.checked_sub(document.uptime).unwrap_or(*at);
         self.started = (began, document.started.system_time());
+        if let Some(text) = document.reload_refused.take() {
+            self.problems.insert(RELOAD, text);
+        }
         self.ring.take_over(std::mem::take(&mut document.events), document.next_event);
         let since = std::mem::take(&mut document.since);
         let named = |name: &str| ServiceName::new(name).ok();
@@ -162,12 +166,12 @@ impl Agent {
     /// it, where it was ordered.
     pub(super) fn go_on(&mut self) -> Option<Upgraded> {
         let GoesOn { document, .. } = self.goes_on.as_mut()?;
-        let neighbors = document.take_neighbors();
-        for (id, neighbor) in &neighbors {
-            let (Some(router), Ok(of)) = (neighbor.router, PeerId::new(&neighbor.of)) else { continue };
+        let neighbors = std::mem::take(&mut document.neighbors);
+        for neighbor in neighbors.values() {
+            let (Some(router), Some((of, id))) = (neighbor.router, neighbor.ids()) else { continue };
             let Some(configured) = self.settings.core.neighbors.get(&of).map(|it| it.at(router)) else { continue };
-            if !self.peers.contains_key(id) {
-                self.start_peer(id, &of, &configured);
+            if !self.peers.contains_key(&id) {
+                self.start_peer(&id, &of, &configured);
             }
         }
         let GoesOn { document, at, .. } = self.goes_on.take()?;
@@ -182,12 +186,12 @@ impl Agent {
         let stopped = document.age();
         let order = document.order?;
         let mut lost = order.missed;
-        for id in neighbors.keys() {
-            let anew = match self.peers.get(id) {
+        for (name, neighbor) in &neighbors {
+            let anew = match neighbor.ids().and_then(|(_, id)| self.peers.get(&id)) {
                 Some(peer) => peer.begun_anew.clone(),
                 None => Some("it is not configured".to_owned()),
             };
-            lost.extend(anew.map(|why| (id.to_string(), why)));
+            lost.extend(anew.map(|why| (name.clone(), why)));
         }
         Some(Upgraded {
             id: order.id,
@@ -195,7 +199,7 @@ impl Agent {
             at: Timestamp::from(SystemTime::now()),
             from: document.agent,
             to: env!("CARGO_PKG_VERSION").to_owned(),
-            sessions: neighbors.keys().filter(|id| !lost.contains_key(id.as_str())).count(),
+            sessions: neighbors.keys().filter(|name| !lost.contains_key(*name)).count(),
             lost,
             stopped_seconds: stopped.as_secs_f64(),
         })

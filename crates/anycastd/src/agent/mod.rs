@@ -83,6 +83,8 @@ pub(crate) struct Parts {
     pub(crate) settings: Settings,
     /// The text of the configuration.
     pub(crate) text: Arc<str>,
+    /// The settings that wait for a restart, which this start is none.
+    pub(crate) waiting: Vec<String>,
     pub(crate) loaded: Loaded,
     /// Of which services the `disable_file` is there, as far as could be seen.
     pub(crate) looks: BTreeMap<ServiceName, Look>,
@@ -270,6 +272,7 @@ pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
     };
     // Sessions may begin from now on.
     agent.fence.beat();
+    agent.wait_for_restart(&parts.waiting);
     agent.begin_disabled(parts.looks);
     agent.begin(parts.loaded);
     (agent.run(queues), handle)

@@ -20,6 +20,9 @@ use crate::{
     state::Loaded,
 };
 
+/// The problem that the file is not what is in force.
+pub(super) const RELOAD: &str = "reload";
+
 impl Agent {
     /// The first configuration, and the orders that outlived the last process.
     pub(super) fn begin(&mut self, loaded: Loaded) {
@@ -70,19 +73,23 @@ impl Agent {
         self.drop_orders();
         self.settle(&before);
         self.settle_hold_downs(other_checks(&old, &self.settings));
-        let problem = (!needs_restart.is_empty())
-            .then(|| format!("changes of {} take effect at the next start of the agent", needs_restart.join(", ")));
-        self.problem("restart", problem);
-        self.problem("reload", None);
+        self.wait_for_restart(&needs_restart);
+        self.problem(RELOAD, None);
         tracing::info!("{text}");
         self.sink.report("config", &self.settings.core.node.name, text);
         self.turn();
     }
 
+    /// These settings are not in force as they are configured.
+    pub(super) fn wait_for_restart(&mut self, settings: &[String]) {
+        let text = || format!("changes of {} take effect at the next start of the agent", settings.join(", "));
+        self.problem("restart", (!settings.is_empty()).then(text));
+    }
+
     /// A new configuration was refused.
     pub(crate) fn reload_failed(&mut self, why: String) {
         self.sink.report("config", &self.settings.core.node.name, format!("reload refused: {why}"));
-        self.problem("reload", Some(format!("the last reload was refused, the old configuration stands: {why}")));
+        self.problem(RELOAD, Some(format!("the last reload was refused, the old configuration stands: {why}")));
     }
 
     /// Brings tasks in line with the configuration.

@@ -27,6 +27,7 @@ fn parts(home: &std::path::Path) -> Parts {
     Parts {
         settings: crate::config::load(&file, false).unwrap().settings,
         text: CONFIG.into(),
+        waiting: Vec::new(),
         loaded: crate::state::Loaded::default(),
         looks: BTreeMap::new(),
         disable_files: watch::channel(crate::disable::DisableFiles::default()).0,

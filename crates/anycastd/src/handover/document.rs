@@ -59,6 +59,9 @@ pub(crate) struct Document {
     /// The state directory that is locked.
     #[serde(default)]
     pub(crate) state_directory: std::path::PathBuf,
+    /// Why the last reload was refused, if it was.
+    #[serde(default)]
+    pub(crate) reload_refused: Option<String>,
     /// Why there is another agent now; `None`: this is a trial.
     #[serde(default)]
     pub(crate) order: Option<Upgrade>,
@@ -215,6 +218,7 @@ impl Document {
             next_event: 1,
             places: BTreeMap::new(),
             state_directory: std::path::PathBuf::new(),
+            reload_refused: None,
             order: None,
         }
     }
@@ -251,12 +255,6 @@ impl Document {
     pub(crate) fn service(&self, name: &ServiceName) -> Option<&Service> {
         self.services.get(name.as_str())
     }
-
-    /// Takes the neighbors that go on out of it; those whose names nobody could have are left out.
-    pub(crate) fn take_neighbors(&mut self) -> BTreeMap<PeerId, Neighbor> {
-        let neighbors = std::mem::take(&mut self.neighbors);
-        neighbors.into_iter().filter_map(|(id, neighbor)| Some((PeerId::new(&id).ok()?, neighbor))).collect()
-    }
 }
 
 impl Neighbor {
@@ -264,6 +262,14 @@ impl Neighbor {
         let Left { session, stream, unsent } = left;
         let descriptor = stream.as_raw_fd();
         Self { of, router, descriptor, unsent: unsent.clone(), session: session.clone() }
+    }
+
+    /// The neighbor that is configured, and the one with whom the session is: itself, or a router of the network that it is. `None`: it
+    /// has a name that nobody can give.
+    pub(crate) fn ids(&self) -> Option<(PeerId, PeerId)> {
+        let of = PeerId::new(&self.of).ok()?;
+        let id = self.router.map_or_else(|| of.clone(), |router| of.at(router));
+        Some((of, id))
     }
 
     /// Of a session that goes on here, for a trial.

@@ -107,8 +107,9 @@ pub(crate) fn arrive(document: RawFd) -> Result<GoesOn, Bad> {
     File::from(adopt(document)?).take(LARGEST).read_to_end(&mut bytes)?;
     let mut document = Document::read(&bytes)?;
     let mut sessions = BTreeMap::new();
-    for (id, neighbor) in &mut document.neighbors {
-        let (Ok(id), Ok(descriptor)) = (PeerId::new(id), adopt(neighbor.descriptor)) else { continue };
+    for neighbor in document.neighbors.values_mut() {
+        let Ok(descriptor) = adopt(neighbor.descriptor) else { continue };
+        let Some((_, id)) = neighbor.ids() else { continue };
         let unsent = std::mem::take(&mut neighbor.unsent);
         sessions.insert(id, Left { session: neighbor.session.clone(), stream: TcpStream::from(descriptor), unsent });
     }

@@ -11,7 +11,6 @@ use std::{
 };
 
 use anycast_bgp::Session;
-use anycast_core::PeerId;
 use serde::{Deserialize, Serialize};
 
 use super::{Bad, Document, Neighbor, exec::LARGEST};
@@ -52,16 +51,15 @@ fn judge(file: &Path, bytes: &[u8]) -> Result<Verdict, Unable> {
     let document = Document::read(bytes)?;
     let loaded = config::load_bytes(file, &document.configuration).map_err(Unable::Configuration)?;
     let core = &loaded.settings.core;
-    let try_on = |id: &str, neighbor: &Neighbor| -> Result<(), String> {
-        let not_configured = |_| "it is not configured".to_owned();
-        let (id, of) = (PeerId::new(id).map_err(not_configured)?, PeerId::new(&neighbor.of).map_err(not_configured)?);
+    let try_on = |neighbor: &Neighbor| -> Result<(), String> {
+        let (of, id) = neighbor.ids().ok_or("it is not configured")?;
         let configured = core.neighbors.get(&of).ok_or("it is not configured")?;
         let configured = neighbor.router.map_or_else(|| configured.clone(), |router| configured.at(router));
         let config = peer::session_config(core, &configured, peer::seed(&id));
         Session::take_over(config, &neighbor.session, Instant::now()).map(drop).map_err(|unfit| unfit.to_string())
     };
     let lost = document.neighbors.iter();
-    let lost = lost.filter_map(|(id, neighbor)| Some((id.clone(), try_on(id, neighbor).err()?))).collect();
+    let lost = lost.filter_map(|(id, neighbor)| Some((id.clone(), try_on(neighbor).err()?))).collect();
     Ok(Verdict { version: env!("CARGO_PKG_VERSION").to_owned(), lost })
 }
 

@@ -67,9 +67,9 @@ async fn hold_within(within: Duration, program: &Path, file: &Path, document: &D
     let words = in_words(&errors);
     Err(match (status.code(), words.is_empty()) {
         // What clap says of an option that it does not know.
-        (Some(64), _) => format!(
-            "cannot go on for another: it does not know how to (`systemctl restart anycastd` begins it anew): {words}"
-        ),
+        (Some(64), _) => {
+            format!("does not know how to go on for another: an older anycastd, or another program: {words}")
+        }
         (_, false) => words,
         (_, true) => format!("ended without a word: {status}"),
     })

@@ -266,7 +266,9 @@ fn lost(old: &Config, new: &Config, view: &View, before: &Desired, in_the_end: &
         held.iter().filter(|prefix| wanted.contains_key(*prefix)).copied().collect()
     };
     let announced: BTreeSet<Prefix> = view.held.iter().flat_map(announced).collect();
-    let holders: Vec<&Neighbor> = view.held.keys().filter_map(|id| old.neighbors.get(id)).collect();
+    // One that has no session gives nobody a way here.
+    let holding = view.held.iter().filter(|(_, held)| !held.is_empty());
+    let holders: Vec<&Neighbor> = holding.filter_map(|(id, _)| old.neighbors.get(id)).collect();
     let stays = new.neighbors.iter().any(|(id, neighbor)| {
         let reached = holders.iter().any(|holder| is_same_router(&holder.endpoint, &neighbor.endpoint));
         let routes = in_the_end.routes.get(id).unwrap_or(&none);

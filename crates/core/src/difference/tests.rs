@@ -184,6 +184,13 @@ fn only_what_is_held_can_be_lost() {
     assert!(difference(&old, &new, &view).loses_all.is_empty(), "a withdraw that is under way");
     view = View { held: [].into(), ..well(&old) };
     assert!(difference(&old, &new, &view).loses_all.is_empty(), "no session");
+    // A neighbor without a session gives nobody a way here.
+    let mut idle = node();
+    idle.services.values_mut().for_each(|it| it.neighbors.retain(|id, _| id.as_str() == "b"));
+    view = well(&old);
+    view.held.insert(PeerId::new("b").unwrap(), [].into());
+    assert!(!difference(&old, &idle, &view).loses_all.is_empty(), "all of it goes to one that is away");
+    assert!(difference(&old, &idle, &well(&old)).loses_all.is_empty());
     // One is drained, so the other is all there is.
     view = well(&old);
     view.drains = [(ServiceName::new("web").unwrap(), Phase::Drained)].into();

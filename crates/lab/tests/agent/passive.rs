@@ -11,7 +11,7 @@ fn with(neighbor: &str) -> String {
 }
 
 /// The router connects by itself, and soon.
-async fn router_connects(edge: &Edge) -> anyhow::Result<()> {
+pub(crate) async fn router_connects(edge: &Edge) -> anyhow::Result<()> {
     router(edge, &["no neighbor 192.0.2.2 passive", "neighbor 192.0.2.2 timers connect 1"]).await
 }
 

@@ -15,10 +15,16 @@ use tokio::{
     process::ChildStdout,
 };
 
-use crate::edge::{ADDRESS_V4, CONFIG, Edge, LOG, PLAIN, V4, V6, router, story};
+use crate::{
+    edge::{ADDRESS_V4, CONFIG, Edge, LOG, PLAIN, V4, V6, router, story},
+    passive::router_connects,
+};
 
 /// What is installed here, and where.
 const PROGRAM: &str = "/run/installed/anycastd";
+/// Makes one that passes for a program in the trial, and is gone when it matters.
+const GOES: &str =
+    "echo '#!/bin/sh\ncat >/dev/null; rm -f \"$0\"; echo \"{\\\"version\\\":\\\"9\\\",\\\"lost\\\":{}}\"'";
 const PASSWORD: &str = "/etc/anycastd/rtr.password";
 
 /// Installs a program as a package does: beside, and then over what is there.
@@ -159,6 +165,36 @@ async fn fates(output: ChildStdout) -> anyhow::Result<[usize; 2]> {
     Ok(fates)
 }
 
+/// Its session is that of a name that nobody gives.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_router_of_a_network_is_the_same_to_it() -> anyhow::Result<()> {
+    let config = PLAIN.replace("address: 192.0.2.1,", "prefix: 192.0.2.0/30,");
+    let told = async |edge: &Edge| {
+        router_connects(edge).await?;
+        install_ours(edge).await?;
+        edge.configure(&config).await?;
+        start(edge).await?;
+        edge.announced(V4).await?;
+        edge.announced(V6).await?;
+        edge.wait("End-of-RIB is told", async || Ok(edge.updates().await? >= 4)).await?;
+        let before = session(edge).await?;
+        for _ in 0..3 {
+            let upgraded = upgrade(edge).await?;
+            ensure!(upgraded["sessions"] == 1 && upgraded["lost"] == serde_json::json!({}), "{upgraded}");
+        }
+        // One that passes the trial, and cannot be run when it matters.
+        install(edge, GOES).await?;
+        assert_eq!(edge.ctl(&["upgrade"]).await?.status.code(), Some(2));
+        install_ours(edge).await?;
+        let tried = edge.ask(&["upgrade", "--dry-run"]).await?;
+        ensure!(tried["sessions"] == 1 && tried["lost"] == serde_json::json!({}), "{tried}");
+        assert_eq!(session(edge).await?, before, "the router sees the same session");
+        edge.health("2").await?;
+        edge.withdrawn(V4).await
+    };
+    story(told, Edge::new().await).await
+}
+
 async fn said_by(process: &mut runner::Process) -> anyhow::Result<String> {
     let mut text = String::new();
     let mut output = process.child.stdout.take().context("it has no output")?;
@@ -189,11 +225,7 @@ async fn a_program_that_cannot_go_on_changes_nothing() -> anyhow::Result<()> {
         ensure!(events.contains("refused") && events.contains("it is broken"), "{events}");
 
         // One that passes for a program in the trial, and cannot be run when it matters.
-        install(
-            edge,
-            "echo '#!/bin/sh\ncat >/dev/null; rm -f \"$0\"; echo \"{\\\"version\\\":\\\"9\\\",\\\"lost\\\":{}}\"'",
-        )
-        .await?;
+        install(edge, GOES).await?;
         let ran = edge.ctl(&["upgrade"]).await?;
         ensure!(
             ran.status.code() == Some(2) && ran.errors.contains("cannot be run: ENOENT")
