@@ -2,16 +2,17 @@
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
-use anycast_api::ReloadChange;
+use anycast_api::{ReloadChange, WithdrawMode};
 use anycast_bgp::{Asn, Attributes, Prefix};
 use anycast_core::{
     Difference, ServiceName,
     config::{Config, Service},
     difference::{CheckChange, Keys, NeighborChange, RouteChange, ServiceChange, difference},
+    drain::Phase,
 };
 
 use super::{Agent, reload::needs_restart};
-use crate::config::Settings;
+use crate::{config::Settings, state::Order};
 
 /// A new configuration as it would change the node at this moment.
 #[derive(Debug)]
@@ -29,16 +30,27 @@ pub(crate) struct Weighed {
 impl Agent {
     /// What would change; nothing does.
     pub(crate) fn weigh(&mut self, settings: &Settings) -> Weighed {
-        let view = self.view();
+        let mut view = self.view();
+        let inherited = self.inherited(settings);
+        let phase = |order: &Order| if order.mode == WithdrawMode::Degrade { Phase::Degraded } else { Phase::Drained };
+        view.drains.extend(inherited.iter().map(|(name, order)| (name.clone(), phase(order))));
         let found = difference(&self.settings.core, &settings.core, &view);
         let wanting = found.routes.values().flat_map(|changes| changes.values()).flat_map(|change| match change {
             RouteChange::Interrupted(addresses) => addresses.clone(),
             _ => BTreeSet::new(),
         });
+        let mut changes = in_words(&found, &self.settings, settings);
+        let inherits = |change: &&mut ReloadChange| {
+            change.kind == "service" && inherited.keys().any(|name| name.as_str() == change.subject)
+        };
+        changes
+            .iter_mut()
+            .filter(inherits)
+            .for_each(|change| change.text.push_str("; under the order for the whole node"));
         Weighed {
             wanting: wanting.collect(),
             loses_all: (!found.loses_all.is_empty()).then(|| loses_all(&found.loses_all)),
-            changes: in_words(&found, &self.settings, settings),
+            changes,
             stopping: self.is_stopping(),
         }
     }

@@ -5,26 +5,27 @@
 //! and then committed here. One lock, held by the askers, keeps two orders from overtaking each other.
 
 mod dependents;
+mod desk;
 mod effect;
 mod lost;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
-    sync::Arc,
+    path::PathBuf,
     time::{Duration, Instant, SystemTime},
 };
 
-use anycast_api::{AnnounceRequest, DrainPhase, OrderReply, Timestamp, WaitReply, WithdrawMode, WithdrawRequest};
+use anycast_api::{DrainPhase, OrderReply, Timestamp, WaitReply, WithdrawMode, WithdrawRequest};
 use anycast_bgp::Prefix;
 use anycast_core::{
     Drain, ServiceName,
     config::{Service, Unbind},
     drain::{Mode, Phase},
 };
-use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
+use tokio::sync::oneshot;
 
-use super::{Agent, Handle, NoAnswer, clock::wall};
+pub(crate) use self::desk::OrderDesk;
+use super::{Agent, NoAnswer, clock::wall};
 use crate::{
     clock::since_boot,
     config,
@@ -87,170 +88,6 @@ pub(crate) struct Plan {
     names: Vec<ServiceName>,
     /// What is held down is not any more.
     clears: bool,
-}
-
-/// Serialises orders from planning to commit.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct OrderDesk(Arc<Mutex<()>>);
-
-impl OrderDesk {
-    /// Keeps every order waiting, once none is under way.
-    pub(crate) async fn hold(&self) -> OwnedMutexGuard<()> {
-        self.0.clone().lock_owned().await
-    }
-
-    /// Plans, saves, obeys.
-    pub(crate) async fn withdraw(
-        &self,
-        agent: &Handle,
-        request: WithdrawRequest,
-        by: Actor,
-    ) -> Result<OrderReply, Refusal> {
-        let turn = self.turn().await?;
-        let plan = agent.order(move |agent| agent.plan_withdraw(&request, &by)).await??;
-        carry_out(turn, agent, plan).await
-    }
-
-    /// Likewise, the other way.
-    pub(crate) async fn announce(
-        &self,
-        agent: &Handle,
-        request: AnnounceRequest,
-        by: Actor,
-    ) -> Result<OrderReply, Refusal> {
-        let turn = self.turn().await?;
-        let AnnounceRequest { services, force } = request;
-        let named = services.clone();
-        let plan = agent.order(move |agent| agent.plan_announce(&named, force, &by)).await??;
-        let reply = self.end(turn, agent, plan).await?;
-        if force {
-            agent.order(move |agent| agent.release(&services)).await??;
-        }
-        Ok(reply)
-    }
-
-    /// Ends a maintenance. Where the disk does not take that, it is said that a restart will not know of it.
-    async fn end(&self, turn: Turn, agent: &Handle, plan: Plan) -> Result<OrderReply, Refusal> {
-        let file = plan.file.clone();
-        // A write that hangs keeps its turn until what is in force then is on the disk.
-        let written = write(turn, agent, &file, plan.orders.clone()).await;
-        // Whoever announces while the disk cannot be written gets no second chance before the reply.
-        let (_turn, warning) = match written {
-            Ok(turn) => (Some(turn), None),
-            Err(Refusal::NoAnswer(none)) => return Err(none.into()),
-            Err(error) => {
-                let text = format!(
-                    "in force, but not on the disk ({}): an agent that starts before {} can be written withdraws again",
-                    why_not_written(&error),
-                    file.display()
-                );
-                (None, Some(text))
-            }
-        };
-        let mut reply = agent.order(move |agent| agent.commit(plan)).await?;
-        if let Some(text) = &warning {
-            tracing::warn!("the end of a maintenance is {text}");
-            self.retry(agent, file, format!("the end of a maintenance is {text}")).await?;
-        }
-        reply.warning = warning;
-        Ok(reply)
-    }
-
-    /// A problem until the disk has the orders that are in force.
-    async fn retry(&self, agent: &Handle, file: PathBuf, text: String) -> Result<(), Refusal> {
-        let first = agent.order(|agent| agent.problems.insert(STALE, text).is_none()).await?;
-        if first {
-            tokio::spawn(self.clone().write_later(agent.clone(), file));
-        }
-        Ok(())
-    }
-
-    /// Ends orders whose time is over, whether or not the disk takes that: what it says of them is over as well.
-    async fn expire(&self, agent: &Handle, services: Vec<String>) -> Result<(), Refusal> {
-        let turn = self.turn().await?;
-        let by = Actor("the time it was ordered for".to_owned());
-        let ended = agent.order(move |agent| {
-            let plan = agent.plan_announce(&services, false, &by)?;
-            let written = (plan.file.clone(), plan.orders.clone());
-            agent.commit(plan);
-            Ok::<_, Refusal>(written)
-        });
-        let (file, orders) = ended.await??;
-        if let Err(error) = write(turn, agent, &file, orders).await {
-            let text = format!("{} still has an order whose time is over: {error}", file.display());
-            tracing::warn!("{text}");
-            self.retry(agent, file, text).await?;
-        }
-        Ok(())
-    }
-
-    /// Until the disk has the orders that are in force.
-    async fn write_later(self, agent: Handle, file: PathBuf) {
-        loop {
-            tokio::time::sleep(AGAIN).await;
-            let Ok(turn) = self.turn().await else { continue };
-            let Ok(orders) = agent.order(|agent| agent.orders.clone()).await else { return };
-            if write(turn, &agent, &file, orders).await.is_ok() {
-                let _ = agent.order(|agent| agent.problem(STALE, None)).await;
-                return;
-            }
-        }
-    }
-
-    /// One order at a time; it may be the disk that has one before us wait.
-    async fn turn(&self) -> Result<Turn, Refusal> {
-        tokio::time::timeout(DISK, self.0.clone().lock_owned()).await.map_err(|_| Refusal::DiskHangs)
-    }
-}
-
-type Turn = OwnedMutexGuard<()>;
-
-async fn carry_out(turn: Turn, agent: &Handle, plan: Plan) -> Result<OrderReply, Refusal> {
-    let _turn = write(turn, agent, &plan.file, plan.orders.clone()).await?;
-    Ok(agent.order(move |agent| agent.commit(plan)).await?)
-}
-
-/// Puts the order book on the disk, and gives the turn back.
-async fn write(turn: Turn, agent: &Handle, file: &Path, orders: Orders) -> Result<Turn, Refusal> {
-    let mut saving = save(file, orders);
-    match tokio::time::timeout(DISK, &mut saving).await {
-        Ok(Ok(saved)) => saved?,
-        Ok(Err(_)) => return Err(Refusal::DiskHangs),
-        Err(_) => {
-            tokio::spawn(take_back(turn, agent.clone(), file.to_owned(), saving));
-            return Err(Refusal::DiskHangs);
-        }
-    }
-    Ok(turn)
-}
-
-type Saving = tokio::task::JoinHandle<Result<(), StateError>>;
-
-fn save(file: &Path, orders: Orders) -> Saving {
-    let file = file.to_owned();
-    tokio::task::spawn_blocking(move || state::save(&file, &orders))
-}
-
-/// A write that took too long may come through in the end, and a restart would obey what was refused. Until what holds is
-/// on the disk again nobody else has a turn: two writes must not overtake each other.
-async fn take_back(_turn: Turn, agent: Handle, file: PathBuf, saving: Saving) {
-    let _ = saving.await;
-    let Ok(orders) = agent.order(|agent| agent.orders.clone()).await else { return };
-    match save(&file, orders).await {
-        Ok(Ok(())) => tracing::info!("the disk of the state directory answers again"),
-        Ok(Err(error)) => {
-            tracing::error!(%error, "an order that was refused may stand on the disk; the next one mends it");
-        }
-        Err(_) => {}
-    }
-}
-
-fn why_not_written(error: &Refusal) -> String {
-    match error {
-        Refusal::Disk(StateError::Write { source, .. }) => source.to_string(),
-        Refusal::DiskHangs => format!("it did not answer within {} s", DISK.as_secs()),
-        other => other.to_string(),
-    }
 }
 
 /// Somebody who waits for drains to end.
@@ -506,26 +343,6 @@ impl Agent {
     /// The drain of a service that is under an order.
     pub(super) fn drain_of(&self, name: &ServiceName) -> Option<(&Order, &Drain)> {
         self.standing(name).zip(self.drains.get(name))
-    }
-
-    /// The disk has other orders than are in force. Those that went with their service leave it too: else a restart would obey them,
-    /// should the names come back.
-    pub(super) fn tidy_orders(&self, what: &'static str) {
-        let (agent, desk, file) = (self.handle.clone(), self.desk.clone(), self.orders_file.clone());
-        tokio::spawn(async move {
-            let tidy = async || {
-                let turn = desk.turn().await?;
-                let orders = agent.order(|agent| agent.orders.clone()).await?;
-                write(turn, &agent, &file, orders).await.map(drop)
-            };
-            while let Err(error) = tidy().await {
-                if matches!(error, Refusal::NoAnswer(_)) {
-                    return;
-                }
-                tracing::warn!(%error, "{what}, which the disk is to have; trying again in 10 s");
-                tokio::time::sleep(AGAIN).await;
-            }
-        });
     }
 
     pub(super) fn answer_waiters(&mut self) {

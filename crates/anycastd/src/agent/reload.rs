@@ -17,7 +17,7 @@ use crate::{
     config::Settings,
     listener::ListenPlan,
     peer::{self, Past, Peer, Start},
-    state::Loaded,
+    state::{Loaded, Order},
 };
 
 /// The problem that the file is not what is in force.
@@ -63,14 +63,35 @@ impl Agent {
         }
     }
 
+    /// The orders for the services that come while the whole node is withdrawn: they are of the node too.
+    pub(super) fn inherited(&self, settings: &Settings) -> BTreeMap<ServiceName, Order> {
+        let whole = self.orders.values().filter(|order| order.whole_node).max_by_key(|order| order.at);
+        let comes = |name: &&ServiceName| !self.settings.core.services.contains_key(*name);
+        let new = settings.core.services.keys().filter(comes);
+        whole.map(|order| new.map(|name| (name.clone(), order.clone())).collect()).unwrap_or_default()
+    }
+
+    fn inherit(&mut self, orders: BTreeMap<ServiceName, Order>) {
+        if orders.is_empty() {
+            return;
+        }
+        for (name, order) in orders {
+            self.resume(&name, &order);
+            self.orders.insert(name, order);
+        }
+        self.tidy_orders("a service has come while the node is withdrawn");
+    }
+
     /// Takes a new configuration over; `text` says whose it is, and what it changes.
     pub(super) fn take_over(&mut self, settings: Settings, text: String) {
         self.preparing.clear();
         let needs_restart = needs_restart(&self.settings, &settings);
         let before = self.desired.services.iter().map(|(name, standing)| (name.clone(), standing.checks)).collect();
+        let inherited = self.inherited(&settings);
         let old = std::mem::replace(&mut self.settings, settings);
         self.fence.set_stale_after(self.settings.stale_after);
         self.drop_orders();
+        self.inherit(inherited);
         self.settle(&before);
         self.settle_hold_downs(other_checks(&old, &self.settings));
         self.wait_for_restart(&needs_restart);

@@ -148,6 +148,33 @@ async fn what_cannot_be_obeyed_is_refused_with_words() -> anyhow::Result<()> {
     story(told, Edge::announcing().await).await
 }
 
+/// A deployment during a kernel update draws no traffic.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_comes_while_the_node_is_withdrawn_is_withdrawn_too() -> anyhow::Result<()> {
+    let told = async |edge: &Edge| {
+        assert!(edge.ctl(&["withdraw", "--now", "--wait", "--reason", "kernel"]).await?.status.success());
+        edge.withdrawn(V4).await?;
+        edge.configure(&PLAIN.replace("name: web", "name: shop")).await?;
+        let would = edge.ctl(&["reload", "--dry-run"]).await?;
+        assert!(would.output.contains("under the order for the whole node"), "{would:?}");
+        assert!(edge.ctl(&["reload"]).await?.status.success());
+        edge.wait("shop is well, and drained", async || {
+            let service = edge.ask(&["status"]).await?["services"][0].clone();
+            Ok(service["name"] == "shop" && service["health"] == "up" && service["state"] == "drained")
+        })
+        .await?;
+        assert_eq!(edge.path(V4).await?, None);
+        edge.wait("the order is on the disk", async || {
+            Ok(edge.run(&["cat", "/var/lib/anycastd/orders.json"]).await?.contains("shop"))
+        })
+        .await?;
+        assert!(edge.ctl(&["announce"]).await?.status.success());
+        edge.announced(V4).await?;
+        Ok(())
+    };
+    story(told, Edge::announcing().await).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_goes_with_its_service() -> anyhow::Result<()> {
     let told = async |edge: &Edge| {
