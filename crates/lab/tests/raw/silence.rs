@@ -20,17 +20,18 @@ const HALF: [u8; 9] = [0xFF; 9];
 #[tokio::test(flavor = "multi_thread")]
 async fn half_a_header_and_then_silence_ends_by_a_timer() -> anyhow::Result<()> {
     let neighbors = neighbor(1, "3s") + &neighbor(2, "3s");
+    // Before it connects: its time runs from there, and that is a moment before we hear of it.
+    let unconnected = Instant::now();
     let (node, [before, within]) = Node::with(&config(&neighbors), [1, 2], None).await?;
     story(node, async |node: &Node| {
         // Where an OPEN is awaited, for as long as an exchange of OPENs may take; where routes flow, for the hold time.
         let begun = async {
             let mut peer = Peer::accept(&before).await?;
-            let since = Instant::now();
             peer.ear.expect(Kind::Open).await?;
             peer.say(&HALF).await?;
             // Half of that; what comes sooner is waiting then.
             sleep(Duration::from_secs(15)).await;
-            anyhow::Ok((peer.ear.farewell().await?, since.elapsed()))
+            anyhow::Ok((peer.ear.farewell().await?, unconnected.elapsed()))
         };
         let established = async {
             let mut peer = announced(&within, 2, 3).await?;
