@@ -51,9 +51,9 @@ pub(crate) async fn run(mut files: watch::Receiver<DisableFiles>, agent: Handle)
         let wanted = files.borrow_and_update().clone();
         let looks = look(&wanted).await;
         if looks != told {
-            let news = looks.clone();
+            let (news, files) = (looks.clone(), Arc::clone(&wanted));
             // Where it does not answer it is told again.
-            if agent.order(move |agent| agent.saw_disable_files(&news)).await.is_ok() {
+            if agent.order(move |agent| agent.saw_disable_files(&files, &news)).await.is_ok() {
                 told = looks;
             }
         }

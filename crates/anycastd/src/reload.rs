@@ -17,8 +17,9 @@ use tokio::{
 };
 
 use crate::{
-    agent::{Handle, NoAnswer, Weighed},
+    agent::{Agent, Handle, NoAnswer, Weighed},
     config::{self, ConfigError, Loaded},
+    disable,
 };
 
 /// After this long a file that is still being read is a problem to be told.
@@ -148,9 +149,15 @@ impl Reloader {
         let warnings: Vec<String> = warnings.lines().collect();
         let Wish { dry_run, yes, by } = wish;
         let settings = Arc::new(settings);
-        let weighed = {
+        // What is withdrawn by a file that is there is weighed, and not announced for a moment.
+        let files = {
             let settings = Arc::clone(&settings);
-            self.agent.order(move |agent| agent.weigh(&settings)).await?
+            self.agent.order(move |agent| agent.new_disable_files(&settings)).await?
+        };
+        let looks = Arc::new(disable::look(&files).await);
+        let weighed = {
+            let (settings, looks) = (Arc::clone(&settings), Arc::clone(&looks));
+            self.agent.order(move |agent| agent.weigh(&settings, &looks)).await?
         };
         let refuses = weighed.stopping || (weighed.loses_all.is_some() && !yes);
         let weighed = if dry_run {
@@ -160,7 +167,8 @@ impl Reloader {
             if !refuses {
                 self.prepare(&weighed).await?;
             }
-            self.agent.order(move |agent| agent.reload(Arc::unwrap_or_clone(settings), text, yes, &by)).await?
+            let taken = move |agent: &mut Agent| agent.reload(Arc::unwrap_or_clone(settings), &looks, text, yes, &by);
+            self.agent.order(taken).await?
         };
         Ok(ReloadReply { warnings, ..self.reply(weighed, dry_run, yes) })
     }

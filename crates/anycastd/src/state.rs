@@ -9,7 +9,7 @@ mod boot;
 mod tests;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Write},
     os::{
@@ -32,6 +32,15 @@ pub(crate) use self::{
 
 /// The standing orders, by service.
 pub(crate) type Orders = BTreeMap<ServiceName, Order>;
+
+/// What is on the disk of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Book {
+    /// The orders.
+    pub(crate) orders: Orders,
+    /// The services that there are while an order for the whole node stands: one that is not among them has come since.
+    pub(crate) services: BTreeSet<ServiceName>,
+}
 
 /// One operator's order for one service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +101,8 @@ impl Order {
 #[derive(Debug, Default)]
 pub(crate) struct Loaded {
     pub(crate) orders: Orders,
+    /// The services that there were, where an order for the whole node stands.
+    pub(crate) services: BTreeSet<ServiceName>,
     /// Those that ended while no agent ran: they are on the disk still.
     pub(crate) over: Orders,
     /// Why it cannot be read: nothing is known of what is withdrawn.
@@ -124,6 +135,8 @@ pub(crate) struct StateDirectory {
 struct Contents {
     version: u32,
     orders: BTreeMap<String, Order>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    services: BTreeSet<String>,
 }
 
 const VERSION: u32 = 1;
@@ -198,26 +211,30 @@ impl StateDirectory {
                 tracing::warn!(path = %path.display(), %error, "cannot be kept aside");
             }
         });
-        let (orders, unreadable) = match text {
-            Ok(orders) => (orders, None),
-            Err(why) => (Orders::new(), Some(why)),
+        let (Book { orders, services }, unreadable) = match text {
+            Ok(book) => (book, None),
+            Err(why) => (Book::default(), Some(why)),
         };
         let ended = |(name, mut order): (ServiceName, Order)| (order.is_over(boot, now), name, order);
         let (over, orders): (Vec<_>, Vec<_>) = orders.into_iter().map(ended).partition(|(over, ..)| *over);
         let book = |orders: Vec<(bool, ServiceName, Order)>| orders.into_iter().map(|(_, name, order)| (name, order));
-        Ok(Loaded { orders: book(orders).collect(), over: book(over).collect(), unreadable })
+        Ok(Loaded { orders: book(orders).collect(), services, over: book(over).collect(), unreadable })
     }
 }
 
 /// Fields that are unknown are those of a newer version, and do not change what the others mean; where they do, the version is
 /// another.
-fn understand(text: &[u8]) -> Result<Orders, String> {
+fn understand(text: &[u8]) -> Result<Book, String> {
     let contents: Contents = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     if contents.version != VERSION {
         return Err(format!("its version is {}, and this anycastd knows {VERSION}", contents.version));
     }
-    let named = |(name, order): (String, Order)| Ok((ServiceName::new(&name).map_err(|bad| bad.to_string())?, order));
-    contents.orders.into_iter().map(named).collect()
+    let service = |name: &str| ServiceName::new(name).map_err(|bad| bad.to_string());
+    let orders = contents.orders.into_iter().map(|(name, order)| Ok::<_, String>((service(&name)?, order)));
+    Ok(Book {
+        orders: orders.collect::<Result<_, _>>()?,
+        services: contents.services.iter().map(|name| service(name)).collect::<Result<_, _>>()?,
+    })
 }
 
 /// What is wrong with this process, or passes, and not with the file.
@@ -228,10 +245,11 @@ fn is_passing(error: &io::Error) -> bool {
 }
 
 /// Writes the orders so that a crash at any moment leaves either the old file or the new one.
-pub(crate) fn save(path: &Path, orders: &Orders) -> Result<(), StateError> {
+pub(crate) fn save(path: &Path, book: &Book) -> Result<(), StateError> {
     let contents = Contents {
         version: VERSION,
-        orders: orders.iter().map(|(name, order)| (name.to_string(), order.clone())).collect(),
+        orders: book.orders.iter().map(|(name, order)| (name.to_string(), order.clone())).collect(),
+        services: book.services.iter().map(ToString::to_string).collect(),
     };
     let fail = |source| StateError::Write { path: path.to_owned(), source };
     let text = serde_json::to_vec_pretty(&contents).map_err(|error| fail(error.into()))?;

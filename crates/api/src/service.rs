@@ -204,7 +204,7 @@ pub struct Drain {
     /// It lasts until the machine starts anew.
     #[serde(default)]
     pub until_boot: bool,
-    /// The `disable_file` of the service that is there: it ends when that is gone.
+    /// The `disable_file` of the service that is there: it does not end before that is gone.
     #[serde(default)]
     pub disable_file: Option<String>,
 }

@@ -31,6 +31,9 @@ pub(crate) fn page(reply: &OrderReply, order: Order, whole_node: bool, view: Vie
         let what = match order {
             Order::Withdraw => "the whole node is withdrawn",
             Order::Degrade => "the whole node is degraded",
+            Order::Announce if reply.services.iter().any(|service| service.phase.is_some()) => {
+                "the maintenance of the whole node has ended"
+            }
             Order::Announce => "the whole node is announced again",
         };
         page.line(Line::plain(&format!("{what}: {count}")));

@@ -117,6 +117,10 @@ pub(super) fn maintenance(service: &Service, view: View) -> Option<String> {
     words.extend(
         drain.until.filter(|_| !drain.until_boot).map(|until| format!("until {}", when::until(until, view.now))),
     );
+    // Its own order names it already.
+    let beside =
+        drain.disable_file.as_ref().filter(|file| !drain.reason.as_ref().is_some_and(|why| why.contains(*file)));
+    words.extend(beside.map(|file| format!("and while {file} is there")));
     let left = drain.phase_ends.map(|end| when::left(end, view.now));
     match drain.phase {
         DrainPhase::GracefulShutdown => words.push(ahead("withdraws", left)),

@@ -103,7 +103,7 @@ fn a_withdraw_orders_and_tells() {
     let body: Value = serde_json::from_str(&heard[0].body).unwrap();
     assert_eq!(body, json!({"services": ["dns"], "mode": "now", "reason": "disk", "for_seconds": 7200.0}));
     assert!(agent.run("withdraw").out.starts_with("the whole node is withdrawn: 1 service\n"));
-    assert!(agent.run("announce").out.starts_with("the whole node is announced again: 1 service\n"));
+    assert!(agent.run("announce").out.starts_with("the maintenance of the whole node has ended: 1 service\n"));
     agent.run("announce dns --force");
     let bodies: Vec<_> = agent.heard().into_iter().rev().take(2).map(|heard| heard.body).collect();
     assert_eq!(

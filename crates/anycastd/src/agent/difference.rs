@@ -1,6 +1,10 @@
 //! What a new configuration changes, weighed before it is taken over, in words.
 
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
 
 use anycast_api::{ReloadChange, WithdrawMode};
 use anycast_bgp::{Asn, Attributes, Prefix};
@@ -11,8 +15,8 @@ use anycast_core::{
     drain::Phase,
 };
 
-use super::{Agent, reload::needs_restart};
-use crate::{config::Settings, state::Order};
+use super::{Agent, orders::stands, reload::needs_restart};
+use crate::{config::Settings, disable::Look, state::Order};
 
 /// A new configuration as it would change the node at this moment.
 #[derive(Debug)]
@@ -28,13 +32,12 @@ pub(crate) struct Weighed {
 }
 
 impl Agent {
-    /// What would change; nothing does.
-    pub(crate) fn weigh(&mut self, settings: &Settings) -> Weighed {
-        let mut view = self.view();
-        let inherited = self.inherited(settings);
-        let phase = |order: &Order| if order.mode == WithdrawMode::Degrade { Phase::Degraded } else { Phase::Drained };
-        view.drains.extend(inherited.iter().map(|(name, order)| (name.clone(), phase(order))));
-        let found = difference(&self.settings.core, &settings.core, &view);
+    /// What would change; nothing does. `looks`: what was seen of [the files](Self::new_disable_files) that disable services anew.
+    pub(crate) fn weigh(&mut self, settings: &Settings, looks: &BTreeMap<ServiceName, Look>) -> Weighed {
+        let view = self.view();
+        let (inherited, disabled) = (self.inherited(settings), self.disabled_after(settings, looks));
+        let drains = self.drains_after(settings, &inherited, &disabled);
+        let found = difference(&self.settings.core, &settings.core, &view, &drains);
         let wanting = found.routes.values().flat_map(|changes| changes.values()).flat_map(|change| match change {
             RouteChange::Interrupted(addresses) => addresses.clone(),
             _ => BTreeSet::new(),
@@ -47,12 +50,39 @@ impl Agent {
             .iter_mut()
             .filter(inherits)
             .for_each(|change| change.text.push_str("; under the order for the whole node"));
+        changes.extend(drains.iter().filter_map(|(name, phase)| {
+            let text = match disabled.get(name)?.file.as_ref().filter(|_| *phase == Phase::Drained)?.display() {
+                file if looks.get(name) == Some(&Look::Present) => format!("drained: {file} is there (`disable_file`)"),
+                file => format!("drained: whether {file} is there cannot be seen (`disable_file`)"),
+            };
+            Some(change("service", name, text))
+        }));
         Weighed {
             wanting: wanting.collect(),
             loses_all: (!found.loses_all.is_empty()).then(|| loses_all(&found.loses_all)),
             changes,
             stopping: self.is_stopping(),
         }
+    }
+
+    /// The drains that come or go with a new configuration, as they are in the end.
+    fn drains_after(
+        &self,
+        settings: &Settings,
+        inherited: &BTreeMap<ServiceName, Order>,
+        disabled: &BTreeMap<ServiceName, Order>,
+    ) -> BTreeMap<ServiceName, Phase> {
+        let end = |order: Option<&Order>| match order.map(|order| order.mode) {
+            None => Phase::Active,
+            Some(WithdrawMode::Degrade) => Phase::Degraded,
+            Some(WithdrawMode::Graceful | WithdrawMode::Now) => Phase::Drained,
+        };
+        let other = |name: &ServiceName| {
+            let ordered = self.orders.get(name).or_else(|| inherited.get(name));
+            let (before, after) = (end(self.standing(name)), end(stands(ordered, disabled.get(name))));
+            (before != after).then(|| (name.clone(), after))
+        };
+        settings.core.services.keys().filter_map(other).collect()
     }
 
     /// Has addresses bound for a configuration that is about to come, so that no route waits for them. They go again unless it does.
@@ -69,8 +99,15 @@ impl Agent {
 
     /// Takes a new configuration over, unless it would withdraw everything and nobody has agreed to that: one step, so that
     /// nothing comes between the weighing and the deed.
-    pub(crate) fn reload(&mut self, settings: Settings, text: Arc<str>, yes: bool, by: &str) -> Weighed {
-        let weighed = self.weigh(&settings);
+    pub(crate) fn reload(
+        &mut self,
+        settings: Settings,
+        looks: &BTreeMap<ServiceName, Look>,
+        text: Arc<str>,
+        yes: bool,
+        by: &str,
+    ) -> Weighed {
+        let weighed = self.weigh(&settings, looks);
         if weighed.stopping {
             // It would begin what is being ended.
             tracing::warn!("not reloaded: the agent is stopping");
@@ -90,7 +127,7 @@ impl Agent {
                 tracing::info!("reload: {} {}{to}: {}", change.kind, change.subject, change.text);
             }
             self.text = text;
-            self.take_over(settings, news);
+            self.take_over(settings, looks, news);
         }
         weighed
     }

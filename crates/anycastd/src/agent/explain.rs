@@ -227,6 +227,8 @@ impl Agent {
         let (order, drain) = self.drain_of(name)?;
         let reason = order.reason.as_ref().map_or(String::new(), |reason| format!(" \"{reason}\""));
         let until = order.end().map_or(String::new(), |end| format!(", {end}"));
+        let beside = self.file_beside(name).map(|file| file.display().to_string());
+        let also = beside.as_ref().map_or(String::new(), |file| format!("; {file} is there too (`disable_file`)"));
         let whole = if order.whole_node { " for the whole node" } else { "" };
         let (ok, what) = match drain.phase() {
             Phase::Active => return None,
@@ -245,14 +247,17 @@ impl Agent {
             kind: "drain".to_owned(),
             name: name.to_string(),
             ok,
-            text: format!("{what}: ordered by {} at {}{whole}{reason}{until}", order.by, order.at),
+            text: format!("{what}: ordered by {} at {}{whole}{reason}{until}{also}", order.by, order.at),
             since: Some(wall(drain.since())),
             hint: Some(match order.whole_node {
                 _ if let Some(file) = &order.file => format!("remove {} to end it", file.display()),
                 true => {
                     format!("`anycastctl announce {name}` ends it for {name}, `anycastctl announce` for the whole node")
                 }
-                false => format!("`anycastctl announce {name}` ends it"),
+                false => match beside {
+                    Some(file) => format!("`anycastctl announce {name}` and the removal of {file} end it"),
+                    None => format!("`anycastctl announce {name}` ends it"),
+                },
             }),
         })
     }

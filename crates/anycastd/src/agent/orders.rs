@@ -29,7 +29,7 @@ use super::{Agent, NoAnswer, clock::wall};
 use crate::{
     clock::since_boot,
     config,
-    state::{self, Order, Orders, StateError},
+    state::{self, Book, Order, Orders, StateError},
 };
 
 /// How long the disk may take over the few bytes of an order: not as long as whoever ordered waits for the answer.
@@ -86,8 +86,22 @@ pub(crate) struct Plan {
     orders: Orders,
     file: PathBuf,
     names: Vec<ServiceName>,
+    /// The services that there are.
+    services: BTreeSet<ServiceName>,
     /// What is held down is not any more.
     clears: bool,
+}
+
+impl Plan {
+    fn book(&self) -> Book {
+        book(&self.orders, || self.services.clone())
+    }
+}
+
+/// What is written of the orders; `services` are those that there are.
+fn book(orders: &Orders, services: impl FnOnce() -> BTreeSet<ServiceName>) -> Book {
+    let whole = orders.values().any(|order| order.whole_node);
+    Book { orders: orders.clone(), services: if whole { services() } else { BTreeSet::new() } }
 }
 
 /// Somebody who waits for drains to end.
@@ -136,7 +150,7 @@ impl Agent {
             };
             orders.insert(name.clone(), order);
         }
-        Ok(Plan { orders, file: self.orders_file.clone(), names, clears: false })
+        Ok(Plan { orders, file: self.orders_file.clone(), names, services: self.services(), clears: false })
     }
 
     fn plan_announce(&self, services: &[String], force: bool, by: &Actor) -> Result<Plan, Refusal> {
@@ -144,7 +158,16 @@ impl Agent {
         tracing::info!(by = %by.0, force, "announce ordered");
         let mut orders = self.orders.clone();
         names.iter().for_each(|name| drop(orders.remove(name)));
-        Ok(Plan { orders, file: self.orders_file.clone(), names, clears: force })
+        Ok(Plan { orders, file: self.orders_file.clone(), names, services: self.services(), clears: force })
+    }
+
+    fn services(&self) -> BTreeSet<ServiceName> {
+        self.settings.core.services.keys().cloned().collect()
+    }
+
+    /// What the disk is to have.
+    pub(super) fn book(&self) -> Book {
+        book(&self.orders, || self.services())
     }
 
     /// Has every neighbor told again what it refused.
@@ -213,11 +236,7 @@ impl Agent {
     /// The order that a service stands under: of an operator, or of its `disable_file`, which withdraws also what is ordered to be
     /// degraded.
     pub(super) fn standing(&self, name: &ServiceName) -> Option<&Order> {
-        match (self.orders.get(name), self.disabled.get(name)) {
-            (Some(order), Some(file)) if order.mode == WithdrawMode::Degrade => Some(file),
-            (Some(order), _) => Some(order),
-            (None, file) => file,
-        }
+        stands(self.orders.get(name), self.disabled.get(name))
     }
 
     /// All services that stand under an order.
@@ -380,6 +399,15 @@ impl Agent {
             }
             let _ = agent.order(|agent| agent.forgetting = false).await;
         });
+    }
+}
+
+/// Which of the order of an operator and that of a file a service stands under.
+pub(super) fn stands<'a>(order: Option<&'a Order>, file: Option<&'a Order>) -> Option<&'a Order> {
+    match (order, file) {
+        (Some(order), Some(file)) if order.mode == WithdrawMode::Degrade => Some(file),
+        (Some(order), _) => Some(order),
+        (None, file) => file,
     }
 }
 

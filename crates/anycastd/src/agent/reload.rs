@@ -15,6 +15,7 @@ use super::{Agent, Carried, Farewell};
 use crate::{
     checker::{Around, Checker},
     config::Settings,
+    disable::Look,
     listener::ListenPlan,
     peer::{self, Past, Peer, Start},
     state::{Loaded, Order},
@@ -65,10 +66,14 @@ impl Agent {
 
     /// The orders for the services that come while the whole node is withdrawn: they are of the node too.
     pub(super) fn inherited(&self, settings: &Settings) -> BTreeMap<ServiceName, Order> {
-        let whole = self.orders.values().filter(|order| order.whole_node).max_by_key(|order| order.at);
         let comes = |name: &&ServiceName| !self.settings.core.services.contains_key(*name);
         let new = settings.core.services.keys().filter(comes);
-        whole.map(|order| new.map(|name| (name.clone(), order.clone())).collect()).unwrap_or_default()
+        self.whole_node().map(|order| new.map(|name| (name.clone(), order.clone())).collect()).unwrap_or_default()
+    }
+
+    /// The order for the whole node that is in force.
+    pub(super) fn whole_node(&self) -> Option<&Order> {
+        self.orders.values().filter(|order| order.whole_node).max_by_key(|order| order.at)
     }
 
     fn inherit(&mut self, orders: BTreeMap<ServiceName, Order>) {
@@ -83,16 +88,18 @@ impl Agent {
     }
 
     /// Takes a new configuration over; `text` says whose it is, and what it changes.
-    pub(super) fn take_over(&mut self, settings: Settings, text: String) {
+    pub(super) fn take_over(&mut self, settings: Settings, looks: &BTreeMap<ServiceName, Look>, text: String) {
         self.preparing.clear();
         let needs_restart = needs_restart(&self.settings, &settings);
         let before = self.desired.services.iter().map(|(name, standing)| (name.clone(), standing.checks)).collect();
         let inherited = self.inherited(&settings);
+        let disabled = self.disabled_after(&settings, looks);
         let old = std::mem::replace(&mut self.settings, settings);
         self.fence.set_stale_after(self.settings.stale_after);
         self.drop_orders();
         self.inherit(inherited);
         self.settle(&before);
+        self.take_disabled(disabled);
         self.settle_hold_downs(other_checks(&old, &self.settings));
         self.wait_for_restart(&needs_restart);
         self.problem(RELOAD, None);

@@ -246,7 +246,7 @@ impl Agent {
             reason: order.reason.clone(),
             until: order.until,
             until_boot: order.boot.is_some(),
-            disable_file: order.file.as_ref().map(|file| file.display().to_string()),
+            disable_file: order.file.as_deref().or(self.file_beside(name)).map(|file| file.display().to_string()),
         })
     }
 

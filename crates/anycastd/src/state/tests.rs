@@ -1,5 +1,9 @@
 use super::*;
 
+fn save(path: &Path, orders: &Orders) -> Result<(), StateError> {
+    super::save(path, &Book { orders: orders.clone(), ..Book::default() })
+}
+
 fn orders() -> Orders {
     let order = Order {
         mode: WithdrawMode::Graceful,
@@ -33,6 +37,17 @@ fn orders_survive() {
     assert_eq!(load(&state).orders, orders());
     save(&state.orders_file(), &Orders::new()).unwrap();
     assert_eq!(load(&state).orders, Orders::new());
+}
+
+#[test]
+fn the_services_of_a_whole_node_survive() {
+    let home = tempfile::tempdir().unwrap();
+    let state = StateDirectory::open(home.path()).unwrap();
+    let services: BTreeSet<_> = ["dns", "web"].map(|name| ServiceName::new(name).unwrap()).into();
+    super::save(&state.orders_file(), &Book { orders: orders(), services: services.clone() }).unwrap();
+    assert_eq!((load(&state).orders, load(&state).services), (orders(), services));
+    save(&state.orders_file(), &orders()).unwrap();
+    assert!(load(&state).services.is_empty());
 }
 
 /// As [`StateDirectory::load`], within a time: what hangs must fail, not hang the tests.

@@ -18,6 +18,7 @@ use crate::{
     check::Health,
     config::{Config, Endpoint, HoldDownTimes, Neighbor, OnHold, Service},
     decide::{CheckView, Desired, View, decide},
+    drain::Phase,
     hold_down,
     name::{CheckName, PeerId, ServiceName},
 };
@@ -116,13 +117,13 @@ impl Difference {
     }
 }
 
-/// What the node will do differently.
+/// What the node will do differently; `drains` are those that are others with the new configuration.
 #[must_use]
-pub fn difference(old: &Config, new: &Config, view: &View) -> Difference {
+pub fn difference(old: &Config, new: &Config, view: &View, drains: &BTreeMap<ServiceName, Phase>) -> Difference {
     // What neighbors hold keeps addresses bound for a moment; here it is of interest what comes of it.
     let settled = View { held: BTreeMap::new(), ..view.clone() };
     let before = decide(old, &settled);
-    let view_after = carry(old, new, &settled, &before);
+    let view_after = carry(old, new, &settled, &before, drains);
     let after = decide(new, &view_after);
     let bound: BTreeSet<IpAddr> = after.addresses.difference(&before.addresses).copied().collect();
     let all_bound = View { bound: view_after.bound.union(&after.addresses).copied().collect(), ..view_after };
@@ -143,9 +144,10 @@ pub fn difference(old: &Config, new: &Config, view: &View) -> Difference {
 /// What is known once `new` is in force: checks are matched by service and name, and a service whose checks are all others is
 /// believed to be what it was.
 #[must_use]
-pub fn carry(old: &Config, new: &Config, view: &View, before: &Desired) -> View {
+pub fn carry(old: &Config, new: &Config, view: &View, before: &Desired, drains: &BTreeMap<ServiceName, Phase>) -> View {
     let mut after = view.clone();
     let services = &new.services;
+    after.drains.extend(drains.iter().map(|(name, phase)| (name.clone(), *phase)));
     after.drains.retain(|name, _| services.contains_key(name));
     after.served.retain(|name, _| services.contains_key(name));
     after.holds.retain(|name, _| services.contains_key(name));

@@ -3,6 +3,12 @@ use std::{num::NonZeroU16, time::Duration};
 use anycast_bgp::{Asn, HoldTime, PeerAs};
 
 use super::*;
+
+/// No drain is another with the new configuration.
+fn difference(old: &Config, new: &Config, view: &View) -> Difference {
+    super::difference(old, new, view, &BTreeMap::new())
+}
+
 use crate::{
     config::{Connect, DrainBy, OnDown, Require},
     drain::Phase,
@@ -174,6 +180,20 @@ fn what_neighbors_are_told() {
     }
 }
 
+/// An order that comes with the new configuration withdraws by it, and one that goes announces.
+#[test]
+fn drains_come_and_go_with_it() {
+    let (old, new) = (node(), node());
+    let all = |phase: Phase| old.services.keys().map(|name| (name.clone(), phase)).collect::<BTreeMap<_, _>>();
+    let found = super::difference(&old, &new, &well(&old), &all(Phase::Drained));
+    assert!(told(&found).contains("-203.0.113.0/24"), "{}", told(&found));
+    assert!(!found.loses_all.is_empty(), "it comes with the file, not by an order of before");
+    let drained = View { drains: all(Phase::Drained), ..well(&old) };
+    let found = super::difference(&old, &new, &drained, &all(Phase::Active));
+    assert!(told(&found).contains("+203.0.113.0/24"), "{}", told(&found));
+    assert!(found.loses_all.is_empty());
+}
+
 /// What is withdrawn anyway is no loss, and what no neighbor holds is none.
 #[test]
 fn only_what_is_held_can_be_lost() {
@@ -215,7 +235,7 @@ fn what_is_known_is_carried_over() {
     let mut new = node();
     let config = of(&mut new, "dns").checks[&check].clone();
     of(&mut new, "dns").checks.insert(added.clone(), config);
-    let carried = |new: &Config, view: &View| carry(&old, new, view, &decide(&old, view));
+    let carried = |new: &Config, view: &View| carry(&old, new, view, &decide(&old, view), &BTreeMap::new());
 
     let after = carried(&new, &with(Health::Up));
     assert!(after.checks[&name][&check].counts && !after.checks[&name][&added].counts, "it does not count yet");

@@ -130,6 +130,15 @@ async fn a_disable_file_withdraws_and_its_end_announces() -> anyhow::Result<()> 
         edge.withdrawn(V4).await?;
         let waited = edge.ctl(&["withdraw", "web", "--wait", "--timeout", "30s"]).await?;
         assert!(waited.status.success(), "{}{}", waited.output, waited.errors);
+        let beside = words(&edge.ctl(&["status"]).await?.output);
+        assert!(beside.contains(&format!("and while {DISABLED} is there")), "{beside}");
+        let beside = words(&edge.ctl(&["explain", "web"]).await?.output);
+        assert!(beside.contains(&format!("{DISABLED} is there too")), "{beside}");
+        // One of two ends.
+        let ended = words(&edge.ctl(&["announce"]).await?.output);
+        assert!(ended.contains("ended the withdraw by root") && ended.contains(DISABLED), "{ended}");
+        assert!(!ended.contains("is announced again"), "{ended}");
+        assert!(edge.ctl(&["withdraw", "web"]).await?.status.success());
         edge.run(&["rm", DISABLED]).await?;
         // The operator's order stands.
         edge.wait("it is the operator's alone", async || Ok(web(edge).await?["drain"]["by"] == "root")).await?;
@@ -142,8 +151,21 @@ async fn a_disable_file_withdraws_and_its_end_announces() -> anyhow::Result<()> 
         edge.lab.write("edge", DISABLED, "").await?;
         edge.withdrawn(V4).await?;
         edge.configure(PLAIN).await?;
+        let would = words(&edge.ctl(&["reload", "--dry-run"]).await?.output);
+        assert!(would.contains(&format!("route {V4} to rtr announced")), "{would}");
         edge.reload().await?;
         edge.announced(V4).await?;
+
+        // A file that is there withdraws everything: that is asked for twice.
+        edge.configure(&with_checks(&[check], &keys)).await?;
+        let refused = edge.ctl(&["reload"]).await?;
+        assert!(!refused.status.success(), "{}", refused.output);
+        let said = words(&(refused.output + &refused.errors));
+        assert!(said.contains("it would withdraw everything") && said.contains("drained:"), "{said}");
+        assert!(edge.path(V4).await?.is_some());
+        assert!(edge.ctl(&["reload", "--yes"]).await?.status.success());
+        edge.withdrawn(V4).await?;
+        assert_eq!(drained(edge).await?["drain"]["disable_file"], DISABLED);
         Ok(())
     };
     story(told, Edge::new().await).await

@@ -168,6 +168,18 @@ async fn a_service_that_comes_while_the_node_is_withdrawn_is_withdrawn_too() -> 
             Ok(edge.run(&["cat", "/var/lib/anycastd/orders.json"]).await?.contains("shop"))
         })
         .await?;
+        // Nor does one that comes while no agent runs.
+        edge.lab.kill("edge", "anycastd", Signal::SIGKILL).await?;
+        edge.wait("it is gone", async || Ok(edge.lab.pids("edge", "anycastd").await?.is_empty())).await?;
+        edge.configure(&PLAIN.replace("name: web", "name: mail")).await?;
+        edge.start().await?;
+        edge.wait("mail is well, and drained", async || {
+            let service = edge.ask(&["status"]).await?["services"][0].clone();
+            let drained = service["name"] == "mail" && service["health"] == "up" && service["state"] == "drained";
+            Ok(drained && service["drain"]["reason"] == "kernel")
+        })
+        .await?;
+        assert_eq!(edge.path(V4).await?, None);
         assert!(edge.ctl(&["announce"]).await?.status.success());
         edge.announced(V4).await?;
         Ok(())

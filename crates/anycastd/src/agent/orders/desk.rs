@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use super::{AGAIN, Actor, DISK, Plan, Refusal, STALE};
 use crate::{
     agent::{Agent, Handle},
-    state::{self, Orders, StateError},
+    state::{self, Book, StateError},
 };
 
 /// Serialises orders from planning to commit.
@@ -58,7 +58,7 @@ impl OrderDesk {
     async fn end(&self, turn: Turn, agent: &Handle, plan: Plan) -> Result<OrderReply, Refusal> {
         let file = plan.file.clone();
         // A write that hangs keeps its turn until what is in force then is on the disk.
-        let written = write(turn, agent, &file, plan.orders.clone()).await;
+        let written = write(turn, agent, &file, plan.book()).await;
         // Whoever announces while the disk cannot be written gets no second chance before the reply.
         let (_turn, warning) = match written {
             Ok(turn) => (Some(turn), None),
@@ -96,12 +96,12 @@ impl OrderDesk {
         let by = Actor("the time it was ordered for".to_owned());
         let ended = agent.order(move |agent| {
             let plan = agent.plan_announce(&services, false, &by)?;
-            let written = (plan.file.clone(), plan.orders.clone());
+            let written = (plan.file.clone(), plan.book());
             agent.commit(plan);
             Ok::<_, Refusal>(written)
         });
-        let (file, orders) = ended.await??;
-        if let Err(error) = write(turn, agent, &file, orders).await {
+        let (file, book) = ended.await??;
+        if let Err(error) = write(turn, agent, &file, book).await {
             let text = format!("{} still has an order whose time is over: {error}", file.display());
             tracing::warn!("{text}");
             self.retry(agent, file, text).await?;
@@ -114,8 +114,8 @@ impl OrderDesk {
         loop {
             tokio::time::sleep(AGAIN).await;
             let Ok(turn) = self.turn().await else { continue };
-            let Ok(orders) = agent.order(|agent| agent.orders.clone()).await else { return };
-            if write(turn, &agent, &file, orders).await.is_ok() {
+            let Ok(book) = agent.order(|agent| agent.book()).await else { return };
+            if write(turn, &agent, &file, book).await.is_ok() {
                 let _ = agent.order(|agent| agent.problem(STALE, None)).await;
                 return;
             }
@@ -131,13 +131,13 @@ impl OrderDesk {
 type Turn = OwnedMutexGuard<()>;
 
 async fn carry_out(turn: Turn, agent: &Handle, plan: Plan) -> Result<OrderReply, Refusal> {
-    let _turn = write(turn, agent, &plan.file, plan.orders.clone()).await?;
+    let _turn = write(turn, agent, &plan.file, plan.book()).await?;
     Ok(agent.order(move |agent| agent.commit(plan)).await?)
 }
 
 /// Puts the order book on the disk, and gives the turn back.
-async fn write(turn: Turn, agent: &Handle, file: &Path, orders: Orders) -> Result<Turn, Refusal> {
-    let mut saving = save(file, orders);
+async fn write(turn: Turn, agent: &Handle, file: &Path, book: Book) -> Result<Turn, Refusal> {
+    let mut saving = save(file, book);
     match tokio::time::timeout(DISK, &mut saving).await {
         Ok(Ok(saved)) => saved?,
         Ok(Err(_)) => return Err(Refusal::DiskHangs),
@@ -151,17 +151,17 @@ async fn write(turn: Turn, agent: &Handle, file: &Path, orders: Orders) -> Resul
 
 type Saving = tokio::task::JoinHandle<Result<(), StateError>>;
 
-fn save(file: &Path, orders: Orders) -> Saving {
+fn save(file: &Path, book: Book) -> Saving {
     let file = file.to_owned();
-    tokio::task::spawn_blocking(move || state::save(&file, &orders))
+    tokio::task::spawn_blocking(move || state::save(&file, &book))
 }
 
 /// A write that took too long may come through in the end, and a restart would obey what was refused. Until what holds is
 /// on the disk again nobody else has a turn: two writes must not overtake each other.
 async fn take_back(_turn: Turn, agent: Handle, file: PathBuf, saving: Saving) {
     let _ = saving.await;
-    let Ok(orders) = agent.order(|agent| agent.orders.clone()).await else { return };
-    match save(&file, orders).await {
+    let Ok(book) = agent.order(|agent| agent.book()).await else { return };
+    match save(&file, book).await {
         Ok(Ok(())) => tracing::info!("the disk of the state directory answers again"),
         Ok(Err(error)) => {
             tracing::error!(%error, "an order that was refused may stand on the disk; the next one mends it");
@@ -186,8 +186,8 @@ impl Agent {
         tokio::spawn(async move {
             let tidy = async || {
                 let turn = desk.turn().await?;
-                let orders = agent.order(|agent| agent.orders.clone()).await?;
-                write(turn, &agent, &file, orders).await.map(drop)
+                let book = agent.order(|agent| agent.book()).await?;
+                write(turn, &agent, &file, book).await.map(drop)
             };
             while let Err(error) = tidy().await {
                 if matches!(error, Refusal::NoAnswer(_)) {

@@ -107,7 +107,15 @@ impl Agent {
                 was.ended().into_iter().chain([held]).collect::<Vec<_>>().join("; ")
             }
             Some(_) | None if phase == Phase::Active => self.now_active(name, was),
-            Some(_) | None => note(phase) + &end,
+            // It ended one thing, and there is another.
+            Some(_) | None => {
+                let ended = was.order.is_some() && !self.orders.contains_key(name);
+                let ended = was.ended().filter(|_| ended).map_or(String::new(), |ended| ended + "; ");
+                let beside = self.file_beside(name).map_or(String::new(), |file| {
+                    format!(", and not before {} is removed (`disable_file`)", file.display())
+                });
+                ended + &note(phase) + &end + &beside
+            }
         };
         OrderedService { service: name.to_string(), moves, stays, note, phase: phase_outside(phase) }
     }

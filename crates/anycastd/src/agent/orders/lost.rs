@@ -1,7 +1,11 @@
 //! What is done about the orders of which the disk says nothing good at the start: those that are over, and those that cannot be
 //! read.
 
+use std::collections::BTreeSet;
+
 use anycast_api::{Timestamp, WithdrawMode};
+
+use anycast_core::ServiceName;
 
 use super::super::Agent;
 use crate::state::{Loaded, Order, kept_aside};
@@ -31,7 +35,20 @@ impl Agent {
             self.orders.extend(names.into_iter().map(|name| (name, lost())));
             self.tidy_orders("every service is withdrawn");
         }
+        self.orders_for_new(&loaded.services);
         self.settle_lost();
+    }
+
+    /// A service that came while no agent ran, and the whole node was withdrawn, is of the node too.
+    fn orders_for_new(&mut self, known: &BTreeSet<ServiceName>) {
+        let Some(whole) = self.whole_node().cloned().filter(|_| !known.is_empty()) else { return };
+        let comes = |name: &&ServiceName| !known.contains(*name) && !self.orders.contains_key(*name);
+        let new: Vec<ServiceName> = self.settings.core.services.keys().filter(comes).cloned().collect();
+        if new.is_empty() {
+            return;
+        }
+        self.orders.extend(new.into_iter().map(|name| (name, whole.clone())));
+        self.tidy_orders("a service has come while the node is withdrawn");
     }
 
     /// A problem as long as one of them is in force.
