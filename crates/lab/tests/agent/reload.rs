@@ -226,3 +226,82 @@ async fn who_reloads_a_broken_file_is_told_each_mistake() -> anyhow::Result<()> 
     };
     story(told, Edge::announcing().await).await
 }
+
+/// What two services hand to each other is the same address on the node, and the same route to the router.
+#[tokio::test(flavor = "multi_thread")]
+async fn addresses_that_two_services_swap_are_not_touched() -> anyhow::Result<()> {
+    const SHOP: &str = r#"  - name: shop
+    addresses: [198.51.100.25]
+    checks: [{ name: always, type: exec, command: [/bin/true], interval: 200ms }]
+    up: { med: 50, communities: ["65010:100"], large_communities: ["65010:1:2"] }
+"#;
+    let told = async |edge: &Edge| {
+        let both = PLAIN.replace("log:", &format!("{SHOP}log:"));
+        edge.configure(&both).await?;
+        edge.reload().await?;
+        edge.announced("198.51.100.25/32").await?;
+        let updates = edge.updates().await?;
+        edge.run(&["sh", "-c", "ip monitor address >/run/addresses 2>&1 & echo $! >/run/monitor"]).await?;
+        let swapped = both
+            .replace("[203.0.113.80, ", "[198.51.100.25, ")
+            .replace("[203.0.113.0/24, ", "[198.51.100.25/32, ")
+            .replace("addresses: [198.51.100.25]", "addresses: [203.0.113.80]\n    prefixes: [203.0.113.0/24]");
+        edge.configure(&swapped).await?;
+        let done = edge.ctl(&["reload"]).await?;
+        assert!(done.status.success(), "{done:?}");
+        let services = edge.ask(&["status"]).await?["services"].to_string();
+        assert!(services.contains("198.51.100.25/32"), "{services}");
+        // Something that is told after it: nothing was told before.
+        edge.run(&["anycastctl", "withdraw", "shop", "--now"]).await?;
+        edge.withdrawn(V4).await?;
+        assert_eq!(edge.updates().await?, updates + 1, "the swap itself told the router nothing");
+        edge.run(&["sh", "-c", "kill $(cat /run/monitor)"]).await?;
+        assert_eq!(edge.run(&["cat", "/run/addresses"]).await?, "", "no address came or went");
+        Ok(())
+    };
+    story(told, Edge::announcing().await).await
+}
+
+/// A file that a generator wrote, with hundreds of services of which all change at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn hundreds_of_services_change_in_one_reload() -> anyhow::Result<()> {
+    const COUNT: usize = 300;
+    let file = |range: std::ops::Range<usize>, community: &str| {
+        let service = |n: usize| {
+            format!(
+                "  - name: s{n}\n    addresses: [10.1.{}.{}]\n    checks: [{{ name: c, type: exec, command: [/bin/true], \
+                 interval: 10s, rise: 1 }}]\n    up: {{ communities: [\"{community}\"] }}\n",
+                n / 200,
+                n % 200 + 1
+            )
+        };
+        PLAIN.replace("log:", &format!("{}log:", range.map(service).collect::<String>()))
+    };
+    let told = async |edge: &Edge| {
+        let (first, last) = ("10.1.0.1/32", "10.1.1.100/32");
+        edge.configure(&file(0..COUNT, "65010:1")).await?;
+        assert!(edge.ctl(&["reload"]).await?.status.success());
+        edge.announced_with(first, "65010:1").await?;
+        edge.announced_with(last, "65010:1").await?;
+        edge.wait("all are bound", async || Ok(edge.addresses().await?.len() == COUNT + 2)).await?;
+        // Each is told anew, and none is away for it.
+        edge.configure(&file(0..COUNT, "65010:2")).await?;
+        let would = edge.ctl(&["reload", "--dry-run"]).await?;
+        assert!(would.output.lines().count() > COUNT, "{}", would.output);
+        assert!(edge.ctl(&["reload"]).await?.status.success());
+        edge.announced_with(first, "65010:2").await?;
+        edge.announced_with(last, "65010:2").await?;
+        // Half of them go, and others come.
+        edge.configure(&file(COUNT / 2..COUNT + 100, "65010:2")).await?;
+        assert!(edge.ctl(&["reload"]).await?.status.success());
+        edge.withdrawn(first).await?;
+        edge.announced("10.1.1.200/32").await?;
+        edge.wait("only theirs are bound", async || Ok(edge.addresses().await?.len() == COUNT / 2 + 102)).await?;
+        assert_eq!(edge.sessions().await?, 1);
+        assert!(edge.path(V4).await?.is_some());
+        let events = edge.ctl(&["events", "--service", "s299"]).await?.output;
+        assert!(!events.contains("withdrawn"), "{events}");
+        Ok(())
+    };
+    story(told, Edge::announcing().await).await
+}
