@@ -1,7 +1,9 @@
 //! The loop that moves bytes between one socket and one session.
 
 mod links;
+mod out;
 mod shown;
+mod told;
 
 use std::{
     future::Future,
@@ -13,14 +15,12 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use anycast_bgp::{
-    Action, Event, Farewell, Incoming, Limits, Prefix, QuarantineEvent, Received, Routes, Session, State,
-};
+use anycast_bgp::{Action, Farewell, Incoming, Limits, Routes, Session, State};
 use anycast_core::{
     PeerId,
     config::{Endpoint, Neighbor},
 };
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use socket2::SockRef;
 use tokio::{
     io::Interest,
@@ -215,71 +215,6 @@ impl Driver {
                 }
                 Action::Close => self.close().await,
             }
-        }
-    }
-
-    /// Lets the NOTIFICATION out, then closes; bounded.
-    async fn close(&mut self) {
-        let Link::Open(connection) = std::mem::replace(&mut self.link, Link::None) else { return };
-        // Its end is near enough; nobody else is to speak meanwhile.
-        let Connection { stream, line, mut unsent, .. } = connection;
-        let was_cut = line.hold().is_none();
-        drop(line);
-        if was_cut {
-            unsent.clear();
-            while self.parts.session.poll_transmit(Instant::now()).is_some() {}
-        }
-        let session = &mut self.parts.session;
-        let farewell = async {
-            loop {
-                if unsent.is_empty() {
-                    let Some(message) = session.poll_transmit(Instant::now()) else { break };
-                    unsent = message;
-                }
-                if stream.writable().await.is_err() {
-                    break;
-                }
-                match stream.try_write(&unsent) {
-                    Ok(bytes) => unsent.advance(bytes),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(_) => break,
-                }
-            }
-        };
-        let _ = tokio::time::timeout(FAREWELL, farewell).await;
-        socket::close(&stream).await;
-    }
-
-    /// Writes what the session has to say until the kernel takes no more.
-    fn write(&mut self) {
-        let Link::Open(connection) = &mut self.link else { return };
-        let Some(mut last) = connection.line.hold() else {
-            return self.lost(Some(CUT.to_owned()), Instant::now());
-        };
-        let error = loop {
-            let now = Instant::now();
-            if connection.unsent.is_empty() {
-                let Some(message) = self.parts.session.poll_transmit(now) else { break None };
-                connection.unsent = message;
-            }
-            match connection.stream.try_write(&connection.unsent) {
-                Ok(bytes) => {
-                    connection.unsent.advance(bytes);
-                    self.parts.session.handle_written(bytes, now);
-                    connection.ask = Some((now + ACK_FIRST, ACK_FIRST));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break None,
-                Err(error) => break Some((error, now)),
-            }
-        };
-        last.unsent = connection.unsent.clone();
-        if connection.told != self.parts.session.state() {
-            connection.told = self.parts.session.state();
-            last.words = self.parts.session.last_words(&Farewell::Reset(CUT.to_owned()));
-        }
-        drop(last);
-        if let Some((error, now)) = error {
-            self.broken(&error, now);
         }
     }
 
@@ -512,82 +447,6 @@ impl Driver {
         let pause = if unacked == connection.unacked { (pause * 2).min(ACK_SLOWEST) } else { ACK_FIRST };
         connection.unacked = unacked;
         connection.ask = (unacked > 0).then(|| (now + pause, pause));
-    }
-
-    /// Tells the agent what changed.
-    fn publish(&mut self) {
-        let mut moved = false;
-        let mut advertised = false;
-        while let Some(event) = self.parts.session.poll_event() {
-            match event {
-                Event::Established => {
-                    moved = true;
-                    tracing::info!("established");
-                    self.parts.sink.report("neighbor", &self.parts.id, "Established");
-                }
-                Event::Down(reason) => {
-                    moved = true;
-                    if !self.stopping {
-                        tracing::warn!(%reason, "session down");
-                    }
-                    self.parts.sink.report("neighbor", &self.parts.id, format!("down: {reason}"));
-                }
-                Event::Advertised => advertised = true,
-                Event::NextHop(change) => {
-                    moved = true;
-                    if change.now.is_some() {
-                        tracing::info!("{change}");
-                    } else {
-                        tracing::warn!("{change}");
-                    }
-                    self.parts.sink.report("neighbor", &self.parts.id, change.to_string());
-                }
-                Event::Quarantine(event) => {
-                    match &event {
-                        QuarantineEvent::Searching(..) | QuarantineEvent::Held(..) => tracing::warn!("{event}"),
-                        QuarantineEvent::Released(_) | QuarantineEvent::Cleared => tracing::info!("{event}"),
-                    }
-                    self.parts.sink.report("neighbor", &self.parts.id, event.to_string());
-                }
-            }
-        }
-        let old = self.parts.state.borrow().clone();
-        let session = &self.parts.session;
-        let mut new = state_with(session, &self.parts.neighbor, self.taken.clone(), old.advertised.clone());
-        if advertised || moved {
-            new.advertised = Arc::new(session.advertised().clone());
-        }
-        let alarm = |state: &PeerState| state.received.filter(|received| received.exceeded);
-        if let (None, Some(received)) = (alarm(&old), alarm(&new)) {
-            let Received { prefixes, limit, .. } = received;
-            tracing::warn!(prefixes, %limit, "the neighbor announces more prefixes than `max_prefixes`; the session stays up");
-            let text = format!("announces {prefixes} prefixes, more than `max_prefixes: {limit}`");
-            self.parts.sink.report("neighbor", &self.parts.id, text);
-            moved = true;
-        }
-        // What is in quarantine has said so itself.
-        let untold = |state: &PeerState| -> Vec<Prefix> {
-            let told = |prefix: &&Prefix| !state.quarantined.contains_key(prefix);
-            state.unsendable.keys().filter(told).copied().collect()
-        };
-        let all = untold(&new);
-        if let (true, Some(prefix)) = (untold(&old).is_empty(), all.first()) {
-            let (count, why) = (all.len(), new.unsendable.get(prefix).cloned().unwrap_or_default());
-            tracing::warn!(%prefix, count, "the neighbor cannot be told of it: {why}");
-            let others = if count > 1 { format!(" and {} others", count - 1) } else { String::new() };
-            self.parts.sink.report("neighbor", &self.parts.id, format!("cannot be told of {prefix}{others}: {why}"));
-        }
-        let taken = !Arc::ptr_eq(&old.routes, &new.routes);
-        let matters = advertised
-            || moved
-            || taken
-            || old.state != new.state
-            || old.unsendable != new.unsendable
-            || old.quarantined != new.quarantined;
-        self.parts.state.send_replace(new);
-        if matters {
-            self.parts.wake.wake();
-        }
     }
 }
 

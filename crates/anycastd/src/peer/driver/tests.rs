@@ -4,7 +4,7 @@ use std::{
     num::NonZeroU16,
 };
 
-use anycast_bgp::{Asn, Attributes, Limits, PeerAs, PeerConfig, Progress, RouterId, State};
+use anycast_bgp::{Asn, Attributes, Limits, PeerAs, PeerConfig, Prefix, Progress, RouterId, State};
 
 use super::{shown::since_then, *};
 use crate::kernel::Interface;
