@@ -122,7 +122,7 @@ fn change(kind: &str, subject: impl ToString, text: impl Into<String>) -> Reload
 /// Sessions first, for they are the dearest, then what is told, what is bound, and why.
 fn in_words(found: &Difference, old: &Settings, new: &Settings) -> Vec<ReloadChange> {
     let mut changes = sessions(found);
-    changes.extend(routes(found, new.core.asn));
+    changes.extend(routes(found, &new.core));
     let lines = [
         ("address", found.bound.iter().map(ToString::to_string).collect::<Vec<_>>(), "added"),
         (
@@ -176,11 +176,14 @@ fn sessions(found: &Difference) -> Vec<ReloadChange> {
     told.collect()
 }
 
-fn routes(found: &Difference, asn: Asn) -> Vec<ReloadChange> {
+fn routes(found: &Difference, new: &Config) -> Vec<ReloadChange> {
     let all = found.routes.iter().flat_map(|(id, changes)| changes.iter().map(move |it| (id, it)));
     let told = all.map(|(id, (prefix, what))| {
+        // To one that is removed nothing is announced.
+        let external = new.neighbors.get(id).is_none_or(|neighbor| neighbor.peer_as.is_external(new.asn));
+        let to = To { asn: new.asn, external };
         let text = match what {
-            RouteChange::Announced(attributes) => match items(attributes, asn).map(|(_, said)| said).concat() {
+            RouteChange::Announced(attributes) => match items(attributes, to).map(|(_, said)| said).concat() {
                 said if said.is_empty() => "announced".to_owned(),
                 said => format!("announced with {}", said.join(", ")),
             },
@@ -191,21 +194,30 @@ fn routes(found: &Difference, asn: Asn) -> Vec<ReloadChange> {
                     listed(addresses)
                 )
             }
-            RouteChange::Replaced { before, after } => format!("announced anew, {}", replaced(before, after, asn)),
+            RouteChange::Replaced { before, after } => format!("announced anew, {}", replaced(before, after, to)),
         };
         ReloadChange { neighbor: Some(id.to_string()), ..change("route", prefix, text) }
     });
     told.collect()
 }
 
-/// What a route says, attribute by attribute; what it does not say is empty.
-fn items(attributes: &Attributes, asn: Asn) -> [(&'static str, Vec<String>); 6] {
+/// To whom a route is told.
+#[derive(Clone, Copy)]
+struct To {
+    /// Our own AS.
+    asn: Asn,
+    external: bool,
+}
+
+/// What a route says on the wire, attribute by attribute; what it does not say is empty. LOCAL_PREF is for neighbors of our own AS
+/// (RFC 4271 §5.1.5), to which no path grows.
+fn items(attributes: &Attributes, To { asn, external }: To) -> [(&'static str, Vec<String>); 6] {
     let one = |name: &str, value: Option<u32>| value.map(|value| format!("{name} {value}")).into_iter().collect();
     let each = |kind: &str, values: Vec<String>| values.iter().map(|value| format!("{kind} {value}")).collect();
-    let prepend = Some(u32::from(attributes.as_path_prepend)).filter(|times| *times > 0);
+    let prepend = Some(u32::from(attributes.as_path_prepend)).filter(|times| *times > 0 && external);
     [
         ("med", one("MED", attributes.med)),
-        ("local_pref", one("LOCAL_PREF", attributes.local_pref)),
+        ("local_pref", one("LOCAL_PREF", attributes.local_pref.filter(|_| !external))),
         ("prepend", one("prepend", prepend)),
         ("community", each("community", attributes.communities.iter().map(ToString::to_string).collect())),
         ("extended", each("extended community", attributes.extended(asn).iter().map(ToString::to_string).collect())),
@@ -214,9 +226,9 @@ fn items(attributes: &Attributes, asn: Asn) -> [(&'static str, Vec<String>); 6] 
 }
 
 /// `with MED 60 for MED 50, with community 65010:200, without community 65010:100`.
-fn replaced(before: &Attributes, after: &Attributes, asn: Asn) -> String {
+fn replaced(before: &Attributes, after: &Attributes, to: To) -> String {
     let mut told = Vec::new();
-    for ((_, was), (_, is)) in items(before, asn).into_iter().zip(items(after, asn)) {
+    for ((_, was), (_, is)) in items(before, to).into_iter().zip(items(after, to)) {
         let gone: Vec<&String> = was.iter().filter(|it| !is.contains(it)).collect();
         let come: Vec<&String> = is.iter().filter(|it| !was.contains(it)).collect();
         match (&gone[..], &come[..]) {
@@ -227,7 +239,7 @@ fn replaced(before: &Attributes, after: &Attributes, asn: Asn) -> String {
             }
         }
     }
-    told.join(", ")
+    if told.is_empty() { "as it was: what changes is not sent to this neighbor".to_owned() } else { told.join(", ") }
 }
 
 fn service(name: &ServiceName, what: &ServiceChange, new: &Config) -> Vec<ReloadChange> {
@@ -267,6 +279,41 @@ fn added(service: Option<&Service>) -> String {
         nobody if nobody.is_empty() => format!("added, for no neighbor: {prefixes}"),
         neighbors => {
             format!("added: {prefixes} is announced to {} once its checks pass", listed(&neighbors))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anycast_bgp::Community;
+
+    use super::*;
+
+    /// A route that is announced anew while its service leaves: what a router of another AS, and one of ours, is really sent.
+    #[test]
+    fn a_neighbor_is_shown_what_it_is_sent() {
+        let of = |local_pref, as_path_prepend, communities: &[Community]| Attributes {
+            local_pref,
+            as_path_prepend,
+            communities: communities.iter().copied().collect(),
+            ..Attributes::default()
+        };
+        let gshut = &[Community::GRACEFUL_SHUTDOWN];
+        let nothing = "as it was: what changes is not sent to this neighbor";
+        let table = [
+            (
+                of(Some(0), 0, gshut),
+                "with community graceful-shutdown",
+                "with LOCAL_PREF 0, with community graceful-shutdown",
+            ),
+            (of(Some(0), 3, &[]), "with prepend 3", "with LOCAL_PREF 0"),
+            (of(Some(50), 0, &[]), nothing, "with LOCAL_PREF 50"),
+            (of(None, 2, &[]), "with prepend 2", nothing),
+        ];
+        let asn = Asn::new(65010).unwrap();
+        for (after, external, internal) in table {
+            let told = |external| replaced(&Attributes::default(), &after, To { asn, external });
+            assert_eq!((told(true).as_str(), told(false).as_str()), (external, internal), "{after:?}");
         }
     }
 }

@@ -72,7 +72,11 @@ impl Agent {
         let first = verdict.services.keys().next().and_then(|name| self.settings.core.services.get(name));
         let audience = first.into_iter().flat_map(|service| self.settings.core.audience(service, prefix.family()));
         let links = audience.flat_map(|(of, neighbor, towards)| {
-            let changed = verdict.announced.as_ref().and_then(|_| changed(neighbor, towards)).unwrap_or_default();
+            let changed = verdict
+                .announced
+                .as_ref()
+                .and_then(|_| changed(neighbor, towards, neighbor.peer_as.is_external(self.settings.core.asn)))
+                .unwrap_or_default();
             let links = self.neighbor_links(of, prefix, verdict).into_iter();
             links.map(move |link| Link { text: link.text + &changed, ..link })
         });
@@ -420,14 +424,14 @@ pub(super) fn not_given(id: &PeerId, neighbor: &Neighbor, service: &Service, pre
     })
 }
 
-/// What the neighbor is told otherwise than the others.
-fn changed(neighbor: &Neighbor, towards: &Towards) -> Option<String> {
+/// What the neighbor is told otherwise than the others, as far as it is sent to one of that AS.
+fn changed(neighbor: &Neighbor, towards: &Towards, external: bool) -> Option<String> {
     let mut change = neighbor.attributes.clone();
     change.change(&towards.attributes);
     let single = [
         change.med.map(|med| format!("med {med}")),
-        change.local_pref.map(|preference| format!("local_pref {preference}")),
-        (change.as_path_prepend > 0).then(|| format!("{} prepended more", change.as_path_prepend)),
+        change.local_pref.filter(|_| !external).map(|preference| format!("local_pref {preference}")),
+        (change.as_path_prepend > 0 && external).then(|| format!("{} prepended more", change.as_path_prepend)),
         change.link_bandwidth.map(|bandwidth| format!("link_bandwidth {}", bandwidth.rate)),
     ];
     let communities = change.communities.iter().map(ToString::to_string);

@@ -33,6 +33,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use anycast_core::Config;
 
 pub(crate) use self::{
+    diagnostic::Severity,
     load::{ConfigError, Loaded, load, load_bytes},
     privileges::drop_ins,
     reader::nearest,
