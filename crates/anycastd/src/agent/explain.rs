@@ -6,7 +6,7 @@ use anycast_api::{Explanation, Link, LinkState, PrefixExplanation, Timestamp};
 use anycast_bgp::{Prefix, Progress, State};
 use anycast_core::{
     Health, PeerId, ServiceName,
-    config::{Combine, DrainBy, Endpoint, Neighbor, OnDown, Scope, Service, Towards, Unbind},
+    config::{Combine, Connect, DrainBy, Endpoint, Neighbor, OnDown, Scope, Service, Towards, Unbind},
     decide::{Contribution, Verdict},
     drain::Phase,
 };
@@ -331,9 +331,15 @@ fn neighbor_link(id: &PeerId, peer: &Peer, prefix: Prefix, verdict: &Verdict, se
     };
     let quarantined = state.quarantined.get(&prefix);
     if state.state != State::Established {
-        let error = state.last_error.as_ref().map_or(String::new(), |(error, _)| format!(": {error}"));
+        let error = match &state.last_error {
+            Some((error, _)) => format!(": {error}"),
+            None if is_awaited(peer, state.state) => ": waits for the neighbor to connect".to_owned(),
+            None => String::new(),
+        };
         let quarantined = quarantined.map_or("", |_| "; the prefix is in quarantine there besides");
-        let hint = Some(format!("see `anycastctl neighbors {id}`"));
+        let awaited = || is_awaited(peer, state.state).then(|| awaited(&peer.neighbor));
+        let hint = state.remedy.clone().or_else(awaited);
+        let hint = hint.or_else(|| Some(format!("see `anycastctl neighbors {id}`")));
         return link(
             LinkState::Broken,
             format!("{}{error}{quarantined}", report::state_name(state.state)),
@@ -374,6 +380,24 @@ fn neighbor_link(id: &PeerId, peer: &Peer, prefix: Prefix, verdict: &Verdict, se
         DrainBy::None => ", and not told that it is leaving (`drain_by: none`)",
     };
     link(ok, format!("Established, {what} {far}{leaving}"), Some(wall(entry.since)), hint)
+}
+
+/// Whether it is for the neighbor to begin.
+fn is_awaited(peer: &Peer, state: State) -> bool {
+    peer.neighbor.connect == Connect::Passive && state == State::Active
+}
+
+/// What may keep one from connecting that is waited for.
+fn awaited(neighbor: &Neighbor) -> String {
+    let transport = &neighbor.transport;
+    let signed = match transport.md5.is_some() || transport.tcp_ao.is_some() {
+        true => {
+            "; it has a password here: where it has none for this node, or another one, the kernel drops what it sends and tells nobody (`nstat \
+             -az TcpExtTCPMD5NotFound TcpExtTCPMD5Failure`)"
+        }
+        false => "",
+    };
+    format!("it is to dial us: does it run, know this node, and not wait as well? `anycastctl doctor` looks{signed}")
 }
 
 /// Whether a prefix is not announced though some of its services could carry it.

@@ -1,6 +1,7 @@
 //! The loop that moves bytes between one socket and one session.
 
 mod links;
+mod remedy;
 mod shown;
 
 use std::{

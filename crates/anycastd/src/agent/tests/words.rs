@@ -286,3 +286,26 @@ services:
     );
     assert_eq!(told("2001:db8::53/128"), [d]);
 }
+
+/// `status` says the same of it.
+#[tokio::test]
+async fn a_neighbor_that_is_to_connect_is_waited_for_and_what_may_keep_it_is_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let password = directory.path().join("password");
+    std::fs::write(&password, "hunter2\n").unwrap();
+    std::fs::set_permissions(&password, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let neighbors = format!(
+        "[{{ name: open, address: 192.0.2.1, asn: 65001, connect: passive }}, {{ name: signed, address: 192.0.2.3, asn: 65001, connect: \
+         passive, password_file: {} }}]",
+        password.display()
+    );
+    let home = Home::of(&neighbors, "    checks: [{ name: asks, type: file, path: / }]\n");
+    let told = home.explained("dns is up").await;
+    let links: Vec<_> = told.chain.iter().filter(|link| link.kind == "neighbor").collect();
+    let texts: Vec<&str> = links.iter().map(|link| link.text.as_str()).collect();
+    assert_eq!(texts, ["Active: waits for the neighbor to connect"; 2]);
+    let hints: Vec<&str> = links.iter().filter_map(|link| link.hint.as_deref()).collect();
+    assert!(hints.iter().all(|hint| hint.contains("not wait as well? `anycastctl doctor` looks")), "{hints:#?}");
+    let signed: Vec<bool> = hints.iter().map(|hint| hint.contains("TcpExtTCPMD5NotFound")).collect();
+    assert_eq!(signed, [false, true], "{hints:#?}");
+}
