@@ -11,8 +11,11 @@ use anycast_core::{
     drain::Phase,
 };
 
-use super::{Agent, reload::needs_restart};
-use crate::{config::Settings, state::Order};
+use super::Agent;
+use crate::{
+    config::{Lasting, Settings},
+    state::Order,
+};
 
 /// A new configuration as it would change the node at this moment.
 #[derive(Debug)]
@@ -39,7 +42,7 @@ impl Agent {
             RouteChange::Interrupted(addresses) => addresses.clone(),
             _ => BTreeSet::new(),
         });
-        let mut changes = in_words(&found, &self.settings, settings);
+        let mut changes = in_words(&found, &self.settings, settings, &self.lasting);
         let inherits = |change: &&mut ReloadChange| {
             change.kind == "service" && inherited.keys().any(|name| name.as_str() == change.subject)
         };
@@ -120,7 +123,7 @@ fn change(kind: &str, subject: impl ToString, text: impl Into<String>) -> Reload
 }
 
 /// Sessions first, for they are the dearest, then what is told, what is bound, and why.
-fn in_words(found: &Difference, old: &Settings, new: &Settings) -> Vec<ReloadChange> {
+fn in_words(found: &Difference, old: &Settings, new: &Settings, in_force: &Lasting) -> Vec<ReloadChange> {
     let mut changes = sessions(found);
     changes.extend(routes(found, &new.core));
     let lines = [
@@ -148,9 +151,22 @@ fn in_words(found: &Difference, old: &Settings, new: &Settings) -> Vec<ReloadCha
     if old.stale_after != new.stale_after {
         changes.push(change("setting", "stale_after", "changes"));
     }
-    let later = needs_restart(old, new).into_iter();
-    changes.extend(later.map(|key| change("setting", key, "takes effect at the next start of the agent")));
+    changes.extend(later(old, new, in_force));
     changes
+}
+
+/// What waits for a restart, or does not any more.
+fn later(old: &Settings, new: &Settings, in_force: &Lasting) -> Vec<ReloadChange> {
+    let (old, new) = (Lasting::of(old), Lasting::of(new));
+    let waiting = in_force.unlike(&new);
+    let told = old.unlike(&new).into_iter().map(|key| {
+        let text = match waiting.contains(&key) {
+            true => "takes effect at the next start of the agent",
+            false => "is again what is in force: it waits for no restart any more",
+        };
+        change("setting", key, text)
+    });
+    told.collect()
 }
 
 fn setting(key: &str) -> &'static str {

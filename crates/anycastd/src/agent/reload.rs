@@ -14,7 +14,7 @@ use anycast_core::{
 use super::{Agent, Carried, Farewell};
 use crate::{
     checker::{Around, Checker},
-    config::Settings,
+    config::{Lasting, Settings},
     listener::ListenPlan,
     peer::{self, Past, Peer, Start},
     state::{Loaded, Order},
@@ -85,7 +85,6 @@ impl Agent {
     /// Takes a new configuration over; `text` says whose it is, and what it changes.
     pub(super) fn take_over(&mut self, settings: Settings, text: String) {
         self.preparing.clear();
-        let needs_restart = needs_restart(&self.settings, &settings);
         let before = self.desired.services.iter().map(|(name, standing)| (name.clone(), standing.checks)).collect();
         let inherited = self.inherited(&settings);
         let old = std::mem::replace(&mut self.settings, settings);
@@ -94,17 +93,18 @@ impl Agent {
         self.inherit(inherited);
         self.settle(&before);
         self.settle_hold_downs(other_checks(&old, &self.settings));
-        self.wait_for_restart(&needs_restart);
+        self.wait_for_restart();
         self.problem(RELOAD, None);
         tracing::info!("{text}");
         self.sink.report("config", &self.settings.core.node.name, text);
         self.turn();
     }
 
-    /// These settings are not in force as they are configured.
-    pub(super) fn wait_for_restart(&mut self, settings: &[String]) {
-        let text = || format!("changes of {} take effect at the next start of the agent", settings.join(", "));
-        self.problem("restart", (!settings.is_empty()).then(text));
+    /// Says which settings are not in force as they are configured.
+    pub(super) fn wait_for_restart(&mut self) {
+        let waiting = self.lasting.unlike(&Lasting::of(&self.settings));
+        let text = || format!("changes of {} take effect at the next start of the agent", waiting.join(", "));
+        self.problem("restart", (!waiting.is_empty()).then(text));
     }
 
     /// A new configuration was refused.
@@ -279,17 +279,6 @@ fn other_checks(old: &Settings, new: &Settings) -> BTreeMap<ServiceName, BTreeSe
         (fewer || !others.is_empty() || before.require != service.require).then(|| (name.clone(), others))
     };
     new.core.services.iter().filter_map(other).collect()
-}
-
-/// The settings that only a new process can take.
-pub(super) fn needs_restart(old: &Settings, new: &Settings) -> Vec<String> {
-    let table = [
-        ("state", old.state_directory != new.state_directory),
-        ("control", old.control != new.control),
-        ("http", old.http != new.http),
-        ("log", old.log != new.log),
-    ];
-    table.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name.to_owned()).collect()
 }
 
 #[cfg(test)]
