@@ -18,7 +18,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::{
     agent::{Agent, Handle},
-    state::{keep_aside, read, write_atomically},
+    state::{recall, write_atomically},
 };
 
 /// A service that flaps many times a second must not wear out a disk.
@@ -180,10 +180,8 @@ pub(crate) struct Service {
     forgets_in: Option<f64>,
 }
 
-/// What cannot be understood is kept aside.
 fn load(file: &Path) -> io::Result<Option<Book>> {
-    let Some(text) = read(file)? else { return Ok(None) };
-    understand(&text).map(Some).inspect_err(|_| drop(keep_aside(file, SystemTime::now())))
+    recall(file, understand)
 }
 
 fn understand(text: &[u8]) -> io::Result<Book> {
@@ -307,6 +305,19 @@ mod tests {
             assert_eq!(flaps.past, None);
             assert!(flaps.problem.unwrap().contains("flaps.json"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_directory_in_its_place_is_kept_aside_and_does_not_keep_it_from_being_written() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("flaps.json");
+        fs::create_dir(&file).unwrap();
+        let (flaps, _kept) = Flaps::load(&file);
+        assert!(flaps.problem.unwrap().contains("not a regular file"));
+        let kept = crate::state::kept_aside(&file);
+        assert!(kept.len() == 1 && kept[0].is_dir(), "{kept:?}");
+        save(&file, &book()).unwrap();
+        assert!(load(&file).unwrap().is_some());
     }
 
     /// Time stands still while a write is under way, and moves while the test looks.

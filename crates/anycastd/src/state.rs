@@ -261,6 +261,18 @@ pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(text))
 }
 
+/// Reads a file of the state directory and understands it. One that cannot be read or understood is kept aside, unless that says
+/// nothing of it.
+pub(crate) fn recall<T>(path: &Path, understand: impl FnOnce(&[u8]) -> io::Result<T>) -> io::Result<Option<T>> {
+    let understood = match read(path) {
+        Ok(None) => return Ok(None),
+        Err(error) if is_passing(&error) => return Err(error),
+        Ok(Some(text)) => understand(&text),
+        Err(error) => Err(error),
+    };
+    understood.map(Some).inspect_err(|_| drop(keep_aside(path, SystemTime::now())))
+}
+
 /// Write beside, sync, rename over, sync the directory.
 pub(crate) fn write_atomically(path: &Path, text: &[u8]) -> io::Result<()> {
     let beside = path.with_extension("json.new");

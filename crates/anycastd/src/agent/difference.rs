@@ -100,15 +100,15 @@ impl Agent {
 }
 
 fn loses_all(prefixes: &BTreeSet<Prefix>) -> String {
-    format!("it would withdraw everything that this node announces: {}", listed(prefixes))
+    format!("it would withdraw everything that this node announces: {}", listed(prefixes, "prefixes"))
 }
 
-/// A few by name, the others by number.
-fn listed<T: ToString>(all: &BTreeSet<T>) -> String {
+/// A few by name, the others by number, with the word for several of them.
+fn listed<T: ToString>(all: &BTreeSet<T>, several: &str) -> String {
     const NAMED: usize = 8;
     let mut names: Vec<String> = all.iter().take(NAMED).map(ToString::to_string).collect();
     if all.len() > NAMED {
-        names.push(format!("{} more", all.len() - NAMED));
+        names.push(format!("{} more {several}", all.len() - NAMED));
     }
     names.join(", ")
 }
@@ -206,8 +206,9 @@ fn routes(found: &Difference, new: &Config) -> Vec<ReloadChange> {
             RouteChange::Withdrawn => "withdrawn".to_owned(),
             RouteChange::Interrupted(addresses) => {
                 format!(
-                    "stays announced once {} is bound, and is withdrawn if that takes more than a moment",
-                    listed(addresses)
+                    "stays announced once {} {} bound, and is withdrawn if that takes more than a moment",
+                    listed(addresses, "addresses"),
+                    if addresses.len() == 1 { "is" } else { "are" }
                 )
             }
             RouteChange::Replaced { before, after } => format!("announced anew, {}", replaced(before, after, to)),
@@ -290,11 +291,12 @@ fn service(name: &ServiceName, what: &ServiceChange, new: &Config) -> Vec<Reload
 /// To whom it goes, once it does.
 fn added(service: Option<&Service>) -> String {
     let Some(service) = service else { return "added".to_owned() };
-    let prefixes = listed(&service.prefixes);
+    let prefixes = listed(&service.prefixes, "prefixes");
+    let are = if service.prefixes.len() == 1 { "is" } else { "are" };
     match service.neighbors.keys().map(ToString::to_string).collect::<BTreeSet<_>>() {
         nobody if nobody.is_empty() => format!("added, for no neighbor: {prefixes}"),
         neighbors => {
-            format!("added: {prefixes} is announced to {} once its checks pass", listed(&neighbors))
+            format!("added: {prefixes} {are} announced to {} once its checks pass", listed(&neighbors, "neighbors"))
         }
     }
 }

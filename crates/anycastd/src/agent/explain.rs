@@ -45,7 +45,12 @@ impl Agent {
             return all.filter(|known| *known == prefix).collect();
         }
         match target.parse::<IpAddr>() {
-            Ok(address) => all.filter(|prefix| prefix.contains(address)).collect(),
+            // As a router looks it up: the longest is the one that counts.
+            Ok(address) => {
+                let mut found: Vec<Prefix> = all.filter(|prefix| prefix.contains(address)).collect();
+                found.sort_by_key(|prefix| std::cmp::Reverse(prefix.net().prefix_len()));
+                found
+            }
             Err(_) => Vec::new(),
         }
     }

@@ -104,7 +104,7 @@ fn nothing_is_found_where_nothing_is_wrong() {
 #[test]
 fn each_fault_is_found() {
     type Change = fn(&mut Facts);
-    let table: [(Change, &str, &str); 52] = [
+    let table: [(Change, &str, &str); 53] = [
         (|it| eth1(it).rp_filter = Some(1), "rp_filter eth1 Warning", "net.ipv4.conf.all.rp_filter=2"),
         (|it| eth1(it).rp_filter = Some(2), "", ""),
         (
@@ -315,6 +315,15 @@ fn each_fault_is_found() {
             },
             "next_start anycastd.yaml:7:3 Problem",
             "`chmod 640 /etc/anycastd/p`; then `anycastd --check",
+        ),
+        (
+            |it| {
+                let mistake =
+                    |line| [format!("anycastd.yaml:{line}:3"), "no such key".to_owned(), "remove it".to_owned()];
+                it.file.as_mut().unwrap().mistakes = vec![mistake(7), mistake(8), mistake(9)];
+            },
+            "next_start anycastd.yaml:7:3 Problem",
+            "remove it; then `anycastd --check",
         ),
         (|it| owned(it, (0o660, 997), 0o750), "configuration_file /etc/anycastd/anycastd.yaml Warning", "chmod 0640"),
         (|it| owned(it, (0o660, 0), 0o755), "", ""),
