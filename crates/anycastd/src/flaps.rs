@@ -18,7 +18,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::{
     agent::{Agent, Handle},
-    state::{recall, write_atomically},
+    state::{kept_aside, recall, write_atomically},
 };
 
 /// A service that flaps many times a second must not wear out a disk.
@@ -70,8 +70,12 @@ impl Flaps {
         let (past, problem) = match load(file) {
             Ok(past) => (past, None),
             Err(error) => {
-                let text =
-                    format!("{}: {error}; the flaps before this start of the agent are not known", file.display());
+                let kept = kept_aside(file).pop();
+                let kept = kept.map_or_else(String::new, |kept| format!("; it is kept as {}", kept.display()));
+                let text = format!(
+                    "{}: {error}; the flaps before this start of the agent are not known{kept}",
+                    file.display()
+                );
                 tracing::warn!("{text}");
                 (None, Some(text))
             }
@@ -313,8 +317,9 @@ mod tests {
         let file = home.path().join("flaps.json");
         fs::create_dir(&file).unwrap();
         let (flaps, _kept) = Flaps::load(&file);
-        assert!(flaps.problem.unwrap().contains("not a regular file"));
-        let kept = crate::state::kept_aside(&file);
+        let problem = flaps.problem.unwrap();
+        assert!(problem.contains("not a regular file") && problem.contains("; it is kept as /"), "{problem}");
+        let kept = kept_aside(&file);
         assert!(kept.len() == 1 && kept[0].is_dir(), "{kept:?}");
         save(&file, &book()).unwrap();
         assert!(load(&file).unwrap().is_some());
@@ -353,7 +358,7 @@ mod tests {
         let (done, waits) = std::sync::mpsc::channel();
         std::thread::spawn(move || done.send(Flaps::load(&file).0.problem));
         let problem = waits.recv_timeout(Duration::from_secs(30)).expect("it does not hang").unwrap();
-        assert!(problem.contains("flaps.json: not a regular file; remove it; the flaps before"), "{problem}");
+        assert!(problem.contains("flaps.json: not a regular file; the flaps before"), "{problem}");
     }
 
     #[test]

@@ -241,7 +241,7 @@ pub(crate) fn save(path: &Path, orders: &Orders) -> Result<(), StateError> {
 /// Reads a file of the state directory; `None` where there is none. What is no file is not opened: it could wait for ever, or
 /// have no end.
 pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let irregular = || io::Error::other("not a regular file; remove it");
+    let irregular = || io::Error::other("not a regular file");
     match fs::metadata(path) {
         Ok(about) if about.is_file() => {}
         Ok(_) => return Err(irregular()),
@@ -256,7 +256,7 @@ pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let mut text = Vec::new();
     file.take(LARGEST + 1).read_to_end(&mut text)?;
     if text.len() as u64 > LARGEST {
-        return Err(io::Error::other(format!("larger than {} MiB; remove it", LARGEST >> 20)));
+        return Err(io::Error::other(format!("larger than {} MiB", LARGEST >> 20)));
     }
     Ok(Some(text))
 }
