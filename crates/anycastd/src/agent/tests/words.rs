@@ -353,3 +353,15 @@ async fn an_address_is_explained_by_its_longest_prefix_first() {
     let prefixes: Vec<&str> = told.prefixes.iter().map(|told| told.prefix.as_str()).collect();
     assert_eq!(prefixes, ["203.0.113.53/32", "203.0.113.0/25", "203.0.113.0/24"]);
 }
+
+/// As a script gives it whose variable is not set.
+#[tokio::test]
+async fn a_reason_of_nothing_is_none() {
+    let home = Home::with("    checks: [{ name: asks, type: file, path: / }]\n");
+    home.explained("dns is up").await;
+    for (said, kept) in [("", None), ("  ", None), ("new disk", Some("new disk")), ("", Some("new disk"))] {
+        home.withdraw(&["dns"], said).await;
+        let reason = home.handle.ask(|agent| agent.status().services.remove(0).drain.unwrap().reason).await.unwrap();
+        assert_eq!(reason.as_deref(), kept, "{said:?}");
+    }
+}
