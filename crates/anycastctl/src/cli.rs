@@ -1,9 +1,12 @@
 //! The command line.
 
-use std::{path::PathBuf, time::Duration};
+use std::{env, ffi::OsString, path::PathBuf, time::Duration};
 
 use anycast_api::{DEFAULT_SOCKET, Timestamp};
-use clap::{Args, Parser, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
+use clap::{
+    Args, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
+    builder::{NonEmptyStringValueParser, StyledStr},
+};
 use clap_complete::Shell;
 
 use crate::exit;
@@ -12,6 +15,38 @@ use crate::exit;
 const LONGEST_PROBE: Duration = Duration::from_secs(3600);
 /// The longest time the agent lets a client wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
+
+/// Where the agent is to be asked, if no option says so.
+const SOCKET: &str = "ANYCASTD_SOCKET";
+
+/// The description of the command line, with the exit codes of each verb.
+pub(crate) fn command() -> Command {
+    let command = Cli::command();
+    let names: Vec<String> = command.get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
+    names.iter().fold(command, |command, name| command.mut_subcommand(name, |verb| with_codes(verb, name)))
+}
+
+fn with_codes(verb: Command, name: &str) -> Command {
+    let before = verb.get_after_help().map(StyledStr::to_string);
+    let before = before.map_or_else(String::new, |text| format!("{text}\n\n"));
+    verb.after_help(before + &exit::table(name))
+}
+
+/// What this process was called with. The variable is a default like any other: an option that it sets would be shown as if it had
+/// to be given.
+pub(crate) fn read() -> Result<Cli, clap::Error> {
+    let socket = env::var_os(SOCKET).filter(|path| !path.is_empty());
+    parse(env::args_os().collect(), socket)
+}
+
+fn parse(arguments: Vec<OsString>, socket: Option<OsString>) -> Result<Cli, clap::Error> {
+    let command = match socket {
+        Some(path) => command().mut_arg("socket", |arg| arg.default_value(path)),
+        None => command(),
+    };
+    let matches = command.clone().try_get_matches_from(arguments)?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command.clone()))
+}
 
 /// Ask and direct anycastd, the anycast agent of this node.
 #[derive(Debug, Parser)]
@@ -32,7 +67,7 @@ pub(crate) struct Cli {
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Globals {
     /// The agent's control socket; the variable ANYCASTD_SOCKET names it as well
-    #[arg(long, global = true, env = "ANYCASTD_SOCKET", hide_env = true, value_name = "PATH", default_value = DEFAULT_SOCKET)]
+    #[arg(long, global = true, value_name = "PATH", default_value = DEFAULT_SOCKET)]
     pub(crate) socket: PathBuf,
     /// Print the agent's answer as JSON
     #[arg(long, global = true)]
@@ -305,17 +340,44 @@ fn since(text: &str) -> Result<Since, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::{CommandFactory as _, error::ErrorKind};
+    use clap::error::ErrorKind;
 
     use super::*;
 
     fn parse(line: &str) -> Result<Cli, ErrorKind> {
-        Cli::try_parse_from(line.split_whitespace()).map_err(|error| error.kind())
+        parsed(line, None).map_err(|error| error.kind())
+    }
+
+    fn parsed(line: &str, socket: Option<&str>) -> Result<Cli, clap::Error> {
+        super::parse(line.split_whitespace().map(OsString::from).collect(), socket.map(OsString::from))
     }
 
     #[test]
     fn the_description_is_sound() {
-        Cli::command().debug_assert();
+        command().debug_assert();
+    }
+
+    #[test]
+    fn the_variable_names_the_socket_unless_an_option_does_and_is_nothing_that_must_be_given() {
+        let socket = |line, variable| parsed(line, variable).unwrap().globals.socket;
+        assert_eq!(socket("anycastctl status", None), PathBuf::from(DEFAULT_SOCKET));
+        assert_eq!(socket("anycastctl status", Some("/v")), PathBuf::from("/v"));
+        assert_eq!(socket("anycastctl --socket /o status", Some("/v")), PathBuf::from("/o"));
+        assert_eq!(socket("anycastctl status --socket /o", Some("/v")), PathBuf::from("/o"));
+        let usage = parsed("anycastctl explain", Some("/v")).unwrap_err().to_string();
+        assert!(usage.contains("Usage: anycastctl explain <PREFIX|ADDRESS|SERVICE>\n"), "{usage}");
+        let help = parsed("anycastctl status --help", Some("/v")).unwrap_err().to_string();
+        assert!(help.contains("[default: /v]"), "{help}");
+    }
+
+    #[test]
+    fn every_verb_tells_its_exit_codes() {
+        for verb in command().get_subcommands() {
+            let name = verb.get_name();
+            let help = parsed(&format!("anycastctl {name} --help"), None).unwrap_err().to_string();
+            let (_, codes) = help.split_once(exit::HEADING).unwrap_or_else(|| panic!("{help}"));
+            assert!(codes.contains("\n   0  ") && codes.contains("\n  64  usage"), "{help}");
+        }
     }
 
     #[test]

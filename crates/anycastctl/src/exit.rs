@@ -44,6 +44,64 @@ Exit codes:
   74  the output cannot be written
   77  permission";
 
+/// How those of a verb are headed.
+pub(crate) const HEADING: &str = "Exit codes:";
+
+/// Codes that every verb has which asks the agent, and those that none lacks.
+const ASKING: [(u8, &str); 2] = [(69, "the agent does not answer"), (77, "permission")];
+const EVERY: [(u8, &str); 2] = [(64, "usage"), (74, "the output cannot be written")];
+
+/// What the codes of a verb mean, in their order; empty: there is no such verb.
+pub(crate) fn codes(verb: &str) -> Vec<(u8, &'static str)> {
+    let own: &[(u8, &str)] = match verb {
+        "status" => &[
+            (0, "shown; with --exit-code: and all is healthy"),
+            (1, "with --exit-code: something is not healthy"),
+            (2, "there is no such service"),
+        ],
+        "explain" => {
+            &[(0, "told, whether it is announced or not"), (2, "it is no service, prefix or address of this node")]
+        }
+        "withdraw" => &[
+            (0, "the order is accepted; with --wait: and it is safe to stop"),
+            (1, "--wait ran into its --timeout: the order stands"),
+            (2, "refused, and nothing was changed"),
+            (130, "interrupted while it waited: the order stands"),
+        ],
+        "announce" => &[(0, "the maintenance has ended, or there was none"), (2, "refused, and nothing was changed")],
+        "probe" => &[(0, "every check is up"), (1, "one is not"), (2, "there is no such service or check")],
+        "neighbors" | "routes" => &[(0, "shown"), (2, "there is no such neighbor")],
+        "events" => &[(0, "shown"), (2, "refused")],
+        "capture" => &[
+            (0, "the file is written"),
+            (1, "there was no connection with the neighbor yet"),
+            (2, "there is no such neighbor"),
+        ],
+        "reload" => &[
+            (0, "done, or nothing to do; with --dry-run: it would be done"),
+            (2, "refused, and the old configuration stands; with --dry-run: it would be refused"),
+        ],
+        "upgrade" => &[
+            (0, "every session went on; with --dry-run: would go on"),
+            (1, "the installed program runs, and a session had to begin anew"),
+            (2, "nothing was done"),
+        ],
+        "doctor" => &[(0, "nothing that bites"), (1, "a problem or a warning")],
+        "completions" | "man" => &[(0, "printed")],
+        _ => return Vec::new(),
+    };
+    let asking = if matches!(verb, "completions" | "man") { &[][..] } else { &ASKING };
+    let mut codes: Vec<_> = own.iter().chain(asking).chain(&EVERY).copied().collect();
+    codes.sort_by_key(|(code, _)| *code);
+    codes
+}
+
+/// The same for readers; stands below the `--help` of a verb.
+pub(crate) fn table(verb: &str) -> String {
+    let lines = codes(verb).into_iter().map(|(code, means)| format!("\n {code:>3}  {means}"));
+    format!("{HEADING}{}", lines.collect::<String>())
+}
+
 /// A fault that is found on this side of the socket.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]

@@ -16,7 +16,6 @@ mod verbs;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::Parser as _;
 
 use crate::{
     cli::{Cli, Verb},
@@ -27,7 +26,7 @@ use crate::{
 };
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match cli::read() {
         Ok(cli) => cli,
         Err(error) => {
             // Nothing is left to tell anybody when even this cannot be printed.

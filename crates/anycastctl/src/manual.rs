@@ -3,17 +3,21 @@
 use std::{fs, io, path::Path};
 
 use anyhow::Context as _;
-use clap::{Command, CommandFactory as _};
+use clap::{Arg, ArgAction, Command, CommandFactory as _};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use crate::{cli::Cli, exit::Exit, output::Output};
+use crate::{
+    cli::{self, Cli},
+    exit::{self, Exit},
+    output::Output,
+};
 
 /// Prints a shell's completion script.
 pub(crate) fn completions(shell: Shell, output: &Output) -> anyhow::Result<Exit> {
     // Into memory first: the generator panics where its writer fails.
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "anycastctl", &mut script);
+    clap_complete::generate(shell, &mut cli::command(), "anycastctl", &mut script);
     output.text(&String::from_utf8_lossy(&script))?;
     Ok(Exit::Done)
 }
@@ -23,7 +27,7 @@ pub(crate) fn man(dir: Option<&Path>, output: &Output) -> anyhow::Result<Exit> {
     if let Some(dir) = dir {
         let pages = || -> io::Result<()> {
             fs::create_dir_all(dir)?;
-            let mut command = Cli::command().disable_help_subcommand(true);
+            let mut command = cli::command().disable_help_subcommand(true);
             command.build();
             let verbs = command.get_subcommands().filter(|verb| !verb.is_hide_set());
             verbs.chain([&command]).try_for_each(|command| page(command, dir))
@@ -43,10 +47,14 @@ fn page(command: &Command, dir: &Path) -> io::Result<()> {
     fs::write(dir.join(man.get_filename()), mended(&String::from_utf8_lossy(&page), command))
 }
 
-/// The generator's text, with what it leaves out: the values of options in the synopsis, and what the text at the end is about.
+/// The generator's text, with what it leaves out: the values of options in the synopsis, that there may be several of an argument, and
+/// what the text at the end is about.
 fn mended(text: &str, command: &Command) -> String {
-    let end = if command.has_subcommands() { ".SH \"EXIT STATUS\"\n" } else { ".SH NOTES\n" };
-    let mut text = text.replace(".SH EXTRA\n", end);
+    let mut text = exit_status(&text.replace(".SH EXTRA\n", ".SH NOTES\n"));
+    let several = |argument: &&Arg| argument.is_positional() && matches!(argument.get_action(), ArgAction::Append);
+    for name in command.get_arguments().filter(several).filter_map(Arg::get_value_names).flatten() {
+        text = text.replace(&format!("[\\fI{name}\\fR]"), &format!("[\\fI{name}\\fR]..."));
+    }
     for option in command.get_arguments().filter(|option| option.get_action().takes_values()) {
         let (Some(long), Some(value)) = (option.get_long(), option.get_value_names()) else { continue };
         let name = format!("[\\fB\\-\\-{}\\fR", long.replace('-', "\\-"));
@@ -55,8 +63,26 @@ fn mended(text: &str, command: &Command) -> String {
     text
 }
 
+/// The codes below the notes, in a section of their own.
+fn exit_status(text: &str) -> String {
+    let Some((before, rest)) = text.split_once(exit::HEADING) else { return text.to_owned() };
+    let before = before.trim_end();
+    let before = before.strip_suffix(".SH NOTES").unwrap_or(before).trim_end();
+    let mut section = format!("{before}\n.SH \"EXIT STATUS\"\n");
+    let mut lines = rest.trim_start_matches('\n').lines().peekable();
+    while let Some(line) = lines.next_if(|line| line.starts_with(' ')) {
+        match line.trim_start().split_once("  ") {
+            Some((code, means)) if code.parse::<u8>().is_ok() => section += &format!(".TP\n\\fB{code}\\fR\n{means}\n"),
+            _ => section += &format!("{}\n", line.trim_start()),
+        }
+    }
+    lines.for_each(|line| section += &format!("{line}\n"));
+    section
+}
+
 /// One page with every verb on it.
 fn whole() -> io::Result<String> {
+    // The codes that all verbs have are told once.
     let command = Cli::command().disable_help_subcommand(true);
     let root = Man::new(command.clone());
     let mut page = Vec::new();
@@ -128,9 +154,15 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let output = Output::new(crate::cli::Color::Never);
         man(Some(directory.path()), &output).unwrap();
-        for (name, end) in
-            [("anycastctl", "EXIT STATUS"), ("anycastctl-withdraw", "NOTES"), ("anycastctl-capture", "NOTES")]
-        {
+        for (name, end) in [
+            ("anycastctl", ".SH \"EXIT STATUS\"\n.TP\n\\fB0\\fR\ndone\n"),
+            ("anycastctl-withdraw", ".SH NOTES\nIt returns once"),
+            ("anycastctl-withdraw", ".SH \"EXIT STATUS\"\n.TP\n\\fB0\\fR\nthe order is accepted"),
+            ("anycastctl-withdraw", "[\\fISERVICE\\fR]..."),
+            ("anycastctl-status", "[\\fISERVICE\\fR] \n"),
+            ("anycastctl-neighbors", ".TP\n\\fB2\\fR\nthere is no such neighbor\n"),
+            ("anycastctl-capture", ".SH NOTES\nThe agent keeps"),
+        ] {
             let page = fs::read_to_string(directory.path().join(format!("{name}.1"))).unwrap();
             assert!(page.contains("[\\fB\\-\\-socket\\fR \\fIPATH\\fR]"), "{page}");
             assert!(page.contains(end) && !page.contains("EXTRA"), "{page}");

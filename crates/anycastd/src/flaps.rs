@@ -18,7 +18,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::{
     agent::{Agent, Handle},
-    state::{keep_aside, read, write_atomically},
+    state::{kept_aside, recall, write_atomically},
 };
 
 /// A service that flaps many times a second must not wear out a disk.
@@ -70,8 +70,12 @@ impl Flaps {
         let (past, problem) = match load(file) {
             Ok(past) => (past, None),
             Err(error) => {
-                let text =
-                    format!("{}: {error}; the flaps before this start of the agent are not known", file.display());
+                let kept = kept_aside(file).pop();
+                let kept = kept.map_or_else(String::new, |kept| format!("; it is kept as {}", kept.display()));
+                let text = format!(
+                    "{}: {error}; the flaps before this start of the agent are not known{kept}",
+                    file.display()
+                );
                 tracing::warn!("{text}");
                 (None, Some(text))
             }
@@ -180,10 +184,8 @@ pub(crate) struct Service {
     forgets_in: Option<f64>,
 }
 
-/// What cannot be understood is kept aside.
 fn load(file: &Path) -> io::Result<Option<Book>> {
-    let Some(text) = read(file)? else { return Ok(None) };
-    understand(&text).map(Some).inspect_err(|_| drop(keep_aside(file, SystemTime::now())))
+    recall(file, understand)
 }
 
 fn understand(text: &[u8]) -> io::Result<Book> {
@@ -309,6 +311,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_directory_in_its_place_is_kept_aside_and_does_not_keep_it_from_being_written() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("flaps.json");
+        fs::create_dir(&file).unwrap();
+        let (flaps, _kept) = Flaps::load(&file);
+        let problem = flaps.problem.unwrap();
+        assert!(problem.contains("not a regular file") && problem.contains("; it is kept as /"), "{problem}");
+        let kept = kept_aside(&file);
+        assert!(kept.len() == 1 && kept[0].is_dir(), "{kept:?}");
+        save(&file, &book()).unwrap();
+        assert!(load(&file).unwrap().is_some());
+    }
+
     /// Time stands still while a write is under way, and moves while the test looks.
     #[tokio::test(start_paused = true)]
     async fn that_a_service_begins_to_serve_is_written_at_once_and_other_news_in_their_turn() {
@@ -342,7 +358,7 @@ mod tests {
         let (done, waits) = std::sync::mpsc::channel();
         std::thread::spawn(move || done.send(Flaps::load(&file).0.problem));
         let problem = waits.recv_timeout(Duration::from_secs(30)).expect("it does not hang").unwrap();
-        assert!(problem.contains("flaps.json: not a regular file; remove it; the flaps before"), "{problem}");
+        assert!(problem.contains("flaps.json: not a regular file; the flaps before"), "{problem}");
     }
 
     #[test]

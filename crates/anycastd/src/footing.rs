@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use crate::{
     agent::GoesOn,
     alone::{self, Alone},
-    config::Settings,
+    config::{Lasting, Settings},
     control::{ControlSocket, SocketError},
     flaps::{Book, Flaps},
     handover::{Place, Places},
@@ -23,8 +23,8 @@ pub(crate) struct Footing {
     pub(crate) flaps: Flaps,
     pub(crate) kept: watch::Receiver<Option<Book>>,
     pub(crate) socket: ControlSocket,
-    /// The settings that are configured otherwise by now, and wait for a restart.
-    pub(crate) waiting: Vec<String>,
+    /// What is in force of the settings that wait for a restart, where they are configured otherwise by now.
+    pub(crate) lasting: Lasting,
 }
 
 impl Footing {
@@ -41,14 +41,16 @@ impl Footing {
             let loaded = state.load(&state::boot_id(), SystemTime::now())?;
             let (flaps, kept) = Flaps::load(&state.flaps_file());
             let socket = ControlSocket::bind(path, group).await?;
-            return Ok(Self { state, alone, loaded, flaps, kept, socket, waiting: Vec::new() });
+            return Ok(Self { state, alone, loaded, flaps, kept, socket, lasting: Lasting::of(settings) });
         };
         let orders = std::mem::take(&mut document.orders).into_iter();
         let orders = orders.filter_map(|(name, order)| Some((ServiceName::new(&name).ok()?, order))).collect();
         let (flaps, kept) = Flaps::take_over(std::mem::take(&mut document.flaps), document.age());
         let state = state(places.take(Place::State), &document.state_directory, directory)?;
         let socket = control(places.take(Place::Control), path, group).await?;
-        let waiting = [("state", state.path() != directory), ("control", socket.path() != path)];
+        let mut lasting = Lasting::of(settings);
+        lasting.state = state.path().to_owned();
+        lasting.control.socket = socket.path().to_owned();
         Ok(Self {
             state,
             alone: places.take(Place::Alone).map(alone::take_over).map_or_else(alone::claim, Ok)?,
@@ -56,7 +58,7 @@ impl Footing {
             flaps,
             kept,
             socket,
-            waiting: waiting.into_iter().filter(|(_, waits)| *waits).map(|(name, _)| name.to_owned()).collect(),
+            lasting,
         })
     }
 

@@ -233,7 +233,7 @@ async fn run(begin: Begin, logging: &Logging) -> anyhow::Result<()> {
     let signals = signals::Signals::new().context("cannot listen to signals")?;
     let footing = Footing::find(&settings, goes_on.as_mut()).await?;
     let places = Arc::new(footing.places());
-    let Footing { state, alone: _alone, loaded, flaps, kept, socket, waiting } = footing;
+    let Footing { state, alone: _alone, loaded, flaps, kept, socket, lasting } = footing;
     let operators = Arc::new(control::operators(&settings.control.operators));
     let http = settings.http;
     let instruments = Instruments::new().context("metrics")?;
@@ -273,7 +273,7 @@ async fn run(begin: Begin, logging: &Logging) -> anyhow::Result<()> {
     let (agent, handle) = agent::new(Parts {
         settings,
         text,
-        waiting,
+        lasting,
         loaded,
         looks,
         disable_files,

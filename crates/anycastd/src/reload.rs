@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::{
     agent::{Agent, Handle, NoAnswer, Weighed},
-    config::{self, ConfigError, Loaded},
+    config::{self, ConfigError, Loaded, Severity},
     disable,
 };
 
@@ -124,7 +124,10 @@ impl Reloader {
             Ok(Ok(loaded)) => self.apply(loaded, wish).await,
             Ok(Err(error)) => {
                 if !wish.dry_run {
-                    error.lines().for_each(|mistake| tracing::error!("{mistake}"));
+                    error.graded().for_each(|(severity, line)| match severity {
+                        Severity::Error => tracing::error!("{line}"),
+                        Severity::Warning => tracing::warn!("{line}"),
+                    });
                     tracing::error!("reload by {} refused, the old configuration stands", wish.by);
                     let why = error.summary();
                     self.agent.order(|agent| agent.reload_failed(why)).await?;

@@ -259,7 +259,7 @@ pub(crate) fn save(path: &Path, book: &Book) -> Result<(), StateError> {
 /// Reads a file of the state directory; `None` where there is none. What is no file is not opened: it could wait for ever, or
 /// have no end.
 pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let irregular = || io::Error::other("not a regular file; remove it");
+    let irregular = || io::Error::other("not a regular file");
     match fs::metadata(path) {
         Ok(about) if about.is_file() => {}
         Ok(_) => return Err(irregular()),
@@ -274,9 +274,21 @@ pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let mut text = Vec::new();
     file.take(LARGEST + 1).read_to_end(&mut text)?;
     if text.len() as u64 > LARGEST {
-        return Err(io::Error::other(format!("larger than {} MiB; remove it", LARGEST >> 20)));
+        return Err(io::Error::other(format!("larger than {} MiB", LARGEST >> 20)));
     }
     Ok(Some(text))
+}
+
+/// Reads a file of the state directory and understands it. One that cannot be read or understood is kept aside, unless that says
+/// nothing of it.
+pub(crate) fn recall<T>(path: &Path, understand: impl FnOnce(&[u8]) -> io::Result<T>) -> io::Result<Option<T>> {
+    let understood = match read(path) {
+        Ok(None) => return Ok(None),
+        Err(error) if is_passing(&error) => return Err(error),
+        Ok(Some(text)) => understand(&text),
+        Err(error) => Err(error),
+    };
+    understood.map(Some).inspect_err(|_| drop(keep_aside(path, SystemTime::now())))
 }
 
 /// Write beside, sync, rename over, sync the directory.

@@ -40,6 +40,9 @@ pub struct Neighbor {
     pub last_error: Option<String>,
     /// When.
     pub last_error_at: Option<Timestamp>,
+    /// What to do about it, where there is no session and that is known.
+    #[serde(default)]
+    pub remedy: Option<String>,
     /// In how many seconds it is dialled again.
     pub retry_seconds: Option<f64>,
     /// Our end of the connection.

@@ -32,6 +32,16 @@ impl PeerAs {
         }
     }
 
+    /// Whether it is another AS than ours.
+    #[must_use]
+    pub fn is_external(self, ours: Asn) -> bool {
+        match self {
+            Self::Exactly(asn) => asn != ours,
+            Self::External => true,
+            Self::Internal => false,
+        }
+    }
+
     pub(crate) fn accepts(self, theirs: Asn, ours: Asn) -> bool {
         match self {
             Self::Exactly(wanted) => theirs == wanted,
@@ -161,10 +171,6 @@ impl PeerConfig {
     /// Whether the neighbor is of another AS, as far as the configuration says.
     #[must_use]
     pub fn is_external(&self) -> bool {
-        match self.peer_as {
-            PeerAs::Exactly(asn) => asn != self.local_as,
-            PeerAs::External => true,
-            PeerAs::Internal => false,
-        }
+        self.peer_as.is_external(self.local_as)
     }
 }

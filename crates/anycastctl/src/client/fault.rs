@@ -1,6 +1,6 @@
 //! Why there is no answer, or not the wished one.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{fs, io, os::unix::fs::FileTypeExt as _, path::PathBuf, time::Duration};
 
 use anycast_api::ErrorReply;
 use hyper::StatusCode;
@@ -24,6 +24,12 @@ pub(crate) enum Fault {
     /// The socket is there, and nobody listens.
     #[error("the agent does not answer: nobody listens at {}", .socket.display())]
     NotListening {
+        /// The path.
+        socket: PathBuf,
+    },
+    /// Something else is at the socket's path.
+    #[error("{} is not a socket", .socket.display())]
+    NotASocket {
         /// The path.
         socket: PathBuf,
     },
@@ -96,7 +102,10 @@ pub(crate) enum Fault {
 impl Fault {
     /// The fault behind a connect that failed.
     pub(super) fn from_connect(socket: PathBuf, source: io::Error) -> Self {
+        // The kernel says the same of a file as of a socket that nobody listens at.
+        let other = || fs::metadata(&socket).is_ok_and(|about| !about.file_type().is_socket());
         match source.kind() {
+            io::ErrorKind::ConnectionRefused if other() => Self::NotASocket { socket },
             io::ErrorKind::NotFound => Self::NoSocket { socket },
             io::ErrorKind::ConnectionRefused => Self::NotListening { socket },
             io::ErrorKind::PermissionDenied => Self::Forbidden { socket },
@@ -113,6 +122,7 @@ impl Fault {
             Self::Refused { .. } => Exit::Refused,
             Self::NoSocket { .. }
             | Self::NotListening { .. }
+            | Self::NotASocket { .. }
             | Self::Connect { .. }
             | Self::Silent { .. }
             | Self::Talk(_)
@@ -133,6 +143,7 @@ impl Fault {
             Self::Refused { status: NO_ANSWER, .. } => true,
             Self::NoSocket { .. }
             | Self::NotListening { .. }
+            | Self::NotASocket { .. }
             | Self::Forbidden { .. }
             | Self::Connect { .. }
             | Self::Request(_)
@@ -157,6 +168,10 @@ impl Fault {
             }
             Self::NotListening { .. } => {
                 "the agent has ended and left its socket: systemctl status anycastd, journalctl -u anycastd"
+            }
+            Self::NotASocket { .. } => {
+                "give the agent's control socket with --socket PATH or ANYCASTD_SOCKET; `control: socket:` of its \
+                 configuration names it"
             }
             Self::Forbidden { .. } => "run it as root, or as a member of the socket's group (see ls -l)",
             Self::Silent { .. } => "the agent may be hanging or stopped: systemctl status anycastd",

@@ -135,6 +135,7 @@ fn detail(neighbor: &Neighbor, view: View) -> Vec<Line> {
             })
             .collect(),
     );
+    row("remedy", neighbor.remedy.iter().cloned().collect());
     row("next attempt", neighbor.retry_seconds.iter().map(|seconds| format!("in {}", when::soon(*seconds))).collect());
 
     let mut lines = head.wrap(view.width);
@@ -209,6 +210,7 @@ mod tests {
     fn in_detail() {
         let mut list = node(json!({})).neighbors;
         list[1].unsendable = [("2001:db8:53::/48".to_owned(), "no IPv6 next hop".to_owned())].into();
+        list[1].remedy = Some("`asn: 65003` for this neighbor".to_owned());
         list[1].quarantined = read(json!({"203.0.113.0/24":
             {"reason": "refused", "until": "2026-11-23T15:00:00Z", "service": "dns"}}));
         assert_snapshot!(details(&list, view()).paint(false), @r#"
@@ -235,6 +237,7 @@ mod tests {
           cannot be given  2001:db8:53::/48: no IPv6 next hop
           quarantine       203.0.113.0/24 for another 00:30:00; `anycastctl announce dns --force` ends it
           last error       connect: refused (2026-11-23 14:29:58Z, 00:00:02 ago)
+          remedy           `asn: 65003` for this neighbor
           next attempt     in 3 s
         "#);
     }

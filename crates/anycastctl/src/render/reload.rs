@@ -14,7 +14,10 @@ pub(crate) enum Kind {
     /// It was.
     Order,
     /// It was not.
-    DryRun,
+    DryRun {
+        /// Everything might be withdrawn by it.
+        yes: bool,
+    },
 }
 
 /// The mistakes or the changes, then the verdict.
@@ -50,12 +53,15 @@ fn verdict(reply: &ReloadReply, kind: Kind) -> Vec<Line> {
     let file = &reply.file;
     let line = match reply.verdict {
         ReloadVerdict::Done => Line::styled(Style::Good, "reloaded").and(&format!(": {file}")),
-        ReloadVerdict::WouldBeDone => Line::plain("nothing was done: this is what `anycastctl reload` would do"),
+        ReloadVerdict::WouldBeDone => {
+            let yes = if kind == (Kind::DryRun { yes: true }) { " --yes" } else { "" };
+            Line::plain(&format!("nothing was done: this is what `anycastctl reload{yes}` would do"))
+        }
         ReloadVerdict::Unchanged => Line::plain(&format!("nothing changes: {file} says what is in force")),
         ReloadVerdict::Refused => {
             let what = match kind {
                 Kind::Order => "refused, the old configuration stands",
-                Kind::DryRun => "would be refused",
+                Kind::DryRun { .. } => "would be refused",
             };
             let why = reply.refused.as_deref().unwrap_or("the agent does not say why");
             Line::styled(Style::Bad, what).and(&format!(": {why}"))
@@ -95,7 +101,7 @@ mod tests {
     #[test]
     fn what_changes() {
         let text = |verdict, kind| page(&reply(verdict, json!({"changes": changes()})), kind, view()).paint(false);
-        assert_snapshot!(text("would_be_done", Kind::DryRun), @r##"
+        assert_snapshot!(text("would_be_done", Kind::DryRun { yes: false }), @r##"
         session  leaf1                       ends and begins anew, its routes are away meanwhile:
                                              `hold_time` changed
         route    203.0.113.0/24    to leaf2  withdrawn
@@ -105,6 +111,8 @@ mod tests {
 
         nothing was done: this is what `anycastctl reload` would do
         "##);
+        let agreed = text("would_be_done", Kind::DryRun { yes: true });
+        assert!(agreed.ends_with("this is what `anycastctl reload --yes` would do\n"), "{agreed}");
         assert_snapshot!(text("done", Kind::Order).lines().last().unwrap_or_default(), @r##"reloaded: /etc/anycastd/anycastd.yaml"##);
         assert_snapshot!(page(&reply("unchanged", json!({})), Kind::Order, view()).paint(false), @r##"nothing changes: /etc/anycastd/anycastd.yaml says what is in force"##);
     }
@@ -114,7 +122,7 @@ mod tests {
         let all = json!({"changes": [changes()[1]], "hint": "if that is meant: `anycastctl reload --yes`",
             "warnings": ["anycastd.yaml:3:5: odd; mend it"],
             "refused": "it would withdraw everything that this node announces: 203.0.113.0/24"});
-        assert_snapshot!(page(&reply("refused", all), Kind::DryRun, view()).paint(false), @r##"
+        assert_snapshot!(page(&reply("refused", all), Kind::DryRun { yes: false }, view()).paint(false), @r##"
         WARNINGS
         ! anycastd.yaml:3:5: odd; mend it
 

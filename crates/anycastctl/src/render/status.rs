@@ -16,6 +16,7 @@ pub(crate) fn page(status: &Status, view: View) -> Page {
     for line in header(status).wrap(view.width) {
         page.line(line);
     }
+    page.section(idle(status).into_iter().flat_map(|line| line.wrap(view.width)).collect());
     page.section(services(&status.services, view));
     page.section(addresses(&status.addresses, view));
     page.section(neighbors::table(&status.neighbors, view));
@@ -39,6 +40,17 @@ fn header(status: &Status) -> Line {
     }
     line = line.and(&format!("  up {}  anycastd {}", when::clock(status.uptime_seconds), status.version));
     if status.stopping { line.and("  ").with(Style::Warn, "stopping") } else { line }
+}
+
+/// A node with nothing to announce does not look like one that is well. That services have nobody to go to is a problem, which the
+/// agent tells.
+fn idle(status: &Status) -> Option<Line> {
+    let text = match status.neighbors.is_empty() {
+        _ if !status.services.is_empty() => return None,
+        true => "no services and no neighbors are configured: there is nothing to announce, and nobody to tell",
+        false => "no services are configured: there is nothing to announce",
+    };
+    Some(Line::styled(Style::Warn, text))
 }
 
 fn services(services: &[Service], view: View) -> Vec<Line> {

@@ -50,7 +50,8 @@ impl Session {
             self.output.text(&json::pretty(&told.to_string()))?;
         } else {
             let file = args.file.display();
-            let told = format!("{messages} messages of {}, from {since} to {until}, are in {file}", args.neighbor);
+            let are = if messages == 1 { "message" } else { "messages" };
+            let told = format!("{messages} {are} of {}, from {since} to {until}, are in {file}", args.neighbor);
             self.output.text(&format!("{}\n", clean(&told)))?;
         }
         Ok(Exit::Done)
@@ -78,7 +79,7 @@ fn write(path: &Path, octets: &[u8], force: bool) -> Result<(), Complaint> {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free space there, or write it elsewhere",
             _ => "give a path that this user can write to",
         };
-        complaint(&format!("cannot write {}: {error}; nothing is left there", path.display()), hint)
+        complaint(&format!("cannot write {}: {}; nothing is left there", path.display(), cause(error)), hint)
     };
     let directory = path
         .parent()
@@ -94,6 +95,12 @@ fn write(path: &Path, octets: &[u8], force: bool) -> Result<(), Complaint> {
         io::ErrorKind::AlreadyExists => exists(path),
         _ => failed(&error.error),
     })
+}
+
+/// The kernel's word: what stands round it names the file beside, of which nobody needs to know.
+fn cause(error: &io::Error) -> String {
+    let inner = error.get_ref().and_then(|around| around.source()).and_then(|inner| inner.downcast_ref::<io::Error>());
+    inner.unwrap_or(error).to_string()
 }
 
 fn complaint(message: &str, hint: &str) -> Complaint {

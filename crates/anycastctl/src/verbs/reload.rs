@@ -27,7 +27,7 @@ impl Session {
             }
             asked => asked?,
         };
-        let kind = if dry_run { Kind::DryRun } else { Kind::Order };
+        let kind = if dry_run { Kind::DryRun { yes } } else { Kind::Order };
         self.show(&answer, |reply: &ReloadReply, view| render::reload::page(reply, kind, view))?;
         Ok(match answer.read::<ReloadReply>()?.verdict {
             ReloadVerdict::Done | ReloadVerdict::WouldBeDone | ReloadVerdict::Unchanged => Exit::Done,

@@ -30,7 +30,7 @@ fn the_file_is_what_the_agent_said() {
     let line = format!("capture leaf1 {}", file.display());
     let ran = agent.run(&line);
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
-    assert!(ran.out.starts_with("1 messages of leaf1, from 2023-11-14T22:13:20.000Z to "), "{}", ran.out);
+    assert!(ran.out.starts_with("1 message of leaf1, from 2023-11-14T22:13:20.000Z to "), "{}", ran.out);
     assert_eq!(fs::read(&file).unwrap(), mrt());
     assert_eq!(agent.heard()[0].line, "GET /v1/capture?neighbor=leaf1");
 

@@ -34,7 +34,11 @@ fn nobody_listens() {
 
     let file = dir.path().join("file");
     fs::write(&file, "").unwrap();
-    assert_eq!(run_at(&file, "status").code, Some(69));
+    for other in [file.as_path(), dir.path()] {
+        let ran = run_at(other, "status");
+        assert_eq!(ran.code, Some(69));
+        assert!(ran.err.contains("is not a socket") && ran.err.contains("--socket PATH"), "{}", ran.err);
+    }
     assert_eq!(run_at(&dir.path().join("x".repeat(200)), "status").code, Some(69), "too long for a socket");
 }
 

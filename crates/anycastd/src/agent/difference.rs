@@ -15,8 +15,12 @@ use anycast_core::{
     drain::Phase,
 };
 
-use super::{Agent, orders::stands, reload::needs_restart};
-use crate::{config::Settings, disable::Look, state::Order};
+use super::{Agent, orders::stands};
+use crate::{
+    config::{Lasting, Settings},
+    disable::Look,
+    state::Order,
+};
 
 /// A new configuration as it would change the node at this moment.
 #[derive(Debug)]
@@ -42,7 +46,7 @@ impl Agent {
             RouteChange::Interrupted(addresses) => addresses.clone(),
             _ => BTreeSet::new(),
         });
-        let mut changes = in_words(&found, &self.settings, settings);
+        let mut changes = in_words(&found, &self.settings, settings, &self.lasting);
         let inherits = |change: &&mut ReloadChange| {
             change.kind == "service" && inherited.keys().any(|name| name.as_str() == change.subject)
         };
@@ -134,15 +138,15 @@ impl Agent {
 }
 
 fn loses_all(prefixes: &BTreeSet<Prefix>) -> String {
-    format!("it would withdraw everything that this node announces: {}", listed(prefixes))
+    format!("it would withdraw everything that this node announces: {}", listed(prefixes, "prefixes"))
 }
 
-/// A few by name, the others by number.
-fn listed<T: ToString>(all: &BTreeSet<T>) -> String {
+/// A few by name, the others by number, with the word for several of them.
+fn listed<T: ToString>(all: &BTreeSet<T>, several: &str) -> String {
     const NAMED: usize = 8;
     let mut names: Vec<String> = all.iter().take(NAMED).map(ToString::to_string).collect();
     if all.len() > NAMED {
-        names.push(format!("{} more", all.len() - NAMED));
+        names.push(format!("{} more {several}", all.len() - NAMED));
     }
     names.join(", ")
 }
@@ -157,9 +161,9 @@ fn change(kind: &str, subject: impl ToString, text: impl Into<String>) -> Reload
 }
 
 /// Sessions first, for they are the dearest, then what is told, what is bound, and why.
-fn in_words(found: &Difference, old: &Settings, new: &Settings) -> Vec<ReloadChange> {
+fn in_words(found: &Difference, old: &Settings, new: &Settings, in_force: &Lasting) -> Vec<ReloadChange> {
     let mut changes = sessions(found);
-    changes.extend(routes(found, new.core.asn));
+    changes.extend(routes(found, &new.core));
     let lines = [
         ("address", found.bound.iter().map(ToString::to_string).collect::<Vec<_>>(), "added"),
         (
@@ -185,9 +189,22 @@ fn in_words(found: &Difference, old: &Settings, new: &Settings) -> Vec<ReloadCha
     if old.stale_after != new.stale_after {
         changes.push(change("setting", "stale_after", "changes"));
     }
-    let later = needs_restart(old, new).into_iter();
-    changes.extend(later.map(|key| change("setting", key, "takes effect at the next start of the agent")));
+    changes.extend(later(old, new, in_force));
     changes
+}
+
+/// What waits for a restart, or does not any more.
+fn later(old: &Settings, new: &Settings, in_force: &Lasting) -> Vec<ReloadChange> {
+    let (old, new) = (Lasting::of(old), Lasting::of(new));
+    let waiting = in_force.unlike(&new);
+    let told = old.unlike(&new).into_iter().map(|key| {
+        let text = match waiting.contains(&key) {
+            true => "takes effect at the next start of the agent",
+            false => "is again what is in force: it waits for no restart any more",
+        };
+        change("setting", key, text)
+    });
+    told.collect()
 }
 
 fn setting(key: &str) -> &'static str {
@@ -213,36 +230,49 @@ fn sessions(found: &Difference) -> Vec<ReloadChange> {
     told.collect()
 }
 
-fn routes(found: &Difference, asn: Asn) -> Vec<ReloadChange> {
+fn routes(found: &Difference, new: &Config) -> Vec<ReloadChange> {
     let all = found.routes.iter().flat_map(|(id, changes)| changes.iter().map(move |it| (id, it)));
     let told = all.map(|(id, (prefix, what))| {
+        // To one that is removed nothing is announced.
+        let external = new.neighbors.get(id).is_none_or(|neighbor| neighbor.peer_as.is_external(new.asn));
+        let to = To { asn: new.asn, external };
         let text = match what {
-            RouteChange::Announced(attributes) => match items(attributes, asn).map(|(_, said)| said).concat() {
+            RouteChange::Announced(attributes) => match items(attributes, to).map(|(_, said)| said).concat() {
                 said if said.is_empty() => "announced".to_owned(),
                 said => format!("announced with {}", said.join(", ")),
             },
             RouteChange::Withdrawn => "withdrawn".to_owned(),
             RouteChange::Interrupted(addresses) => {
                 format!(
-                    "stays announced once {} is bound, and is withdrawn if that takes more than a moment",
-                    listed(addresses)
+                    "stays announced once {} {} bound, and is withdrawn if that takes more than a moment",
+                    listed(addresses, "addresses"),
+                    if addresses.len() == 1 { "is" } else { "are" }
                 )
             }
-            RouteChange::Replaced { before, after } => format!("announced anew, {}", replaced(before, after, asn)),
+            RouteChange::Replaced { before, after } => format!("announced anew, {}", replaced(before, after, to)),
         };
         ReloadChange { neighbor: Some(id.to_string()), ..change("route", prefix, text) }
     });
     told.collect()
 }
 
-/// What a route says, attribute by attribute; what it does not say is empty.
-fn items(attributes: &Attributes, asn: Asn) -> [(&'static str, Vec<String>); 6] {
+/// To whom a route is told.
+#[derive(Clone, Copy)]
+struct To {
+    /// Our own AS.
+    asn: Asn,
+    external: bool,
+}
+
+/// What a route says on the wire, attribute by attribute; what it does not say is empty. LOCAL_PREF is for neighbors of our own AS
+/// (RFC 4271 §5.1.5), to which no path grows.
+fn items(attributes: &Attributes, To { asn, external }: To) -> [(&'static str, Vec<String>); 6] {
     let one = |name: &str, value: Option<u32>| value.map(|value| format!("{name} {value}")).into_iter().collect();
     let each = |kind: &str, values: Vec<String>| values.iter().map(|value| format!("{kind} {value}")).collect();
-    let prepend = Some(u32::from(attributes.as_path_prepend)).filter(|times| *times > 0);
+    let prepend = Some(u32::from(attributes.as_path_prepend)).filter(|times| *times > 0 && external);
     [
         ("med", one("MED", attributes.med)),
-        ("local_pref", one("LOCAL_PREF", attributes.local_pref)),
+        ("local_pref", one("LOCAL_PREF", attributes.local_pref.filter(|_| !external))),
         ("prepend", one("prepend", prepend)),
         ("community", each("community", attributes.communities.iter().map(ToString::to_string).collect())),
         ("extended", each("extended community", attributes.extended(asn).iter().map(ToString::to_string).collect())),
@@ -251,9 +281,9 @@ fn items(attributes: &Attributes, asn: Asn) -> [(&'static str, Vec<String>); 6] 
 }
 
 /// `with MED 60 for MED 50, with community 65010:200, without community 65010:100`.
-fn replaced(before: &Attributes, after: &Attributes, asn: Asn) -> String {
+fn replaced(before: &Attributes, after: &Attributes, to: To) -> String {
     let mut told = Vec::new();
-    for ((_, was), (_, is)) in items(before, asn).into_iter().zip(items(after, asn)) {
+    for ((_, was), (_, is)) in items(before, to).into_iter().zip(items(after, to)) {
         let gone: Vec<&String> = was.iter().filter(|it| !is.contains(it)).collect();
         let come: Vec<&String> = is.iter().filter(|it| !was.contains(it)).collect();
         match (&gone[..], &come[..]) {
@@ -264,7 +294,7 @@ fn replaced(before: &Attributes, after: &Attributes, asn: Asn) -> String {
             }
         }
     }
-    told.join(", ")
+    if told.is_empty() { "as it was: what changes is not sent to this neighbor".to_owned() } else { told.join(", ") }
 }
 
 fn service(name: &ServiceName, what: &ServiceChange, new: &Config) -> Vec<ReloadChange> {
@@ -299,11 +329,47 @@ fn service(name: &ServiceName, what: &ServiceChange, new: &Config) -> Vec<Reload
 /// To whom it goes, once it does.
 fn added(service: Option<&Service>) -> String {
     let Some(service) = service else { return "added".to_owned() };
-    let prefixes = listed(&service.prefixes);
+    let prefixes = listed(&service.prefixes, "prefixes");
+    let are = if service.prefixes.len() == 1 { "is" } else { "are" };
     match service.neighbors.keys().map(ToString::to_string).collect::<BTreeSet<_>>() {
         nobody if nobody.is_empty() => format!("added, for no neighbor: {prefixes}"),
         neighbors => {
-            format!("added: {prefixes} is announced to {} once its checks pass", listed(&neighbors))
+            format!("added: {prefixes} {are} announced to {} once its checks pass", listed(&neighbors, "neighbors"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anycast_bgp::Community;
+
+    use super::*;
+
+    /// A route that is announced anew while its service leaves: what a router of another AS, and one of ours, is really sent.
+    #[test]
+    fn a_neighbor_is_shown_what_it_is_sent() {
+        let of = |local_pref, as_path_prepend, communities: &[Community]| Attributes {
+            local_pref,
+            as_path_prepend,
+            communities: communities.iter().copied().collect(),
+            ..Attributes::default()
+        };
+        let gshut = &[Community::GRACEFUL_SHUTDOWN];
+        let nothing = "as it was: what changes is not sent to this neighbor";
+        let table = [
+            (
+                of(Some(0), 0, gshut),
+                "with community graceful-shutdown",
+                "with LOCAL_PREF 0, with community graceful-shutdown",
+            ),
+            (of(Some(0), 3, &[]), "with prepend 3", "with LOCAL_PREF 0"),
+            (of(Some(50), 0, &[]), nothing, "with LOCAL_PREF 50"),
+            (of(None, 2, &[]), "with prepend 2", nothing),
+        ];
+        let asn = Asn::new(65010).unwrap();
+        for (after, external, internal) in table {
+            let told = |external| replaced(&Attributes::default(), &after, To { asn, external });
+            assert_eq!((told(true).as_str(), told(false).as_str()), (external, internal), "{after:?}");
         }
     }
 }

@@ -71,6 +71,8 @@ impl Agent {
             external: peer.session.is_external(),
             established: state.state == State::Established,
             ever: state.counters.established > 0,
+            came: state.came,
+            remedy: state.last_error.as_ref().map(|(error, _)| error.clone()).zip(state.remedy.clone()),
             since: Instant::now().saturating_duration_since(state.since),
             local: state.ends.map(|(local, _)| local),
             way: Way {

@@ -6,7 +6,7 @@ use anycast_api::{Explanation, Link, LinkState, PrefixExplanation, Timestamp};
 use anycast_bgp::{Prefix, Progress, State};
 use anycast_core::{
     Health, PeerId, ServiceName,
-    config::{Combine, DrainBy, Endpoint, Neighbor, OnDown, Scope, Service, Towards, Unbind},
+    config::{Combine, Connect, DrainBy, Endpoint, Neighbor, OnDown, Scope, Service, Towards, Unbind},
     decide::{Contribution, Verdict},
     drain::Phase,
 };
@@ -45,7 +45,12 @@ impl Agent {
             return all.filter(|known| *known == prefix).collect();
         }
         match target.parse::<IpAddr>() {
-            Ok(address) => all.filter(|prefix| prefix.contains(address)).collect(),
+            // As a router looks it up: the longest is the one that counts.
+            Ok(address) => {
+                let mut found: Vec<Prefix> = all.filter(|prefix| prefix.contains(address)).collect();
+                found.sort_by_key(|prefix| std::cmp::Reverse(prefix.net().prefix_len()));
+                found
+            }
             Err(_) => Vec::new(),
         }
     }
@@ -72,7 +77,11 @@ impl Agent {
         let first = verdict.services.keys().next().and_then(|name| self.settings.core.services.get(name));
         let audience = first.into_iter().flat_map(|service| self.settings.core.audience(service, prefix.family()));
         let links = audience.flat_map(|(of, neighbor, towards)| {
-            let changed = verdict.announced.as_ref().and_then(|_| changed(neighbor, towards)).unwrap_or_default();
+            let changed = verdict
+                .announced
+                .as_ref()
+                .and_then(|_| changed(neighbor, towards, neighbor.peer_as.is_external(self.settings.core.asn)))
+                .unwrap_or_default();
             let links = self.neighbor_links(of, prefix, verdict).into_iter();
             links.map(move |link| Link { text: link.text + &changed, ..link })
         });
@@ -332,9 +341,15 @@ fn neighbor_link(id: &PeerId, peer: &Peer, prefix: Prefix, verdict: &Verdict, se
     };
     let quarantined = state.quarantined.get(&prefix);
     if state.state != State::Established {
-        let error = state.last_error.as_ref().map_or(String::new(), |(error, _)| format!(": {error}"));
+        let error = match &state.last_error {
+            Some((error, _)) => format!(": {error}"),
+            None if is_awaited(peer, state.state) => ": waits for the neighbor to connect".to_owned(),
+            None => String::new(),
+        };
         let quarantined = quarantined.map_or("", |_| "; the prefix is in quarantine there besides");
-        let hint = Some(format!("see `anycastctl neighbors {id}`"));
+        let awaited = || is_awaited(peer, state.state).then(|| awaited(&peer.neighbor));
+        let hint = state.remedy.clone().or_else(awaited);
+        let hint = hint.or_else(|| Some(format!("see `anycastctl neighbors {id}`")));
         return link(
             LinkState::Broken,
             format!("{}{error}{quarantined}", report::state_name(state.state)),
@@ -375,6 +390,24 @@ fn neighbor_link(id: &PeerId, peer: &Peer, prefix: Prefix, verdict: &Verdict, se
         DrainBy::None => ", and not told that it is leaving (`drain_by: none`)",
     };
     link(ok, format!("Established, {what} {far}{leaving}"), Some(wall(entry.since)), hint)
+}
+
+/// Whether it is for the neighbor to begin.
+fn is_awaited(peer: &Peer, state: State) -> bool {
+    peer.neighbor.connect == Connect::Passive && state == State::Active
+}
+
+/// What may keep one from connecting that is waited for.
+fn awaited(neighbor: &Neighbor) -> String {
+    let transport = &neighbor.transport;
+    let signed = match transport.md5.is_some() || transport.tcp_ao.is_some() {
+        true => {
+            "; it has a password here: where it has none for this node, or another one, the kernel drops what it sends and tells nobody (`nstat \
+             -az TcpExtTCPMD5NotFound TcpExtTCPMD5Failure`)"
+        }
+        false => "",
+    };
+    format!("it is to dial us: does it run, know this node, and not wait as well? `anycastctl doctor` looks{signed}")
 }
 
 /// Whether a prefix is not announced though some of its services could carry it.
@@ -425,14 +458,14 @@ pub(super) fn not_given(id: &PeerId, neighbor: &Neighbor, service: &Service, pre
     })
 }
 
-/// What the neighbor is told otherwise than the others.
-fn changed(neighbor: &Neighbor, towards: &Towards) -> Option<String> {
+/// What the neighbor is told otherwise than the others, as far as it is sent to one of that AS.
+fn changed(neighbor: &Neighbor, towards: &Towards, external: bool) -> Option<String> {
     let mut change = neighbor.attributes.clone();
     change.change(&towards.attributes);
     let single = [
         change.med.map(|med| format!("med {med}")),
-        change.local_pref.map(|preference| format!("local_pref {preference}")),
-        (change.as_path_prepend > 0).then(|| format!("{} prepended more", change.as_path_prepend)),
+        change.local_pref.filter(|_| !external).map(|preference| format!("local_pref {preference}")),
+        (change.as_path_prepend > 0 && external).then(|| format!("{} prepended more", change.as_path_prepend)),
         change.link_bandwidth.map(|bandwidth| format!("link_bandwidth {}", bandwidth.rate)),
     ];
     let communities = change.communities.iter().map(ToString::to_string);

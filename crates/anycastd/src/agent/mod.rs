@@ -59,7 +59,7 @@ use self::{
 use crate::{
     checker::{Checker, Permit},
     clock::moment,
-    config::{Settings, ShutdownMode},
+    config::{Lasting, Settings, ShutdownMode},
     disable::{DisableFiles, Look},
     fence::Fence,
     flaps::Flaps,
@@ -83,8 +83,8 @@ pub(crate) struct Parts {
     pub(crate) settings: Settings,
     /// The text of the configuration.
     pub(crate) text: Arc<str>,
-    /// The settings that wait for a restart, which this start is none.
-    pub(crate) waiting: Vec<String>,
+    /// The settings that only a restart changes, as they are in force.
+    pub(crate) lasting: Lasting,
     pub(crate) loaded: Loaded,
     /// Of which services the `disable_file` is there, as far as could be seen.
     pub(crate) looks: BTreeMap<ServiceName, Look>,
@@ -122,6 +122,8 @@ pub(crate) struct Agent {
     settings: Settings,
     /// The text of the configuration in force.
     text: Arc<str>,
+    /// What of it only a restart changes: as it is in force, whatever is configured.
+    lasting: Lasting,
     peers: BTreeMap<PeerId, Peer>,
     /// Neighbors that are no longer configured, until their session has ended.
     parting: Vec<(PeerId, Peer)>,
@@ -222,6 +224,7 @@ pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
     let mut agent = Agent {
         settings: parts.settings,
         text: parts.text,
+        lasting: parts.lasting,
         peers: BTreeMap::new(),
         parting: Vec::new(),
         listen,
@@ -272,7 +275,7 @@ pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
     };
     // Sessions may begin from now on.
     agent.fence.beat();
-    agent.wait_for_restart(&parts.waiting);
+    agent.wait_for_restart();
     agent.begin_disabled(parts.looks);
     agent.begin(parts.loaded);
     (agent.run(queues), handle)

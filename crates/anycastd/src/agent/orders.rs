@@ -118,6 +118,8 @@ impl Agent {
         {
             return Err(Refusal::Bad(format!("a reason is one line of at most {REASON} bytes")));
         }
+        // As a script has it whose variable is not set: that is no reason.
+        let reason = request.reason.as_ref().filter(|reason| !reason.trim().is_empty());
         let until = request.for_seconds.map(ends_at).transpose()?;
         let boot = request.boot.then(this_boot).transpose()?;
         if until.is_some() && boot.is_some() {
@@ -138,7 +140,7 @@ impl Agent {
                 mode: request.mode,
                 by: by.0.clone(),
                 at: Timestamp::now(),
-                reason: request.reason.clone(),
+                reason: reason.cloned(),
                 until,
                 whole_node: request.services.is_empty(),
                 boot: boot.clone(),

@@ -14,7 +14,7 @@ use anycast_core::{
 use super::{Agent, Carried, Farewell};
 use crate::{
     checker::{Around, Checker},
-    config::Settings,
+    config::{Lasting, Settings},
     disable::Look,
     listener::ListenPlan,
     peer::{self, Past, Peer, Start},
@@ -90,7 +90,6 @@ impl Agent {
     /// Takes a new configuration over; `text` says whose it is, and what it changes.
     pub(super) fn take_over(&mut self, settings: Settings, looks: &BTreeMap<ServiceName, Look>, text: String) {
         self.preparing.clear();
-        let needs_restart = needs_restart(&self.settings, &settings);
         let before = self.desired.services.iter().map(|(name, standing)| (name.clone(), standing.checks)).collect();
         let inherited = self.inherited(&settings);
         let disabled = self.disabled_after(&settings, looks);
@@ -101,17 +100,18 @@ impl Agent {
         self.settle(&before);
         self.take_disabled(disabled);
         self.settle_hold_downs(other_checks(&old, &self.settings));
-        self.wait_for_restart(&needs_restart);
+        self.wait_for_restart();
         self.problem(RELOAD, None);
         tracing::info!("{text}");
         self.sink.report("config", &self.settings.core.node.name, text);
         self.turn();
     }
 
-    /// These settings are not in force as they are configured.
-    pub(super) fn wait_for_restart(&mut self, settings: &[String]) {
-        let text = || format!("changes of {} take effect at the next start of the agent", settings.join(", "));
-        self.problem("restart", (!settings.is_empty()).then(text));
+    /// Says which settings are not in force as they are configured.
+    pub(super) fn wait_for_restart(&mut self) {
+        let waiting = self.lasting.unlike(&Lasting::of(&self.settings));
+        let text = || format!("changes of {} take effect at the next start of the agent", waiting.join(", "));
+        self.problem("restart", (!waiting.is_empty()).then(text));
     }
 
     /// A new configuration was refused.
@@ -286,17 +286,6 @@ fn other_checks(old: &Settings, new: &Settings) -> BTreeMap<ServiceName, BTreeSe
         (fewer || !others.is_empty() || before.require != service.require).then(|| (name.clone(), others))
     };
     new.core.services.iter().filter_map(other).collect()
-}
-
-/// The settings that only a new process can take.
-pub(super) fn needs_restart(old: &Settings, new: &Settings) -> Vec<String> {
-    let table = [
-        ("state", old.state_directory != new.state_directory),
-        ("control", old.control != new.control),
-        ("http", old.http != new.http),
-        ("log", old.log != new.log),
-    ];
-    table.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name.to_owned()).collect()
 }
 
 #[cfg(test)]

@@ -26,6 +26,8 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Stop {
     mode: ShutdownMode,
     stage: Stage,
+    /// Who ended it: the name of a signal.
+    why: &'static str,
     /// A neighbor held something when the end began: packets may come until it has moved on.
     lingers: bool,
     began: Instant,
@@ -46,7 +48,7 @@ enum Stage {
 
 impl Agent {
     /// Begins the end as configured; a second order makes it fast.
-    pub(crate) fn stop(&mut self, why: &str) {
+    pub(crate) fn stop(&mut self, why: &'static str) {
         let mode = if self.stop.is_some() { ShutdownMode::Fast } else { self.shutdown_mode() };
         if self.stop.is_some_and(|stop| stop.mode == ShutdownMode::Fast || stop.stage != Stage::Withdrawing) {
             return;
@@ -62,6 +64,7 @@ impl Agent {
             let stop = Stop {
                 mode: ShutdownMode::Fast,
                 stage: Stage::Leaving,
+                why,
                 lingers: false,
                 began: now,
                 deadline: now + CEASE,
@@ -84,11 +87,16 @@ impl Agent {
         // A full drain lingers by itself; an operator's that was withdrawn a moment ago may be cut short.
         let recent = self.drains.values().any(|drain| matches!(drain.phase(), Phase::Lingering { .. }));
         let lingers = mode == ShutdownMode::Fast && (recent || self.held().values().any(|held| !held.is_empty()));
-        self.stop = Some(Stop { mode, stage: Stage::Withdrawing, lingers, began: now, deadline: now + patience });
+        self.stop = Some(Stop { mode, stage: Stage::Withdrawing, why, lingers, began: now, deadline: now + patience });
     }
 
     pub(super) fn is_stopping(&self) -> bool {
         self.stop.is_some()
+    }
+
+    /// What the agent ends on, while it does.
+    pub(super) fn ends_on(&self) -> Option<&'static str> {
+        self.stop.map(|stop| stop.why)
     }
 
     pub(super) fn is_unbinding(&self) -> bool {

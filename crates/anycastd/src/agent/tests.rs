@@ -24,10 +24,11 @@ fn parts(home: &std::path::Path) -> Parts {
     let file = home.join("nothing.yaml");
     std::fs::write(&file, CONFIG).unwrap();
     let (sink, happenings) = Sink::new(16);
+    let settings = crate::config::load(&file, false).unwrap().settings;
     Parts {
-        settings: crate::config::load(&file, false).unwrap().settings,
+        lasting: Lasting::of(&settings),
+        settings,
         text: CONFIG.into(),
-        waiting: Vec::new(),
         loaded: crate::state::Loaded::default(),
         looks: BTreeMap::new(),
         disable_files: watch::channel(crate::disable::DisableFiles::default()).0,
@@ -262,4 +263,35 @@ async fn an_order_that_ends_a_hold_says_so_and_what_it_does_not_do() {
     std::fs::write(&well, "").unwrap();
     home.explained("dns is up").await;
     assert_eq!(announce().await, "there was no maintenance to end; announced as its health says");
+}
+
+/// The problem is what is in force, not what the last reload changed.
+#[tokio::test]
+async fn a_setting_waits_for_a_restart_until_it_is_what_is_in_force() {
+    let home = tempfile::tempdir().unwrap();
+    let (run, handle) = idle(home.path());
+    let running = tokio::spawn(run);
+    let reload = async |keys: &str| {
+        let file = home.path().join("anycastd.yaml");
+        let text = format!("{CONFIG}{keys}");
+        std::fs::write(&file, &text).unwrap();
+        let settings = crate::config::load(&file, false).unwrap().settings;
+        let order = handle.order(move |agent| {
+            let weighed = agent.reload(settings, &BTreeMap::new(), text.into(), false, "test");
+            let changes: Vec<String> =
+                weighed.changes.iter().map(|it| format!("{}: {}", it.subject, it.text)).collect();
+            (changes.join(", "), agent.status().problems.join(", "))
+        });
+        order.await.unwrap()
+    };
+    let (later, waits) = (
+        "log: takes effect at the next start of the agent",
+        "changes of log take effect at the next start of the agent",
+    );
+    assert_eq!(reload("log: { level: debug }\n").await, (later.to_owned(), waits.to_owned()));
+    assert_eq!(reload("log: { level: debug }\n").await, (String::new(), waits.to_owned()), "it goes on waiting");
+    assert_eq!(reload("log: { level: trace }\n").await, (later.to_owned(), waits.to_owned()));
+    let again = "log: is again what is in force: it waits for no restart any more";
+    assert_eq!(reload("").await, (again.to_owned(), String::new()));
+    running.abort();
 }

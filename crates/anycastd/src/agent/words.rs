@@ -56,7 +56,12 @@ impl Agent {
     /// What is said of a service that cannot take traffic.
     fn blocked(&self, name: &ServiceName, blocker: &Blocker) -> String {
         match blocker {
-            Blocker::Drained => "is withdrawn for maintenance".to_owned(),
+            Blocker::Drained => match self.ends_on() {
+                Some(signal) if self.standing(name).is_none() => {
+                    format!("is withdrawn as the agent ends ({signal})")
+                }
+                Some(_) | None => "is withdrawn for maintenance".to_owned(),
+            },
             Blocker::NotBound(addresses) => {
                 let list: Vec<_> = addresses.iter().map(ToString::to_string).collect();
                 format!("has no bound {}", list.join(", "))

@@ -61,7 +61,12 @@ impl Diagnostics {
 
     /// Each on one line, with its place: for a log.
     pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
-        self.found.iter().map(|found| found.line(&self.file))
+        self.graded().map(|(_, line)| line)
+    }
+
+    /// Each on one line, with how grave it is.
+    pub(crate) fn graded(&self) -> impl Iterator<Item = (Severity, String)> {
+        self.found.iter().map(|found| (found.severity, found.line(&self.file)))
     }
 
     /// Each mistake as its place, what is wrong and what to do: for a reader that shows them apart.
@@ -141,11 +146,22 @@ pub(super) struct Report<'a> {
     /// By line, how much of it may be shown.
     hidden: BTreeMap<usize, usize>,
     needs: Vec<(Span, Need)>,
+    only_checks: bool,
 }
 
 impl<'a> Report<'a> {
     pub(super) const fn new(source: &'a Source) -> Self {
-        Self { source, found: Vec::new(), hidden: BTreeMap::new(), needs: Vec::new() }
+        Self { source, found: Vec::new(), hidden: BTreeMap::new(), needs: Vec::new(), only_checks: false }
+    }
+
+    /// Whether nothing is started with what is read: who runs this need not be the agent's user.
+    pub(super) const fn only_checks(&self) -> bool {
+        self.only_checks
+    }
+
+    /// Sets that.
+    pub(super) const fn set_only_checks(&mut self, only_checks: bool) {
+        self.only_checks = only_checks;
     }
 
     /// There may be a secret on the line: no more than its first key is shown, whatever is wrong with it.
@@ -202,7 +218,11 @@ impl<'a> Report<'a> {
         self.found.dedup();
         let errors = self.found.iter().filter(|(_, severity, ..)| *severity == Severity::Error).count();
         let warnings = self.found.len() - errors;
-        let shown = self.found.into_iter().take(SHOWN).map(|(span, severity, message, hint)| Diagnostic {
+        // Where there is no room for all, a mistake goes before a warning.
+        self.found.sort_by_key(|(_, severity, ..)| *severity);
+        self.found.truncate(SHOWN);
+        self.found.sort();
+        let shown = self.found.into_iter().map(|(span, severity, message, hint)| Diagnostic {
             severity,
             message,
             hint,

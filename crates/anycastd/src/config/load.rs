@@ -4,7 +4,7 @@ use std::{fmt, fs::OpenOptions, io::Read, os::unix::fs::OpenOptionsExt as _, pat
 
 use super::{
     Settings,
-    diagnostic::{Diagnostics, Report},
+    diagnostic::{Diagnostics, Report, Severity},
     settings::Host,
     source::{Source, Span},
     top, yaml,
@@ -43,9 +43,9 @@ impl ConfigError {
         format!("{}{count} mistake{} in {file}", self.found.render(colour), if count == 1 { "" } else { "s" })
     }
 
-    /// Each on one line, with its place: for a log.
-    pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
-        self.found.lines()
+    /// Mistakes and warnings, each on one line with its place: for a log.
+    pub(crate) fn graded(&self) -> impl Iterator<Item = (Severity, String)> {
+        self.found.graded()
     }
 
     /// Each as its place, what is wrong and what to do.
@@ -53,9 +53,10 @@ impl ConfigError {
         self.found.parts()
     }
 
-    /// The first on one line, and how many follow: where there is no room for more.
+    /// The first mistake on one line, and how many follow: where there is no room for more.
     pub(crate) fn summary(&self) -> String {
-        let first = self.found.lines().next().unwrap_or_default();
+        let mut mistakes = self.graded().filter(|(severity, _)| *severity == Severity::Error);
+        let first = mistakes.next().map(|(_, line)| line).unwrap_or_default();
         match self.count() {
             0 | 1 => first,
             count => format!("{first} (and {} more)", count - 1),
@@ -141,6 +142,7 @@ pub(super) fn parse_bytes(name: &str, bytes: &[u8], host: &Host) -> Result<Loade
 pub(super) fn parse(name: &str, text: &str, host: &Host) -> Result<Loaded, ConfigError> {
     let source = Source::new(name, text.to_owned());
     let mut report = Report::new(&source);
+    report.set_only_checks(host.only_checks);
     let root = yaml::parse(&source, &mut report);
     let settings = root.and_then(|root| top::read(&root, host, &mut report));
     let found = report.finish();

@@ -9,6 +9,7 @@ mod diagnostic;
 mod endpoint;
 mod flow;
 mod graceful;
+mod lasting;
 mod load;
 mod names;
 mod needs;
@@ -33,6 +34,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use anycast_core::Config;
 
 pub(crate) use self::{
+    diagnostic::Severity,
+    lasting::Lasting,
     load::{ConfigError, Loaded, load, load_bytes},
     privileges::drop_ins,
     reader::nearest,

@@ -9,6 +9,8 @@ use std::{
 
 use anycast_core::Secret;
 
+use nix::unistd::{Uid, User, geteuid};
+
 use super::{
     diagnostic::{Report, quoted},
     reader::Section,
@@ -17,6 +19,7 @@ use super::{
     source::Span,
     values::{path, text},
 };
+use crate::drop_in;
 
 /// The longest key of TCP MD5 (`TCP_MD5SIG_MAXKEYLEN`).
 const LONGEST: usize = 80;
@@ -75,28 +78,53 @@ fn named(name: &str) -> String {
     if redact::names_credential(name) { quoted(name) } else { "`…`".to_owned() }
 }
 
+/// What is wrong with a file, and the remedy.
+type Fault = (String, String);
+
 /// The secret in a file, without the newline that editors end it with.
 fn read(path: &Path, forbidden: u32, span: Span, report: &mut Report<'_>) -> Option<Secret> {
-    match octets(path, forbidden) {
-        Ok(octets) => Some(Secret::new(octets)),
-        Err((message, hint)) => {
-            report.error(span, message, hint);
-            None
-        }
-    }
+    told(octets(path, forbidden), path, span, report)
 }
 
 /// A file with secrets in it, whatever its form.
-///
-/// # Errors
-/// In words: what is wrong with it, and the remedy.
-pub(super) fn file(path: &Path) -> Result<Secret, (String, String)> {
-    let octets = content(path, FORBIDDEN, LARGEST)?;
-    if octets.len() > LARGEST {
-        let message = format!("{} is larger than {LARGEST} octets", called(path));
-        return Err((message, "write only what is needed into it".to_owned()));
+pub(super) fn file(path: &Path, span: Span, report: &mut Report<'_>) -> Option<Secret> {
+    let fits = |(octets, owner): (zeroize::Zeroizing<Vec<u8>>, Uid)| match octets.len() {
+        0..=LARGEST => Ok((octets.to_vec(), owner)),
+        _ => {
+            let message = format!("{} is larger than {LARGEST} octets", called(path));
+            Err((message, "write only what is needed into it".to_owned()))
+        }
+    };
+    told(content(path, FORBIDDEN, LARGEST).and_then(fits), path, span, report)
+}
+
+/// What was read of a file, and who owns it: that is judged here, for who only checks need not be the agent's user.
+fn told(read: Result<(Vec<u8>, Uid), Fault>, path: &Path, span: Span, report: &mut Report<'_>) -> Option<Secret> {
+    let (octets, owner) = read.map_err(|(message, hint)| report.error(span, message, hint)).ok()?;
+    let secret = Secret::new(octets);
+    let agents = || User::from_name(drop_in::USER).ok().flatten().is_some_and(|user| user.uid == owner);
+    // Whoever owns it can change it, and read what is written into it.
+    if is_trusted(owner, geteuid()) || (report.only_checks() && agents()) {
+        return Some(secret);
     }
-    Ok(Secret::new(octets.to_vec()))
+    let name = called(path);
+    let (message, hint) = foreign(&name, owner);
+    if report.only_checks() {
+        report.warning(span, message, format!("unless the agent runs as that user it refuses it: {hint}"));
+        return Some(secret);
+    }
+    report.error(span, message, hint);
+    None
+}
+
+/// Root may change everything anyhow, and our own user is us.
+fn is_trusted(owner: Uid, us: Uid) -> bool {
+    owner.is_root() || owner == us
+}
+
+fn foreign(name: &str, owner: Uid) -> Fault {
+    let message = format!("{name} belongs to somebody else (uid {owner}), who can read and change it");
+    (message, format!("`chown root {name}`, or let it belong to the agent's user; and change what is secret in it"))
 }
 
 /// What hardly is a path may be the password itself.
@@ -105,9 +133,10 @@ fn called(path: &Path) -> String {
     if redact::names_file(&text) { text } else { "/…".to_owned() }
 }
 
-fn octets(path: &Path, forbidden: u32) -> Result<Vec<u8>, (String, String)> {
+/// The secret, and whose file it is.
+fn octets(path: &Path, forbidden: u32) -> Result<(Vec<u8>, Uid), Fault> {
     let name = called(path);
-    let octets = content(path, forbidden, LONGEST + 2)?;
+    let (octets, owner) = content(path, forbidden, LONGEST + 2)?;
     let key = octets.strip_suffix(b"\n").unwrap_or(&octets);
     let key = key.strip_suffix(b"\r").unwrap_or(key);
     if key.is_empty() {
@@ -123,11 +152,11 @@ fn octets(path: &Path, forbidden: u32) -> Result<Vec<u8>, (String, String)> {
         let message = format!("the password in {name} holds a control character, or has more than one line");
         return Err((message, "write it on one line, and nothing else".to_owned()));
     }
-    Ok(key.to_vec())
+    Ok((key.to_vec(), owner))
 }
 
-/// Reads at most one octet more than `most`.
-fn content(path: &Path, forbidden: u32, most: usize) -> Result<zeroize::Zeroizing<Vec<u8>>, (String, String)> {
+/// Reads at most one octet more than `most`; who owns what was read.
+fn content(path: &Path, forbidden: u32, most: usize) -> Result<(zeroize::Zeroizing<Vec<u8>>, Uid), Fault> {
     // From here on this process holds a secret: no core dump of it, and nobody but root looks into its memory.
     let _ = nix::sys::prctl::set_dumpable(false);
     let name = called(path);
@@ -147,12 +176,6 @@ fn content(path: &Path, forbidden: u32, most: usize) -> Result<zeroize::Zeroizin
     if !about.is_file() {
         return Err(irregular());
     }
-    // Whoever owns it can change it, and read what is written into it.
-    let (owner, us) = (about.uid(), nix::unistd::geteuid());
-    if owner != 0 && owner != us.as_raw() && !us.is_root() {
-        let hint = format!("`chown root {name}`, or let it belong to the agent's user");
-        return Err((format!("{name} belongs to somebody else (uid {owner})"), hint));
-    }
     let mode = about.permissions().mode() & 0o7777;
     if mode & forbidden != 0 {
         let hint = format!(
@@ -164,7 +187,7 @@ fn content(path: &Path, forbidden: u32, most: usize) -> Result<zeroize::Zeroizin
     // Room for all that is good and a little more, so that nothing is moved about in memory and left behind.
     let mut octets = zeroize::Zeroizing::new(Vec::with_capacity(most + 16));
     (&mut file).take(most as u64 + 1).read_to_end(&mut octets).map_err(failed)?;
-    Ok(octets)
+    Ok((octets, Uid::from_raw(about.uid())))
 }
 
 #[cfg(test)]
@@ -194,7 +217,7 @@ mod tests {
             (&full, 0o600, &full),
         ];
         for (content, mode, key) in good {
-            assert_eq!(octets(&file(directory.path(), content, mode), FORBIDDEN).unwrap(), key);
+            assert_eq!(octets(&file(directory.path(), content, mode), FORBIDDEN).unwrap().0, key);
         }
         let long = vec![b'x'; LONGEST + 1];
         let bad: [(&[u8], u32, &str); 9] = [
@@ -225,7 +248,35 @@ mod tests {
         let target = file(directory.path(), b"hunter2\n", 0o600);
         let link = directory.path().join("link");
         symlink(target, &link).unwrap();
-        assert_eq!(octets(&link, FORBIDDEN).unwrap(), b"hunter2");
+        assert_eq!(octets(&link, FORBIDDEN).unwrap().0, b"hunter2");
+    }
+
+    /// Root's own agent too: a file of somebody else is that one's to change.
+    #[test]
+    fn a_file_of_somebody_else_is_refused_and_who_only_checks_is_warned() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = file(directory.path(), b"hunter2\n", 0o600);
+        let other = Uid::from_raw(64_123);
+        for (owner, us, trusted) in
+            [(0, 0, true), (0, 997, true), (997, 997, true), (64_123, 997, false), (64_123, 0, false)]
+        {
+            assert_eq!(is_trusted(Uid::from_raw(owner), Uid::from_raw(us)), trusted, "{owner} {us}");
+        }
+        let judge = |owner, only_checks| {
+            let source = crate::config::source::Source::new("anycastd.yaml", "x\n".to_owned());
+            let mut report = Report::new(&source);
+            report.set_only_checks(only_checks);
+            let read = octets(&path, FORBIDDEN).map(|(octets, _)| (octets, owner));
+            let secret = told(read, &path, Span::new(0, 1), &mut report);
+            (secret.is_some(), report.finish())
+        };
+        assert_eq!(judge(geteuid(), false).1.found(), []);
+        let (read, refused) = judge(other, false);
+        let line: String = refused.lines().collect();
+        assert!(!read && refused.errors() == 1, "{line}");
+        assert!(line.contains("belongs to somebody else (uid 64123)") && line.contains("`chown root "), "{line}");
+        let (read, warned) = judge(other, true);
+        assert!(read && warned.errors() == 0 && warned.warnings() == 1, "{warned}");
     }
 
     /// Whoever can read our memory can read the password.

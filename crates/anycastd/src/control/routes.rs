@@ -223,7 +223,7 @@ fn permitted(caller: &Caller) -> Result<(), Fault> {
     }
     Err(Fault {
         status: StatusCode::FORBIDDEN,
-        error: format!("{} may look, not change", caller.actor.0),
+        error: format!("the user `{}` may only look, and changes nothing", caller.actor.0),
         hint: Some("run it as root, or add the user to `control: { operators: […] }`".to_owned()),
     })
 }

@@ -47,6 +47,10 @@ pub(crate) struct Session {
     pub(crate) established: bool,
     /// There was a session with it since the agent started.
     pub(crate) ever: bool,
+    /// There is none, and a connection came to nothing since.
+    pub(crate) came: bool,
+    /// Why there is none, and what to do about it, where that is known.
+    pub(crate) remedy: Option<(String, String)>,
     /// For how long it has been so.
     pub(crate) since: Duration,
     pub(crate) local: Option<SocketAddr>,
@@ -56,14 +60,19 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// It is to connect, has had its time, and has never done so.
+    /// It is to connect, has had its time, and has not done so.
     pub(crate) fn is_awaited_in_vain(&self) -> bool {
-        self.passive && self.address.is_some() && self.is_idle()
+        self.passive && self.address.is_some() && !self.came && self.is_away()
     }
 
-    /// There is no session, and was none for as long as one takes to begin.
+    /// There never was a session, for as long as one takes to begin.
     pub(crate) fn is_idle(&self) -> bool {
-        !self.established && !self.ever && self.since >= BEGINS_WITHIN
+        !self.ever && self.is_away()
+    }
+
+    /// There is no session, for as long as one takes to begin.
+    fn is_away(&self) -> bool {
+        !self.established && self.since >= BEGINS_WITHIN
     }
 }
 

@@ -5,14 +5,11 @@ use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
 use super::facts::{File, Owned};
 use crate::config;
 
-/// More are counted by `anycastd --check`.
-const MISTAKES: usize = 5;
-
 /// Reads it as a start would, the files with passwords that it names too, and keeps nothing of it.
 pub(super) fn look(path: &Path) -> File {
     let mistakes = match config::load(path, false) {
         Ok(_) => Vec::new(),
-        Err(refused) => refused.parts().take(MISTAKES).collect(),
+        Err(refused) => refused.parts().collect(),
     };
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let about = owned(path).zip(owned(directory)).map(|(file, directory)| [file, directory]);

@@ -1,13 +1,14 @@
 //! From what was seen to what bites.
 
 mod flow;
+mod sides;
 mod start;
 
 use std::{collections::BTreeSet, net::IpAddr};
 
 use anycast_api::{Finding, Severity};
 
-use super::facts::{Facts, Interface, Knock, Session};
+use super::facts::{Facts, Interface, Session};
 use crate::drop_in;
 
 /// An order is a few kilobytes; what is written besides is more.
@@ -25,7 +26,8 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
         flow::mtu,
         flow::stalled,
         other_speakers,
-        one_sided,
+        sides::one_sided,
+        sides::refused,
         policy,
         elsewhere,
         clock,
@@ -145,71 +147,6 @@ fn other_speakers(facts: &Facts) -> Vec<Finding> {
         }));
     }
     found
-}
-
-/// Both ends wait, or both dial.
-fn one_sided(facts: &Facts) -> Vec<Finding> {
-    let waits = facts.known.sessions.iter().filter(|session| session.is_awaited_in_vain());
-    let mut found: Vec<Finding> = waits.map(|session| awaited(session, facts.knocks.get(&session.name))).collect();
-    let dialled = facts.known.refused.get("dialled_by_us").copied().unwrap_or_default();
-    let dials = facts.known.sessions.iter().filter(|session| !session.passive && session.address.is_some());
-    if dialled > 0 {
-        found.extend(dials.filter(|session| session.is_idle()).map(|session| {
-            finding("both_dial", Severity::Warning, &session.name, Words {
-                seen: format!("we dial it, in vain for {} s, and {dialled} connections came from neighbors that we dial", session.since.as_secs()),
-                why: "a connection from a neighbor that is to be dialled is closed: where only its dialling gets through, there is no session",
-                remedy: "`connect: passive` for this neighbor, then `anycastctl reload`; or let TCP port 179 through to it".to_owned(),
-            })
-        }));
-    }
-    found
-}
-
-/// One that never came, and what became of an attempt to go there instead.
-fn awaited(session: &Session, knock: Option<&Knock>) -> Finding {
-    let waited =
-        format!("we wait for it (`connect: passive`), and it has not connected in {} s", session.since.as_secs());
-    let port = session.port;
-    let dial = "`connect: active` for this neighbor, then `anycastctl reload`";
-    let here = "let TCP port 179 through to here";
-    let (id, seen, why, remedy) = match knock {
-        Some(Knock::Listens) => (
-            "both_passive",
-            format!("{waited}; tried once, its port {port} takes a connection from here"),
-            "it waits as well, or what it dials does not arrive: nobody ever connects",
-            format!(
-                "{dial}: that way is open; or take `passive` away there (FRR, IOS, Junos `passive`; BIRD `passive yes`) and {here}"
-            ),
-        ),
-        Some(Knock::Refuses) => (
-            "never_connects",
-            format!("{waited}; tried once, its port {port} refuses a connection from here"),
-            "its BGP does not run, or it does not know this node as a neighbor: then it does not dial either",
-            format!(
-                "see there whether BGP runs and has this node as a neighbor, by the address that it is to dial; {here}"
-            ),
-        ),
-        Some(Knock::Silent) => (
-            "never_connects",
-            format!("{waited}; tried once, its port {port} does not answer"),
-            "packets between the two are dropped, or it is away, or it wants a password (TCP MD5, TCP-AO) that is not configured here",
-            format!(
-                "`ping {}`; see the packet filters of both, and whether it has a password for this node; {here}",
-                peer(session)
-            ),
-        ),
-        None => (
-            "both_passive",
-            waited,
-            "if it waits as well (FRR, IOS `passive`; Junos `passive`; BIRD `passive yes`), nobody ever dials",
-            format!("{dial}; or take `passive` away there, and {here}"),
-        ),
-    };
-    finding(id, Severity::Problem, &session.name, Words { seen, why, remedy })
-}
-
-fn peer(session: &Session) -> String {
-    session.address.map_or_else(|| session.name.clone(), |address| address.to_string())
 }
 
 /// RFC 8212: without a policy an eBGP speaker uses nothing, and says nothing.

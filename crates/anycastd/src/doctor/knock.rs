@@ -1,6 +1,7 @@
 //! Whether a neighbor that is waited for listens itself: one attempt to connect, closed before a word is said.
 //!
-//! Only where nothing can come of it but the answer: there is no session with it, and there never was one.
+//! Only where nothing can come of it but the answer: there is no session with it, and there never was one, which it might still
+//! believe in.
 
 use std::{collections::BTreeMap, io::ErrorKind, net::SocketAddr, time::Duration};
 
@@ -17,11 +18,15 @@ const MOST: usize = 16;
 /// Tries those that would be waited for in vain.
 pub(super) async fn at_all(sessions: &[Session]) -> BTreeMap<String, Knock> {
     let mut tries = JoinSet::new();
-    for session in sessions.iter().filter(|session| session.is_awaited_in_vain() && !session.way.signed).take(MOST) {
+    for session in sessions.iter().filter(|session| may_be_tried(session)).take(MOST) {
         let session = session.clone();
         tries.spawn(async move { Some((session.name.clone(), at(&session).await?)) });
     }
     tries.join_all().await.into_iter().flatten().collect()
+}
+
+fn may_be_tried(session: &Session) -> bool {
+    session.is_awaited_in_vain() && session.is_idle() && !session.way.signed
 }
 
 /// `None`: it could not be tried.
@@ -75,6 +80,8 @@ mod tests {
             external: true,
             established: false,
             ever: false,
+            came: false,
+            remedy: None,
             since: Duration::from_secs(600),
             local: None,
             routes: 0,

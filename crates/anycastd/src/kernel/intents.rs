@@ -10,14 +10,14 @@ use std::{
     net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use anycast_core::reconcile::Target;
 use serde::{Deserialize, Serialize};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::state::{boot_id, keep_aside, write_atomically};
+use crate::state::{boot_id, recall, write_atomically};
 
 /// A disk that does not answer for this long counts as broken; the address then waits.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -138,10 +138,8 @@ impl Intents {
     }
 }
 
-/// What cannot be understood is kept aside.
 fn read(path: &Path) -> io::Result<Contents> {
-    let Some(text) = crate::state::read(path)? else { return Ok(Contents::default()) };
-    understand(&text).inspect_err(|_| drop(keep_aside(path, SystemTime::now())))
+    recall(path, understand).map(Option::unwrap_or_default)
 }
 
 fn understand(text: &[u8]) -> io::Result<Contents> {

@@ -2,6 +2,7 @@
 
 mod links;
 mod out;
+mod remedy;
 mod shown;
 mod told;
 

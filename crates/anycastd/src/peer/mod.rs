@@ -57,6 +57,10 @@ pub(crate) struct PeerState {
     pub(crate) unsendable: BTreeMap<Prefix, String>,
     /// Why the last session or attempt ended.
     pub(crate) last_error: Option<(String, Instant)>,
+    /// What to do about it, where that is known.
+    pub(crate) remedy: Option<String>,
+    /// There is no session, and the neighbor has had a connection since the last one: it can be reached, and knows of us.
+    pub(crate) came: bool,
     /// What of it is held back for the sake of the session.
     pub(crate) quarantined: BTreeMap<Prefix, Quarantined>,
     /// When it is dialled again.

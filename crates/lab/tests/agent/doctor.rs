@@ -205,3 +205,34 @@ async fn two_ends_that_wait_are_found_by_trying() -> anyhow::Result<()> {
     };
     story(told, Edge::new().await).await
 }
+
+/// Whichever end refuses the other's OPEN: what is to be mended is said, by `explain`, by `neighbors` and as a finding, and is right.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_that_one_end_refuses_is_told_with_what_to_mend() -> anyhow::Result<()> {
+    let told = async |edge: &Edge| {
+        let remedied = async |remedy: &str| {
+            let words = async |arguments: &[&str]| {
+                Ok::<_, anyhow::Error>(
+                    edge.ctl(arguments).await?.output.split_whitespace().collect::<Vec<_>>().join(" "),
+                )
+            };
+            edge.wait(remedy, async || Ok(words(&["explain", V4]).await?.contains(remedy))).await?;
+            assert!(words(&["neighbors", "rtr"]).await?.contains(remedy));
+            let doctor = words(&["doctor"]).await?;
+            assert!(doctor.contains("[open_refused]") && doctor.contains(remedy), "{doctor}");
+            Ok::<_, anyhow::Error>(())
+        };
+        edge.configure(&PLAIN.replace("asn: 65101", "asn: 65199")).await?;
+        edge.start().await?;
+        remedied("`asn: 65101` for this neighbor").await?;
+        edge.configure(&PLAIN.replace("asn: 65010", "asn: 65011")).await?;
+        edge.reload().await?;
+        remedied("expects another AS number of this node than 65011").await?;
+        edge.configure(PLAIN).await?;
+        edge.reload().await?;
+        edge.announced(V4).await?;
+        assert!(!found(edge).await?.iter().any(|it| it.starts_with("open_refused")));
+        Ok(())
+    };
+    story(told, Edge::new().await).await
+}

@@ -208,3 +208,22 @@ fn a_check_that_cannot_be_done_is_no_longer_shown_as_well() {
     assert_eq!(shown(&known), format!("asks ! {why} (up for 7 s more)"));
     assert_eq!(shown(&down), format!("asks ✗ {why}"));
 }
+
+#[test]
+fn a_node_with_nothing_to_do_says_so() {
+    let line = |services: bool, neighbors: bool| {
+        let mut status = node(json!({}));
+        if !services {
+            status.services.clear();
+        }
+        if !neighbors {
+            status.neighbors.clear();
+        }
+        let text = page(&status, view()).paint(false);
+        text.lines().find(|line| line.contains("configured")).unwrap_or_default().to_owned()
+    };
+    assert_eq!(line(true, true), "");
+    assert_eq!(line(false, true), "no services are configured: there is nothing to announce");
+    assert_eq!(line(true, false), "", "the agent says that, as a problem");
+    assert!(line(false, false).starts_with("no services and no neighbors are configured: "));
+}

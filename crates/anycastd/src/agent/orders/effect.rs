@@ -1,9 +1,12 @@
 //! What an order came to, as whoever gave it is told.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
 
 use anycast_api::{OrderedService, WithdrawMode};
-use anycast_bgp::Prefix;
+use anycast_bgp::{Prefix, State};
 use anycast_core::{
     Health, PeerId, ServiceName, decide,
     drain::{Drain, Phase},
@@ -114,10 +117,26 @@ impl Agent {
                 let beside = self.file_beside(name).map_or(String::new(), |file| {
                     format!(", and not before {} is removed (`disable_file`)", file.display())
                 });
-                ended + &note(phase) + &end + &beside
+                let note = match phase {
+                    Phase::Lingering { until } => self.lingering(was.phase, until),
+                    _ => note(phase),
+                };
+                ended + &note + &end + &beside
             }
         };
         OrderedService { service: name.to_string(), moves, stays, note, phase: phase_outside(phase) }
+    }
+
+    /// A withdraw that nobody has to acknowledge any more: what of it was acknowledged, and by whom.
+    fn lingering(&self, was: Phase, until: Instant) -> String {
+        let told = self.peers.values().any(|peer| peer.state.borrow().state == State::Established);
+        let what = match was {
+            Phase::Lingering { .. } => "withdrawn already",
+            Phase::Withdrawing => "withdrawn and acknowledged",
+            _ if told => "withdrawn; no neighbor held a route of it",
+            _ => "withdrawn; no session is Established, so there was nobody to tell",
+        };
+        format!("{what}; lingering until {}", wall(until))
     }
 
     /// What ending a maintenance, or a hold, came to.
@@ -200,7 +219,7 @@ fn note(phase: Phase) -> String {
         Phase::Degraded => "announced with the degraded attributes until `announce`".to_owned(),
         Phase::GracefulShutdown { until } => format!("graceful shutdown announced; withdrawn at {}", wall(until)),
         Phase::Withdrawing => "withdrawn; waiting for the neighbors' acknowledgement".to_owned(),
-        Phase::Lingering { until } => format!("withdrawn and acknowledged; lingering until {}", wall(until)),
+        Phase::Lingering { until } => format!("withdrawn; lingering until {}", wall(until)),
         Phase::Drained => "withdrawn: safe to stop".to_owned(),
     }
 }

@@ -286,3 +286,82 @@ services:
     );
     assert_eq!(told("2001:db8::53/128"), [d]);
 }
+
+/// `status` says the same of it.
+#[tokio::test]
+async fn a_neighbor_that_is_to_connect_is_waited_for_and_what_may_keep_it_is_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let password = directory.path().join("password");
+    std::fs::write(&password, "hunter2\n").unwrap();
+    std::fs::set_permissions(&password, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let neighbors = format!(
+        "[{{ name: open, address: 192.0.2.1, asn: 65001, connect: passive }}, {{ name: signed, address: 192.0.2.3, asn: 65001, connect: \
+         passive, password_file: {} }}]",
+        password.display()
+    );
+    let home = Home::of(&neighbors, "    checks: [{ name: asks, type: file, path: / }]\n");
+    let told = home.explained("dns is up").await;
+    let links: Vec<_> = told.chain.iter().filter(|link| link.kind == "neighbor").collect();
+    let texts: Vec<&str> = links.iter().map(|link| link.text.as_str()).collect();
+    assert_eq!(texts, ["Active: waits for the neighbor to connect"; 2]);
+    let hints: Vec<&str> = links.iter().filter_map(|link| link.hint.as_deref()).collect();
+    assert!(hints.iter().all(|hint| hint.contains("not wait as well? `anycastctl doctor` looks")), "{hints:#?}");
+    let signed: Vec<bool> = hints.iter().map(|hint| hint.contains("TcpExtTCPMD5NotFound")).collect();
+    assert_eq!(signed, [false, true], "{hints:#?}");
+}
+
+#[tokio::test]
+async fn what_goes_with_the_agent_is_no_maintenance() {
+    let home = Home::with("    checks: [{ name: asks, type: file, path: / }]\n");
+    home.explained("dns is up").await;
+    let ends = |agent: &mut Agent| {
+        agent.stop("SIGTERM");
+        agent.turn();
+        agent.explain("dns").unwrap().prefixes.remove(0).summary
+    };
+    let told = home.handle.order(ends).await.unwrap();
+    assert_eq!(told, "203.0.113.53/32 is not announced: dns is withdrawn as the agent ends (SIGTERM)");
+
+    let home = Home::with("    checks: [{ name: asks, type: file, path: / }]\n");
+    home.explained("dns is up").await;
+    home.withdraw(&[], "new kernel").await;
+    let told = home.handle.order(ends).await.unwrap();
+    assert!(told.ends_with("dns is withdrawn for maintenance"), "{told}");
+}
+
+#[tokio::test]
+async fn a_withdraw_that_nobody_hears_is_not_acknowledged() {
+    let home = Home::with("    checks: [{ name: asks, type: file, path: / }]\n    drain: { linger: 1h }\n");
+    home.explained("dns is up").await;
+    let note = async || home.order(&["dns"], api::WithdrawMode::Graceful).await.services.remove(0).note;
+    let first = note().await;
+    assert!(
+        first.starts_with("withdrawn; no session is Established, so there was nobody to tell; lingering"),
+        "{first}"
+    );
+    let second = note().await;
+    assert!(second.starts_with("withdrawn already; lingering until "), "{second}");
+}
+
+/// The closest first.
+#[tokio::test]
+async fn an_address_is_explained_by_its_longest_prefix_first() {
+    let home = Home::with(
+        "    prefixes: [203.0.113.0/24, 203.0.113.53/32, 203.0.113.0/25]\n    checks: [{ name: asks, type: file, path: / }]\n",
+    );
+    let told = home.handle.ask(|agent| agent.explain("203.0.113.53").unwrap()).await.unwrap();
+    let prefixes: Vec<&str> = told.prefixes.iter().map(|told| told.prefix.as_str()).collect();
+    assert_eq!(prefixes, ["203.0.113.53/32", "203.0.113.0/25", "203.0.113.0/24"]);
+}
+
+/// As a script gives it whose variable is not set.
+#[tokio::test]
+async fn a_reason_of_nothing_is_none() {
+    let home = Home::with("    checks: [{ name: asks, type: file, path: / }]\n");
+    home.explained("dns is up").await;
+    for (said, kept) in [("", None), ("  ", None), ("new disk", Some("new disk")), ("", Some("new disk"))] {
+        home.withdraw(&["dns"], said).await;
+        let reason = home.handle.ask(|agent| agent.status().services.remove(0).drain.unwrap().reason).await.unwrap();
+        assert_eq!(reason.as_deref(), kept, "{said:?}");
+    }
+}

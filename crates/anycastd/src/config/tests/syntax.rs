@@ -107,6 +107,23 @@ fn one_mistake_is_one_and_warnings_are_none() {
     );
 }
 
+/// However many warnings come before it.
+#[test]
+fn the_first_mistake_is_named_and_not_a_warning_before_it() {
+    let service = |count| {
+        format!("  - {{ name: s{count}, addresses: [198.51.100.{count}], checks: [{{ name: c, type: icmp }}] }}\n")
+    };
+    let warned: String = (0..200).map(service).collect();
+    let text = format!(
+        "bgp: {{ asn: 65010, router_id: 192.0.2.2, neighbors: [] }}\nservices:\n{warned}no_such_key: 1\nnor_this: 2\n"
+    );
+    let error = read(&text).unwrap_err();
+    assert!(error.found().warnings() > 100, "{error}");
+    let summary = error.summary();
+    assert!(summary.contains("no_such_key") && summary.ends_with(" (and 1 more)"), "{summary}");
+    assert_eq!(error.parts().count(), 2, "{error}");
+}
+
 #[test]
 fn colour_is_for_terminals() {
     let error = read("x").unwrap_err();
@@ -179,7 +196,7 @@ fn a_line_that_may_hold_a_secret_is_not_shown() {
         assert!(!error.contains("hunter2"), "{error}");
         assert!(error.contains("--> anycastd.yaml:"), "{error}");
         assert!(error.contains('…'), "the line is there, and it is said that something is not: {error}");
-        let lines: String = read(&small_with(from, to)).unwrap_err().lines().collect();
+        let lines: String = read(&small_with(from, to)).unwrap_err().graded().map(|(_, line)| line).collect();
         assert!(!lines.contains("hunter2"), "nor in a log: {lines}");
     }
 }

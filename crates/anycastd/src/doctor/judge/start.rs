@@ -9,15 +9,21 @@ use crate::doctor::facts::{Facts, File, Owned};
 pub(super) fn configuration(facts: &Facts) -> Vec<Finding> {
     let Some(file) = &facts.file else { return Vec::new() };
     let path = file.path.display();
-    let mistakes = file.mistakes.iter().map(|[place, fault, remedy]| {
+    // What follows from it is the same for all: the first stands for them.
+    let more = match file.mistakes.len() {
+        0 | 1 => String::new(),
+        2 => ", for this and 1 mistake more".to_owned(),
+        many => format!(", for this and {} mistakes more", many - 1),
+    };
+    let mistake = file.mistakes.first().map(|[place, fault, remedy]| {
         finding("next_start", Severity::Problem, place, Words {
-            seen: format!("{fault}; an agent that starts now refuses the configuration"),
+            seen: format!("{fault}; an agent that starts now refuses the configuration{more}"),
             why: "the running agent goes on with what it has read; after a restart or a reboot there is none, and the node announces \
                   nothing until the file is mended",
-            remedy: format!("{remedy}; then `anycastd --check --config {path}`, as the agent's user"),
+            remedy: format!("{remedy}; then `anycastd --check --config {path}`, as the agent's user, until it finds none"),
         })
     });
-    mistakes.chain(file.about.and_then(|about| exposed(facts, file, about))).collect()
+    mistake.into_iter().chain(file.about.and_then(|about| exposed(facts, file, about))).collect()
 }
 
 /// Who can change it, or read what is secret in it.

@@ -1,7 +1,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use super::*;
-use crate::doctor::facts::{Address, Asked, Clock, File, Flow, Known, Owned, Socket, State, Way};
+use crate::doctor::facts::{Address, Asked, Clock, File, Flow, Knock, Known, Owned, Socket, State, Way};
 
 fn interface(networks: &[&str]) -> Interface {
     Interface {
@@ -24,6 +24,8 @@ fn session() -> Session {
         external: false,
         established: true,
         ever: true,
+        came: false,
+        remedy: None,
         since: Duration::from_secs(300),
         local: Some("192.0.2.2:40000".parse().unwrap()),
         routes: 2,
@@ -102,7 +104,7 @@ fn nothing_is_found_where_nothing_is_wrong() {
 #[test]
 fn each_fault_is_found() {
     type Change = fn(&mut Facts);
-    let table: [(Change, &str, &str); 47] = [
+    let table: [(Change, &str, &str); 53] = [
         (|it| eth1(it).rp_filter = Some(1), "rp_filter eth1 Warning", "net.ipv4.conf.all.rp_filter=2"),
         (|it| eth1(it).rp_filter = Some(2), "", ""),
         (
@@ -231,6 +233,42 @@ fn each_fault_is_found() {
             "",
             "",
         ),
+        // It was here before: away, or changed there meanwhile.
+        (
+            |it| {
+                awaited(it, None);
+                rtr(it).ever = true;
+            },
+            "both_passive rtr Warning",
+            "take `passive` away there",
+        ),
+        (
+            |it| {
+                awaited(it, None);
+                rtr(it).way.signed = true;
+            },
+            "both_passive rtr Problem",
+            "the same password there",
+        ),
+        // It comes, and nothing comes of it.
+        (
+            |it| {
+                awaited(it, None);
+                rtr(it).came = true;
+            },
+            "",
+            "",
+        ),
+        (
+            |it| {
+                awaited(it, None);
+                rtr(it).came = true;
+                rtr(it).remedy = Some(("it says AS 65002".into(), "`asn: 65002`".into()));
+            },
+            "open_refused rtr Problem",
+            "`asn: 65002`",
+        ),
+        (|it| rtr(it).remedy = Some(("it said AS 65002".into(), "`asn: 65002`".into())), "", ""),
         (
             |it| {
                 let rtr = rtr(it);
@@ -277,6 +315,15 @@ fn each_fault_is_found() {
             },
             "next_start anycastd.yaml:7:3 Problem",
             "`chmod 640 /etc/anycastd/p`; then `anycastd --check",
+        ),
+        (
+            |it| {
+                let mistake =
+                    |line| [format!("anycastd.yaml:{line}:3"), "no such key".to_owned(), "remove it".to_owned()];
+                it.file.as_mut().unwrap().mistakes = vec![mistake(7), mistake(8), mistake(9)];
+            },
+            "next_start anycastd.yaml:7:3 Problem",
+            "remove it; then `anycastd --check",
         ),
         (|it| owned(it, (0o660, 997), 0o750), "configuration_file /etc/anycastd/anycastd.yaml Warning", "chmod 0640"),
         (|it| owned(it, (0o660, 0), 0o755), "", ""),

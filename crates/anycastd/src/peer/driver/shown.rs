@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
-use anycast_bgp::{Advertised, DownReason, Fault, Prefix, Routes, Session};
+use anycast_bgp::{Advertised, DownReason, Fault, Prefix, Routes, Session, State};
 use anycast_core::config::{Distance, Endpoint, Neighbor};
 
-use super::super::PeerState;
+use super::{super::PeerState, remedy};
 
 /// All that is to be known of a session.
 pub(in crate::peer) fn state_of(session: &Session, neighbor: &Neighbor, routes: Arc<Routes>) -> PeerState {
@@ -26,6 +26,8 @@ pub(super) fn state_with(
         unsendable: session.unsent().iter().map(|(prefix, why)| (*prefix, why.to_string())).collect(),
         quarantined: session.quarantined(),
         last_error: last_error(session, neighbor),
+        remedy: session.last_error().filter(|_| is_down(session)).and_then(|error| remedy::of(error, session.config())),
+        came: came(session),
         retry_at: session.next_dial(),
         ends: session.ends(),
         negotiated: session.negotiated().cloned(),
@@ -33,6 +35,26 @@ pub(super) fn state_with(
         received: session.received(),
         counters: *session.counters(),
     }
+}
+
+fn is_down(session: &Session) -> bool {
+    session.state() != State::Established
+}
+
+/// Whether there was a connection since the last session, though nothing came of it.
+fn came(session: &Session) -> bool {
+    let connected = match session.last_error() {
+        Some(DownReason::Closed(_) | DownReason::Received(_) | DownReason::Fault(_) | DownReason::Replaced) => true,
+        Some(
+            DownReason::Dial(_)
+            | DownReason::DialTimeout(_)
+            | DownReason::LinkDown(_)
+            | DownReason::Shutdown(_)
+            | DownReason::Suspended(_),
+        )
+        | None => false,
+    };
+    is_down(session) && connected && session.last_error_at().is_some_and(|at| at > session.up_or_down_since())
 }
 
 /// Why there is no session. What ended the last one says more than that the neighbor cannot be dialled since.
