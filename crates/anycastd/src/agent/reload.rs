@@ -11,7 +11,7 @@ use anycast_core::{
     config::{CheckConfig, Endpoint, Neighbor, Service, neighbor_from},
 };
 
-use super::{Agent, Carried, Farewell};
+use super::{Agent, Carried, Farewell, handover::UPGRADE};
 use crate::{
     checker::{Around, Checker},
     config::Settings,
@@ -96,6 +96,8 @@ impl Agent {
         self.settle_hold_downs(other_checks(&old, &self.settings));
         self.wait_for_restart(&needs_restart);
         self.problem(RELOAD, None);
+        // Who has reloaded since has seen it: what was to be mended may be in the file.
+        self.problem(UPGRADE, None);
         tracing::info!("{text}");
         self.sink.report("config", &self.settings.core.node.name, text);
         self.turn();

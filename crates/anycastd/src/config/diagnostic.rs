@@ -1,6 +1,9 @@
 //! What is wrong with the file, each mistake at its place and with its remedy.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet, normalize_untrusted_str};
 
@@ -39,18 +42,25 @@ pub(crate) struct Diagnostics {
     found: Vec<Diagnostic>,
     errors: usize,
     warnings: usize,
+    /// The files that it names and that cannot be used, where nothing else is wrong.
+    at_fault: BTreeSet<String>,
 }
 
 impl Diagnostics {
     /// A single mistake that has no place in the file.
     pub(super) fn of_file(file: String, message: String, hint: &str) -> Self {
         let found = Diagnostic { severity: Severity::Error, message, hint: hint.to_owned(), place: None };
-        Self { file, found: vec![found], errors: 1, warnings: 0 }
+        Self { file, found: vec![found], errors: 1, warnings: 0, at_fault: BTreeSet::new() }
     }
 
     /// How many mistakes there are.
     pub(crate) const fn errors(&self) -> usize {
         self.errors
+    }
+
+    /// The files that it names and that cannot be used, where nothing else is wrong.
+    pub(crate) const fn at_fault(&self) -> &BTreeSet<String> {
+        &self.at_fault
     }
 
     /// How many warnings there are.
@@ -141,11 +151,13 @@ pub(super) struct Report<'a> {
     /// By line, how much of it may be shown.
     hidden: BTreeMap<usize, usize>,
     needs: Vec<(Span, Need)>,
+    /// Where a file is named that cannot be used.
+    at_fault: BTreeMap<Span, String>,
 }
 
 impl<'a> Report<'a> {
     pub(super) const fn new(source: &'a Source) -> Self {
-        Self { source, found: Vec::new(), hidden: BTreeMap::new(), needs: Vec::new() }
+        Self { source, found: Vec::new(), hidden: BTreeMap::new(), needs: Vec::new(), at_fault: BTreeMap::new() }
     }
 
     /// There may be a secret on the line: no more than its first key is shown, whatever is wrong with it.
@@ -186,6 +198,12 @@ impl<'a> Report<'a> {
         self.found.push((span, Severity::Error, message.into(), hint.into()));
     }
 
+    /// What is wrong with a file that is named there: what is written here may be as it was when it was good.
+    pub(super) fn error_in(&mut self, file: String, span: Span, (message, hint): (String, String)) {
+        self.at_fault.insert(span, file);
+        self.error(span, message, hint);
+    }
+
     /// What is probably not meant, and what to do about it.
     pub(super) fn warning(&mut self, span: Span, message: impl Into<String>, hint: impl Into<String>) {
         self.found.push((span, Severity::Warning, message.into(), hint.into()));
@@ -202,13 +220,15 @@ impl<'a> Report<'a> {
         self.found.dedup();
         let errors = self.found.iter().filter(|(_, severity, ..)| *severity == Severity::Error).count();
         let warnings = self.found.len() - errors;
+        let at_fault = if self.at_fault.len() == errors { self.at_fault } else { BTreeMap::new() };
         let shown = self.found.into_iter().take(SHOWN).map(|(span, severity, message, hint)| Diagnostic {
             severity,
             message,
             hint,
             place: Some(self.source.place(span, self.hidden.get(&self.source.line(span.start)).copied())),
         });
-        Diagnostics { file: self.source.name.clone(), found: shown.collect(), errors, warnings }
+        let at_fault = at_fault.into_values().collect();
+        Diagnostics { file: self.source.name.clone(), found: shown.collect(), errors, warnings, at_fault }
     }
 }
 

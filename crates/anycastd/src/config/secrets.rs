@@ -79,8 +79,8 @@ fn named(name: &str) -> String {
 fn read(path: &Path, forbidden: u32, span: Span, report: &mut Report<'_>) -> Option<Secret> {
     match octets(path, forbidden) {
         Ok(octets) => Some(Secret::new(octets)),
-        Err((message, hint)) => {
-            report.error(span, message, hint);
+        Err(fault) => {
+            report.error_in(called(path), span, fault);
             None
         }
     }
@@ -100,7 +100,7 @@ pub(super) fn file(path: &Path) -> Result<Secret, (String, String)> {
 }
 
 /// What hardly is a path may be the password itself.
-fn called(path: &Path) -> String {
+pub(super) fn called(path: &Path) -> String {
     let text = path.display().to_string();
     if redact::names_file(&text) { text } else { "/…".to_owned() }
 }

@@ -81,7 +81,8 @@ impl From<Refused> for Fault {
         match refused {
             Refused::Agent(refusal) => refusal.into(),
             refused @ (Refused::Not(_) | Refused::Program { .. }) => {
-                Self::new(StatusCode::CONFLICT, refused.to_string())
+                let hint = refused.remedy().map(str::to_owned);
+                Self { hint, ..Self::new(StatusCode::CONFLICT, refused.to_string()) }
             }
         }
     }
