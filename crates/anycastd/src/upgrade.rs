@@ -28,7 +28,7 @@ use tokio::{
 use self::trial::Unfit;
 pub(crate) use self::{refused::Refused, trial::version};
 use crate::{
-    agent::{Agent, GoesOn, Handle, NoAnswer, OrderDesk, Seat, collect, glance},
+    agent::{Agent, GoesOn, Handle, NoAnswer, OrderDesk, Refusal, Seat, collect, glance},
     blocking::{FILES, PROGRAMS},
     control::Counter,
     flaps,
@@ -174,14 +174,14 @@ impl Upgrader {
         };
         document.order = Some(order);
         let sessions = collect(seats, &mut document).await;
-        let (why, sessions) = match self.begin(program, &mut document, sessions).await {
-            (Some(why), sessions) => (why, sessions),
-            (None, sessions) => ("the agent is ending".to_owned(), sessions),
-        };
+        let (why, sessions) = self.begin(program, &mut document, sessions).await;
         document.order = None;
         let goes_on = GoesOn::new(document, sessions, Places::default());
         match self.agent.order(move |agent| agent.thaw(goes_on)).await {
-            Ok(()) => Refused::Program { program: program.to_owned(), unfit: Unfit::at_last(program, why) },
+            Ok(()) => match why {
+                Some(why) => Refused::Program { program: program.to_owned(), unfit: Unfit::at_last(program, why) },
+                None => Refusal::Stopping.into(),
+            },
             Err(none) => none.into(),
         }
     }
@@ -201,7 +201,7 @@ impl Upgrader {
         Ok(frozen.await.map_err(|_| NoAnswer)??)
     }
 
-    /// Why it has not begun, and the sessions.
+    /// Why it has not begun, and the sessions; `None`: the agent is ending.
     async fn begin(
         &self,
         program: &Path,
@@ -216,6 +216,10 @@ impl Upgrader {
         };
         if !childless().await {
             return (Some("a program of a check has been killed, and does not end".to_owned()), sessions);
+        }
+        // An order to end that came to a thread while it started a program was obeyed, and the next program would not find it.
+        if self.agent.order(|agent| agent.is_stopping()).await.unwrap_or(true) {
+            return (None, sessions);
         }
         document.set_places(&self.places);
         document.state_directory.clone_from(&self.state_directory);

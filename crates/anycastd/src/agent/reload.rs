@@ -155,12 +155,12 @@ impl Agent {
     /// Starts the neighbors that have no task yet. One whose former session is still being closed waits for that: the router
     /// would take the second connection for a collision (RFC 4271 §6.8).
     pub(super) fn start_peers(&mut self) {
-        if self.is_stopping() {
-            return;
-        }
+        let (stopping, goes_on) = (self.is_stopping(), self.goes_on.as_ref());
+        // A session that was taken out of its task is to be ended as well.
+        let may_begin = |id: &PeerId| !stopping || goes_on.is_some_and(|it| it.sessions.contains_key(id));
         let missing = |(id, neighbor): &(&PeerId, &Neighbor)| {
             let closing = self.parting.iter().any(|(_, peer)| peer.neighbor.endpoint == neighbor.endpoint);
-            !neighbor.is_network() && !closing && !self.peers.contains_key(*id)
+            !neighbor.is_network() && !closing && !self.peers.contains_key(*id) && may_begin(id)
         };
         let missing = self.settings.core.neighbors.iter().filter(missing);
         for (id, neighbor) in missing.map(|(id, neighbor)| (id.clone(), neighbor.clone())).collect::<Vec<_>>() {

@@ -87,7 +87,7 @@ impl Agent {
         self.stop = Some(Stop { mode, stage: Stage::Withdrawing, lingers, began: now, deadline: now + patience });
     }
 
-    pub(super) fn is_stopping(&self) -> bool {
+    pub(crate) fn is_stopping(&self) -> bool {
         self.stop.is_some()
     }
 
