@@ -303,7 +303,7 @@ async fn ask<T>(asks: &mpsc::Sender<Ask>, ask: impl FnOnce(oneshot::Sender<Optio
 
 /// Adds the sessions as they are, for a trial.
 pub(crate) async fn glance(seats: Vec<Seat>, document: &mut Document) {
-    let asked = seats.into_iter().map(async |Seat { id, of, router, asks, .. }| {
+    let asked = seats.into_iter().map(|Seat { id, of, router, asks, .. }| async move {
         let session = ask(&asks, Ask::Glance).await?;
         Some((id.to_string(), handover::Neighbor::for_trial(of.to_string(), router, session)))
     });
@@ -312,7 +312,7 @@ pub(crate) async fn glance(seats: Vec<Seat>, document: &mut Document) {
 
 /// The sessions that can go on; those that do not answer in time end.
 pub(crate) async fn collect(seats: Vec<Seat>, document: &mut Document) -> BTreeMap<PeerId, Left> {
-    let asked = seats.into_iter().map(async |seat| {
+    let asked = seats.into_iter().map(|seat| async move {
         let left = ask(&seat.asks, Ask::HandOver).await;
         (seat, left)
     });

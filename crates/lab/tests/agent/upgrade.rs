@@ -26,7 +26,6 @@ const PROGRAM: &str = "/run/installed/anycastd";
 const GOES: &str =
     "echo '#!/bin/sh\ncat >/dev/null; rm -f \"$0\"; echo \"{\\\"version\\\":\\\"9\\\",\\\"lost\\\":{}}\"'";
 const PASSWORD: &str = "/etc/anycastd/rtr.password";
-const STATE: &str = "/var/lib/anycastd";
 /// How often the agent is upgraded under load, unless the environment says otherwise.
 const UPGRADES: usize = 50;
 const COUNT: &str = "ANYCAST_UPGRADES";
@@ -322,23 +321,18 @@ async fn a_password_that_is_gone_is_named() -> anyhow::Result<()> {
 async fn after_a_program_that_dies_at_its_start_the_next_begins_cleanly() -> anyhow::Result<()> {
     let told = async |edge: &Edge| {
         edge.run(&["anycastctl", "withdraw", "--wait", "--reason", "kernel"]).await?;
-        let deaths = [
-            // At once, by itself, with what was handed over still open.
-            "exit 1".to_owned(),
-            // Having read what was handed over, at what the disk has.
-            format!("mv {STATE}/orders.json {STATE}/kept; exec anycastd \\\"\\$@\\\" --no-such-option"),
-            "kill -KILL \\$\\$".to_owned(),
-        ];
-        for death in deaths {
-            install(edge, &tried_by(&death)).await?;
-            let ran = edge.ctl(&["upgrade"]).await?;
-            ensure!(ran.status.code() == Some(69), "{ran:?}");
-            edge.wait("it is dead", async || Ok(edge.lab.pids("edge", "anycastd").await?.is_empty())).await?;
-            edge.run(&["sh", "-c", &format!("! test -e {STATE}/kept || mv {STATE}/kept {STATE}/orders.json")]).await?;
-            // As a service manager does; with the same program, and then a good one.
-            install_ours(edge).await?;
-            start(edge).await?;
-            edge.wait("it answers", async || Ok(edge.ctl(&["status"]).await?.status.success())).await?;
+        // At once, over its command line, and by force: each time with what was handed over still open.
+        for death in ["exit 1", "exec anycastd \\\"\\$@\\\" --no-such-option", "kill -KILL \\$\\$"] {
+            install(edge, &tried_by(death)).await?;
+            let restarting = async {
+                edge.wait("it is dead", async || Ok(edge.lab.pids("edge", "anycastd").await?.is_empty())).await?;
+                install_ours(edge).await?;
+                start(edge).await
+            };
+            let (ran, restarted) = tokio::join!(edge.ctl(&["upgrade"]), restarting);
+            restarted?;
+            let ran = ran?;
+            ensure!(ran.status.code() == Some(1) && ran.errors.contains("it has begun anew"), "{ran:?}");
             let status = edge.ask(&["status"]).await?;
             let drain = &status["services"][0]["drain"];
             ensure!(drain["reason"] == "kernel" && drain["by"] == "root", "the order is remembered: {status}");
