@@ -137,6 +137,12 @@ pub(crate) fn report(error: &anyhow::Error) -> Exit {
     exit
 }
 
+/// Says on stderr how it goes, to whoever waits.
+pub(crate) fn remark(text: &str) {
+    // Where stderr is closed, nobody waits for it.
+    let _ = io::stderr().write_all(format!("anycastctl: {}\n", clean(text)).as_bytes());
+}
+
 /// Whether the one we write to has gone.
 fn is_broken_pipe(cause: &(dyn std::error::Error + 'static)) -> bool {
     // Only our own output counts: a broken pipe on the socket is wrapped in a fault that has the agent for its subject.

@@ -161,7 +161,10 @@ struct Begin {
 fn try_handover(file: &Path) -> Result<Exit, Exit> {
     let verdict = handover::answer_trial(file).map_err(|unable| {
         say(&format!("{unable}\n"));
-        Exit::Config
+        match unable {
+            handover::Unable::Configuration { .. } => Exit::Config,
+            handover::Unable::Document(_) => Exit::Failed,
+        }
     })?;
     let text = serde_json::to_vec(&verdict).map_err(|_| Exit::Software)?;
     std::io::stdout().write_all(&text).map_err(|_| Exit::Failed)?;
@@ -255,8 +258,8 @@ async fn run(begin: Begin, logging: &Logging) -> anyhow::Result<()> {
     };
     let (links_told, links) = watch::channel(None);
     // What was bound a moment ago still is; the kernel is asked before anything is decided anew.
-    let bound = goes_on.iter().flat_map(|goes_on| goes_on.document.bound.iter().copied());
-    let left = kernel::KernelState::left(bound, &settings.core.interface);
+    let bound = goes_on.as_ref().map(|goes_on| goes_on.addresses(&settings.core.interface));
+    let left = kernel::KernelState::left(bound.unwrap_or_default());
     let (kernel, netlink) = kernel::start(planned, state.intents(), sink.clone(), links_told, left);
     let (listen, listened) = watch::channel(ListenPlan::default());
     let (deaf_told, deaf) = watch::channel(Deaf::new());

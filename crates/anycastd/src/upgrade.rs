@@ -3,6 +3,7 @@
 //! Until the last moment there is a way back: where anything is not as it must be, the agent goes on as if nothing had been, and says
 //! why. What has no way back is execve(2) itself, which keeps the process, its number and the descriptors that are left to it.
 
+mod refused;
 mod trial;
 
 use std::{
@@ -24,6 +25,8 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
+use self::trial::Unfit;
+pub(crate) use self::{refused::Refused, trial::version};
 use crate::{
     agent::{Agent, GoesOn, Handle, NoAnswer, OrderDesk, Refusal, Seat, collect, glance},
     blocking::{FILES, PROGRAMS},
@@ -56,23 +59,6 @@ pub(crate) fn program() -> std::io::Result<PathBuf> {
     // What /proc/self/exe says of a file that was replaced before we looked.
     let text = path.to_str().and_then(|text| text.strip_suffix(" (deleted)"));
     Ok(text.map_or_else(|| path.clone(), PathBuf::from))
-}
-
-/// Why there is no other program, and this one goes on.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Refused {
-    #[error("{0}")]
-    Not(String),
-    #[error("{program}: {why}; the agent that runs goes on", program = .program.display())]
-    Program { program: PathBuf, why: String },
-    #[error(transparent)]
-    Agent(#[from] Refusal),
-}
-
-impl From<NoAnswer> for Refused {
-    fn from(none: NoAnswer) -> Self {
-        Self::Agent(none.into())
-    }
 }
 
 /// What the thread that runs `main` is to do.
@@ -146,7 +132,7 @@ impl Upgrader {
         glance(seats, &mut document).await;
         let count = document.neighbors.len();
         let tried = trial::hold(&program, &self.file, &document).await;
-        let Verdict { version, lost } = tried.map_err(|why| Refused::Program { program: program.clone(), why })?;
+        let Verdict { version, lost } = tried.map_err(|unfit| Refused::Program { program: program.clone(), unfit })?;
         Ok(UpgradeTrial {
             program: program.display().to_string(),
             from: env!("CARGO_PKG_VERSION").to_owned(),
@@ -169,9 +155,9 @@ impl Upgrader {
             }
             Err(refused) => refused,
         };
-        let text = format!("upgrade by {by} refused: {refused}");
-        tracing::error!("{text}");
-        let _ = self.agent.order(move |agent| agent.report_own(text)).await;
+        tracing::error!("upgrade by {by} refused: {refused}");
+        let (why, lasts) = (refused.in_brief(), refused.lasts());
+        let _ = self.agent.order(move |agent| agent.upgrade_refused(&by, &why, lasts)).await;
         refused
     }
 
@@ -188,14 +174,14 @@ impl Upgrader {
         };
         document.order = Some(order);
         let sessions = collect(seats, &mut document).await;
-        let (why, sessions) = match self.begin(program, &mut document, sessions).await {
-            (Some(why), sessions) => (why, sessions),
-            (None, sessions) => ("the agent is ending".to_owned(), sessions),
-        };
+        let (why, sessions) = self.begin(program, &mut document, sessions).await;
         document.order = None;
         let goes_on = GoesOn::new(document, sessions, Places::default());
         match self.agent.order(move |agent| agent.thaw(goes_on)).await {
-            Ok(()) => Refused::Program { program: program.to_owned(), why },
+            Ok(()) => match why {
+                Some(why) => Refused::Program { program: program.to_owned(), unfit: Unfit::at_last(program, why) },
+                None => Refusal::Stopping.into(),
+            },
             Err(none) => none.into(),
         }
     }
@@ -215,7 +201,7 @@ impl Upgrader {
         Ok(frozen.await.map_err(|_| NoAnswer)??)
     }
 
-    /// Why it has not begun, and the sessions.
+    /// Why it has not begun, and the sessions; `None`: the agent is ending.
     async fn begin(
         &self,
         program: &Path,
@@ -230,6 +216,10 @@ impl Upgrader {
         };
         if !childless().await {
             return (Some("a program of a check has been killed, and does not end".to_owned()), sessions);
+        }
+        // An order to end that came to a thread while it started a program was obeyed, and the next program would not find it.
+        if self.agent.order(|agent| agent.is_stopping()).await.unwrap_or(true) {
+            return (None, sessions);
         }
         document.set_places(&self.places);
         document.state_directory.clone_from(&self.state_directory);

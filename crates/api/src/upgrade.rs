@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 
+/// How long the installed program may take to tell whether it can go on, before anything else is done.
+pub const TRIAL_SECONDS: u64 = 20;
+
 /// Run the installed program in place of the one that runs, with the same process and the same sessions.
 ///
 /// There is no answer where it is done: the connection ends with the program that has it. [`Status::upgraded`](crate::Status::upgraded)

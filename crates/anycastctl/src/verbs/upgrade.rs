@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
-use anycast_api::{Status, UpgradeRequest, UpgradeTrial, Upgraded};
+use anycast_api::{Status, TRIAL_SECONDS, UpgradeRequest, UpgradeTrial, Upgraded};
 use anyhow::Context as _;
-use tokio::time::{Instant, sleep};
+use tokio::{
+    pin,
+    time::{Instant, sleep, timeout},
+};
 
 use super::{Session, order};
 use crate::{
     cli,
     client::{Call, Fault},
-    exit::{Complaint, Exit},
+    exit::{Complaint, Exit, remark},
     json, render,
 };
 
@@ -18,6 +21,8 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(35);
 /// How long the agent may take to answer again.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
+/// Whoever waits for longer is told what for.
+const SILENCE: Duration = Duration::from_secs(2);
 /// How often it is asked.
 const INTERVAL: Duration = Duration::from_millis(100);
 
@@ -26,7 +31,7 @@ impl Session {
     pub(super) async fn upgrade(&self, args: cli::Upgrade) -> anyhow::Result<Exit> {
         let id = id();
         let call = order("/v1/upgrade", &UpgradeRequest { id: id.clone(), dry_run: args.dry_run })?;
-        let asked = self.client.ask_patiently(call, PATIENCE).await;
+        let asked = telling_of_the_wait(self.client.ask_patiently(call, PATIENCE)).await;
         if args.dry_run {
             return self.show(&asked?, |trial: &UpgradeTrial, view| render::upgrade::trial(trial, view));
         }
@@ -65,6 +70,20 @@ impl Session {
                 }
                 Err(_) => sleep(INTERVAL).await,
             }
+        }
+    }
+}
+
+/// On stderr, so that it is in no answer.
+async fn telling_of_the_wait<T>(asked: impl Future<Output = T>) -> T {
+    pin!(asked);
+    match timeout(SILENCE, &mut asked).await {
+        Ok(asked) => asked,
+        Err(_) => {
+            remark(&format!(
+                "waiting for the installed program to tell whether it can go on (at most {TRIAL_SECONDS} s)"
+            ));
+            asked.await
         }
     }
 }

@@ -22,8 +22,8 @@ use tokio::sync::{mpsc, oneshot};
 use super::{Agent, Carried, Refusal, reload::RELOAD};
 use crate::{
     checker::Known,
-    handover::{self, Document, Places, Since},
-    kernel::AddressState,
+    handover::{self, Bound, Document, Places, Since},
+    kernel::{AddressState, Owner},
     peer::{Ask, Left, Peer},
 };
 
@@ -43,6 +43,33 @@ impl GoesOn {
         let at = now.checked_sub(document.age()).unwrap_or(now);
         Self { document, sessions, places, at }
     }
+
+    /// What is bound, and stays so; on this interface, where nothing else is known of it.
+    pub(crate) fn addresses(&self, interface: &str) -> BTreeMap<IpAddr, AddressState> {
+        let known = &self.document.since.addresses;
+        let state = |address: &IpAddr| match known.get(address) {
+            Some(Bound { interface, foreign, since }) => {
+                let owner = if *foreign { Owner::Foreign } else { Owner::Ours };
+                AddressState::Bound { owner, interface: interface.clone(), since: since.system_time() }
+            }
+            // One of a version that did not tell.
+            None => {
+                AddressState::Bound { owner: Owner::Ours, interface: interface.to_owned(), since: SystemTime::now() }
+            }
+        };
+        self.document.bound.iter().map(|address| (*address, state(address))).collect()
+    }
+}
+
+fn bound(addresses: &BTreeMap<IpAddr, AddressState>) -> BTreeMap<IpAddr, Bound> {
+    let bound = addresses.iter().filter_map(|(address, state)| match state {
+        AddressState::Bound { owner, interface, since } => {
+            let (interface, foreign) = (interface.clone(), *owner == Owner::Foreign);
+            Some((*address, Bound { interface, foreign, since: (*since).into() }))
+        }
+        AddressState::Missing { .. } => None,
+    });
+    bound.collect()
 }
 
 /// Where the session of a neighbor is to be had.
@@ -70,8 +97,6 @@ impl Agent {
         let uptime = now.saturating_duration_since(self.started.0);
         let mut document = Document::new(self.text.as_bytes().to_vec(), self.started.1.into(), uptime);
         let kernel = self.kernel.borrow().clone();
-        let bound = kernel.addresses.iter().filter(|(_, state)| matches!(state, AddressState::Bound { .. }));
-        document.bound = bound.map(|(address, _)| *address).collect();
         for name in self.settings.core.services.keys() {
             let drain = self.drains.get(name).map(|drain| drain.hand_over(now));
             let checkers = self.checkers.get(name).into_iter().flatten();
@@ -85,6 +110,8 @@ impl Agent {
         document.disabled = self.disabled.iter().map(|(name, order)| (name.to_string(), order.clone())).collect();
         document.flaps = self.flap_book(false).hand_over();
         document.since = self.since_when();
+        document.since.addresses = bound(&kernel.addresses);
+        document.bound = document.since.addresses.keys().copied().collect();
         document.reload_refused = self.problems.get(RELOAD).cloned();
         (document.events, document.next_event) = self.ring.hand_over();
         Ok((document, self.peers.iter().map(|(id, peer)| self.seat(id, peer)).collect()))
@@ -205,6 +232,16 @@ impl Agent {
         })
     }
 
+    /// No other program goes on here; `lasts`: not before somebody has done something about it.
+    pub(crate) fn upgrade_refused(&mut self, by: &str, why: &str, lasts: bool) {
+        self.report_own(format!("upgrade by {by} refused: {why}"));
+        if lasts {
+            let (version, at) = (env!("CARGO_PKG_VERSION"), Timestamp::now());
+            let text = format!("the last upgrade was refused ({at}, {by}), anycastd {version} goes on: {why}");
+            self.problem(UPGRADE, Some(text));
+        }
+    }
+
     /// What came of an upgrade.
     pub(super) fn tell_upgrade(&mut self, upgraded: Upgraded) {
         let Upgraded { by, from, to, sessions, lost, stopped_seconds, .. } = &upgraded;
@@ -248,6 +285,8 @@ impl Agent {
     }
 }
 
+/// The problem that the installed program is not the one that runs, and was to be.
+pub(super) const UPGRADE: &str = "upgrade";
 /// How long the task of a neighbor may take to let go of its session.
 const LETS_GO: Duration = Duration::from_secs(1);
 /// No health is carried for longer.
@@ -264,7 +303,7 @@ async fn ask<T>(asks: &mpsc::Sender<Ask>, ask: impl FnOnce(oneshot::Sender<Optio
 
 /// Adds the sessions as they are, for a trial.
 pub(crate) async fn glance(seats: Vec<Seat>, document: &mut Document) {
-    let asked = seats.into_iter().map(async |Seat { id, of, router, asks, .. }| {
+    let asked = seats.into_iter().map(|Seat { id, of, router, asks, .. }| async move {
         let session = ask(&asks, Ask::Glance).await?;
         Some((id.to_string(), handover::Neighbor::for_trial(of.to_string(), router, session)))
     });
@@ -273,7 +312,7 @@ pub(crate) async fn glance(seats: Vec<Seat>, document: &mut Document) {
 
 /// The sessions that can go on; those that do not answer in time end.
 pub(crate) async fn collect(seats: Vec<Seat>, document: &mut Document) -> BTreeMap<PeerId, Left> {
-    let asked = seats.into_iter().map(async |seat| {
+    let asked = seats.into_iter().map(|seat| async move {
         let left = ask(&seat.asks, Ask::HandOver).await;
         (seat, left)
     });

@@ -11,7 +11,7 @@ use anycast_core::{
     config::{CheckConfig, Endpoint, Neighbor, Service, neighbor_from},
 };
 
-use super::{Agent, Carried, Farewell};
+use super::{Agent, Carried, Farewell, handover::UPGRADE};
 use crate::{
     checker::{Around, Checker},
     config::{Lasting, Settings},
@@ -102,6 +102,8 @@ impl Agent {
         self.settle_hold_downs(other_checks(&old, &self.settings));
         self.wait_for_restart();
         self.problem(RELOAD, None);
+        // Who has reloaded since has seen it: what was to be mended may be in the file.
+        self.problem(UPGRADE, None);
         tracing::info!("{text}");
         self.sink.report("config", &self.settings.core.node.name, text);
         self.turn();
@@ -160,12 +162,12 @@ impl Agent {
     /// Starts the neighbors that have no task yet. One whose former session is still being closed waits for that: the router
     /// would take the second connection for a collision (RFC 4271 §6.8).
     pub(super) fn start_peers(&mut self) {
-        if self.is_stopping() {
-            return;
-        }
+        let (stopping, goes_on) = (self.is_stopping(), self.goes_on.as_ref());
+        // A session that was taken out of its task is to be ended as well.
+        let may_begin = |id: &PeerId| !stopping || goes_on.is_some_and(|it| it.sessions.contains_key(id));
         let missing = |(id, neighbor): &(&PeerId, &Neighbor)| {
             let closing = self.parting.iter().any(|(_, peer)| peer.neighbor.endpoint == neighbor.endpoint);
-            !neighbor.is_network() && !closing && !self.peers.contains_key(*id)
+            !neighbor.is_network() && !closing && !self.peers.contains_key(*id) && may_begin(id)
         };
         let missing = self.settings.core.neighbors.iter().filter(missing);
         for (id, neighbor) in missing.map(|(id, neighbor)| (id.clone(), neighbor.clone())).collect::<Vec<_>>() {

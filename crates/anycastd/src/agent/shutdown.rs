@@ -90,7 +90,7 @@ impl Agent {
         self.stop = Some(Stop { mode, stage: Stage::Withdrawing, why, lingers, began: now, deadline: now + patience });
     }
 
-    pub(super) fn is_stopping(&self) -> bool {
+    pub(crate) fn is_stopping(&self) -> bool {
         self.stop.is_some()
     }
 

@@ -1,6 +1,9 @@
 //! What is wrong with the file, each mistake at its place and with its remedy.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet, normalize_untrusted_str};
 
@@ -39,18 +42,25 @@ pub(crate) struct Diagnostics {
     found: Vec<Diagnostic>,
     errors: usize,
     warnings: usize,
+    /// The files that it names and that cannot be used, where nothing else is wrong.
+    at_fault: BTreeSet<String>,
 }
 
 impl Diagnostics {
     /// A single mistake that has no place in the file.
     pub(super) fn of_file(file: String, message: String, hint: &str) -> Self {
         let found = Diagnostic { severity: Severity::Error, message, hint: hint.to_owned(), place: None };
-        Self { file, found: vec![found], errors: 1, warnings: 0 }
+        Self { file, found: vec![found], errors: 1, warnings: 0, at_fault: BTreeSet::new() }
     }
 
     /// How many mistakes there are.
     pub(crate) const fn errors(&self) -> usize {
         self.errors
+    }
+
+    /// The files that it names and that cannot be used, where nothing else is wrong.
+    pub(crate) const fn at_fault(&self) -> &BTreeSet<String> {
+        &self.at_fault
     }
 
     /// How many warnings there are.
@@ -147,11 +157,20 @@ pub(super) struct Report<'a> {
     hidden: BTreeMap<usize, usize>,
     needs: Vec<(Span, Need)>,
     only_checks: bool,
+    /// Where a file is named that cannot be used.
+    at_fault: BTreeMap<Span, String>,
 }
 
 impl<'a> Report<'a> {
     pub(super) const fn new(source: &'a Source) -> Self {
-        Self { source, found: Vec::new(), hidden: BTreeMap::new(), needs: Vec::new(), only_checks: false }
+        Self {
+            source,
+            found: Vec::new(),
+            hidden: BTreeMap::new(),
+            needs: Vec::new(),
+            only_checks: false,
+            at_fault: BTreeMap::new(),
+        }
     }
 
     /// Whether nothing is started with what is read: who runs this need not be the agent's user.
@@ -202,6 +221,12 @@ impl<'a> Report<'a> {
         self.found.push((span, Severity::Error, message.into(), hint.into()));
     }
 
+    /// What is wrong with a file that is named there: what is written here may be as it was when it was good.
+    pub(super) fn error_in(&mut self, file: String, span: Span, (message, hint): (String, String)) {
+        self.at_fault.insert(span, file);
+        self.error(span, message, hint);
+    }
+
     /// What is probably not meant, and what to do about it.
     pub(super) fn warning(&mut self, span: Span, message: impl Into<String>, hint: impl Into<String>) {
         self.found.push((span, Severity::Warning, message.into(), hint.into()));
@@ -218,6 +243,7 @@ impl<'a> Report<'a> {
         self.found.dedup();
         let errors = self.found.iter().filter(|(_, severity, ..)| *severity == Severity::Error).count();
         let warnings = self.found.len() - errors;
+        let at_fault = if self.at_fault.len() == errors { self.at_fault } else { BTreeMap::new() };
         // Where there is no room for all, a mistake goes before a warning.
         self.found.sort_by_key(|(_, severity, ..)| *severity);
         self.found.truncate(SHOWN);
@@ -228,7 +254,8 @@ impl<'a> Report<'a> {
             hint,
             place: Some(self.source.place(span, self.hidden.get(&self.source.line(span.start)).copied())),
         });
-        Diagnostics { file: self.source.name.clone(), found: shown.collect(), errors, warnings }
+        let at_fault = at_fault.into_values().collect();
+        Diagnostics { file: self.source.name.clone(), found: shown.collect(), errors, warnings, at_fault }
     }
 }
 

@@ -1,6 +1,8 @@
 //! From the path of the file to [`Settings`], or to all that is wrong with it.
 
-use std::{fmt, fs::OpenOptions, io::Read, os::unix::fs::OpenOptionsExt as _, path::Path, sync::Arc};
+use std::{
+    collections::BTreeSet, fmt, fs::OpenOptions, io::Read, os::unix::fs::OpenOptionsExt as _, path::Path, sync::Arc,
+};
 
 use super::{
     Settings,
@@ -46,6 +48,11 @@ impl ConfigError {
     /// Mistakes and warnings, each on one line with its place: for a log.
     pub(crate) fn graded(&self) -> impl Iterator<Item = (Severity, String)> {
         self.found.graded()
+    }
+
+    /// The files that it names and that cannot be used, where nothing else is wrong with it.
+    pub(crate) const fn at_fault(&self) -> &BTreeSet<String> {
+        self.found.at_fault()
     }
 
     /// Each as its place, what is wrong and what to do.

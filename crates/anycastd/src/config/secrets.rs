@@ -100,7 +100,7 @@ pub(super) fn file(path: &Path, span: Span, report: &mut Report<'_>) -> Option<S
 
 /// What was read of a file, and who owns it: that is judged here, for who only checks need not be the agent's user.
 fn told(read: Result<(Vec<u8>, Uid), Fault>, path: &Path, span: Span, report: &mut Report<'_>) -> Option<Secret> {
-    let (octets, owner) = read.map_err(|(message, hint)| report.error(span, message, hint)).ok()?;
+    let (octets, owner) = read.map_err(|fault| report.error_in(called(path), span, fault)).ok()?;
     let secret = Secret::new(octets);
     let agents = || User::from_name(drop_in::USER).ok().flatten().is_some_and(|user| user.uid == owner);
     // Whoever owns it can change it, and read what is written into it.
@@ -113,7 +113,7 @@ fn told(read: Result<(Vec<u8>, Uid), Fault>, path: &Path, span: Span, report: &m
         report.warning(span, message, format!("unless the agent runs as that user it refuses it: {hint}"));
         return Some(secret);
     }
-    report.error(span, message, hint);
+    report.error_in(name, span, (message, hint));
     None
 }
 
@@ -128,7 +128,7 @@ fn foreign(name: &str, owner: Uid) -> Fault {
 }
 
 /// What hardly is a path may be the password itself.
-fn called(path: &Path) -> String {
+pub(super) fn called(path: &Path) -> String {
     let text = path.display().to_string();
     if redact::names_file(&text) { text } else { "/…".to_owned() }
 }

@@ -81,7 +81,8 @@ impl From<Refused> for Fault {
         match refused {
             Refused::Agent(refusal) => refusal.into(),
             refused @ (Refused::Not(_) | Refused::Program { .. }) => {
-                Self::new(StatusCode::CONFLICT, refused.to_string())
+                let hint = refused.remedy().map(str::to_owned);
+                Self { hint, ..Self::new(StatusCode::CONFLICT, refused.to_string()) }
             }
         }
     }
@@ -159,7 +160,8 @@ async fn route(request: Request<Incoming>, desk: &Desk, caller: &Caller) -> Resu
         (&Method::GET, "/v1/doctor") => {
             permitted(caller)?;
             let _turn = turn(caller).await?;
-            good(&crate::doctor::examine(agent, desk.reloader.file().to_owned()).await?)
+            let (file, program) = (desk.reloader.file().to_owned(), desk.upgrader.program.clone());
+            good(&crate::doctor::examine(agent, file, program).await?)
         }
         (&Method::POST, "/v1/reload") => {
             permitted(caller)?;

@@ -121,6 +121,7 @@ pub(crate) struct Facts {
     pub(crate) mtu_probing: Option<u8>,
     pub(crate) state: Option<State>,
     pub(crate) file: Option<File>,
+    pub(crate) program: Option<Program>,
     /// What came of connecting to neighbors that are waited for, by their names.
     pub(crate) knocks: BTreeMap<String, Knock>,
     /// What could not be looked at, and why.
@@ -185,6 +186,23 @@ pub(crate) struct File {
     pub(crate) about: Option<[Owned; 2]>,
     /// Why an agent that starts now would not take it: place, fault and remedy.
     pub(crate) mistakes: Vec<[String; 3]>,
+}
+
+/// What is at the path from which the agent was started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Program {
+    pub(crate) path: PathBuf,
+    pub(crate) installed: Installed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Installed {
+    /// The program that runs.
+    Same,
+    /// Another one, and its version in its own words, or why it does not tell it.
+    Other(Result<String, String>),
+    /// Nothing that can be run, in words.
+    Unfit(String),
 }
 
 /// Whose something is.

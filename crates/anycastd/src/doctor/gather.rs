@@ -15,7 +15,7 @@ use nix::{ifaddrs::getifaddrs, net::if_::InterfaceFlags, sys::socket::SockaddrSt
 
 use super::{
     facts::{Clock, Facts, Interface, Known, State},
-    file, knock, sockets,
+    file, knock, program, sockets,
 };
 use crate::{
     blocking::{FILES, Hang, Slot},
@@ -30,7 +30,7 @@ const DISK: Duration = Duration::from_secs(1);
 const READ: Duration = Duration::from_secs(3);
 
 /// Looks at everything; what does not answer in time is told as that.
-pub(super) async fn gather(known: Known, configuration: PathBuf) -> Facts {
+pub(super) async fn gather(known: Known, configuration: PathBuf, program: Result<PathBuf, String>) -> Facts {
     let directory = known.state_directory.clone();
     let looks = tokio::task::spawn_blocking({
         let known = known.clone();
@@ -43,7 +43,9 @@ pub(super) async fn gather(known: Known, configuration: PathBuf) -> Facts {
     let name = configuration.display().to_string();
     let read = slot.run(READ, move || file::look(&configuration));
     let looks = tokio::time::timeout(WITHIN, looks);
-    let (looked, disk, read, knocks) = tokio::join!(looks, disk, read, knock::at_all(&known_sessions));
+    let program = program::look(program);
+    let (looked, disk, read, program, knocks) =
+        tokio::join!(looks, disk, read, program, knock::at_all(&known_sessions));
     let mut facts = match looked {
         Ok(Ok(facts)) => facts,
         _ => Facts { known, unread: vec!["the machine: it did not answer in time".to_owned()], ..Facts::default() },
@@ -52,6 +54,10 @@ pub(super) async fn gather(known: Known, configuration: PathBuf) -> Facts {
     match read {
         Ok(file) => facts.file = Some(file),
         Err(_) => facts.unread.push(format!("the configuration: {name} cannot be read in time")),
+    }
+    match program {
+        Ok(program) => facts.program = Some(program),
+        Err(why) => facts.unread.push(format!("the installed program: {why}")),
     }
     match disk {
         Ok(state) => facts.state = Some(state),
@@ -106,6 +112,7 @@ fn look(known: Known) -> Facts {
         mtu_probing: read("/proc/sys/net/ipv4/tcp_mtu_probing"),
         state: None,
         file: None,
+        program: None,
         knocks: BTreeMap::new(),
         unread,
     }

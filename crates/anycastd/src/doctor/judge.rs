@@ -21,6 +21,7 @@ const SET_BY: u64 = 10;
 pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     let parts = [
         start::configuration,
+        start::program,
         rp_filter,
         arp,
         flow::mtu,

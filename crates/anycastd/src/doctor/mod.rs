@@ -8,6 +8,7 @@ mod file;
 mod gather;
 mod judge;
 mod knock;
+mod program;
 mod sockets;
 
 use std::path::PathBuf;
@@ -18,9 +19,13 @@ pub(crate) use self::facts::{Address, Asked, Known, Session, Way};
 use crate::agent::{Handle, NoAnswer};
 
 /// Looks, and says what was found.
-pub(crate) async fn examine(agent: &Handle, configuration: PathBuf) -> Result<DoctorReply, NoAnswer> {
+pub(crate) async fn examine(
+    agent: &Handle,
+    configuration: PathBuf,
+    program: Result<PathBuf, String>,
+) -> Result<DoctorReply, NoAnswer> {
     let known = agent.ask(|agent| agent.known()).await?;
-    let facts = gather::gather(known, configuration).await;
+    let facts = gather::gather(known, configuration, program).await;
     let mut findings = judge::judge(&facts);
     findings
         .sort_by(|one, other| (one.severity, &one.id, &one.subject).cmp(&(other.severity, &other.id, &other.subject)));

@@ -84,6 +84,19 @@ pub(crate) struct Since {
     pub(crate) services: BTreeMap<String, (ServiceState, Timestamp)>,
     healths: BTreeMap<String, (Word, Timestamp)>,
     pub(crate) prefixes: BTreeMap<Prefix, (Option<Attributes>, Timestamp)>,
+    /// Of those that are bound.
+    #[serde(default)]
+    pub(crate) addresses: BTreeMap<IpAddr, Bound>,
+}
+
+/// Where an address is bound.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Bound {
+    pub(crate) interface: String,
+    /// Somebody else put it there.
+    #[serde(default)]
+    pub(crate) foreign: bool,
+    pub(crate) since: Timestamp,
 }
 
 impl Since {

@@ -10,8 +10,8 @@ mod places;
 mod trial;
 
 pub(crate) use self::{
-    document::{Bad, Document, Neighbor, Service, Since, Upgrade},
+    document::{Bad, Bound, Document, Neighbor, Service, Since, Upgrade},
     exec::{arrive, deposit, replace},
     places::{Place, Places},
-    trial::{TRIAL, Verdict, answer as answer_trial},
+    trial::{TRIAL, Unable, Verdict, answer as answer_trial},
 };

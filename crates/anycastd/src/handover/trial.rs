@@ -33,8 +33,17 @@ pub(crate) struct Verdict {
 pub(crate) enum Unable {
     #[error(transparent)]
     Document(#[from] Bad),
-    #[error("the configuration in force is not one for this version\n{0}")]
-    Configuration(config::ConfigError),
+    #[error("{head}\n{error}", head = headed(.error))]
+    Configuration { error: config::ConfigError },
+}
+
+/// What is wrong with a configuration that another program has in force.
+fn headed(error: &config::ConfigError) -> String {
+    let files: Vec<&str> = error.at_fault().iter().map(String::as_str).collect();
+    if files.is_empty() {
+        return "the configuration in force is not one for this version".to_owned();
+    }
+    format!("the configuration in force cannot be read any more, for a file that it names: {}", files.join(", "))
 }
 
 /// Answers for this program.
@@ -49,7 +58,7 @@ pub(crate) fn answer(file: &Path) -> Result<Verdict, Unable> {
 
 fn judge(file: &Path, bytes: &[u8]) -> Result<Verdict, Unable> {
     let document = Document::read(bytes)?;
-    let loaded = config::load_bytes(file, &document.configuration).map_err(Unable::Configuration)?;
+    let loaded = config::load_bytes(file, &document.configuration).map_err(|error| Unable::Configuration { error })?;
     let core = &loaded.settings.core;
     let try_on = |neighbor: &Neighbor| -> Result<(), String> {
         let (of, id) = neighbor.ids().ok_or("it is not configured")?;
@@ -80,6 +89,24 @@ mod tests {
         assert_eq!(verdict, Verdict { version: env!("CARGO_PKG_VERSION").to_owned(), lost: BTreeMap::new() });
         let error = judged("bgp: { asn: 65010, router_id: 192.0.2.2 }\nservises: []\n").unwrap_err().to_string();
         assert!(error.contains("not one for this version") && error.contains("servises"), "{error}");
+    }
+
+    /// The version has no part in it.
+    #[test]
+    fn a_file_that_is_gone_since_is_named_as_that() {
+        let home = tempfile::tempdir().unwrap();
+        let password = home.path().join("leaf1.password");
+        let neighbors =
+            format!("[{{ name: leaf1, address: 192.0.2.1, asn: 65001, password_file: {} }}]", password.display());
+        let text = |more: &str| {
+            format!("bgp: {{ asn: 65010, router_id: 192.0.2.2, neighbors: {neighbors} }}\nservices: []\n{more}")
+        };
+        let gone = judged(&text("")).unwrap_err().to_string();
+        let head = gone.lines().next().unwrap();
+        assert!(head.contains("cannot be read any more") && head.ends_with("leaf1.password"), "{gone}");
+        assert!(gone.contains("No such file"), "{gone}");
+        let both = judged(&text("servises: []\n")).unwrap_err().to_string();
+        assert!(both.contains("not one for this version") && both.contains("No such file"), "{both}");
     }
 
     #[test]

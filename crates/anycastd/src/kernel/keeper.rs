@@ -86,6 +86,8 @@ impl Keeper {
         links: watch::Sender<Links>,
         options: Options,
     ) -> Self {
+        // What is known beforehand is no news.
+        let board = Board::new(sink, &state.borrow().addresses);
         Self {
             plan,
             taken: None,
@@ -96,7 +98,7 @@ impl Keeper {
             sockets: None,
             intents: Intents::new(intents),
             tags: false,
-            board: Board::new(sink),
+            board,
             lookout: Lookout::default(),
             error: None,
         }
@@ -288,7 +290,7 @@ impl Keeper {
     fn publish(&mut self) {
         let wants_nothing =
             self.taken.as_ref().is_some_and(|plan| plan.addresses.is_empty() && plan.anchors.is_empty());
-        let (addresses, problems) = self.board.update(&mut self.reconciler);
+        let (addresses, problems) = self.board.update(&mut self.reconciler, self.taken.is_some());
         let error = self.error.clone();
         let ours = self.reconciler.ours();
         let known = self.taken.is_some() && ours.is_some() && error.is_none();

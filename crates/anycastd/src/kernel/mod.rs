@@ -81,11 +81,9 @@ pub(crate) struct KernelState {
 }
 
 impl KernelState {
-    /// As another process has left it: these addresses are bound.
-    pub(crate) fn left(bound: impl IntoIterator<Item = IpAddr>, interface: &str) -> Self {
-        let state =
-            AddressState::Bound { owner: Owner::Ours, interface: interface.to_owned(), since: SystemTime::now() };
-        Self { addresses: bound.into_iter().map(|address| (address, state.clone())).collect(), ..Self::default() }
+    /// As another program has left it: these addresses are bound.
+    pub(crate) fn left(addresses: BTreeMap<IpAddr, AddressState>) -> Self {
+        Self { addresses, ..Self::default() }
     }
 
     /// Whether nothing of ours is left in the kernel, nor on its way there.

@@ -19,16 +19,29 @@ pub(super) struct Board {
 }
 
 impl Board {
-    pub(super) const fn new(sink: Sink) -> Self {
-        Self { sink, addresses: BTreeMap::new(), problems: BTreeMap::new() }
+    /// With what is bound already, as was told before.
+    pub(super) fn new(sink: Sink, known: &BTreeMap<IpAddr, AddressState>) -> Self {
+        let bound = known.iter().filter_map(|(address, state)| match state {
+            AddressState::Bound { owner, interface, .. } => {
+                let binding = Binding::Bound { owner: *owner, interface: interface.as_str().into() };
+                Some((*address, (binding, state.clone())))
+            }
+            AddressState::Missing { .. } => None,
+        });
+        Self { sink, addresses: bound.collect(), problems: BTreeMap::new() }
     }
 
-    /// Reports what changed; what is to be shown now.
-    pub(super) fn update(&mut self, reconciler: &mut Reconciler) -> (BTreeMap<IpAddr, AddressState>, Vec<String>) {
+    /// Reports what changed; what is to be shown now. Before there is a plan, it is not known of what is somebody else's whether it
+    /// is needed.
+    pub(super) fn update(
+        &mut self,
+        reconciler: &mut Reconciler,
+        planned: bool,
+    ) -> (BTreeMap<IpAddr, AddressState>, Vec<String>) {
         while let Some(deletion) = reconciler.poll_deletion() {
             self.tell_deletion(&deletion, reconciler.holds(&deletion.target));
         }
-        self.update_addresses(reconciler);
+        self.update_addresses(reconciler, planned);
         self.update_problems(reconciler);
         let addresses = self.addresses.iter().map(|(address, (_, state))| (*address, state.clone())).collect();
         (addresses, self.problems.values().map(|(_, text)| text.clone()).collect())
@@ -45,9 +58,10 @@ impl Board {
         self.report(target, &text);
     }
 
-    fn update_addresses(&mut self, reconciler: &Reconciler) {
+    fn update_addresses(&mut self, reconciler: &Reconciler, planned: bool) {
         let bindings = reconciler.addresses();
-        let gone: Vec<_> = self.addresses.keys().filter(|address| !bindings.contains_key(*address)).copied().collect();
+        let is_gone = |address: &&IpAddr| planned && !bindings.contains_key(*address);
+        let gone: Vec<_> = self.addresses.keys().filter(is_gone).copied().collect();
         for address in gone {
             if let Some((Binding::Bound { owner, interface }, _)) = self.addresses.remove(&address) {
                 let text = match owner {
@@ -60,7 +74,8 @@ impl Board {
         }
         for (address, binding) in bindings {
             let before = self.addresses.get(&address).map(|(binding, _)| binding);
-            if before == Some(&binding) {
+            let unseen = binding == Binding::Missing(Problem::Unknown);
+            if before == Some(&binding) || (unseen && matches!(before, Some(Binding::Bound { .. }))) {
                 continue;
             }
             self.tell_binding(address, before, &binding);

@@ -48,6 +48,30 @@ fn nothing_is_touched_until_there_is_a_plan() {
     });
 }
 
+/// What was bound before has been told, and is as old as it is; whosever it is.
+#[test]
+fn what_is_bound_is_no_news_to_another_program() {
+    isolated(async || {
+        const FOREIGN: &str = "203.0.113.99";
+        ip("addr add 203.0.113.99/32 dev lo");
+        let mut world = World::start();
+        world.plan(plan(&[A, FOREIGN], &[]));
+        world.until("both", |state| is_bound(state, A) && is_bound(state, FOREIGN)).await;
+        let before = world.now().addresses.clone();
+        let mut world = world.hand_over().await;
+        // A listing before there is a plan says nothing of what is somebody else's.
+        world.until("it is listed", |state| state.ours.is_some()).await;
+        assert_eq!(world.now().addresses, before);
+        world.plan(plan(&[A, FOREIGN], &[]));
+        world.until("it is reconciled", KernelState::is_reconciled).await;
+        assert_eq!(world.now().addresses, before);
+        assert_eq!(world.told_so_far(), []);
+        world.plan(plan(&[A, B], &[]));
+        world.told(FOREIGN, "no longer needed").await;
+        world.told(B, "bound on lo").await;
+    });
+}
+
 #[test]
 fn after_a_crash_what_is_ours_is_swept_and_nothing_else() {
     isolated(async || {

@@ -26,6 +26,13 @@ const PROGRAM: &str = "/run/installed/anycastd";
 const GOES: &str =
     "echo '#!/bin/sh\ncat >/dev/null; rm -f \"$0\"; echo \"{\\\"version\\\":\\\"9\\\",\\\"lost\\\":{}}\"'";
 const PASSWORD: &str = "/etc/anycastd/rtr.password";
+/// How often the agent is upgraded under load, unless the environment says otherwise.
+const UPGRADES: usize = 50;
+const COUNT: &str = "ANYCAST_UPGRADES";
+
+/// What does not begin anew.
+const SINCE: [&str; 5] =
+    ["/started", "/services/0/since", "/services/0/checks/0/since", "/addresses/0/since", "/addresses/1/since"];
 
 /// Installs a program as a package does: beside, and then over what is there.
 async fn install(edge: &Edge, script: &str) -> anyhow::Result<()> {
@@ -110,7 +117,8 @@ async fn fifty_upgrades_under_load_are_noticed_by_nobody() -> anyhow::Result<()>
         let mut probe = edge.lab.runner().spawn("rtr", &asking, quiet())?;
         let requests = tokio::spawn(fates(probe.child.stdout.take().context("it has no output")?));
         let mut longest: f64 = 0.0;
-        for n in 1..=50 {
+        let count = std::env::var(COUNT).ok().and_then(|count| count.parse().ok()).unwrap_or(UPGRADES);
+        for n in 1..=count {
             if n % 5 == 0 {
                 install_ours(edge).await?;
             }
@@ -129,14 +137,17 @@ async fn fifty_upgrades_under_load_are_noticed_by_nobody() -> anyhow::Result<()>
 
         assert_eq!((pid(edge).await?, session(edge).await?), (pid_before, before), "the router sees the same session");
         let status = edge.ask(&["status"]).await?;
-        assert_eq!(
-            (&status["started"], &status["services"][0]["since"]),
-            (&began["started"], &began["services"][0]["since"])
-        );
+        for path in SINCE {
+            let since = |status: &Value| status.pointer(path).cloned().filter(|since| !since.is_null());
+            ensure!(since(&status).is_some() && since(&status) == since(&began), "{path}: {began} became {status}");
+        }
+        let established = |status: &Value| status["neighbors"][0]["since_seconds"].as_f64();
+        ensure!(established(&status) > established(&began), "the session is as old as it is: {status}");
         let runs = |status: &Value| status["services"][0]["checks"][0]["runs"].as_u64();
         ensure!(runs(&status) > runs(&began), "the counts go on: {status}");
         let events = edge.run(&["anycastctl", "events"]).await?;
-        ensure!(events.matches("upgraded by root").count() == 50, "{events}");
+        ensure!(events.matches("upgraded by root").count() == count, "{events}");
+        ensure!(events.matches("bound on lo").count() == 2, "what is bound is no news: {events}");
         ensure!(events.contains("started, anycastd"), "the events before are there: {events}");
 
         // It is as awake as before.
@@ -212,13 +223,21 @@ async fn a_program_that_cannot_go_on_changes_nothing() -> anyhow::Result<()> {
             ("echo '#!/bin/sh\nexit 0'", "is no anycastd"),
             ("echo '#!/bin/sh\nexec anycastctl \"$@\"'", "does not know how to"),
         ];
+        assert_eq!(edge.ask(&["status"]).await?["problems"], serde_json::json!([]));
         for (script, words) in refused {
             install(edge, script).await?;
             let ran = edge.ctl(&["upgrade"]).await?;
             assert_eq!(ran.status.code(), Some(2), "{ran:?}");
             ensure!(ran.errors.contains(words) && ran.errors.contains("the agent that runs goes on"), "{ran:?}");
+            ensure!(ran.errors.contains("hint: "), "{ran:?}");
+            // Whoever comes later sees it too: when, by whom, which program, why.
+            let problems = edge.ask(&["status"]).await?["problems"].to_string();
+            let all = ["the last upgrade was refused (2", ", root)", PROGRAM, words];
+            ensure!(all.iter().all(|part| problems.contains(part)), "{problems}");
         }
+        ensure!(found(edge).await?.contains(&format!("installed_program {PROGRAM} warning")));
         edge.run(&["rm", PROGRAM]).await?;
+        ensure!(found(edge).await?.contains(&format!("installed_program {PROGRAM} problem")));
         let ran = edge.ctl(&["upgrade", "--dry-run"]).await?;
         ensure!(ran.status.code() == Some(2) && ran.errors.contains("No such file"), "{ran:?}");
         let events = edge.run(&["anycastctl", "events"]).await?;
@@ -244,9 +263,98 @@ async fn a_program_that_cannot_go_on_changes_nothing() -> anyhow::Result<()> {
         ensure!(ran.status.success() && ran.output.contains("1 session would go on"), "{ran:?}");
         let ran = edge.ctl(&["upgrade"]).await?;
         ensure!(ran.status.success() && ran.output.contains("1 session went on"), "{ran:?}");
+        assert_eq!(edge.ask(&["status"]).await?["problems"], serde_json::json!([]));
+        ensure!(!found(edge).await?.iter().any(|it| it.starts_with("installed_program")));
+
+        // One that takes its time is waited for, and whoever waits knows it; a reload ends the problem too.
+        install(edge, "echo '#!/bin/sh\nsleep 4; exit 1'").await?;
+        let ran = edge.ctl(&["upgrade"]).await?;
+        ensure!(ran.status.code() == Some(2) && ran.errors.contains("waiting for the installed program"), "{ran:?}");
+        ensure!(ran.errors.contains("ended without a word"), "{ran:?}");
+        ensure!(edge.ask(&["status"]).await?["problems"].to_string().contains("upgrade was refused"));
+        edge.run(&["anycastctl", "reload"]).await?;
+        assert_eq!(edge.ask(&["status"]).await?["problems"], serde_json::json!([]));
         Ok(())
     };
     story(told, announcing(PLAIN).await).await
+}
+
+/// What `doctor` finds, as `ID SUBJECT SEVERITY`.
+async fn found(edge: &Edge) -> anyhow::Result<Vec<String>> {
+    let said = edge.ctl(&["--json", "doctor"]).await?;
+    let reply: Value = serde_json::from_str(&said.output)?;
+    let word = |finding: &Value, key: &str| finding[key].as_str().unwrap_or_default().to_owned();
+    let findings = reply["findings"].as_array().context("there are none")?.iter();
+    Ok(findings.map(|it| format!("{} {} {}", word(it, "id"), word(it, "subject"), word(it, "severity"))).collect())
+}
+
+/// The version has no part in it, and is not blamed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_that_is_gone_is_named() -> anyhow::Result<()> {
+    let config = PLAIN.replace("hold_time: 9s", &format!("hold_time: 9s, password_file: {PASSWORD}"));
+    let told = async |edge: &Edge| {
+        router(edge, &["neighbor 192.0.2.2 password hunter2"]).await?;
+        edge.lab.write("edge", PASSWORD, "hunter2\n").await?;
+        edge.run(&["chmod", "600", PASSWORD]).await?;
+        install_ours(edge).await?;
+        edge.configure(&config).await?;
+        start(edge).await?;
+        edge.announced(V4).await?;
+        edge.run(&["mv", PASSWORD, "/run/password"]).await?;
+        let ran = edge.ctl(&["upgrade"]).await?;
+        let head = format!("cannot be read any more, for a file that it names: {PASSWORD}");
+        ensure!(ran.status.code() == Some(2) && ran.errors.contains(&head), "{ran:?}");
+        ensure!(ran.errors.contains("No such file") && !ran.errors.contains("not one for this version"), "{ran:?}");
+        let problems = edge.ask(&["status"]).await?["problems"].to_string();
+        ensure!(problems.contains(&head) && problems.contains("anycastctl reload"), "{problems}");
+        edge.run(&["mv", "/run/password", PASSWORD]).await?;
+        upgrade(edge).await?;
+        assert_eq!(edge.ask(&["status"]).await?["problems"], serde_json::json!([]));
+        assert_eq!(edge.sessions().await?, 1);
+        Ok(())
+    };
+    story(told, Edge::new().await).await
+}
+
+/// There is no way back then: the sessions end with it, and whoever starts the agent next finds what is to be found after any end.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_program_that_dies_at_its_start_the_next_begins_cleanly() -> anyhow::Result<()> {
+    let told = async |edge: &Edge| {
+        edge.run(&["anycastctl", "withdraw", "--wait", "--reason", "kernel"]).await?;
+        // At once, over its command line, and by force: each time with what was handed over still open.
+        for death in ["exit 1", "exec anycastd \\\"\\$@\\\" --no-such-option", "kill -KILL \\$\\$"] {
+            install(edge, &tried_by(death)).await?;
+            let restarting = async {
+                edge.wait("it is dead", async || Ok(edge.lab.pids("edge", "anycastd").await?.is_empty())).await?;
+                install_ours(edge).await?;
+                start(edge).await
+            };
+            let (ran, restarted) = tokio::join!(edge.ctl(&["upgrade"]), restarting);
+            restarted?;
+            let ran = ran?;
+            ensure!(ran.status.code() == Some(1) && ran.errors.contains("it has begun anew"), "{ran:?}");
+            let status = edge.ask(&["status"]).await?;
+            let drain = &status["services"][0]["drain"];
+            ensure!(drain["reason"] == "kernel" && drain["by"] == "root", "the order is remembered: {status}");
+            ensure!(status["upgraded"].is_null() && status["problems"] == serde_json::json!([]), "{status}");
+            let established = async || Ok(edge.ask(&["status"]).await?["neighbors"][0]["state"] == "Established");
+            edge.wait("the session is there", established).await?;
+            ensure!(edge.path(V4).await?.is_none(), "what is withdrawn stays so");
+        }
+        // It goes on like any other.
+        upgrade(edge).await?;
+        edge.run(&["anycastctl", "announce"]).await?;
+        edge.announced(V4).await?;
+        Ok(())
+    };
+    story(told, announcing(PLAIN).await).await
+}
+
+/// A program that is as good as ours until it is to go on.
+fn tried_by(otherwise: &str) -> String {
+    format!(
+        "echo \"#!/bin/sh\ncase \\\"\\$*\\\" in *--handover-trial*) exec $(command -v anycastd) \\\"\\$@\\\";; esac\n{otherwise}\""
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -301,10 +409,23 @@ async fn an_order_to_end_or_to_reload_is_not_lost() -> anyhow::Result<()> {
         };
         let (_, ended) = tokio::join!(edge.ctl(&["upgrade"]), ended);
         ended?;
-        edge.withdrawn(V4).await?;
-        edge.wait("it has ended", async || Ok(edge.lab.pids("edge", "anycastd").await?.is_empty())).await?;
-        assert_eq!(edge.addresses().await?, [""; 0], "it has tidied up");
-        Ok(())
+        let has_ended = async || {
+            edge.withdrawn(V4).await?;
+            edge.wait("it has ended", async || Ok(edge.lab.pids("edge", "anycastd").await?.is_empty())).await?;
+            assert_eq!(edge.addresses().await?, [""; 0], "it has tidied up");
+            let log = edge.run(&["cat", LOG]).await?;
+            ensure!(!log.contains("gave up waiting"), "it has waited for nothing in vain: {log}");
+            anyhow::Ok(())
+        };
+        has_ended().await?;
+
+        // One that waits for the new program when it begins.
+        start(edge).await?;
+        edge.announced(V4).await?;
+        edge.announced(V6).await?;
+        install(edge, &tried_by("kill -TERM \\$\\$; exec $(command -v anycastd) \\\"\\$@\\\"")).await?;
+        edge.ctl(&["upgrade"]).await?;
+        has_ended().await
     };
     story(told, announcing(PLAIN).await).await
 }

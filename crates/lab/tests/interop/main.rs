@@ -12,6 +12,7 @@ mod exabgp;
 mod feature;
 mod frr;
 mod gobgp;
+mod load;
 mod openbgpd;
 mod page;
 mod pair;

@@ -167,6 +167,12 @@ log: {{ format: text, level: debug }}
         runner::output(self.lab.runner(), "edge", &argv, AMPLE).await.map(drop)
     }
 
+    /// What `anycastctl --json` answers.
+    pub(crate) async fn ask(&self, arguments: &[&str]) -> anyhow::Result<Value> {
+        let argv: Vec<&str> = ["anycastctl", "--json"].iter().chain(arguments).copied().collect();
+        Ok(serde_json::from_str(&runner::output(self.lab.runner(), "edge", &argv, AMPLE).await?)?)
+    }
+
     /// Upgrades the agent: the session goes on, and nothing is told again.
     pub(crate) async fn upgraded(&self) -> anyhow::Result<()> {
         let counts = async || {

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::{
     feature::Feature,
+    load::Load,
     pair::{Agent, Pair, V4, V6, story},
     peer::{AGENT_AS, Capability, Options, Peer, Route, Session},
 };
@@ -46,8 +47,9 @@ macro_rules! stories {
     };
 }
 
-/// How often the agent is upgraded.
+/// How often the agent is upgraded, unless the environment says otherwise.
 const UPGRADES: usize = 10;
+const COUNT: &str = "ANYCAST_UPGRADES";
 /// What both ends sign with.
 const PASSWORD: &str = "mekmitasdigoat";
 
@@ -288,7 +290,7 @@ pub(crate) async fn a_killed_agent_loses_its_routes_at_once<P: Peer>() -> anyhow
     .await
 }
 
-/// Again and again, with a signed session where the peer can sign.
+/// Again and again under load, with a signed session where the peer can sign.
 pub(crate) async fn an_upgraded_agent_is_the_same_to_its_peer<P: Peer>() -> anyhow::Result<Sent> {
     let signs = P::cannot(Feature::Md5).is_none();
     let options = Options { md5: signs.then_some(PASSWORD), hold_time: 3, ..Options::default() };
@@ -300,9 +302,19 @@ pub(crate) async fn an_upgraded_agent_is_the_same_to_its_peer<P: Peer>() -> anyh
         let told = |neighbor: &Value| neighbor["counters"]["keepalive_sent"].as_u64() >= Some(2);
         pair.wait("all is told", told).await?;
         let before = pair.session().await?;
-        for _ in 0..UPGRADES {
-            pair.order(&["upgrade"]).await?;
+        let load = Load::begin(&pair.lab).await?;
+        let count = std::env::var(COUNT).ok().and_then(|count| count.parse().ok()).unwrap_or(UPGRADES);
+        let mut longest: f64 = 0.0;
+        for n in 1..=count {
+            let upgraded = pair.ask(&["upgrade"]).await.with_context(|| format!("upgrade {n}"))?;
+            ensure!(upgraded["sessions"] == 1 && upgraded["lost"] == serde_json::json!({}), "upgrade {n}: {upgraded}");
+            longest = longest.max(upgraded["stopped_seconds"].as_f64().unwrap_or(f64::MAX));
         }
+        let (answered, lost) = load.end().await?;
+        eprintln!(
+            "{count} upgrades, nothing decided for at most {longest} s; {answered} requests answered, {lost} lost"
+        );
+        ensure!(answered > count && lost == 0, "{answered} requests were answered, {lost} lost");
         // More than a hold time: the keepalives go on in both directions.
         let (sent, heard) = (pair.counted("keepalive_sent").await?, pair.counted("keepalive_received").await?);
         let alive = |neighbor: &Value| {

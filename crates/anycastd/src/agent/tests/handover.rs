@@ -47,17 +47,28 @@ impl Neighbor {
         Self { port, heard, connections }
     }
 
-    /// Of every UPDATE that is no End-of-RIB whether it withdraws.
-    fn updates(&self) -> Vec<bool> {
+    /// Each message in full.
+    fn messages(&self) -> Vec<Vec<u8>> {
         let heard = lock(&self.heard);
-        let (mut rest, mut updates) = (&heard[..], Vec::new());
+        let (mut rest, mut messages) = (&heard[..], Vec::new());
         while let Some(length) = rest.get(16..18).map(|length| usize::from(u16::from_be_bytes([length[0], length[1]])))
         {
             let Some((message, others)) = rest.split_at_checked(length) else { break };
-            updates.extend((message[18] == 2 && length > 23).then(|| message[19..21] != [0, 0]));
+            messages.push(message.to_vec());
             rest = others;
         }
-        updates
+        messages
+    }
+
+    /// Of every UPDATE that is no End-of-RIB whether it withdraws.
+    fn updates(&self) -> Vec<bool> {
+        let updates = self.messages().into_iter().filter(|message| message[18] == 2 && message.len() > 23);
+        updates.map(|message| message[19..21] != [0, 0]).collect()
+    }
+
+    /// Whether there was a message of this type.
+    fn has_heard(&self, kind: u8) -> bool {
+        self.messages().iter().any(|message| message[18] == kind)
     }
 }
 
@@ -96,6 +107,30 @@ async fn a_session_that_cannot_go_on_begins_anew_alone() {
     let events: Vec<_> = home.handle.ask(|agent| agent.ring().since(None)).await.unwrap();
     let anew = events.iter().filter(|event| event.text.contains("begins anew")).map(|event| &*event.subject);
     assert_eq!(anew.collect::<Vec<_>>(), ["bad"]);
+}
+
+/// There is no other program then, and the sessions that were taken out of their tasks are withdrawn from, and end with a word.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_to_end_that_comes_while_nothing_is_decided_is_obeyed() {
+    let neighbor = Neighbor::new();
+    let bgp = format!("[{{ name: leaf, address: 127.0.0.1, port: {}, asn: 65001 }}]", neighbor.port);
+    let home = Home::of(&bgp, "    checks: [{ name: asks, type: file, path: {}/alive, interval: 100ms }]\n");
+    std::fs::write(home.directory.path().join("alive"), "").unwrap();
+    let until = async |what: &dyn Fn() -> bool| {
+        let end = Instant::now() + Duration::from_secs(60);
+        while !what() {
+            assert!(Instant::now() < end, "{:?}", neighbor.updates());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    until(&|| neighbor.updates() == [false]).await;
+    let (mut document, seats) = home.handle.order(|agent| agent.freeze()).await.unwrap().unwrap();
+    let sessions = collect(seats, &mut document).await;
+    home.handle.order(|agent| agent.stop("a test")).await.unwrap();
+    assert!(home.handle.order(|agent| agent.is_stopping()).await.unwrap());
+    home.handle.order(move |agent| agent.thaw(GoesOn::new(document, sessions, Places::default()))).await.unwrap();
+    until(&|| neighbor.has_heard(3)).await;
+    assert_eq!((neighbor.updates(), neighbor.connections.load(Ordering::Relaxed)), (vec![false, true], 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

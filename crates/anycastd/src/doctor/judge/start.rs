@@ -3,7 +3,7 @@
 use anycast_api::{Finding, Severity};
 
 use super::{Words, finding};
-use crate::doctor::facts::{Facts, File, Owned};
+use crate::doctor::facts::{Facts, File, Installed, Owned};
 
 /// The configuration on the disk, with the files that it names.
 pub(super) fn configuration(facts: &Facts) -> Vec<Finding> {
@@ -25,6 +25,36 @@ pub(super) fn configuration(facts: &Facts) -> Vec<Finding> {
     });
     mistake.into_iter().chain(file.about.and_then(|about| exposed(facts, file, about))).collect()
 }
+
+/// The program that the next start would run.
+pub(super) fn program(facts: &Facts) -> Vec<Finding> {
+    let Some(program) = &facts.program else { return Vec::new() };
+    let path = program.path.display();
+    let found = |severity, words| vec![finding("installed_program", severity, path.to_string(), words)];
+    let install = "install it again (`apt install --reinstall anycastd`)";
+    match &program.installed {
+        Installed::Same => Vec::new(),
+        Installed::Other(Ok(version)) => found(Severity::Warning, Words {
+            seen: format!("{version} is installed, and another program runs (anycastd {})", env!("CARGO_PKG_VERSION")),
+            why: "the next start, of a reboot too, begins with a program that nobody has tried here",
+            remedy: "`anycastctl upgrade`, which tries it first and keeps the sessions; `anycastctl upgrade --dry-run` tries it only"
+                .to_owned(),
+        }),
+        Installed::Other(Err(why)) => found(Severity::Problem, Words {
+            seen: format!("another program is installed than the one that runs, and it does not tell its version: {why}"),
+            why: STARTS_NOTHING,
+            remedy: format!("`{path} --version` tells more; {install}"),
+        }),
+        Installed::Unfit(why) => found(Severity::Problem, Words {
+            seen: format!("it cannot be run: {why}"),
+            why: STARTS_NOTHING,
+            remedy: format!("`ls -l {path}`; {install}"),
+        }),
+    }
+}
+
+const STARTS_NOTHING: &str =
+    "the running agent goes on; after a restart or a reboot there is none, and the node announces nothing";
 
 /// Who can change it, or read what is secret in it.
 fn exposed(facts: &Facts, file: &File, [own, directory]: [Owned; 2]) -> Option<Finding> {

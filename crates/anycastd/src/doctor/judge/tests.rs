@@ -1,7 +1,9 @@
 use std::{net::SocketAddr, time::Duration};
 
 use super::*;
-use crate::doctor::facts::{Address, Asked, Clock, File, Flow, Knock, Known, Owned, Socket, State, Way};
+use crate::doctor::facts::{
+    Address, Asked, Clock, File, Flow, Installed, Knock, Known, Owned, Program, Socket, State, Way,
+};
 
 fn interface(networks: &[&str]) -> Interface {
     Interface {
@@ -57,6 +59,11 @@ fn owned(facts: &mut Facts, (mode, gid): (u32, u32), directory: u32) {
     facts.file.as_mut().unwrap().about = Some([of(mode, gid), of(directory, 997)]);
 }
 
+/// This is where the agent was started from.
+fn installed(facts: &mut Facts, installed: Installed) {
+    facts.program = Some(Program { path: "/usr/bin/anycastd".into(), installed });
+}
+
 /// A node with nothing wrong.
 fn well() -> Facts {
     let address = Address { address: "203.0.113.53".parse().unwrap(), interface: Some("lo".into()), foreign: false };
@@ -82,6 +89,7 @@ fn well() -> Facts {
             about: Some([(0o640, 997), (0o750, 997)].map(|(mode, gid)| Owned { mode, uid: 0, gid, trusted: true })),
             mistakes: Vec::new(),
         }),
+        program: Some(Program { path: "/usr/bin/anycastd".into(), installed: Installed::Same }),
         ..Facts::default()
     }
 }
@@ -104,7 +112,7 @@ fn nothing_is_found_where_nothing_is_wrong() {
 #[test]
 fn each_fault_is_found() {
     type Change = fn(&mut Facts);
-    let table: [(Change, &str, &str); 53] = [
+    let table: [(Change, &str, &str); 56] = [
         (|it| eth1(it).rp_filter = Some(1), "rp_filter eth1 Warning", "net.ipv4.conf.all.rp_filter=2"),
         (|it| eth1(it).rp_filter = Some(2), "", ""),
         (
@@ -324,6 +332,21 @@ fn each_fault_is_found() {
             },
             "next_start anycastd.yaml:7:3 Problem",
             "remove it; then `anycastd --check",
+        ),
+        (
+            |it| installed(it, Installed::Other(Ok("anycastd 9.9".into()))),
+            "installed_program /usr/bin/anycastd Warning",
+            "anycastctl upgrade",
+        ),
+        (
+            |it| installed(it, Installed::Other(Err("does not end".into()))),
+            "installed_program /usr/bin/anycastd Problem",
+            "--version",
+        ),
+        (
+            |it| installed(it, Installed::Unfit("No such file".into())),
+            "installed_program /usr/bin/anycastd Problem",
+            "install it again",
         ),
         (|it| owned(it, (0o660, 997), 0o750), "configuration_file /etc/anycastd/anycastd.yaml Warning", "chmod 0640"),
         (|it| owned(it, (0o660, 0), 0o755), "", ""),

@@ -21,7 +21,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::super::{AddressPlan, AddressState, KernelState, Options, Owner, start_with};
+use super::super::{AddressPlan, AddressState, KernelState, Options, Owner, start_from, start_with};
 use crate::signal::{Happening, Sink};
 
 /// No test waits for as long, unless it fails.
@@ -149,6 +149,23 @@ impl World {
         self.task.abort();
         let _ = (&mut self.task).await;
         Self { _home: self._home.take(), ..Self::start_in(self.intents.clone(), self.options) }
+    }
+
+    /// Another program goes on for this one, with what it knows.
+    pub(super) async fn hand_over(mut self) -> Self {
+        self.task.abort();
+        let _ = (&mut self.task).await;
+        let (plan, plan_seen) = watch::channel(None);
+        let (sink, happenings) = Sink::new(4096);
+        let known = KernelState::left(self.now().addresses.clone());
+        let links = watch::channel(None).0;
+        let (state, task) = start_from(plan_seen, self.intents.clone(), sink, links, known, self.options);
+        Self { plan, state, happenings, task, ..self }
+    }
+
+    /// What is told and was not asked for.
+    pub(super) fn told_so_far(&mut self) -> Vec<Happening> {
+        std::iter::from_fn(|| self.happenings.try_recv().ok()).collect()
     }
 
     pub(super) fn intents(&self) -> Option<String> {

@@ -49,7 +49,7 @@ pub(super) fn sent(section: &mut Section<'_>, report: &mut Report<'_>) -> Option
     });
     let filed = section.or("headers_file", Fields::new(), report, |node, report| {
         let path = path(node, "headers_file", report)?;
-        let wrong = |(message, hint): (String, String), report: &mut Report<'_>| report.error(node.span, message, hint);
+        let wrong = |fault, report: &mut Report<'_>| report.error_in(secrets::called(&path), node.span, fault);
         let octets = secrets::file(&path, node.span, report)?;
         let shown = path.display().to_string();
         of_file(octets.expose(), &shown).map_err(|fault| wrong(fault, report)).ok()
