@@ -64,7 +64,7 @@ pub(crate) fn codes(verb: &str) -> Vec<(u8, &'static str)> {
         }
         "withdraw" => &[
             (0, "the order is accepted; with --wait: and it is safe to stop"),
-            (1, "--wait ran into its --timeout: the order stands"),
+            (1, "--wait ran into its --timeout, and the order stands; or somebody ended the maintenance meanwhile"),
             (2, "refused, and nothing was changed"),
             (130, "interrupted while it waited: the order stands"),
         ],

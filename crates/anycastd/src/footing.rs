@@ -51,6 +51,9 @@ impl Footing {
         let mut lasting = Lasting::of(settings);
         lasting.state = state.path().to_owned();
         lasting.control.socket = socket.path().to_owned();
+        if let Some(operators) = document.operators.take() {
+            lasting.control.operators = operators;
+        }
         Ok(Self {
             state,
             alone: places.take(Place::Alone).map(alone::take_over).map_or_else(alone::claim, Ok)?,

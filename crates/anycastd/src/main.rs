@@ -237,7 +237,7 @@ async fn run(begin: Begin, logging: &Logging) -> anyhow::Result<()> {
     let footing = Footing::find(&settings, goes_on.as_mut()).await?;
     let places = Arc::new(footing.places());
     let Footing { state, alone: _alone, loaded, flaps, kept, socket, lasting } = footing;
-    let operators = Arc::new(control::operators(&settings.control.operators));
+    let operators = Arc::new(control::operators(&lasting.control.operators));
     let http = settings.http;
     let instruments = Instruments::new().context("metrics")?;
     let (wake, desk) = (Wake::default(), OrderDesk::default());

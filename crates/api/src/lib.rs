@@ -281,6 +281,9 @@ pub struct WaitReply {
     pub done: bool,
     /// What is still waited for, in words.
     pub waiting_for: Vec<String>,
+    /// The services that are under no order any more: somebody has ended it.
+    #[serde(default)]
+    pub ended: Vec<String>,
 }
 
 /// Why a request was refused.

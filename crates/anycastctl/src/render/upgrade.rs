@@ -15,7 +15,11 @@ pub(crate) fn page(upgraded: &Upgraded, view: View) -> Page {
     let head = Line::styled(Style::Good, "upgraded").and(&format!(": {}", versions(from, to)));
     let stopped = Duration::from_millis((stopped_seconds * 1000.0).max(0.0) as u64);
     let stopped = format!("nothing was decided for {}", humantime::format_duration(stopped));
-    let text = format!("{} went on; {stopped}", count(*sessions));
+    let went_on = match sessions {
+        0 if lost.is_empty() => "no session was Established".to_owned(),
+        _ => format!("{} went on", count(*sessions)),
+    };
+    let text = format!("{went_on}; {stopped}");
     laid_out([vec![head, Line::plain(&text)], anew(lost, "began anew")].concat(), view)
 }
 
@@ -23,7 +27,10 @@ pub(crate) fn page(upgraded: &Upgraded, view: View) -> Page {
 pub(crate) fn trial(trial: &UpgradeTrial, view: View) -> Page {
     let UpgradeTrial { program, from, to, sessions, lost } = trial;
     let head = format!("nothing was done: {program} would go on ({})", versions(from, to));
-    let text = format!("{} would go on", count(*sessions));
+    let text = match sessions {
+        0 if lost.is_empty() => "no session is Established".to_owned(),
+        _ => format!("{} would go on", count(*sessions)),
+    };
     laid_out([vec![Line::plain(&head), Line::plain(&text)], anew(lost, "would begin anew")].concat(), view)
 }
 

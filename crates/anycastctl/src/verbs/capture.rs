@@ -85,6 +85,10 @@ fn write(path: &Path, octets: &[u8], force: bool) -> Result<(), Complaint> {
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())
         .map_or_else(|| PathBuf::from("."), Path::to_owned);
+    if !directory.is_dir() {
+        let text = format!("there is no directory {}", directory.display());
+        return Err(complaint(&text, "make it, or give a path in one that is there"));
+    }
     // As any other program's file: the umask decides who may read it.
     let mode = Permissions::from_mode(0o666);
     let made = tempfile::Builder::new().prefix(".anycastctl-").permissions(mode).tempfile_in(&directory);
@@ -99,8 +103,8 @@ fn write(path: &Path, octets: &[u8], force: bool) -> Result<(), Complaint> {
 
 /// The kernel's word: what stands round it names the file beside, of which nobody needs to know.
 fn cause(error: &io::Error) -> String {
-    let inner = error.get_ref().and_then(|around| around.source()).and_then(|inner| inner.downcast_ref::<io::Error>());
-    inner.unwrap_or(error).to_string()
+    let text = error.to_string();
+    text.split_once(" at path ").map_or(text.clone(), |(cause, _)| cause.to_owned())
 }
 
 fn complaint(message: &str, hint: &str) -> Complaint {

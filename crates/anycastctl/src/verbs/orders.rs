@@ -50,7 +50,9 @@ impl Session {
         if !self.json {
             self.show_order(&answer, &reply, kind, request.services.is_empty())?;
         }
-        self.wait(&answer, request.services, args.timeout).await
+        // What is added to the node meanwhile was not asked for.
+        let named = reply.services.into_iter().map(|service| service.service).collect();
+        self.wait(&answer, named, args.timeout).await
     }
 
     /// Ends a maintenance.
@@ -105,7 +107,10 @@ impl Session {
         } else if reply.done {
             self.output.text("safe to stop\n")?;
         }
-        if !reply.done {
+        if !reply.ended.is_empty() {
+            let text = format!("not safe to stop: the maintenance of {} was ended meanwhile", reply.ended.join(", "));
+            output::progress(&format!("{text} (`anycastctl events` tells by whom)"));
+        } else if !reply.done {
             let text = format!("not yet safe to stop after {}", humantime::format_duration(timeout));
             output::progress(&waiting(&text, &reply.waiting_for));
         }
@@ -133,7 +138,7 @@ impl Session {
             };
             cuts = 0;
             let reply: WaitReply = answer.read()?;
-            if reply.done || left <= slice {
+            if reply.done || !reply.ended.is_empty() || left <= slice {
                 return Ok((answer, reply));
             }
             if reply.waiting_for != said {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anycast_api::{ReloadChange, WithdrawMode};
-use anycast_bgp::{Asn, Attributes, Prefix};
+use anycast_bgp::{Asn, Attributes, Prefix, State};
 use anycast_core::{
     Difference, ServiceName,
     config::{Config, Service},
@@ -46,14 +46,14 @@ impl Agent {
             RouteChange::Interrupted(addresses) => addresses.clone(),
             _ => BTreeSet::new(),
         });
-        let mut changes = in_words(&found, &self.settings, settings, &self.lasting);
+        let mut changes = in_words(&found, &self.settings, settings, &self.lasting, !self.goes_on_with_one(&found));
         let inherits = |change: &&mut ReloadChange| {
             change.kind == "service" && inherited.keys().any(|name| name.as_str() == change.subject)
         };
         changes
             .iter_mut()
             .filter(inherits)
-            .for_each(|change| change.text.push_str("; under the order for the whole node"));
+            .for_each(|change| change.text = "added, under the order for the whole node until `announce`".to_owned());
         changes.extend(drains.iter().filter_map(|(name, phase)| {
             let text = match disabled.get(name)?.file.as_ref().filter(|_| *phase == Phase::Drained)?.display() {
                 file if looks.get(name) == Some(&Look::Present) => format!("drained: {file} is there (`disable_file`)"),
@@ -67,6 +67,15 @@ impl Agent {
             changes,
             stopping: self.is_stopping(),
         }
+    }
+
+    /// Some session that is Established does not notice.
+    fn goes_on_with_one(&self, found: &Difference) -> bool {
+        self.peers.values().any(|peer| {
+            let ends =
+                found.neighbors.get(&peer.of).is_some_and(|change| !matches!(change, NeighborChange::Changed(_)));
+            peer.state.borrow().state == State::Established && !ends
+        })
     }
 
     /// The drains that come or go with a new configuration, as they are in the end.
@@ -161,8 +170,8 @@ fn change(kind: &str, subject: impl ToString, text: impl Into<String>) -> Reload
 }
 
 /// Sessions first, for they are the dearest, then what is told, what is bound, and why.
-fn in_words(found: &Difference, old: &Settings, new: &Settings, in_force: &Lasting) -> Vec<ReloadChange> {
-    let mut changes = sessions(found);
+fn in_words(found: &Difference, old: &Settings, new: &Settings, in_force: &Lasting, alone: bool) -> Vec<ReloadChange> {
+    let mut changes = sessions(found, alone);
     changes.extend(routes(found, &new.core));
     let lines = [
         ("address", found.bound.iter().map(ToString::to_string).collect::<Vec<_>>(), "added"),
@@ -215,13 +224,18 @@ fn setting(key: &str) -> &'static str {
     }
 }
 
-fn sessions(found: &Difference) -> Vec<ReloadChange> {
+/// `alone`: no session that is Established goes on.
+fn sessions(found: &Difference, alone: bool) -> Vec<ReloadChange> {
     let told = found.neighbors.iter().map(|(id, what)| {
         let text = match what {
             NeighborChange::Added => "begins: the neighbor is new".to_owned(),
             NeighborChange::Removed => "ends: the neighbor is removed, and all routes to it are withdrawn".to_owned(),
             NeighborChange::Restarts(reasons) => {
-                format!("ends and begins anew, its routes are away meanwhile: {} changed", keys(reasons))
+                let away = match alone {
+                    true => "and with no other session there, all that this node announces is away until it is back",
+                    false => "its routes are away until it is back",
+                };
+                format!("ends and begins anew, {away}: {} changed", keys(reasons))
             }
             NeighborChange::Changed(changed) => format!("stays up; {} changed", keys(changed)),
         };

@@ -94,6 +94,11 @@ impl Agent {
         self.disabled.get(name)?.file.as_deref().filter(|_| order.file.is_none())
     }
 
+    /// The file that is there, where no order of an operator stands.
+    pub(super) fn file_alone(&self, name: &ServiceName) -> Option<&Path> {
+        self.disabled.get(name)?.file.as_deref().filter(|_| !self.orders.contains_key(name))
+    }
+
     /// Has the files looked for that are configured now.
     pub(super) fn settle_disable_files(&mut self) {
         let files = Arc::new(files_of(&self.settings));

@@ -34,7 +34,7 @@ impl Agent {
             other_users: checks().any(|(_, (_, config))| other_user(&config.probe)),
             checks: checks().count(),
             neighbors: core.neighbors.len(),
-            state_directory: self.settings.state_directory.clone(),
+            state_directory: self.lasting.state.clone(),
             secrets: checks().any(|(_, (_, config))| match &config.probe {
                 ProbeConfig::Http(http) => !http.headers.is_empty(),
                 ProbeConfig::Exec(exec) => !exec.environment.is_empty(),
@@ -72,6 +72,7 @@ impl Agent {
             established: state.state == State::Established,
             ever: state.counters.established > 0,
             came: state.came,
+            last_error: state.last_error.as_ref().map(|(error, _)| error.clone()),
             remedy: state.last_error.as_ref().map(|(error, _)| error.clone()).zip(state.remedy.clone()),
             since: Instant::now().saturating_duration_since(state.since),
             local: state.ends.map(|(local, _)| local),

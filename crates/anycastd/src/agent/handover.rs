@@ -113,6 +113,8 @@ impl Agent {
         document.since.addresses = bound(&kernel.addresses);
         document.bound = document.since.addresses.keys().copied().collect();
         document.reload_refused = self.problems.get(RELOAD).cloned();
+        document.unwritten = self.unwritten();
+        document.operators = Some(self.lasting.control.operators.clone());
         (document.events, document.next_event) = self.ring.hand_over();
         Ok((document, self.peers.iter().map(|(id, peer)| self.seat(id, peer)).collect()))
     }
@@ -173,6 +175,7 @@ impl Agent {
             self.problems.insert(RELOAD, text);
         }
         self.ring.take_over(std::mem::take(&mut document.events), document.next_event);
+        let unwritten = document.unwritten.take();
         let since = std::mem::take(&mut document.since);
         let named = |name: &str| ServiceName::new(name).ok();
         for (name, service) in &document.services {
@@ -187,6 +190,9 @@ impl Agent {
         let prefixes = since.prefixes.into_iter();
         self.since.prefixes =
             prefixes.map(|(prefix, (with, at))| (prefix, (with.map(Arc::new), at.system_time()))).collect();
+        if let Some(text) = unwritten {
+            self.go_on_writing(text);
+        }
     }
 
     /// After everything that is configured has begun: the routers of networks, and then nothing is left of what went on. What came of
@@ -246,6 +252,7 @@ impl Agent {
     pub(super) fn tell_upgrade(&mut self, upgraded: Upgraded) {
         let Upgraded { by, from, to, sessions, lost, stopped_seconds, .. } = &upgraded;
         let went_on = match sessions {
+            0 if lost.is_empty() => "no session was Established".to_owned(),
             1 => "1 session went on".to_owned(),
             sessions => format!("{sessions} sessions went on"),
         };

@@ -154,6 +154,8 @@ pub(crate) struct Agent {
     /// What is to be known of flaps after a restart.
     flaps: Flaps,
     orders: Orders,
+    /// The disk is to have other orders than it has.
+    untidy: bool,
     /// The services whose `disable_file` is there.
     disabled: BTreeMap<ServiceName, Order>,
     /// Which files are looked for.
@@ -244,6 +246,7 @@ pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
         unproven: BTreeMap::new(),
         flaps: parts.flaps,
         orders: Orders::new(),
+        untidy: false,
         disabled: BTreeMap::new(),
         disable_files: parts.disable_files,
         expiries: expiry::Expiries::default(),

@@ -306,15 +306,10 @@ impl Agent {
         announced.map(|(prefix, _)| *prefix).collect()
     }
 
-    /// Waits until the services are drained; the asker bounds for how long.
+    /// Waits until the services are drained, or one of them is not withdrawn any more; the asker bounds for how long. All of them when
+    /// none is named.
     pub(crate) fn wait(&mut self, services: &[String]) -> Result<oneshot::Receiver<()>, Refusal> {
-        let names = match services.is_empty() {
-            true => self.under_orders().into_iter().collect(),
-            false => self.named(services)?,
-        };
-        if let Some(name) = names.iter().find(|name| self.drain_of(name).is_none()) {
-            return Err(Refusal::Bad(format!("`{name}` is not being withdrawn; there is nothing to wait for")));
-        }
+        let names = self.named(services)?;
         let (reply, waiting) = oneshot::channel();
         self.waiters.push(Waiter { names, reply });
         self.answer_waiters();
@@ -323,18 +318,16 @@ impl Agent {
 
     /// What a waiter would still wait for.
     pub(crate) fn wait_reply(&self, services: &[String]) -> WaitReply {
-        let wanted =
-            |name: &&ServiceName| services.is_empty() || services.iter().any(|service| service == name.as_str());
-        let open: Vec<String> = self
-            .under_orders()
-            .iter()
-            .filter(wanted)
-            .filter(|name| self.phase_of(name) != Phase::Drained)
-            .map(|name| self.waiting_for(name))
-            .collect();
-        let under = self.under_orders();
-        let ordered = services.iter().all(|service| under.contains(service.as_str()));
-        WaitReply { done: open.is_empty() && ordered, waiting_for: open }
+        let known = &self.settings.core.services;
+        let wanted = |name: &&ServiceName| services.is_empty() || services.iter().any(|one| one == name.as_str());
+        let (under, mut ended): (Vec<_>, Vec<_>) =
+            known.keys().filter(wanted).partition(|name| self.standing(name).is_some());
+        // One that has gone from the configuration was withdrawn by that, and is not under an order.
+        let gone: Vec<_> = services.iter().filter(|name| !known.contains_key(name.as_str())).cloned().collect();
+        let open = under.iter().filter(|name| self.phase_of(name) != Phase::Drained);
+        let open: Vec<String> = open.map(|name| self.waiting_for(name)).collect();
+        let ended: Vec<String> = ended.drain(..).map(ToString::to_string).chain(gone).collect();
+        WaitReply { done: open.is_empty() && ended.is_empty(), waiting_for: open, ended }
     }
 
     fn waiting_for(&self, name: &ServiceName) -> String {
@@ -369,8 +362,9 @@ impl Agent {
     pub(super) fn answer_waiters(&mut self) {
         let waiters = std::mem::take(&mut self.waiters);
         for waiter in waiters {
-            let over = |name: &ServiceName| self.phase_of(name) == Phase::Drained || self.standing(name).is_none();
-            if waiter.names.iter().all(over) {
+            let over = |name: &ServiceName| self.phase_of(name) == Phase::Drained;
+            let ended = waiter.names.iter().any(|name| self.standing(name).is_none());
+            if ended || waiter.names.iter().all(over) {
                 let _ = waiter.reply.send(());
             } else if !waiter.reply.is_closed() {
                 self.waiters.push(waiter);

@@ -11,7 +11,7 @@ use anycast_core::{
     config::{CheckConfig, Endpoint, Neighbor, Service, neighbor_from},
 };
 
-use super::{Agent, Carried, Farewell, handover::UPGRADE};
+use super::{Agent, Carried, Farewell};
 use crate::{
     checker::{Around, Checker},
     config::{Lasting, Settings},
@@ -103,7 +103,6 @@ impl Agent {
         self.wait_for_restart();
         self.problem(RELOAD, None);
         // Who has reloaded since has seen it: what was to be mended may be in the file.
-        self.problem(UPGRADE, None);
         tracing::info!("{text}");
         self.sink.report("config", &self.settings.core.node.name, text);
         self.turn();

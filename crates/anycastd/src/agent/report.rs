@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::Arc,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use anycast_api::{self as api, Progress, ServiceState, Timestamp};
@@ -284,6 +284,23 @@ impl Agent {
         nobodys.map(|(prefix, _)| format!("no neighbor is to carry {prefix}: it is announced to nobody")).collect()
     }
 
+    /// There are routes to tell, and no session to tell them by; not in the moments that it takes to begin.
+    fn off_the_air(&self) -> Option<String> {
+        const BEGINS: Duration = Duration::from_secs(5);
+        let told = self.desired.prefixes.values().any(|verdict| verdict.announced.is_some());
+        let is_up = |peer: &Peer| peer.state.borrow().state == State::Established;
+        if !told || self.started.0.elapsed() < BEGINS || self.peers.is_empty() || self.peers.values().any(is_up) {
+            return None;
+        }
+        let why = self.peers.iter().find_map(|(id, peer)| {
+            peer.state.borrow().last_error.as_ref().map(|(error, _)| format!(" ({id}: {error})"))
+        });
+        let why = why.unwrap_or_default();
+        Some(format!(
+            "no neighbor is Established: nothing is announced to anybody{why}; `anycastctl doctor` looks further"
+        ))
+    }
+
     fn problems(&self) -> Vec<String> {
         let kernel = self.kernel.borrow();
         let deaf = self.deaf.borrow();
@@ -291,7 +308,7 @@ impl Agent {
         let own = self.problems.values().chain(&kernel.error).chain(&kernel.problems).cloned();
         let loud = self.peers.iter().filter_map(|(id, peer)| announces_too_much(id, peer));
         let blind = self.checks_that_cannot_run();
-        let nobody = self.announced_to_nobody();
+        let nobody = self.announced_to_nobody().into_iter().chain(self.off_the_air());
         let watch = self.watch_problems();
         own.chain(watch).chain(deaf).chain(loud).chain(self.fence.problems()).chain(blind).chain(nobody).collect()
     }

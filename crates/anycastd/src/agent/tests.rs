@@ -262,7 +262,10 @@ async fn an_order_that_ends_a_hold_says_so_and_what_it_does_not_do() {
     assert_eq!(announce().await, format!("there was no maintenance to end; {down}"));
     std::fs::write(&well, "").unwrap();
     home.explained("dns is up").await;
-    assert_eq!(announce().await, "there was no maintenance to end; announced as its health says");
+    assert_eq!(
+        announce().await,
+        "there was no maintenance to end; announced once a session is Established: there is none now"
+    );
 }
 
 /// The problem is what is in force, not what the last reload changed.

@@ -49,6 +49,8 @@ pub(crate) struct Session {
     pub(crate) ever: bool,
     /// There is none, and a connection came to nothing since.
     pub(crate) came: bool,
+    /// Why the last attempt came to nothing.
+    pub(crate) last_error: Option<String>,
     /// Why there is none, and what to do about it, where that is known.
     pub(crate) remedy: Option<(String, String)>,
     /// For how long it has been so.

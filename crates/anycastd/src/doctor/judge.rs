@@ -29,6 +29,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
         other_speakers,
         sides::one_sided,
         sides::refused,
+        sides::away,
         policy,
         elsewhere,
         clock,

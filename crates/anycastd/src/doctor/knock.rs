@@ -73,6 +73,7 @@ mod tests {
 
     fn awaited(name: &str, port: u16) -> Session {
         Session {
+            last_error: None,
             name: name.to_owned(),
             address: Some([127, 0, 0, 1].into()),
             port,

@@ -62,6 +62,12 @@ pub(crate) struct Document {
     /// Why the last reload was refused, if it was.
     #[serde(default)]
     pub(crate) reload_refused: Option<String>,
+    /// What is said of orders that are in force and not on the disk yet, if there are any.
+    #[serde(default)]
+    pub(crate) unwritten: Option<String>,
+    /// Who may change things, where that is in force still; another list waits for a restart.
+    #[serde(default)]
+    pub(crate) operators: Option<Vec<String>>,
     /// Why there is another agent now; `None`: this is a trial.
     #[serde(default)]
     pub(crate) order: Option<Upgrade>,
@@ -232,6 +238,8 @@ impl Document {
             places: BTreeMap::new(),
             state_directory: std::path::PathBuf::new(),
             reload_refused: None,
+            unwritten: None,
+            operators: None,
             order: None,
         }
     }

@@ -231,13 +231,18 @@ impl Remedies<'_> {
     }
 }
 
+/// So many characters of what is no answer.
+const STRANGE: usize = 80;
+
 fn unknown(output: &[u8], errors: &[u8]) -> String {
     let said = if output.is_empty() { errors } else { output };
     let said = in_words(said);
     if said.is_empty() {
-        "says nothing: it is no anycastd".to_owned()
+        "ends and says nothing: it is no anycastd".to_owned()
     } else {
-        format!("is no anycastd: it says {said:?}")
+        let start: String = said.chars().take(STRANGE).collect();
+        let more = if start.len() < said.len() { " …" } else { "" };
+        format!("is no anycastd: it says {start:?}{more}")
     }
 }
 

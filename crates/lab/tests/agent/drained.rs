@@ -189,6 +189,9 @@ async fn a_full_disk_does_not_keep_a_node_withdrawn() -> anyhow::Result<()> {
         edge.announced(V4).await?;
         let problem = async || anyhow::Ok(words(&edge.ctl(&["status"]).await?.output).contains("but not on the disk"));
         assert!(problem().await?);
+        // Another program has the same to write.
+        assert!(edge.ctl(&["upgrade"]).await?.status.success());
+        assert!(problem().await?, "it is not forgotten");
         edge.run(&["umount", "/var/lib/anycastd"]).await?;
         edge.wait("the disk has it", async || Ok(!edge.run(&["cat", ORDERS]).await?.contains("web"))).await?;
         edge.wait("it is no problem any more", async || Ok(!problem().await?)).await

@@ -68,7 +68,7 @@ async fn a_second_order_does_not_undo_the_first() -> anyhow::Result<()> {
         let second = edge.ctl(&["withdraw", "--for", "1s", "--reason", "quick reboot"]).await?;
         // However the lines are broken.
         let said = second.output.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(said.contains("ends with `announce`"), "{said}");
+        assert!(said.contains("ends with `announce`") && said.contains("it joins the order by root"), "{said}");
         let drain = edge.ask(&["status"]).await?["services"][0]["drain"].clone();
         assert_eq!(
             (&drain["reason"], &drain["until"]),
@@ -148,6 +148,32 @@ async fn what_cannot_be_obeyed_is_refused_with_words() -> anyhow::Result<()> {
         Ok(())
     };
     story(told, Edge::announcing().await).await
+}
+
+/// Who waits to stop the service must not stop it when somebody else announces it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_is_told_when_somebody_ends_it() -> anyhow::Result<()> {
+    let told = async |edge: &Edge| {
+        for services in [&["web"][..], &[]] {
+            let withdraw = [&["withdraw", "--wait", "--timeout", "60s"], services].concat();
+            let ended = async {
+                edge.announced_with(V4, "gracefulShutdown").await?;
+                edge.ctl(&["announce"]).await
+            };
+            let (waited, ended) = tokio::join!(edge.ctl(&withdraw), ended);
+            let waited = waited?;
+            assert!(ended?.status.success());
+            assert_eq!(waited.status.code(), Some(1), "{}{}", waited.output, waited.errors);
+            assert!(waited.errors.contains("not safe to stop: the maintenance of web was ended"), "{}", waited.errors);
+        }
+        Ok(())
+    };
+    let config = PLAIN.replace("graceful_shutdown: 1s", "graceful_shutdown: 30s");
+    let edge = Edge::new().await?;
+    edge.configure(&config).await?;
+    edge.start().await?;
+    edge.announced(V4).await?;
+    story(told, Ok(edge)).await
 }
 
 /// A deployment during a kernel update draws no traffic.

@@ -179,15 +179,32 @@ fn why_not_written(error: &Refusal) -> String {
 }
 
 impl Agent {
+    /// Why the disk has not the orders that are in force yet, where somebody was told; empty where nobody was.
+    pub(in super::super) fn unwritten(&self) -> Option<String> {
+        self.problems.get(STALE).cloned().or_else(|| self.untidy.then(String::new))
+    }
+
+    /// Another program began that, or was about to.
+    pub(in super::super) fn go_on_writing(&mut self, text: String) {
+        if text.is_empty() {
+            return self.tidy_orders("orders are in force");
+        }
+        self.problems.insert(STALE, text);
+        tokio::spawn(self.desk.clone().write_later(self.handle.clone(), self.orders_file.clone()));
+    }
+
     /// The disk has other orders than are in force. Those that went with their service leave it too: else a restart would obey them,
     /// should the names come back.
-    pub(in super::super) fn tidy_orders(&self, what: &'static str) {
+    pub(in super::super) fn tidy_orders(&mut self, what: &'static str) {
+        self.untidy = true;
         let (agent, desk, file) = (self.handle.clone(), self.desk.clone(), self.orders_file.clone());
         tokio::spawn(async move {
             let tidy = async || {
                 let turn = desk.turn().await?;
                 let book = agent.order(|agent| agent.book()).await?;
-                write(turn, &agent, &file, book).await.map(drop)
+                write(turn, &agent, &file, book).await?;
+                agent.order(|agent| agent.untidy = false).await?;
+                Ok(())
             };
             while let Err(error) = tidy().await {
                 if matches!(error, Refusal::NoAnswer(_)) {

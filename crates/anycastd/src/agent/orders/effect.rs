@@ -66,6 +66,11 @@ impl Agent {
         let mut stays = BTreeMap::new();
         let prefixes = self.settings.core.services.get(name).into_iter().flat_map(|service| &service.prefixes);
         for prefix in prefixes {
+            // What withdraws it stands, whatever has ended.
+            if let Some(file) = self.file_alone(name) {
+                stays.insert(prefix.to_string(), format!("{} is there (`disable_file`)", file.display()));
+                continue;
+            }
             let verdict = self.desired.prefixes.get(prefix);
             let announced = verdict.is_some_and(|verdict| verdict.announced.is_some());
             let other_serves = verdict.is_some_and(|verdict| {
@@ -81,7 +86,8 @@ impl Agent {
                 (Phase::Active, true, true) if was.tells_again(prefix) => moves.push(prefix.to_string()),
                 (Phase::Active, _, _) => {
                     let why = verdict.map_or_else(String::new, |verdict| self.reason(verdict));
-                    stays.insert(prefix.to_string(), stays_because(announced, &why, &self.not_told(*prefix)));
+                    let why = stays_because(announced, self.is_silent(), &why, &self.not_told(*prefix));
+                    stays.insert(prefix.to_string(), why);
                 }
                 (_, _, true) if other_serves => {
                     stays.insert(prefix.to_string(), "another service carries it".to_owned());
@@ -101,8 +107,8 @@ impl Agent {
                 format!("; it ends when the machine has started anew, at {until} at the earliest")
             }
             Some((Order { until: Some(until), .. }, _)) => format!("; the maintenance ends at {until}"),
-            Some(_) if phase != Phase::Degraded => "; the maintenance ends with `announce`".to_owned(),
-            Some(_) | None => String::new(),
+            Some(_) => "; the maintenance ends with `announce`".to_owned(),
+            None => String::new(),
         };
         let note = match self.hold_of(name) {
             Some(hold) if phase == Phase::Active => {
@@ -121,15 +127,20 @@ impl Agent {
                     Phase::Lingering { until } => self.lingering(was.phase, until),
                     _ => note(phase),
                 };
-                ended + &note + &end + &beside
+                ended + &note + &end + &beside + &self.joined(name, was)
             }
         };
         OrderedService { service: name.to_string(), moves, stays, note, phase: phase_outside(phase) }
     }
 
     /// A withdraw that nobody has to acknowledge any more: what of it was acknowledged, and by whom.
+    /// There is no session by which anybody could be told.
+    fn is_silent(&self) -> bool {
+        !self.peers.values().any(|peer| peer.state.borrow().state == State::Established)
+    }
+
     fn lingering(&self, was: Phase, until: Instant) -> String {
-        let told = self.peers.values().any(|peer| peer.state.borrow().state == State::Established);
+        let told = !self.is_silent();
         let what = match was {
             Phase::Lingering { .. } => "withdrawn already",
             Phase::Withdrawing => "withdrawn and acknowledged",
@@ -137,6 +148,16 @@ impl Agent {
             _ => "withdrawn; no session is Established, so there was nobody to tell",
         };
         format!("{what}; lingering until {}", wall(until))
+    }
+
+    /// Two orders are one: neither is forgotten, and the later end holds.
+    fn joined(&self, name: &ServiceName, was: &Was) -> String {
+        let Some((before, now)) = was.order.as_ref().zip(self.orders.get(name)) else { return String::new() };
+        let until = before.end().map_or_else(String::new, |end| format!(", {end}"));
+        if before.until == now.until && before.boot == now.boot && before.reason == now.reason {
+            return format!("; the order by {} since {} stands as it was{until}", before.by, before.at);
+        }
+        format!("; it joins the order by {} since {}{until}: the later end holds", before.by, before.at)
     }
 
     /// What ending a maintenance, or a hold, came to.
@@ -148,6 +169,9 @@ impl Agent {
             .then(|| "there was no maintenance to end".to_owned());
         let health = self.health_of(name);
         let health = match health {
+            Health::Up | Health::Degraded if self.is_silent() => {
+                "announced once a session is Established: there is none now".to_owned()
+            }
             Health::Up | Health::Degraded => note(Phase::Active),
             Health::Unknown if was.unbound => {
                 format!(
@@ -186,7 +210,10 @@ impl Agent {
 }
 
 /// Why `announce` moves nothing of a prefix.
-fn stays_because(announced: bool, why: &str, not_told: &[String]) -> String {
+fn stays_because(announced: bool, silent: bool, why: &str, not_told: &[String]) -> String {
+    if announced && silent {
+        return format!("to be announced, and no session is Established: {why}");
+    }
     if !announced {
         return format!("not announced: {why}");
     }
@@ -216,7 +243,7 @@ fn listed(prefixes: &[&Prefix]) -> String {
 fn note(phase: Phase) -> String {
     match phase {
         Phase::Active => "announced as its health says".to_owned(),
-        Phase::Degraded => "announced with the degraded attributes until `announce`".to_owned(),
+        Phase::Degraded => "announced with the degraded attributes".to_owned(),
         Phase::GracefulShutdown { until } => format!("graceful shutdown announced; withdrawn at {}", wall(until)),
         Phase::Withdrawing => "withdrawn; waiting for the neighbors' acknowledgement".to_owned(),
         Phase::Lingering { until } => format!("withdrawn; lingering until {}", wall(until)),
@@ -261,7 +288,7 @@ mod tests {
             (true, &untold, "announced already: dns is up; leaf1 cannot be told: no next hop"),
             (false, &untold, "not announced: dns is up"),
         ] {
-            assert_eq!(stays_because(announced, "dns is up", untold), said);
+            assert_eq!(stays_because(announced, false, "dns is up", untold), said);
         }
     }
 }

@@ -64,8 +64,7 @@ impl Agent {
         }
         let kept = kept_aside(&self.orders_file).pop();
         let kept = kept.map_or(String::new(), |file| format!("; it is kept as {}", file.display()));
-        let text =
-            format!("{REASON}, so that {} is withdrawn; `anycastctl announce` ends that{kept}", names.join(", "));
+        let text = format!("{REASON}; withdrawn for that: {}; `anycastctl announce` ends it{kept}", names.join(", "));
         self.problem(LOST, Some(text));
     }
 }

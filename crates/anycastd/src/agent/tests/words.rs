@@ -91,7 +91,7 @@ async fn an_order_says_whom_it_was_for_and_what_it_ends() {
     assert_eq!(link(&told, "service").since, link(&before, "service").since, "an order does not change its health");
     let note = home.announce(&[], true).await;
     assert!(note.starts_with("ended the withdraw by noc since 2"), "{note}");
-    assert!(note.ends_with(": new kernel; announced as its health says"), "{note}");
+    assert!(note.ends_with(": new kernel; announced once a session is Established: there is none now"), "{note}");
 
     home.withdraw(&["dns"], "new disk").await;
     let told = home.explained("dns is withdrawn for maintenance").await;

@@ -88,6 +88,33 @@ fn peer(session: &Session) -> String {
     session.address.map_or_else(|| session.name.clone(), |address| address.to_string())
 }
 
+/// There is no session, and nothing else says why.
+pub(super) fn away(facts: &Facts) -> Vec<Finding> {
+    let explained = |session: &&Session| session.remedy.is_some() || session.is_awaited_in_vain();
+    let away = facts.known.sessions.iter().filter(|session| !session.established && !explained(session));
+    let told = away.filter_map(|session| {
+        let error = session.last_error.clone()?;
+        let name = &session.name;
+        let remedy = if error.contains("refused") {
+            format!("see there whether BGP runs, and takes connections from this node's address; `anycastctl neighbors {name}`")
+        } else if error.contains("no answer") {
+            format!(
+                "`ping {}`; the packet filters of both; whether both have the same password (TCP MD5), or both have none; \
+                 `anycastctl neighbors {name}`",
+                peer(session)
+            )
+        } else {
+            format!("`anycastctl neighbors {name}` tells more, and `anycastctl capture {name} FILE` what was said")
+        };
+        Some(finding("no_session", Severity::Problem, name, Words {
+            seen: format!("no session: {error}"),
+            why: "this neighbor is told nothing, and sends nobody here",
+            remedy,
+        }))
+    });
+    told.collect()
+}
+
 /// One end did not take the other's OPEN, and it is known what to do.
 pub(super) fn refused(facts: &Facts) -> Vec<Finding> {
     let known = facts.known.sessions.iter().filter(|session| !session.established);

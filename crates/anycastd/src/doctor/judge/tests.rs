@@ -19,6 +19,7 @@ fn interface(networks: &[&str]) -> Interface {
 
 fn session() -> Session {
     Session {
+        last_error: None,
         name: "rtr".into(),
         address: Some("192.0.2.1".parse().unwrap()),
         port: 179,
@@ -112,7 +113,12 @@ fn nothing_is_found_where_nothing_is_wrong() {
 #[test]
 fn each_fault_is_found() {
     type Change = fn(&mut Facts);
-    let table: [(Change, &str, &str); 56] = [
+    fn down(it: &mut Facts, error: &str) {
+        (it.known.sessions[0].established, it.known.sessions[0].last_error) = (false, Some(error.to_owned()));
+    }
+    let table: [(Change, &str, &str); 58] = [
+        (|it| down(it, "connect: refused"), "no_session rtr Problem", "whether BGP runs"),
+        (|it| down(it, "connect: no answer within 10 s"), "no_session rtr Problem", "the same password"),
         (|it| eth1(it).rp_filter = Some(1), "rp_filter eth1 Warning", "net.ipv4.conf.all.rp_filter=2"),
         (|it| eth1(it).rp_filter = Some(2), "", ""),
         (
