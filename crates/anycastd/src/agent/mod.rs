@@ -19,6 +19,7 @@ mod handover;
 mod holds;
 mod orders;
 mod probe;
+mod problems;
 mod reload;
 mod report;
 mod ring;

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Instant, SystemTime},
 };
 
 use anycast_api::{self as api, Progress, ServiceState, Timestamp};
@@ -181,7 +181,7 @@ impl Agent {
     }
 
     /// How many of the neighbors that are to carry a prefix have been told of it.
-    fn told(&self, prefix: Prefix) -> (usize, usize) {
+    pub(super) fn told(&self, prefix: Prefix) -> (usize, usize) {
         let wanting = self.desired.routes.iter().filter(|(_, routes)| routes.contains_key(&prefix));
         let holds = |of: &PeerId| {
             self.sessions_of(of).any(|(_, peer)| {
@@ -271,46 +271,6 @@ impl Agent {
             },
         });
         known.collect()
-    }
-
-    /// Announcements that reach nobody, however well all goes.
-    fn announced_to_nobody(&self) -> Vec<String> {
-        let core = &self.settings.core;
-        if core.neighbors.is_empty() && !core.services.is_empty() {
-            return vec!["no neighbors: nothing is announced to anybody".to_owned()];
-        }
-        let announced = self.desired.prefixes.iter().filter(|(_, verdict)| verdict.announced.is_some());
-        let nobodys = announced.filter(|(prefix, _)| self.told(**prefix).1 == 0);
-        nobodys.map(|(prefix, _)| format!("no neighbor is to carry {prefix}: it is announced to nobody")).collect()
-    }
-
-    /// There are routes to tell, and no session to tell them by; not in the moments that it takes to begin.
-    fn off_the_air(&self) -> Option<String> {
-        const BEGINS: Duration = Duration::from_secs(5);
-        let told = self.desired.prefixes.values().any(|verdict| verdict.announced.is_some());
-        let is_up = |peer: &Peer| peer.state.borrow().state == State::Established;
-        if !told || self.started.0.elapsed() < BEGINS || self.peers.is_empty() || self.peers.values().any(is_up) {
-            return None;
-        }
-        let why = self.peers.iter().find_map(|(id, peer)| {
-            peer.state.borrow().last_error.as_ref().map(|(error, _)| format!(" ({id}: {error})"))
-        });
-        let why = why.unwrap_or_default();
-        Some(format!(
-            "no neighbor is Established: nothing is announced to anybody{why}; `anycastctl doctor` looks further"
-        ))
-    }
-
-    fn problems(&self) -> Vec<String> {
-        let kernel = self.kernel.borrow();
-        let deaf = self.deaf.borrow();
-        let deaf = deaf.iter().map(|(place, why)| format!("cannot listen on {place}: {why}"));
-        let own = self.problems.values().chain(&kernel.error).chain(&kernel.problems).cloned();
-        let loud = self.peers.iter().filter_map(|(id, peer)| announces_too_much(id, peer));
-        let blind = self.checks_that_cannot_run();
-        let nobody = self.announced_to_nobody().into_iter().chain(self.off_the_air());
-        let watch = self.watch_problems();
-        own.chain(watch).chain(deaf).chain(loud).chain(self.fence.problems()).chain(blind).chain(nobody).collect()
     }
 }
 
@@ -403,16 +363,6 @@ impl Agent {
             counters: [("sessions".to_owned(), sessions as u64)].into(),
         })
     }
-}
-
-/// The alarm of `max_prefixes`.
-fn announces_too_much(id: &PeerId, peer: &Peer) -> Option<String> {
-    let received = peer.state.borrow().received.filter(|received| received.exceeded)?;
-    let (prefixes, limit) = (received.prefixes, received.limit);
-    Some(format!(
-        "neighbor {id} announced {prefixes} different prefixes in its session, more than `max_prefixes: {limit}`; nothing is done with \
-         them, but it may leak routes to others: see what it is to send here"
-    ))
 }
 
 /// In one word, for the log.
