@@ -14,6 +14,7 @@ use tokio::{
 use crate::{
     agent::Handle,
     blocking::{FILES, Hang, Slot},
+    config::Settings,
 };
 
 /// The files, by service.
@@ -32,6 +33,12 @@ pub(crate) enum Look {
     Absent,
     /// It cannot be told, for this reason.
     Unseen(String),
+}
+
+/// Those that a configuration names.
+pub(crate) fn files_of(settings: &Settings) -> BTreeMap<ServiceName, PathBuf> {
+    let services = settings.core.services.iter();
+    services.filter_map(|(name, service)| Some((name.clone(), service.disable_file.clone()?))).collect()
 }
 
 /// Looks until it is dropped, and tells what has changed.

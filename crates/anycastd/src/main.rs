@@ -266,9 +266,7 @@ async fn run(begin: Begin, logging: &Logging) -> anyhow::Result<()> {
     let (arrived, arrivals) = mpsc::channel(ARRIVALS);
     let refusals = Arc::new(Refusals::default());
     let listener = Listener::new(listened, arrived, deaf_told, Arc::clone(&refusals), wake.clone());
-    let disable_files = settings.core.services.iter();
-    let disable_files =
-        disable_files.filter_map(|(name, service)| Some((name.clone(), service.disable_file.clone()?))).collect();
+    let disable_files = disable::files_of(&settings);
     // Before anything is announced.
     let looks = disable::look(&disable_files).await;
     let (disable_files, looked_for) = watch::channel(Arc::new(disable_files));

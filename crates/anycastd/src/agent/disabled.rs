@@ -13,7 +13,7 @@ use anycast_core::ServiceName;
 use super::Agent;
 use crate::{
     config::Settings,
-    disable::{DisableFiles, Look},
+    disable::{DisableFiles, Look, files_of},
     state::Order,
 };
 
@@ -151,11 +151,6 @@ impl Agent {
         }
         self.problem(UNSEEN, text);
     }
-}
-
-fn files_of(settings: &Settings) -> BTreeMap<ServiceName, PathBuf> {
-    let services = settings.core.services.iter();
-    services.filter_map(|(name, service)| Some((name.clone(), service.disable_file.clone()?))).collect()
 }
 
 fn cannot_be_seen(file: &Path, why: &str) -> String {
