@@ -73,7 +73,7 @@ impl Agent {
             ever: state.counters.established > 0,
             came: state.came,
             last_error: state.last_error.as_ref().map(|(error, _)| error.clone()),
-            remedy: state.last_error.as_ref().map(|(error, _)| error.clone()).zip(state.remedy.clone()),
+            remedy: state.remedy.clone(),
             since: Instant::now().saturating_duration_since(state.since),
             local: state.ends.map(|(local, _)| local),
             way: Way {

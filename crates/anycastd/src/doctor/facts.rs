@@ -51,8 +51,8 @@ pub(crate) struct Session {
     pub(crate) came: bool,
     /// Why the last attempt came to nothing.
     pub(crate) last_error: Option<String>,
-    /// Why there is none, and what to do about it, where that is known.
-    pub(crate) remedy: Option<(String, String)>,
+    /// What to do about that, where it is known.
+    pub(crate) remedy: Option<String>,
     /// For how long it has been so.
     pub(crate) since: Duration,
     pub(crate) local: Option<SocketAddr>,

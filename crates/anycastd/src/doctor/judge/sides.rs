@@ -119,7 +119,7 @@ pub(super) fn away(facts: &Facts) -> Vec<Finding> {
 pub(super) fn refused(facts: &Facts) -> Vec<Finding> {
     let known = facts.known.sessions.iter().filter(|session| !session.established);
     let told = known.filter_map(|session| {
-        let (error, remedy) = session.remedy.clone()?;
+        let (error, remedy) = session.last_error.clone().zip(session.remedy.clone())?;
         Some(finding(
             "open_refused",
             Severity::Problem,

@@ -277,12 +277,12 @@ fn each_fault_is_found() {
             |it| {
                 awaited(it, None);
                 rtr(it).came = true;
-                rtr(it).remedy = Some(("it says AS 65002".into(), "`asn: 65002`".into()));
+                (rtr(it).last_error, rtr(it).remedy) = (Some("it says AS 65002".into()), Some("`asn: 65002`".into()));
             },
             "open_refused rtr Problem",
             "`asn: 65002`",
         ),
-        (|it| rtr(it).remedy = Some(("it said AS 65002".into(), "`asn: 65002`".into())), "", ""),
+        (|it| rtr(it).remedy = Some("`asn: 65002`".into()), "", ""),
         (
             |it| {
                 let rtr = rtr(it);
