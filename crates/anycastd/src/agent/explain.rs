@@ -237,6 +237,7 @@ impl Agent {
         let reason = order.reason.as_ref().map_or(String::new(), |reason| format!(" \"{reason}\""));
         let until = order.end().map_or(String::new(), |end| format!(", {end}"));
         let beside = self.file_beside(name).map(|file| file.display().to_string());
+        let removed = beside.as_ref().map_or(String::new(), |file| format!(", once {file} is removed"));
         let also = beside.as_ref().map_or(String::new(), |file| format!("; {file} is there too (`disable_file`)"));
         let whole = if order.whole_node { " for the whole node" } else { "" };
         let (ok, what) = match drain.phase() {
@@ -258,15 +259,12 @@ impl Agent {
             ok,
             text: format!("{what}: ordered by {} at {}{whole}{reason}{until}{also}", order.by, order.at),
             since: Some(wall(drain.since())),
-            hint: Some(match order.whole_node {
-                _ if let Some(file) = &order.file => format!("remove {} to end it", file.display()),
-                true => {
-                    format!("`anycastctl announce {name}` ends it for {name}, `anycastctl announce` for the whole node")
-                }
-                false => match beside {
-                    Some(file) => format!("`anycastctl announce {name}` and the removal of {file} end it"),
-                    None => format!("`anycastctl announce {name}` ends it"),
-                },
+            hint: Some(match (&order.file, order.whole_node) {
+                (Some(file), _) => format!("remove {} to end it", file.display()),
+                (None, true) => format!(
+                    "`anycastctl announce {name}` ends it for {name}, `anycastctl announce` for the whole node{removed}"
+                ),
+                (None, false) => format!("`anycastctl announce {name}` ends it{removed}"),
             }),
         })
     }

@@ -320,13 +320,13 @@ impl Agent {
     pub(crate) fn wait_reply(&self, services: &[String]) -> WaitReply {
         let known = &self.settings.core.services;
         let wanted = |name: &&ServiceName| services.is_empty() || services.iter().any(|one| one == name.as_str());
-        let (under, mut ended): (Vec<_>, Vec<_>) =
+        let (under, ended): (Vec<_>, Vec<_>) =
             known.keys().filter(wanted).partition(|name| self.standing(name).is_some());
         // One that has gone from the configuration was withdrawn by that, and is not under an order.
         let gone: Vec<_> = services.iter().filter(|name| !known.contains_key(name.as_str())).cloned().collect();
         let open = under.iter().filter(|name| self.phase_of(name) != Phase::Drained);
         let open: Vec<String> = open.map(|name| self.waiting_for(name)).collect();
-        let ended: Vec<String> = ended.drain(..).map(ToString::to_string).chain(gone).collect();
+        let ended: Vec<String> = ended.into_iter().map(ToString::to_string).chain(gone).collect();
         WaitReply { done: open.is_empty() && ended.is_empty(), waiting_for: open, ended }
     }
 
