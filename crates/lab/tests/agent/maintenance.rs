@@ -92,6 +92,15 @@ async fn why_the_router_ended_the_session_is_still_shown_while_it_is_dialled() -
         edge.wait("the reason is there, and what came after it", both).await?;
         let status = edge.ctl(&["status"]).await?.output;
         assert!(status.contains("0 of 1 neighbors"), "nobody holds it: {status}");
+        // It is a problem of the whole node, and whoever announces is told.
+        let off_the_air = async || {
+            let problems = edge.ask(&["status"]).await?["problems"].to_string();
+            Ok(problems.contains("no neighbor is Established: nothing is announced to anybody (rtr: "))
+        };
+        edge.wait("it is a problem", off_the_air).await?;
+        let said = edge.ctl(&["announce", "web"]).await?.output;
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains("to be announced, and no session is Established"), "{said}");
         Ok(())
     };
     story(told, Edge::announcing().await).await

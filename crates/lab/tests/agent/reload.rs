@@ -104,6 +104,9 @@ async fn a_broken_file_changes_nothing_and_says_why() -> anyhow::Result<()> {
 async fn a_neighbor_that_changed_gets_a_new_session_after_the_old_has_closed() -> anyhow::Result<()> {
     let told = async |edge: &Edge| {
         edge.configure(&PLAIN.replace("hold_time: 9s", "hold_time: 6s")).await?;
+        let would = edge.ctl(&["reload", "--dry-run"]).await?.output;
+        let would = would.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(would.contains("with no other session there, all that this node announces is away"), "{would}");
         edge.lab.kill("edge", "anycastd", Signal::SIGHUP).await?;
         edge.wait("there is a second session", async || Ok(edge.sessions().await? == 2)).await?;
         edge.announced(V4).await?;

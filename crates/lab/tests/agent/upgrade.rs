@@ -61,6 +61,16 @@ async fn announcing(config: &str) -> anyhow::Result<Edge> {
     Ok(edge)
 }
 
+/// An agent that was installed, with a session that both ends sign.
+async fn start_signed(edge: &Edge) -> anyhow::Result<()> {
+    router(edge, &["neighbor 192.0.2.2 password hunter2"]).await?;
+    edge.lab.write("edge", PASSWORD, "hunter2\n").await?;
+    edge.run(&["chmod", "600", PASSWORD]).await?;
+    install_ours(edge).await?;
+    edge.configure(&PLAIN.replace("hold_time: 9s", &format!("hold_time: 9s, password_file: {PASSWORD}"))).await?;
+    start(edge).await
+}
+
 /// Upgrades once; what the agent says of it.
 async fn upgrade(edge: &Edge) -> anyhow::Result<Value> {
     edge.ask(&["upgrade"]).await
@@ -91,14 +101,8 @@ async fn session(edge: &Edge) -> anyhow::Result<Vec<Value>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_upgrades_under_load_are_noticed_by_nobody() -> anyhow::Result<()> {
-    let config = PLAIN.replace("hold_time: 9s", &format!("hold_time: 9s, password_file: {PASSWORD}"));
     let told = async |edge: &Edge| {
-        router(edge, &["neighbor 192.0.2.2 password hunter2"]).await?;
-        edge.lab.write("edge", PASSWORD, "hunter2\n").await?;
-        edge.run(&["chmod", "600", PASSWORD]).await?;
-        install_ours(edge).await?;
-        edge.configure(&config).await?;
-        start(edge).await?;
+        start_signed(edge).await?;
         let serve = ["anycast-lab", "tool", "serve", "--node", "edge", "--region", "lab"];
         edge.lab.start("edge", &serve, "/var/log/service.log").await?;
         edge.announced(V4).await?;
@@ -291,14 +295,8 @@ async fn found(edge: &Edge) -> anyhow::Result<Vec<String>> {
 /// The version has no part in it, and is not blamed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_password_that_is_gone_is_named() -> anyhow::Result<()> {
-    let config = PLAIN.replace("hold_time: 9s", &format!("hold_time: 9s, password_file: {PASSWORD}"));
     let told = async |edge: &Edge| {
-        router(edge, &["neighbor 192.0.2.2 password hunter2"]).await?;
-        edge.lab.write("edge", PASSWORD, "hunter2\n").await?;
-        edge.run(&["chmod", "600", PASSWORD]).await?;
-        install_ours(edge).await?;
-        edge.configure(&config).await?;
-        start(edge).await?;
+        start_signed(edge).await?;
         edge.announced(V4).await?;
         edge.run(&["mv", PASSWORD, "/run/password"]).await?;
         let ran = edge.ctl(&["upgrade"]).await?;
