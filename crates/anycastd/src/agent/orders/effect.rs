@@ -133,12 +133,12 @@ impl Agent {
         OrderedService { service: name.to_string(), moves, stays, note, phase: phase_outside(phase) }
     }
 
-    /// A withdraw that nobody has to acknowledge any more: what of it was acknowledged, and by whom.
     /// There is no session by which anybody could be told.
     fn is_silent(&self) -> bool {
         !self.peers.values().any(|peer| peer.state.borrow().state == State::Established)
     }
 
+    /// A withdraw that nobody has to acknowledge any more: what of it was acknowledged, and by whom.
     fn lingering(&self, was: Phase, until: Instant) -> String {
         let told = !self.is_silent();
         let what = match was {
