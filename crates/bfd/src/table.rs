@@ -1,0 +1,224 @@
+//! All sessions of a system, and which of them a packet is for (RFC 5880 §6.3, §6.8.6; RFC 5881 §3 to §5; RFC 5883 §3 to §5).
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv6Addr},
+    num::NonZeroU32,
+    time::Instant,
+};
+
+use crate::{
+    auth::Unauthentic,
+    packet::{Malformed, Packet},
+    session::Session,
+};
+
+/// The UDP port of single-hop sessions (RFC 5881 §4).
+pub const SINGLE_HOP_PORT: u16 = 3784;
+/// The UDP port of multihop sessions (RFC 5883 §5).
+pub const MULTIHOP_PORT: u16 = 4784;
+/// What single-hop packets are sent with, and must come with (RFC 5881 §5, RFC 5082).
+pub const TTL: u8 = 255;
+
+/// What a session's packets look like on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Path {
+    /// Over one link, the interface of this index.
+    SingleHop {
+        /// The kernel's index of the interface; `None`: whichever the packets of that address come by.
+        interface: Option<u32>,
+    },
+    /// Over routers: so many hops may have been taken off.
+    Multihop {
+        /// The least TTL or hop limit that packets may have.
+        min_ttl: u8,
+    },
+}
+
+/// Where a packet came from, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrival {
+    /// Who sent it.
+    pub source: IpAddr,
+    /// To which of our addresses.
+    pub destination: IpAddr,
+    /// The kernel's index of the interface.
+    pub interface: u32,
+    /// Its TTL or hop limit.
+    pub ttl: u8,
+    /// It came to the port of multihop sessions.
+    pub multihop: bool,
+}
+
+/// Why a packet was discarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
+pub enum Discard {
+    /// It is no packet.
+    #[error("malformed: {0}")]
+    Malformed(#[from] Malformed),
+    /// Its TTL says that it came from farther away than the other end is.
+    #[error("a TTL that is too low")]
+    Ttl,
+    /// No session has its Your Discriminator.
+    #[error("an unknown Your Discriminator")]
+    Discriminator,
+    /// It has none, and no session is with its sender.
+    #[error("an unknown sender")]
+    Sender,
+    /// It is for a session with another address, or over the other port.
+    #[error("another sender than the session's")]
+    Address,
+    /// It came by another interface than the session's.
+    #[error("another interface than the session's")]
+    Interface,
+    /// It is not authentic.
+    #[error("not authentic: {0}")]
+    Unauthentic(#[from] Unauthentic),
+}
+
+/// A session with where its packets come from.
+#[derive(Debug)]
+pub struct Entry {
+    /// The other end.
+    pub remote: IpAddr,
+    /// How packets get there.
+    pub path: Path,
+    /// The session.
+    pub session: Session,
+}
+
+/// The sessions, by our discriminator.
+#[derive(Debug, Default)]
+pub struct Table {
+    sessions: BTreeMap<NonZeroU32, Entry>,
+    discards: BTreeMap<Discard, u64>,
+}
+
+impl Table {
+    /// Takes one in; it takes the place of one with the same discriminator.
+    pub fn insert(&mut self, entry: Entry) {
+        self.sessions
+            .insert(entry.session.discriminators().0, entry);
+    }
+
+    /// Gives one back.
+    pub fn remove(&mut self, discriminator: NonZeroU32) -> Option<Entry> {
+        self.sessions.remove(&discriminator)
+    }
+
+    /// One of them.
+    #[must_use]
+    pub fn get(&self, discriminator: NonZeroU32) -> Option<&Entry> {
+        self.sessions.get(&discriminator)
+    }
+
+    /// One of them.
+    pub fn get_mut(&mut self, discriminator: NonZeroU32) -> Option<&mut Entry> {
+        self.sessions.get_mut(&discriminator)
+    }
+
+    /// All of them.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (NonZeroU32, &mut Entry)> {
+        self.sessions
+            .iter_mut()
+            .map(|(discriminator, entry)| (*discriminator, entry))
+    }
+
+    /// A discriminator that no session has, from a random number.
+    #[must_use]
+    pub fn discriminator(&self, mut random: u32) -> NonZeroU32 {
+        loop {
+            match NonZeroU32::new(random) {
+                Some(free) if !self.sessions.contains_key(&free) => return free,
+                // There are 2^32 - 1 of them, and memory for fewer sessions.
+                Some(_) | None => random = random.wrapping_add(1),
+            }
+        }
+    }
+
+    /// How many packets were discarded, and why.
+    #[must_use]
+    pub const fn discards(&self) -> &BTreeMap<Discard, u64> {
+        &self.discards
+    }
+
+    /// Gives a datagram to its session, and says which that is.
+    ///
+    /// # Errors
+    /// Why it was discarded; it is counted.
+    pub fn handle_datagram(
+        &mut self,
+        datagram: &[u8],
+        from: &Arrival,
+        now: Instant,
+    ) -> Result<NonZeroU32, Discard> {
+        self.deliver(datagram, from, now)
+            .inspect_err(|why| *self.discards.entry(*why).or_default() += 1)
+    }
+
+    fn deliver(
+        &mut self,
+        datagram: &[u8],
+        from: &Arrival,
+        now: Instant,
+    ) -> Result<NonZeroU32, Discard> {
+        // RFC 5881 §5: before anything else is looked at.
+        if !from.multihop && from.ttl != TTL {
+            return Err(Discard::Ttl);
+        }
+        let received = Packet::read(datagram)?;
+        let (discriminator, entry) = match NonZeroU32::new(received.packet.your_discriminator) {
+            Some(ours) => (
+                ours,
+                self.sessions.get_mut(&ours).ok_or(Discard::Discriminator)?,
+            ),
+            None => self.by_sender(from)?,
+        };
+        entry.admits(from)?;
+        entry.session.handle_packet(&received, now)?;
+        Ok(discriminator)
+    }
+
+    /// §6.3: where Your Discriminator is 0, the addresses and the interface say whose it is.
+    fn by_sender(&mut self, from: &Arrival) -> Result<(NonZeroU32, &mut Entry), Discard> {
+        let found = self
+            .sessions
+            .iter_mut()
+            .find(|(_, entry)| entry.admits(from).is_ok());
+        found
+            .map(|(discriminator, entry)| (*discriminator, entry))
+            .ok_or(Discard::Sender)
+    }
+}
+
+impl Entry {
+    /// Whether a packet that came so may be the other end's.
+    fn admits(&self, from: &Arrival) -> Result<(), Discard> {
+        match (self.path, from.multihop) {
+            _ if self.remote != from.source => Err(Discard::Address),
+            (Path::SingleHop { .. }, true) | (Path::Multihop { .. }, false) => {
+                Err(Discard::Address)
+            }
+            (
+                Path::SingleHop {
+                    interface: Some(ours),
+                },
+                false,
+            ) if ours != from.interface => Err(Discard::Interface),
+            (Path::SingleHop { .. }, false) => Ok(()),
+            // RFC 5883 §6 leaves it to who configures it.
+            (Path::Multihop { min_ttl }, true) if from.ttl < min_ttl => Err(Discard::Ttl),
+            (Path::Multihop { .. }, true) => Ok(()),
+        }
+    }
+
+    /// Whether the address says nothing without an interface.
+    #[must_use]
+    pub fn is_link_local(&self) -> bool {
+        matches!(self.remote, IpAddr::V6(address) if is_unicast_link_local(address))
+    }
+}
+
+const fn is_unicast_link_local(address: Ipv6Addr) -> bool {
+    address.segments()[0] & 0xffc0 == 0xfe80
+}
