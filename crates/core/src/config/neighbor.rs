@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use anycast_bfd::AuthType;
 use anycast_bgp::{Attributes, Family, HoldTime, Limits, LinkLocal, Offers, PeerAs, Role, Timing};
 use ipnet::IpNet;
 
@@ -43,6 +44,8 @@ pub struct Neighbor {
     pub role_strict: bool,
     /// How long it is to keep our routes while there is no session (RFC 4724); `None`: not at all.
     pub restart_time: Option<Duration>,
+    /// How a dead path to it is noticed (RFC 5880); `None`: by the hold timer only.
+    pub bfd: Option<Bfd>,
     /// How it is told that a service is leaving.
     pub drain_by: DrainBy,
     /// What is changed of the attributes of every route for it, on top of what the service says for its state.
@@ -74,6 +77,7 @@ impl Neighbor {
             role: None,
             role_strict: false,
             restart_time: None,
+            bfd: None,
             drain_by: DrainBy::default(),
             attributes: Attributes::default(),
             next_hop_ipv4: None,
@@ -150,6 +154,54 @@ pub fn neighbor_from(neighbors: &BTreeMap<PeerId, Neighbor>, address: IpAddr) ->
     };
     let found = neighbors.iter().filter_map(|(id, neighbor)| Some((length(neighbor)?, id, neighbor)));
     found.max_by_key(|(length, ..)| *length).map(|(_, id, neighbor)| (id, neighbor))
+}
+
+/// How a dead path to a neighbor is noticed in a fraction of the hold time (RFC 5880, RFC 5882).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bfd {
+    /// How often each end sends at most while the session is Up: Desired Min TX Interval and Required Min RX Interval, 10 ms to 60 s.
+    pub interval: Duration,
+    /// Detect Mult: without so many packets of ours in a row the neighbor takes us for gone.
+    pub multiplier: NonZeroU8,
+    /// Whether there is no BGP session before the BFD session is Up.
+    pub strict: bool,
+    /// Whether packets go to the port of multihop sessions (RFC 5883); `None`: where the neighbor is not on the same link.
+    pub multihop: Option<bool>,
+    /// The least TTL, or hop limit, that packets of a multihop session may have; `None`: it follows from how far the neighbor may be.
+    pub min_ttl: Option<NonZeroU8>,
+    /// What proves that packets are the neighbor's own.
+    pub authentication: Option<BfdAuthentication>,
+}
+
+impl Bfd {
+    /// The interval where none is configured.
+    pub const INTERVAL: Duration = Duration::from_millis(300);
+    /// The multiplier where none is configured.
+    pub const MULTIPLIER: NonZeroU8 = NonZeroU8::new(3).expect("it is not zero");
+}
+
+impl Default for Bfd {
+    fn default() -> Self {
+        Self {
+            interval: Self::INTERVAL,
+            multiplier: Self::MULTIPLIER,
+            strict: false,
+            multihop: None,
+            min_ttl: None,
+            authentication: None,
+        }
+    }
+}
+
+/// The key of a BFD session (RFC 5880 §6.7).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BfdAuthentication {
+    /// How the key is used.
+    pub auth_type: AuthType,
+    /// Its number, 0 to 255.
+    pub key_id: u8,
+    /// 1 to 16 octets (a password, MD5) or 1 to 20 (SHA1).
+    pub key: Secret,
 }
 
 /// How a neighbor is asked to prefer other ways before a planned withdraw.

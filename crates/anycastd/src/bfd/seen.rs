@@ -1,0 +1,44 @@
+//! What is known of a session.
+
+use std::{
+    net::IpAddr,
+    time::{Duration, SystemTime},
+};
+
+use anycast_bfd::{Counters, Diagnostic, Measured, State};
+
+/// What is to be known of a session outside of its thread. Those who wait for a change are woken for what the neighbor's session may
+/// depend on; counts and measurements are as of a second ago.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Seen {
+    pub(crate) state: State,
+    /// Why it changed last, as we tell it.
+    pub(crate) diagnostic: Diagnostic,
+    pub(crate) since: SystemTime,
+    /// What the other end says of itself, while it is heard.
+    pub(crate) remote: Option<(State, Diagnostic)>,
+    /// How often the path was lost: it went from Up to Down, and that by nobody's will.
+    pub(crate) losses: u64,
+    /// The last loss, in words, and when.
+    pub(crate) last_loss: Option<(String, SystemTime)>,
+    /// How long the other end had been silent when its silence was last noticed.
+    pub(crate) last_detection: Option<Duration>,
+    /// Ours and theirs; 0: unknown.
+    pub(crate) discriminators: (u32, u32),
+    /// Both ends, ours first; `None`: there is no socket.
+    pub(crate) ends: Option<(IpAddr, IpAddr)>,
+    pub(crate) interface: Option<String>,
+    pub(crate) multihop: bool,
+    /// Between two packets of ours, before the jitter, as it is in force.
+    pub(crate) transmit_interval: Duration,
+    /// Between two packets of theirs, at most, as it is in force.
+    pub(crate) receive_interval: Duration,
+    /// How long they may be silent; zero before they were heard.
+    pub(crate) detection_time: Duration,
+    /// How long we may be silent for them.
+    pub(crate) remote_detection_time: Duration,
+    pub(crate) measured: Measured,
+    pub(crate) counters: Counters,
+    /// Why there is no session, where that is our fault.
+    pub(crate) problem: Option<String>,
+}
