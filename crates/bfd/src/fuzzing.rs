@@ -23,15 +23,8 @@ pub fn packet(datagram: &[u8]) {
 pub fn session(mut octets: &[u8]) {
     let [kind, rest @ ..] = octets else { return };
     octets = rest;
-    let types = [
-        AuthType::Simple,
-        AuthType::KeyedMd5,
-        AuthType::MeticulousKeyedMd5,
-        AuthType::KeyedSha1,
-    ];
-    let key = types
-        .get(usize::from(kind & 7))
-        .and_then(|auth_type| Key::new(*auth_type, 1, b"key").ok());
+    let types = [AuthType::Simple, AuthType::KeyedMd5, AuthType::MeticulousKeyedMd5, AuthType::KeyedSha1];
+    let key = types.get(usize::from(kind & 7)).and_then(|auth_type| Key::new(*auth_type, 1, b"key").ok());
     let config = Config {
         desired_min_tx: Micros(50_000),
         required_min_rx: Micros(50_000),
@@ -44,18 +37,8 @@ pub fn session(mut octets: &[u8]) {
     let mut now = Instant::now();
     let remote = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let path = Path::SingleHop { interface: None };
-    table.insert(Entry {
-        remote,
-        path,
-        session: Session::new(config.clone(), ours, 7),
-    });
-    let from = Arrival {
-        source: remote,
-        destination: remote,
-        interface: 1,
-        ttl: TTL,
-        multihop: false,
-    };
+    table.insert(Entry { remote, path, session: Session::new(config.clone(), ours, 7) });
+    let from = Arrival { source: remote, destination: remote, interface: 1, ttl: TTL, multihop: false };
     while let [command, length, rest @ ..] = octets {
         let (datagram, rest) = rest.split_at(usize::from(*length).min(rest.len()));
         octets = rest;
@@ -67,14 +50,12 @@ pub fn session(mut octets: &[u8]) {
             0 => entry.session.handle_timeout(now),
             1 => entry.session.set_suspended(length & 1 == 0),
             2 => entry.session.set_admin_down(length & 1 == 0),
-            3 => entry.session.set_config(Config {
-                desired_min_tx: Micros(u32::from(*length) * 1_000),
-                ..config.clone()
-            }),
+            3 => entry
+                .session
+                .set_config(Config { desired_min_tx: Micros(u32::from(*length) * 1_000), ..config.clone() }),
             4 => {
                 let left = entry.session.hand_over(now);
-                if let Ok(session) = Session::take_over(entry.session.config().clone(), &left, now)
-                {
+                if let Ok(session) = Session::take_over(entry.session.config().clone(), &left, now) {
                     assert_eq!(session.state(), entry.session.state());
                     entry.session = session;
                 }
