@@ -253,3 +253,6 @@ impl Sequences {
 fn length_octet(length: usize) -> u8 {
     u8::try_from(length).unwrap_or(u8::MAX)
 }
+
+#[cfg(test)]
+mod tests;

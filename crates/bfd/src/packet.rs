@@ -280,3 +280,6 @@ impl Packet {
         head
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -201,3 +201,6 @@ impl Entry {
 const fn is_unicast_link_local(address: Ipv6Addr) -> bool {
     address.segments()[0] & 0xffc0 == 0xfe80
 }
+
+#[cfg(test)]
+mod tests;
