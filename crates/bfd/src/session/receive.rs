@@ -34,7 +34,7 @@ impl Session {
         // A clock that went back must not shorten the detection time.
         let heard = self.heard.map_or(now, |before| before.max(now));
         self.heard = Some(heard);
-        self.forget_sequence = Some(heard + self.detection_time() * 2);
+        self.forget_sequence = self.sequences.received.map(|_| heard + self.detection_time() * 2);
         // §6.8.6: in AdminDown nothing more is done with it, and no Poll is answered. (It is heard all the same: §6.8.1 has the other
         // end's discriminator forgotten only after a detection time without valid packets.)
         if self.state == State::AdminDown {

@@ -65,7 +65,7 @@ impl Session {
     }
 
     /// All that is said, but for Poll and Final.
-    fn packet(&self) -> Packet {
+    pub(super) fn packet(&self) -> Packet {
         Packet {
             diagnostic: self.diagnostic,
             state: self.state,
