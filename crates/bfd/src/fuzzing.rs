@@ -31,7 +31,7 @@ pub fn packet(datagram: &[u8]) {
 
 /// A session in its table that hears whatever comes, whenever: its octets are commands and packets.
 pub fn session(octets: &[u8]) {
-    let [kind, mut rest @ ..] = octets else {
+    let Some((kind, mut rest)) = octets.split_first() else {
         return;
     };
     let mut driver = Driver::new(*kind);
