@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use anycast_bfd::{Counters, Diagnostic, Measured, State};
+use anycast_bfd::{Counters, Diagnostic, Discard, Measured, State};
 
 /// What is to be known of a session outside of its thread. Those who wait for a change are woken for what the neighbor's session may
 /// depend on; counts and measurements are as of a second ago.
@@ -27,7 +27,8 @@ pub(crate) struct Seen {
     pub(crate) discriminators: (u32, u32),
     /// Both ends, ours first; `None`: there is no socket.
     pub(crate) ends: Option<(IpAddr, IpAddr)>,
-    pub(crate) interface: Option<String>,
+    /// The number of the interface that packets are to come by, where that is known.
+    pub(crate) interface: Option<u32>,
     pub(crate) multihop: bool,
     /// Between two packets of ours, before the jitter, as it is in force.
     pub(crate) transmit_interval: Duration,
@@ -39,6 +40,35 @@ pub(crate) struct Seen {
     pub(crate) remote_detection_time: Duration,
     pub(crate) measured: Measured,
     pub(crate) counters: Counters,
+    /// Why a packet of the other end's address was last discarded, and when.
+    pub(crate) discarded: Option<(Discard, SystemTime)>,
     /// Why there is no session, where that is our fault.
     pub(crate) problem: Option<String>,
+}
+
+impl Default for Seen {
+    /// Before there is a session.
+    fn default() -> Self {
+        Self {
+            state: State::Down,
+            diagnostic: Diagnostic::NONE,
+            since: SystemTime::now(),
+            remote: None,
+            losses: 0,
+            last_loss: None,
+            last_detection: None,
+            discriminators: (0, 0),
+            ends: None,
+            interface: None,
+            multihop: false,
+            transmit_interval: Duration::ZERO,
+            receive_interval: Duration::ZERO,
+            detection_time: Duration::ZERO,
+            remote_detection_time: Duration::ZERO,
+            measured: Measured::default(),
+            counters: Counters::default(),
+            discarded: None,
+            problem: None,
+        }
+    }
 }
