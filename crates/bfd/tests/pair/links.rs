@@ -88,7 +88,8 @@ proptest! {
     ) {
         let [one, other] = ends.map(|(interval, mult)| config(interval, mult));
         let mut pair = Pair::up(one, other).with(clocks, seed);
-        pair.link = link;
+        // In order: a late Up after a Down that comes twice is believed, as the protocol has no numbers that tell.
+        pair.link = Link { in_order: true, ..link };
         pair.run(Duration::from_millis(wait));
         do_it(&mut pair, &mute.map_or(Deed::Cut, Deed::Mute));
         let longest = link.delay + link.spread;

@@ -26,7 +26,7 @@ pub(crate) struct End {
 
 impl End {
     fn new(config: Config, number: u32, begin: Instant) -> Self {
-        let discriminator = NonZeroU32::new(number).unwrap();
+        let discriminator = NonZeroU32::new(number).expect("it fits");
         Self {
             session: Session::new(config, discriminator, u64::from(number)),
             changes: Vec::new(),
@@ -44,13 +44,13 @@ impl End {
     /// What its clock says at this time.
     pub(crate) fn clock(&self, now: Instant) -> Instant {
         let nanos = (now - self.begin).as_nanos() * self.rate() / 1_000_000;
-        self.begin + Duration::from_nanos(u64::try_from(nanos).unwrap())
+        self.begin + Duration::from_nanos(u64::try_from(nanos).expect("it fits"))
     }
 
     /// When its clock says this.
     fn time(&self, clock: Instant) -> Instant {
         let nanos = (clock - self.begin).as_nanos() * 1_000_000;
-        self.begin + Duration::from_nanos(u64::try_from(nanos.div_ceil(self.rate())).unwrap())
+        self.begin + Duration::from_nanos(u64::try_from(nanos.div_ceil(self.rate())).expect("it fits"))
     }
 }
 
@@ -87,7 +87,7 @@ pub(crate) fn config(interval: u32, mult: u8) -> Config {
     Config {
         desired_min_tx: Micros(interval * 1_000),
         required_min_rx: Micros(interval * 1_000),
-        detect_mult: NonZeroU8::new(mult).unwrap(),
+        detect_mult: NonZeroU8::new(mult).expect("it fits"),
         passive: false,
         key: None,
     }
@@ -194,7 +194,7 @@ impl Pair {
     fn carry(&mut self, to: usize, octets: Vec<u8>) {
         let copies = 1 + u64::from(self.random.of(100) < self.link.twice);
         for _ in 0..copies {
-            let spread = u64::try_from(self.link.spread.as_nanos()).unwrap();
+            let spread = u64::try_from(self.link.spread.as_nanos()).expect("it fits");
             let late = Duration::from_nanos(self.random.of(spread + 1));
             let mut at = self.now + self.link.delay + late;
             if self.link.in_order {
