@@ -161,3 +161,61 @@ fn keys_keep_strangers_out_and_friends_in() {
         }
     }
 }
+
+const HASHED: [AuthType; 4] =
+    [AuthType::KeyedMd5, AuthType::MeticulousKeyedMd5, AuthType::KeyedSha1, AuthType::MeticulousKeyedSha1];
+
+fn signed(auth_type: AuthType) -> Config {
+    Config { key: Key::new(auth_type, 3, b"hunter2").ok(), ..config(50, 3) }
+}
+
+/// What was recorded while all was well does not make it look well.
+#[test]
+fn a_recording_keeps_nothing_up() {
+    for auth_type in HASHED {
+        let mut pair = Pair::up(signed(auth_type), signed(auth_type));
+        pair.recorded = Some(Vec::new());
+        pair.run(5_000 * MS);
+        pair.cut();
+        let recorded = pair.recorded.as_ref().map(Vec::len);
+        assert!(recorded > Some(100));
+        for _ in 0..16 {
+            pair.run(10 * MS);
+            pair.replay();
+        }
+        pair.run(MS);
+        let meticulous = matches!(auth_type, AuthType::MeticulousKeyedMd5 | AuthType::MeticulousKeyedSha1);
+        // The keyed types take the same number again: who needs more wants the meticulous ones.
+        let expected = if meticulous { State::Down } else { State::Up };
+        assert_eq!(pair.states(), [expected; 2], "{auth_type:?}");
+    }
+}
+
+/// It numbers its packets from anywhere, and is shut out until the number before is forgotten.
+#[test]
+fn who_restarts_with_a_key_is_let_in_again() {
+    for auth_type in HASHED {
+        let mut pair = Pair::up(signed(auth_type), signed(auth_type));
+        pair.restart(1, 99);
+        pair.run(10 * MS);
+        assert_eq!(pair.states(), [State::Up, State::Down], "{auth_type:?}");
+        // A detection time of 150 ms ends the session, the second one the number; then each speaks once a second.
+        pair.run(300 * MS + 1_010 * MS);
+        assert_eq!(pair.states(), [State::Up; 2], "{auth_type:?}");
+        assert_eq!(pair.ends[0].session.discriminators().1, 99);
+        assert_eq!(pair.ends[0].session.counters().flaps, 1);
+    }
+}
+
+/// Without a key it is heard at once, by its address.
+#[test]
+fn who_restarts_is_up_in_a_second() {
+    for number in [2, 99] {
+        let mut pair = Pair::up(config(50, 3), config(50, 3));
+        pair.restart(1, number);
+        pair.run(MS);
+        assert!(pair.ends[0].changes.iter().any(|change| change.1 == State::Up), "at once: {:?}", pair.ends[0].changes);
+        pair.run(1_010 * MS);
+        assert_eq!(pair.states(), [State::Up; 2]);
+    }
+}

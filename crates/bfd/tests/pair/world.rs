@@ -77,6 +77,8 @@ pub(crate) struct Pair {
     pub(crate) ends: [End; 2],
     /// By when a packet arrives, and at which end.
     under_way: Vec<(Instant, usize, Vec<u8>)>,
+    /// What was under way since somebody began to listen, and to whom.
+    pub(crate) recorded: Option<Vec<(usize, Vec<u8>)>>,
     pub(crate) link: Link,
     random: Chance,
     /// Packets are lost while this says so, by the end that sends them.
@@ -100,6 +102,7 @@ impl Pair {
             now,
             ends: [End::new(one, 1, now), End::new(other, 2, now)],
             under_way: Vec::new(),
+            recorded: None,
             link: Link::GOOD,
             random: Chance::new(1),
             lost: Box::new(|_| false),
@@ -191,7 +194,22 @@ impl Pair {
         }
     }
 
+    /// Sends again what was recorded.
+    pub(crate) fn replay(&mut self) {
+        let recorded = self.recorded.iter().flatten();
+        self.under_way.extend(recorded.map(|(to, octets)| (self.now, *to, octets.clone())));
+    }
+
+    /// One end is another process that knows nothing of the one before.
+    pub(crate) fn restart(&mut self, end: usize, number: u32) {
+        let config = self.ends[end].session.config().clone();
+        self.ends[end] = End::new(config, number, self.now);
+    }
+
     fn carry(&mut self, to: usize, octets: Vec<u8>) {
+        if let Some(recorded) = &mut self.recorded {
+            recorded.push((to, octets.clone()));
+        }
         let copies = 1 + u64::from(self.random.of(100) < self.link.twice);
         for _ in 0..copies {
             let spread = u64::try_from(self.link.spread.as_nanos()).expect("it fits");
