@@ -67,6 +67,8 @@ pub(super) struct Thread {
     listeners: BTreeMap<Port, Listener>,
     /// Why a port cannot be had, and when it is asked for again.
     deaf: BTreeMap<Port, (String, Instant)>,
+    /// Other ports may be needed than are open.
+    unsettled: bool,
     /// Nothing is heard and sent: somebody else goes on.
     parted: bool,
     /// The other ends wait longer for us than is configured.
@@ -99,6 +101,7 @@ impl Thread {
             timers: Timers::default(),
             listeners: BTreeMap::new(),
             deaf: BTreeMap::new(),
+            unsettled: false,
             parted: false,
             slow: None,
             stale: false,
@@ -138,6 +141,7 @@ impl Thread {
                 Err(error) => tracing::debug!(?port, %error, "a socket that was left is of no use"),
             }
         }
+        self.unsettled = true;
         self.listen(now);
     }
 
@@ -149,9 +153,10 @@ impl Thread {
             if !self.parted {
                 self.look(now);
                 let drained = self.hear();
-                self.listen(Instant::now());
-                self.act(Instant::now(), drained);
-                self.tell(Instant::now());
+                self.listen(now);
+                // Not a later moment: what has come since is not heard yet.
+                self.act(now, drained);
+                self.tell(now);
             }
             self.wait();
         }
@@ -220,6 +225,7 @@ impl Thread {
         if let Some(tenant) = self.tenants.get_mut(&discriminator) {
             tenant.belong(open);
         }
+        self.unsettled = true;
         let config = self.in_force(discriminator, config.clone());
         if let Some(entry) = self.table.get_mut(discriminator) {
             entry.session.set_config(config);
@@ -255,6 +261,7 @@ impl Thread {
         let was_parting = self.is_parting(discriminator);
         self.table.remove(discriminator);
         self.timers.set(discriminator, None);
+        self.unsettled = true;
         let Some(tenant) = self.tenants.remove(&discriminator) else { return };
         if self.current.get(&tenant.id) == Some(&discriminator) {
             self.current.remove(&tenant.id);
@@ -306,6 +313,10 @@ impl Thread {
 
     /// The ports that are needed are opened, the others are closed.
     fn listen(&mut self, now: Instant) {
+        if !self.unsettled && self.asks_again().is_none_or(|at| at > now) {
+            return;
+        }
+        self.unsettled = false;
         let needed = |port: Port| self.tenants.values().any(|tenant| Port::of(&tenant.target) == port);
         for (_, port) in PLACES {
             if !needed(port) {
@@ -330,6 +341,11 @@ impl Thread {
         }
     }
 
+    /// When a port that could not be had is asked for again.
+    fn asks_again(&self) -> Option<Instant> {
+        self.deaf.values().map(|(_, at)| *at).min()
+    }
+
     /// Takes what waits; whether that was all.
     fn hear(&mut self) -> bool {
         let mut buffer = [0; BUFFER];
@@ -340,7 +356,7 @@ impl Thread {
             loop {
                 let Some(listener) = self.listeners.get(&port) else { break };
                 match listener.receive(&mut buffer) {
-                    Ok(Some((datagram, arrival))) => self.handle(datagram.to_owned(), arrival),
+                    Ok(Some((datagram, arrival))) => self.handle(datagram, arrival),
                     Ok(None) => break,
                     // It is told once, and is nothing that the next packet would not survive.
                     Err(error) => {
@@ -359,9 +375,9 @@ impl Thread {
         drained
     }
 
-    fn handle(&mut self, datagram: Vec<u8>, from: Arrival) {
+    fn handle(&mut self, datagram: &[u8], from: Arrival) {
         let now = Instant::now();
-        match self.table.handle_datagram(&datagram, &from, now) {
+        match self.table.handle_datagram(datagram, &from, now) {
             Ok(discriminator) => self.serve(discriminator, now),
             Err(why) => {
                 self.shared.count(&why);
@@ -464,18 +480,18 @@ impl Thread {
     }
 
     fn wait(&self) {
+        if self.flooded > 0 {
+            std::thread::sleep(PAUSE);
+        }
         let now = Instant::now();
         let next = if self.parted || self.tenants.is_empty() {
             None
         } else {
             let slow = self.slow.as_ref().filter(|slow| slow.reply.is_some()).map(|slow| slow.until);
-            let others = [self.timers.next(), slow];
+            let others = [self.timers.next(), slow, self.asks_again()];
             Some(others.into_iter().flatten().fold(self.looked + LOOK, Instant::min))
         };
         let mut all = vec![PollFd::new(&*self.bell, PollFlags::IN)];
-        if self.flooded > 0 {
-            std::thread::sleep(PAUSE);
-        }
         if !self.parted {
             all.extend(
                 self.listeners.values().map(|listener| PollFd::from_borrowed_fd(listener.as_fd(), PollFlags::IN)),
@@ -518,3 +534,6 @@ fn random() -> u64 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
