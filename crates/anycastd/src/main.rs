@@ -18,6 +18,7 @@
 
 mod agent;
 mod alone;
+mod bfd;
 mod blocking;
 mod checker;
 mod cli;
