@@ -117,6 +117,11 @@ impl Table {
     }
 
     /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (NonZeroU32, &Entry)> {
+        self.sessions.iter().map(|(discriminator, entry)| (*discriminator, entry))
+    }
+
+    /// All of them.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (NonZeroU32, &mut Entry)> {
         self.sessions.iter_mut().map(|(discriminator, entry)| (*discriminator, entry))
     }

@@ -32,8 +32,19 @@ pub(super) enum Command {
     /// There is to be this session; one that is there goes on.
     Open(Box<Open>),
     /// Its end was dropped; the session that goes by this number is taken down.
-    Close { id: PeerId, serial: u64 },
-    SlowDown { until: Instant, reply: oneshot::Sender<()> },
+    Close {
+        id: PeerId,
+        serial: u64,
+    },
+    /// Its end was left behind; there will be another.
+    Leave {
+        id: PeerId,
+        serial: u64,
+    },
+    SlowDown {
+        until: Instant,
+        reply: oneshot::Sender<()>,
+    },
     HandOver(oneshot::Sender<(Parted, Places)>),
     GoOn,
 }
@@ -94,6 +105,7 @@ impl Line {
     /// The session goes on without this end, until there is another.
     pub(crate) fn leave(mut self) {
         self.left = true;
+        self.bfd.tell(Command::Leave { id: self.id.clone(), serial: self.serial });
     }
 }
 

@@ -34,10 +34,9 @@ use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::oneshot;
 
 pub(crate) use self::{
-    handover::{Left, Parted},
+    handover::Parted,
     line::{Line, Target},
     seen::Seen,
-    sockets::Port,
 };
 use self::{line::Command, thread::Thread};
 use crate::{fence::Fence, handover::Places};
@@ -106,6 +105,11 @@ impl Bfd {
         Ok(Self { commands, bell, shared })
     }
 
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Self {
+        Self::start(Fence::for_tests(), None).expect("a thread")
+    }
+
     /// Why it has no real-time priority; `None`: it has one, or has not tried yet.
     pub(crate) fn without_priority(&self) -> Option<&str> {
         self.shared.priority.get()?.as_ref().err().map(String::as_str)
@@ -172,8 +176,7 @@ pub(crate) fn session_config(bfd: &config::Bfd, passive: bool) -> Config {
         detect_mult: bfd.multiplier,
         passive,
         // The configuration was refused if it does not fit.
-        key: authentication
-            .and_then(|with| anycast_bfd::Key::new(with.auth_type, with.key_id, with.key.expose()).ok()),
+        key: authentication.and_then(|with| anycast_bfd::Key::new(with.auth_type, with.key_id, with.key.expose()).ok()),
     }
 }
 

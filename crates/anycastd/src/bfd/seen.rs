@@ -19,6 +19,8 @@ pub(crate) struct Seen {
     pub(crate) remote: Option<(State, Diagnostic)>,
     /// How often the path was lost: it went from Up to Down, and that by nobody's will.
     pub(crate) losses: u64,
+    /// The same since whoever is told of it began to be.
+    pub(crate) lost: u64,
     /// The last loss, in words, and when.
     pub(crate) last_loss: Option<(String, SystemTime)>,
     /// How long the other end had been silent when its silence was last noticed.
@@ -55,6 +57,7 @@ impl Default for Seen {
             since: SystemTime::now(),
             remote: None,
             losses: 0,
+            lost: 0,
             last_loss: None,
             last_detection: None,
             discriminators: (0, 0),

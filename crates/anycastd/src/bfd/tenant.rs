@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use anycast_bfd::{Cause, Discard, Entry, Event, Path, Session, State};
+use anycast_bfd::{Cause, Config, Discard, Entry, Event, Path, Session, State};
 use anycast_core::PeerId;
 use tokio::sync::watch;
 
@@ -33,6 +33,8 @@ pub(super) struct Tenant {
     /// Which [`super::Line`] it belongs to.
     pub(super) serial: Option<u64>,
     pub(super) target: Target,
+    /// What is configured.
+    pub(super) config: Config,
     transmitter: Option<Transmitter>,
     /// When that was last opened, or tried.
     opened: Option<Instant>,
@@ -43,6 +45,8 @@ pub(super) struct Tenant {
     pub(super) over: Option<Instant>,
     since: SystemTime,
     losses: u64,
+    /// Those that its neighbor's task is to be told of.
+    lost: u64,
     last_loss: Option<(String, SystemTime)>,
     last_detection: Option<Duration>,
     discarded: Option<(Discard, SystemTime)>,
@@ -70,6 +74,7 @@ impl Tenant {
             of: open.of.clone(),
             serial: None,
             target: open.target.clone(),
+            config: open.config.clone(),
             transmitter: None,
             opened: None,
             port: None,
@@ -77,6 +82,7 @@ impl Tenant {
             over: None,
             since: SystemTime::now(),
             losses: 0,
+            lost: 0,
             last_loss: None,
             last_detection: None,
             discarded: None,
@@ -87,13 +93,14 @@ impl Tenant {
     }
 
     /// One that another program has left; it waits for its neighbor's task.
-    pub(super) fn left(left: &Left, id: PeerId, of: PeerId, now: Instant) -> Self {
+    pub(super) fn left(left: &Left, (id, of): (PeerId, PeerId), config: Config, now: Instant) -> Self {
         let time = |(text, at): &(String, anycast_api::Timestamp)| (text.clone(), at.system_time());
         Self {
             id,
             of,
             serial: None,
             target: left.target(),
+            config,
             transmitter: None,
             opened: None,
             port: left.port,
@@ -101,6 +108,7 @@ impl Tenant {
             over: Some(now + ORPHANED),
             since: left.since.system_time(),
             losses: left.losses,
+            lost: 0,
             last_loss: left.last_loss.as_ref().map(time),
             last_detection: left.last_detection,
             discarded: None,
@@ -113,7 +121,14 @@ impl Tenant {
     /// It is told of to whoever has opened it.
     pub(super) fn belong(&mut self, open: &Open) {
         (self.serial, self.told, self.over) = (Some(open.serial), Some(Arc::clone(&open.told)), None);
+        self.config = open.config.clone();
         self.woken_for = None;
+    }
+
+    /// Its neighbor's task is gone, and another is to come.
+    pub(super) fn orphan(&mut self, now: Instant) {
+        self.lost = 0;
+        self.part(now + ORPHANED);
     }
 
     /// Nobody is told of it any more.
@@ -199,25 +214,24 @@ impl Tenant {
         self.discarded = Some((why, SystemTime::now()));
     }
 
-    /// Takes note of what the session tells.
-    pub(super) fn note(&mut self, event: Event, session: &Session) {
+    /// Takes note of what the session tells; the other end had been silent for so long.
+    pub(super) fn note(&mut self, event: Event, silent: Option<Duration>) {
         let Event::Changed { from, to: _, cause } = event else { return };
         let now = SystemTime::now();
         self.since = now;
-        if cause == Cause::DetectionTimeExpired {
-            self.last_detection = session.last_silence();
-        }
         let lost = match cause {
             Cause::DetectionTimeExpired => {
-                let silent = session.last_silence().map(|time| format!(" for {:.0} ms", time.as_secs_f64() * 1000.0));
-                format!("nothing was heard of it{}", silent.unwrap_or_default())
+                self.last_detection = silent;
+                let silent = silent.map(|time| format!(" for {:.0} ms", time.as_secs_f64() * 1000.0));
+                format!("nothing was heard of the neighbor{}", silent.unwrap_or_default())
             }
-            Cause::SignaledDown(why) => format!("it told that the session is down ({why})"),
+            Cause::SignaledDown(why) => format!("the neighbor told that the session is down ({why})"),
             // Nobody says of the path that it is lost (RFC 5882 §3.2).
             Cause::Heard | Cause::SignaledAdminDown | Cause::Administrative | Cause::Suspended => return,
         };
         if from == State::Up {
             self.losses += 1;
+            self.lost += 1;
             self.last_loss = Some((lost, now));
         }
     }
@@ -262,6 +276,7 @@ impl Tenant {
             since: self.since,
             remote: session.remote(),
             losses: self.losses,
+            lost: self.lost,
             last_loss: self.last_loss.clone(),
             last_detection: self.last_detection,
             discriminators: (ours.get(), theirs),

@@ -17,10 +17,7 @@ use std::{
 };
 
 use anycast_bfd::{Arrival, Entry, Micros, Session, Table};
-use anycast_core::{
-    PeerId,
-    config::{Endpoint, Neighbor},
-};
+use anycast_core::{PeerId, config::Neighbor};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     rand::{GetRandomFlags, getrandom},
@@ -127,7 +124,7 @@ impl Thread {
                     continue;
                 }
             };
-            let tenant = Tenant::left(&left, id.clone(), of, now);
+            let tenant = Tenant::left(&left, (id.clone(), of), session.config().clone(), now);
             let discriminator = session.discriminators().0;
             self.table.insert(Entry { remote: tenant.target.remote, path: tenant.target.path, session });
             self.tenants.insert(discriminator, tenant);
@@ -175,6 +172,13 @@ impl Thread {
         match command {
             Command::Open(open) => self.open(&open, now),
             Command::Close { id, serial } => self.close(&id, serial, now),
+            Command::Leave { id, serial } => {
+                let discriminator = self.current.get(&id);
+                let tenant = discriminator.and_then(|it| self.tenants.get_mut(it));
+                if let Some(tenant) = tenant.filter(|tenant| tenant.serial == Some(serial)) {
+                    tenant.orphan(now);
+                }
+            }
             Command::SlowDown { until, reply } => {
                 self.slow = Some(Slow { until, reply: Some(reply) });
                 self.reconfigure(now);
@@ -273,9 +277,9 @@ impl Thread {
 
     /// All sessions are told anew of what is in force.
     fn reconfigure(&mut self, now: Instant) {
-        let all: Vec<_> = self.tenants.iter().map(|(discriminator, tenant)| (*discriminator, tenant.wanted())).collect();
+        let all: Vec<_> =
+            self.tenants.iter().map(|(discriminator, tenant)| (*discriminator, tenant.config.clone())).collect();
         for (discriminator, config) in all {
-            let Some(config) = config else { continue };
             let config = self.in_force(discriminator, config);
             if let Some(entry) = self.table.get_mut(discriminator) {
                 entry.session.set_config(config);
@@ -387,20 +391,23 @@ impl Thread {
 
     /// Does what is due; detection times only where all that had come was heard.
     fn act(&mut self, now: Instant, drained: bool) {
-        while let Some(discriminator) = self.timers.due(now) {
-            if drained || self.flooded >= FLOOD {
-                if let Some(entry) = self.table.get_mut(discriminator) {
-                    entry.session.handle_timeout(now);
+        // First all of them: what is still due because not all was heard would be due again at once.
+        let due: Vec<_> = std::iter::from_fn(|| self.timers.due(now)).collect();
+        for discriminator in due {
+            if (drained || self.flooded >= FLOOD)
+                && let Some(entry) = self.table.get_mut(discriminator)
+                && let Some(tenant) = self.tenants.get_mut(&discriminator)
+            {
+                let silent = entry.session.heard().map(|at| now.saturating_duration_since(at));
+                entry.session.handle_timeout(now);
+                while let Some(event) = entry.session.poll_event() {
+                    tenant.note(event, silent);
                 }
             }
             self.serve(discriminator, now);
             let over = self.tenants.get(&discriminator).and_then(|tenant| tenant.over);
             if over.is_some_and(|over| over <= now) {
                 self.end(discriminator, now);
-            }
-            if !drained {
-                // What is due is due again once all was heard.
-                break;
             }
         }
         self.settle_slow(now);
@@ -425,7 +432,7 @@ impl Thread {
         let (Some(entry), Some(tenant)) = found else { return };
         tenant.transmit(&mut entry.session, now, random);
         while let Some(event) = entry.session.poll_event() {
-            tenant.note(event, &entry.session);
+            tenant.note(event, None);
         }
         tenant.tell(entry, false);
         let next = [entry.session.poll_timeout(now), tenant.over].into_iter().flatten().min();
@@ -470,10 +477,13 @@ impl Thread {
             std::thread::sleep(PAUSE);
         }
         if !self.parted {
-            all.extend(self.listeners.values().map(|listener| PollFd::from_borrowed_fd(listener.as_fd(), PollFlags::IN)));
+            all.extend(
+                self.listeners.values().map(|listener| PollFd::from_borrowed_fd(listener.as_fd(), PollFlags::IN)),
+            );
         }
         let timeout = next.map(|at| at.saturating_duration_since(now));
-        let timeout = timeout.map(|time| Timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() });
+        let timeout =
+            timeout.map(|time| Timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() });
         // An interruption is as good as a timer.
         let _ = poll(&mut all, timeout.as_ref());
         let mut rung = [0; 8];
@@ -503,6 +513,8 @@ fn random() -> u64 {
     match getrandom(&mut bytes, GetRandomFlags::empty()) {
         Ok(8) => u64::from_ne_bytes(bytes),
         // Before the kernel has any randomness of its own.
-        Ok(_) | Err(_) => SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(1, |time| time.as_nanos() as u64),
+        Ok(_) | Err(_) => {
+            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(1, |time| time.as_nanos() as u64)
+        }
     }
 }

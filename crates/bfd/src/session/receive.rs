@@ -112,6 +112,18 @@ impl Session {
         self.rx.in_force.max(self.remote.desired_min_tx).duration() * u32::from(self.remote.detect_mult)
     }
 
+    /// Between two packets of the other end, at most, before its jitter (§6.8.4).
+    #[must_use]
+    pub fn receive_interval(&self) -> Duration {
+        self.rx.in_force.max(self.remote.desired_min_tx).duration()
+    }
+
+    /// When the other end was last heard; `None`: not within the detection time.
+    #[must_use]
+    pub const fn heard(&self) -> Option<Instant> {
+        self.heard
+    }
+
     pub(super) fn detection_at(&self) -> Option<Instant> {
         self.heard.map(|at| at + self.detection_time())
     }
