@@ -78,7 +78,7 @@ fn of(bfd: &Bfd, ailment: &Ailment) -> Finding {
         ),
         Ailment::Unanswered => (
             "bfd_unanswered",
-            Severity::Warning,
+            if bfd.established { Severity::Warning } else { Severity::Problem },
             format!(
                 "configure it there for {us}, as a path of {path}. FRR: `neighbor {us} bfd`, and `bfdd=yes` in /etc/frr/daemons; BIRD: `bfd on` in the \
                  protocol of BGP, and a `protocol bfd`; Junos: `bfd-liveness-detection`; IOS-XR: `bfd fast-detect`; EOS: `neighbor {us} bfd`. Then the \
@@ -120,7 +120,7 @@ mod tests {
 
     use super::*;
     use crate::doctor::{
-        facts::{Known, Socket},
+        facts::{Known, Session, Socket, Way},
         judge::judge,
     };
 
@@ -178,7 +178,32 @@ mod tests {
     fn without_a_session_of_bgp_that_is_the_thing_to_look_at() {
         let down = Bfd { established: false, ailment: Some(Ailment::Unanswered), ..rtr() };
         assert_eq!(of(down.clone()), [""; 0]);
-        let strict = of(Bfd { strict: true, multihop: true, ..down });
+        let down = Bfd { strict: true, multihop: true, ..down };
+        let session = |name: &str| Session {
+            name: name.to_owned(),
+            address: Some([192, 0, 2, 1].into()),
+            port: 179,
+            passive: false,
+            external: false,
+            established: false,
+            ever: false,
+            came: false,
+            last_error: Some("waits".to_owned()),
+            remedy: None,
+            since: Duration::from_secs(60),
+            local: None,
+            routes: 0,
+            way: Way::default(),
+        };
+        let known =
+            Known { bfd: vec![down.clone()], sessions: vec![session("rtr"), session("other")], ..Known::default() };
+        let both = found(&Facts { known, ..Facts::default() });
+        let [no_session, waits] = &both[..] else { panic!("each is told of once: {both:#?}") };
+        assert!(
+            no_session.starts_with("no_session other") && waits.starts_with("bfd_unanswered rtr Problem"),
+            "{both:#?}"
+        );
+        let strict = of(down);
         assert!(strict[0].contains("with `bfd.strict` there is no session of BGP before"), "{strict:#?}");
         assert!(strict[0].contains("UDP to port 4784"), "{strict:#?}");
     }
