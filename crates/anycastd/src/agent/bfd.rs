@@ -256,7 +256,7 @@ mod tests {
         assert_eq!(told(&bfd, &Seen { discriminators: (0, 0), ..down.clone() }, LONG), "", "it has not begun");
         assert_eq!(told(&bfd, &seen(State::AdminDown, None), LONG), "", "we have ended it");
         assert_eq!(told(&bfd, &down, None), "", "why there is no session is said of that");
-        let strict = Bfd { strict: true, ..bfd.clone() };
+        let strict = Bfd { strict: true, ..bfd };
         assert!(told(&strict, &down, None).contains("there is no session before it is Up (`bfd.strict`)"));
     }
 
