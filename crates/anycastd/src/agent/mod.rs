@@ -6,6 +6,7 @@
 
 mod about;
 mod absence;
+mod bfd;
 mod changes;
 mod clock;
 mod difference;
@@ -45,6 +46,7 @@ use tokio::sync::{mpsc, watch};
 
 pub(crate) use self::{
     about::About,
+    bfd::Ailment,
     difference::Weighed,
     handle::{Handle, NoAnswer},
     handover::{GoesOn, Seat, collect, glance},
