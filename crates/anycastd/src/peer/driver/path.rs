@@ -208,3 +208,6 @@ fn words(seen: &Seen) -> String {
     };
     format!("BFD {}: {why}", seen.state)
 }
+
+#[cfg(test)]
+mod tests;
