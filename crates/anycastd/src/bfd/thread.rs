@@ -348,31 +348,26 @@ impl Thread {
 
     /// Takes what waits; whether that was all.
     fn hear(&mut self) -> bool {
-        let mut buffer = [0; BUFFER];
         let ports: Vec<Port> = self.listeners.keys().copied().collect();
-        let mut drained = true;
-        for port in ports {
-            let mut left = BATCH;
-            loop {
-                let Some(listener) = self.listeners.get(&port) else { break };
-                match listener.receive(&mut buffer) {
-                    Ok(Some((datagram, arrival))) => self.handle(datagram, arrival),
-                    Ok(None) => break,
-                    // It is told once, and is nothing that the next packet would not survive.
-                    Err(error) => {
-                        tracing::debug!(?port, %error, "cannot hear");
-                        break;
-                    }
-                }
-                left -= 1;
-                if left == 0 {
-                    drained = false;
-                    break;
+        let drained = ports.into_iter().fold(true, |all, port| self.hear_at(port) && all);
+        self.flooded = if drained { 0 } else { self.flooded.saturating_add(1) };
+        drained
+    }
+
+    fn hear_at(&mut self, port: Port) -> bool {
+        let mut buffer = [0; BUFFER];
+        for _ in 0..BATCH {
+            match self.listeners.get(&port).map(|listener| listener.receive(&mut buffer)) {
+                Some(Ok(Some((datagram, arrival)))) => self.handle(datagram, arrival),
+                Some(Ok(None)) | None => return true,
+                // It is told once, and is nothing that the next packet would not survive.
+                Some(Err(error)) => {
+                    tracing::debug!(?port, %error, "cannot hear");
+                    return true;
                 }
             }
         }
-        self.flooded = if drained { 0 } else { self.flooded.saturating_add(1) };
-        drained
+        false
     }
 
     fn handle(&mut self, datagram: &[u8], from: Arrival) {
