@@ -3,9 +3,11 @@
 //! It waits for packets, timers and commands, and for nothing else: not for a disk, not for the runtime. Packets that wait are taken
 //! before any timer is looked at, so that a thread that was late itself takes nobody for gone.
 
+mod leaving;
+mod ports;
+
 use std::{
     collections::BTreeMap,
-    io,
     num::NonZeroU32,
     os::fd::{AsFd as _, OwnedFd},
     sync::{
@@ -17,7 +19,7 @@ use std::{
 };
 
 use anycast_bfd::{Arrival, Entry, Micros, Session, Table};
-use anycast_core::{PeerId, config::Neighbor};
+use anycast_core::PeerId;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     rand::{GetRandomFlags, getrandom},
@@ -26,18 +28,13 @@ use tokio::sync::oneshot;
 
 use super::{
     PATIENCE, Shared,
-    handover::Parted,
     line::{Command, Open},
     priority,
-    sockets::{BUFFER, Listener, Port},
+    sockets::{Listener, Port},
     tenant::Tenant,
     timers::Timers,
 };
-use crate::{
-    clock::since_boot,
-    fence::Fence,
-    handover::{Place, Places},
-};
+use crate::fence::Fence;
 
 /// Packets that are taken before timers are looked at; where there are more, they come faster than any sessions' would.
 const BATCH: usize = 512;
@@ -109,40 +106,6 @@ impl Thread {
             told: now,
             flooded: 0,
         }
-    }
-
-    /// Goes on with what another program has left, before anybody asks for it.
-    pub(super) fn take_over(&mut self, parted: Parted, neighbors: &BTreeMap<PeerId, Neighbor>, places: &mut Places) {
-        let now = Instant::now();
-        let at = now.checked_sub(since_boot().saturating_sub(parted.at)).unwrap_or(now);
-        for left in parted.sessions {
-            let Ok(of) = PeerId::new(&left.of) else { continue };
-            let Some(bfd) = neighbors.get(&of).and_then(|neighbor| neighbor.bfd.as_ref()) else { continue };
-            let id = left.router.map_or_else(|| of.clone(), |router| of.at(router));
-            let config = super::session_config(bfd, left.passive);
-            let session = match Session::take_over(config, &left.session, at) {
-                Ok(session) => session,
-                Err(error) => {
-                    tracing::warn!(neighbor = %id, "its BFD session begins anew: {error}");
-                    continue;
-                }
-            };
-            let tenant = Tenant::left(&left, (id.clone(), of), session.config().clone(), now);
-            let discriminator = session.discriminators().0;
-            self.table.insert(Entry { remote: tenant.target.remote, path: tenant.target.path, session });
-            self.tenants.insert(discriminator, tenant);
-            self.current.insert(id, discriminator);
-            self.timers.set(discriminator, Some(now));
-        }
-        for (place, port) in PLACES {
-            let Some(descriptor) = places.take(place) else { continue };
-            match Listener::adopt(port, descriptor) {
-                Ok(listener) => drop(self.listeners.insert(port, listener)),
-                Err(error) => tracing::debug!(?port, %error, "a socket that was left is of no use"),
-            }
-        }
-        self.unsettled = true;
-        self.listen(now);
     }
 
     pub(super) fn run(mut self) {
@@ -295,81 +258,6 @@ impl Thread {
         }
     }
 
-    fn hand_over(&self, now: Instant) -> (Parted, Places) {
-        let left = |(discriminator, tenant): (&NonZeroU32, &Tenant)| {
-            let entry = self.table.get(*discriminator).filter(|_| !self.is_parting(*discriminator))?;
-            let router = (tenant.id != tenant.of).then_some(tenant.target.remote);
-            Some(tenant.leave(&entry.session, router, now))
-        };
-        let parted = Parted { at: since_boot(), sessions: self.tenants.iter().filter_map(left).collect() };
-        let mut places = Places::default();
-        for (place, port) in PLACES {
-            if let Some(listener) = self.listeners.get(&port) {
-                places.keep(place, listener.descriptor());
-            }
-        }
-        (parted, places)
-    }
-
-    /// The ports that are needed are opened, the others are closed.
-    fn listen(&mut self, now: Instant) {
-        if !self.unsettled && self.asks_again().is_none_or(|at| at > now) {
-            return;
-        }
-        self.unsettled = false;
-        let needed = |port: Port| self.tenants.values().any(|tenant| Port::of(&tenant.target) == port);
-        for (_, port) in PLACES {
-            if !needed(port) {
-                self.listeners.remove(&port);
-                self.deaf.remove(&port);
-            } else if !self.listeners.contains_key(&port) && self.deaf.get(&port).is_none_or(|(_, at)| *at <= now) {
-                match Listener::open(port) {
-                    Ok(listener) => {
-                        self.listeners.insert(port, listener);
-                        self.deaf.remove(&port);
-                    }
-                    Err(error) => drop(self.deaf.insert(port, (no_port(port, &error), now + AGAIN))),
-                }
-            }
-        }
-        for (discriminator, tenant) in &mut self.tenants {
-            let hearing = self.deaf.get(&Port::of(&tenant.target)).map(|(why, _)| why.clone());
-            if tenant.hearing != hearing {
-                tenant.hearing = hearing;
-                self.timers.set(*discriminator, Some(now));
-            }
-        }
-    }
-
-    /// When a port that could not be had is asked for again.
-    fn asks_again(&self) -> Option<Instant> {
-        self.deaf.values().map(|(_, at)| *at).min()
-    }
-
-    /// Takes what waits; whether that was all.
-    fn hear(&mut self) -> bool {
-        let ports: Vec<Port> = self.listeners.keys().copied().collect();
-        let drained = ports.into_iter().fold(true, |all, port| self.hear_at(port) && all);
-        self.flooded = if drained { 0 } else { self.flooded.saturating_add(1) };
-        drained
-    }
-
-    fn hear_at(&mut self, port: Port) -> bool {
-        let mut buffer = [0; BUFFER];
-        for _ in 0..BATCH {
-            match self.listeners.get(&port).map(|listener| listener.receive(&mut buffer)) {
-                Some(Ok(Some((datagram, arrival)))) => self.handle(datagram, arrival),
-                Some(Ok(None)) | None => return true,
-                // It is told once, and is nothing that the next packet would not survive.
-                Some(Err(error)) => {
-                    tracing::debug!(?port, %error, "cannot hear");
-                    return true;
-                }
-            }
-        }
-        false
-    }
-
     fn handle(&mut self, datagram: &[u8], from: Arrival) {
         let now = Instant::now();
         match self.table.handle_datagram(datagram, &from, now) {
@@ -500,23 +388,6 @@ impl Thread {
         let mut rung = [0; 8];
         let _ = rustix::io::read(self.bell.as_fd(), &mut rung);
     }
-}
-
-/// Where the sockets are that hear, for another program.
-const PLACES: [(Place, Port); 4] = [
-    (Place::BfdSingleHopV4, Port::SingleHopV4),
-    (Place::BfdSingleHopV6, Port::SingleHopV6),
-    (Place::BfdMultihopV4, Port::MultihopV4),
-    (Place::BfdMultihopV6, Port::MultihopV6),
-];
-
-fn no_port(port: Port, error: &io::Error) -> String {
-    let hint = if error.kind() == io::ErrorKind::AddrInUse {
-        " (another BFD daemon on this node? stop it, or have it leave these neighbors alone)"
-    } else {
-        ""
-    };
-    format!("UDP port {} cannot be had: {error}{hint}", port.number())
 }
 
 fn random() -> u64 {

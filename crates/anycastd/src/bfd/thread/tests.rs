@@ -6,11 +6,12 @@ use std::{
 };
 
 use anycast_bfd::{Config, Path, Received, State};
+use anycast_core::config::Neighbor;
 use tokio::sync::watch;
 
 use super::*;
 use crate::{
-    bfd::{Begin, Bfd, Line, Seen, Target},
+    bfd::{Begin, Bfd, Line, Parted, Seen, Target},
     kernel::tests::world::{AMPLE, eventually, ip, isolated},
 };
 

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// What is said where a session waits for the path.
-const WAITS: &str = "the session of BFD is not Up, and `strict` has this one wait for it";
+const WAITS: &str = "waits until its session is Up (`strict`)";
 
 /// What the driver has of it.
 pub(in crate::peer) struct Path {
