@@ -132,7 +132,7 @@ impl Agent {
         let neighbors = self.settings.core.neighbors.clone();
         for id in self.peers.keys().cloned().collect::<Vec<_>>() {
             let Some(peer) = self.peers.get(&id) else { continue };
-            let Some(neighbor) = as_configured(&neighbors, peer) else {
+            let Some(neighbor) = as_configured(&neighbors, &id, peer) else {
                 tracing::info!(neighbor = %id, "closing the session: removed from the configuration");
                 self.part_with(&id, Farewell::Deconfigured);
                 continue;
@@ -274,8 +274,12 @@ fn believed_for(service: &Service) -> Duration {
 }
 
 /// What the configuration says of the router that a session is with; `None`: nothing, or of another neighbor.
-fn as_configured(neighbors: &BTreeMap<PeerId, Neighbor>, peer: &Peer) -> Option<Neighbor> {
+fn as_configured(neighbors: &BTreeMap<PeerId, Neighbor>, id: &PeerId, peer: &Peer) -> Option<Neighbor> {
     let neighbor = neighbors.get(&peer.of)?;
+    // What was one router is a network now, or the other way round: its session has another name.
+    if neighbor.is_network() == (*id == peer.of) {
+        return None;
+    }
     let (Endpoint::Network(..), Endpoint::Address(address)) = (&neighbor.endpoint, &peer.neighbor.endpoint) else {
         return Some(neighbor.clone());
     };

@@ -193,11 +193,8 @@ pub(crate) fn session_config(bfd: &config::Bfd) -> Config {
 pub(crate) fn path(bfd: &config::Bfd, distance: Distance, external: bool, on_link: Option<u32>) -> Path {
     let direct = distance.is_direct(external) || on_link.is_some() && distance == Distance::Usual;
     if bfd.multihop.unwrap_or(!direct) {
-        let hops = match distance {
-            Distance::Usual => None,
-            Distance::Multihop(hops) | Distance::Secured(hops) => Some(u8::MAX - (hops.get() - 1)),
-        };
-        let min_ttl = bfd.min_ttl.map(std::num::NonZeroU8::get).or(hops).unwrap_or(1);
+        // RFC 5883 has no rule for the TTL, and BIRD sends with that of its kernel: only who wants to be protected is.
+        let min_ttl = bfd.min_ttl.map(std::num::NonZeroU8::get).or(distance.min_ttl()).unwrap_or(1);
         Path::Multihop { min_ttl }
     } else {
         Path::SingleHop { interface: on_link }

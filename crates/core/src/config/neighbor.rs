@@ -167,7 +167,7 @@ pub struct Bfd {
     pub strict: bool,
     /// Whether packets go to the port of multihop sessions (RFC 5883); `None`: where the neighbor is not on the same link.
     pub multihop: Option<bool>,
-    /// The least TTL, or hop limit, that packets of a multihop session may have; `None`: it follows from how far the neighbor may be.
+    /// The least TTL, or hop limit, that packets of a multihop session may have; `None`: that of the TCP connection.
     pub min_ttl: Option<NonZeroU8>,
     /// What proves that packets are the neighbor's own.
     pub authentication: Option<BfdAuthentication>,
