@@ -10,6 +10,11 @@ pub(crate) const BIND: &str = "CAP_NET_BIND_SERVICE, which the unit's drop-in bi
 pub(crate) const RAW: &str = "CAP_NET_RAW, which the unit's drop-in raw.conf gives it";
 /// To run programs as other users: what it is called, without the capabilities.
 pub(crate) const USERS: &str = "the unit's drop-in users.conf gives them";
+/// To run BFD ahead of all that is not real-time.
+pub(crate) const REAL_TIME: &str =
+    "leave to take a real-time priority (LimitRTPRIO=10), which the unit's drop-in real-time.conf gives it";
+/// The priority that is taken, and that the drop-in allows.
+pub(crate) const PRIORITY: u8 = 10;
 /// To give a file to a group.
 pub(crate) const CONTROL_GROUP: &str = "the agent must be in that group, and the unit must let it change groups: see the unit's drop-in control-group.conf";
 
@@ -32,6 +37,7 @@ mod tests {
         for (words, gives) in [
             (BIND, &["CAP_NET_BIND_SERVICE"][..]),
             (RAW, &["CAP_NET_RAW"]),
+            (REAL_TIME, &[&format!("LimitRTPRIO={PRIORITY}"), "RestrictRealtime=no", "SystemCallFilter=@resources"]),
             (USERS, &["CAP_SETUID", "CAP_SETGID", "CAP_KILL", "@setuid"]),
             (CONTROL_GROUP, &["SupplementaryGroups=", "@chown"]),
         ] {

@@ -14,10 +14,12 @@
 //! | [`control`], [`http`] | the listeners | a drop closes them |
 //! | [`signals`], [`reload`], [`manager`] | nothing | at any await |
 //!
-//! And a thread of its own, which depends on none of them and looks whether they live: [`fence`].
+//! And two threads of their own: [`fence`], which depends on none of them and looks whether they live, and [`bfd`], whose packets none of
+//! them can delay.
 
 mod agent;
 mod alone;
+mod bfd;
 mod blocking;
 mod checker;
 mod cli;
@@ -72,6 +74,8 @@ use tokio::{
 };
 
 use crate::{
+    bfd::Bfd,
+    config::Settings,
     agent::{GoesOn, Listening, OrderDesk, Parts},
     cli::{Arguments, Exit},
     control::{Counter, Desk},
@@ -228,21 +232,32 @@ fn end_on_panic(logging: logging::Logging) {
     }));
 }
 
+/// The sessions of BFD, those that another program has left among them.
+fn start_bfd(settings: &Settings, fence: &Fence, goes_on: Option<&mut GoesOn>) -> std::io::Result<Bfd> {
+    let left = goes_on.and_then(|goes_on| {
+        let left = goes_on.document.bfd.take()?;
+        Some(bfd::Begin { left, neighbors: &settings.core.neighbors, places: &mut goes_on.places })
+    });
+    Bfd::start(fence.clone(), left)
+}
+
 async fn run(begin: Begin, logging: &Logging) -> anyhow::Result<()> {
     let Begin { loaded: config::Loaded { settings, text, .. }, file, program, mut goes_on } = begin;
     descriptors::raise();
     let checks = settings.core.services.values().map(|service| service.checks.len()).sum();
     descriptors::warn_if_few(checks, settings.core.neighbors.len());
     let signals = signals::Signals::new().context("cannot listen to signals")?;
+    let instruments = Instruments::new().context("metrics")?;
+    let fence = Fence::new(settings.stale_after, instruments.fencings());
+    // Soon: the neighbors wait for a packet.
+    let bfd = start_bfd(&settings, &fence, goes_on.as_mut()).context("BFD")?;
     let footing = Footing::find(&settings, goes_on.as_mut()).await?;
     let places = Arc::new(footing.places());
     let Footing { state, alone: _alone, loaded, flaps, kept, socket, lasting } = footing;
     let operators = Arc::new(control::operators(&lasting.control.operators));
     let http = settings.http;
-    let instruments = Instruments::new().context("metrics")?;
     let (wake, desk) = (Wake::default(), OrderDesk::default());
     let (sink, happenings) = Sink::new(HAPPENINGS);
-    let fence = Fence::new(settings.stale_after, instruments.fencings());
     let (plan, planned) = watch::channel(None);
     // Asked before anything is bound: what is there was left by the process before this one.
     let restarted = if goes_on.is_some() {
@@ -292,6 +307,7 @@ async fn run(begin: Begin, logging: &Logging) -> anyhow::Result<()> {
         restarted,
         connections: descriptors::spare(),
         fence: fence.clone(),
+        bfd: bfd.clone(),
         goes_on,
     });
     let _watcher =
@@ -310,6 +326,7 @@ async fn run(begin: Begin, logging: &Logging) -> anyhow::Result<()> {
         file,
         state_directory: state.path().to_owned(),
         places,
+        bfd,
         replace,
         counter: counter.clone(),
         turn: Arc::default(),

@@ -29,6 +29,7 @@ use self::trial::Unfit;
 pub(crate) use self::{refused::Refused, trial::version};
 use crate::{
     agent::{Agent, GoesOn, Handle, NoAnswer, OrderDesk, Refusal, Seat, collect, glance},
+    bfd::Bfd,
     blocking::{FILES, PROGRAMS},
     control::Counter,
     flaps,
@@ -68,6 +69,8 @@ pub(crate) struct Replacement {
     document: File,
     sessions: BTreeMap<PeerId, Left>,
     places: Arc<Places>,
+    /// The ports of BFD.
+    ports: Places,
     /// Told where it has failed, with everything as it was.
     failed: oneshot::Sender<(std::io::Error, BTreeMap<PeerId, Left>)>,
 }
@@ -75,9 +78,9 @@ pub(crate) struct Replacement {
 impl Replacement {
     /// Comes back only where it fails.
     pub(crate) fn carry_out(self, logging: &Logging) {
-        let Self { program, document, sessions, places, failed } = self;
+        let Self { program, document, sessions, places, ports, failed } = self;
         logging.finish();
-        let error = handover::replace(&program, &document, &sessions, &places);
+        let error = handover::replace(&program, &document, &sessions, &[&places, &ports]);
         // Whoever asked may have gone: then the sessions end, and begin anew.
         let _ = failed.send((error, sessions));
     }
@@ -95,6 +98,7 @@ pub(crate) struct Upgrader {
     pub(crate) file: PathBuf,
     pub(crate) state_directory: PathBuf,
     pub(crate) places: Arc<Places>,
+    pub(crate) bfd: Bfd,
     pub(crate) replace: mpsc::Sender<Replacement>,
     pub(crate) counter: Counter,
     /// One at a time.
@@ -114,6 +118,7 @@ impl Upgrader {
             file: PathBuf::new(),
             state_directory: PathBuf::new(),
             places: Arc::default(),
+            bfd: Bfd::for_tests(),
             replace: mpsc::channel(1).0,
             counter: Counter::default(),
             turn: Arc::default(),
@@ -168,14 +173,20 @@ impl Upgrader {
         let Ok(_turns) = timeout(TURN, turns).await else {
             return Refused::Not("a reload or an order is under way, and does not end: try again".to_owned());
         };
+        // The neighbors are not to miss us meanwhile.
+        self.bfd.slow_down().await;
         let (mut document, seats) = match self.freeze().await {
             Ok(frozen) => frozen,
-            Err(refused) => return refused,
+            Err(refused) => {
+                self.bfd.go_on();
+                return refused;
+            }
         };
         document.order = Some(order);
         let sessions = collect(seats, &mut document).await;
         let (why, sessions) = self.begin(program, &mut document, sessions).await;
-        document.order = None;
+        self.bfd.go_on();
+        (document.order, document.bfd) = (None, None);
         let goes_on = GoesOn::new(document, sessions, Places::default());
         match self.agent.order(move |agent| agent.thaw(goes_on)).await {
             Ok(()) => match why {
@@ -221,7 +232,10 @@ impl Upgrader {
         if self.agent.order(|agent| agent.is_stopping()).await.unwrap_or(true) {
             return (None, sessions);
         }
-        document.set_places(&self.places);
+        let (parted, ports) = self.bfd.hand_over().await.unzip();
+        let ports = ports.unwrap_or_default();
+        document.bfd = parted;
+        document.set_places(&[&self.places, &ports]);
         document.state_directory.clone_from(&self.state_directory);
         let deposited = match handover::deposit(document) {
             Ok(deposited) => deposited,
@@ -229,7 +243,7 @@ impl Upgrader {
         };
         let (failed, failure) = oneshot::channel();
         let (program, places) = (program.to_owned(), Arc::clone(&self.places));
-        let replacement = Replacement { program, document: deposited, sessions, places, failed };
+        let replacement = Replacement { program, document: deposited, sessions, places, ports, failed };
         if let Err(refused) = self.replace.send(replacement).await {
             return (None, refused.0.sessions);
         }

@@ -10,12 +10,10 @@ use sha1::Sha1;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use crate::packet::{MANDATORY, Packet};
+use crate::packet::{MANDATORY, Packet, Received};
 
 /// How packets are authenticated (IANA "BFD Authentication Types").
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AuthType {
     /// Simple Password (§6.7.2): who listens on the path learns it.
@@ -85,27 +83,14 @@ impl Hash {
     /// Of the packet, with the key where the digest is to be.
     fn of(self, packet: &[u8], key: &[u8]) -> [u8; 20] {
         let mut padded = Zeroizing::new([0; 20]);
-        padded
-            .iter_mut()
-            .zip(key)
-            .for_each(|(to, from)| *to = *from);
+        padded.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
         let mut digest = [0; 20];
         match self {
             Self::Md5 => {
-                digest[..16].copy_from_slice(
-                    &Md5::new()
-                        .chain_update(packet)
-                        .chain_update(&padded[..16])
-                        .finalize(),
-                );
+                digest[..16].copy_from_slice(&Md5::new().chain_update(packet).chain_update(&padded[..16]).finalize());
             }
             Self::Sha1 => {
-                digest.copy_from_slice(
-                    &Sha1::new()
-                        .chain_update(packet)
-                        .chain_update(&padded[..])
-                        .finalize(),
-                );
+                digest.copy_from_slice(&Sha1::new().chain_update(packet).chain_update(&padded[..]).finalize());
             }
         }
         digest
@@ -139,21 +124,14 @@ impl Key {
         let longest = auth_type.longest();
         match secret.len() {
             length if length == 0 || length > longest => Err(BadKey { length, longest }),
-            _ => Ok(Self {
-                auth_type,
-                id,
-                secret: Zeroizing::new(secret.to_vec()),
-            }),
+            _ => Ok(Self { auth_type, id, secret: Zeroizing::new(secret.to_vec()) }),
         }
     }
 }
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Key")
-            .field("auth_type", &self.auth_type)
-            .field("id", &self.id)
-            .finish_non_exhaustive()
+        f.debug_struct("Key").field("auth_type", &self.auth_type).field("id", &self.id).finish_non_exhaustive()
     }
 }
 
@@ -193,18 +171,12 @@ pub(crate) struct Sequences {
 }
 
 impl Sequences {
-    /// Takes a packet for the other end's, or does not; `detect_mult`: ours (§6.7.3).
+    /// Takes a packet for the other end's, or does not.
     ///
     /// # Errors
     /// Why it is not.
-    pub(crate) fn verify(
-        &mut self,
-        key: Option<&Key>,
-        section: Option<&[u8]>,
-        octets: &[u8],
-        detect_mult: u8,
-    ) -> Result<(), Unauthentic> {
-        let (key, section) = match (key, section) {
+    pub(crate) fn verify(&mut self, key: Option<&Key>, received: &Received<'_>) -> Result<(), Unauthentic> {
+        let (key, section) = match (key, received.authentication) {
             (None, None) => return Ok(()),
             (None, Some(_)) => return Err(Unauthentic::Unwanted),
             (Some(_), None) => return Err(Unauthentic::Missing),
@@ -221,11 +193,7 @@ impl Sequences {
         }
         let Some(hash) = key.auth_type.digest() else {
             let same = bool::from(rest.ct_eq(&key.secret));
-            return if same {
-                Ok(())
-            } else {
-                Err(Unauthentic::Digest)
-            };
+            return if same { Ok(()) } else { Err(Unauthentic::Digest) };
         };
         // Reserved, sequence number, digest.
         let &[_, a, b, c, d, ref digest @ ..] = rest else {
@@ -235,17 +203,17 @@ impl Sequences {
             return Err(Unauthentic::Length);
         }
         let sequence = u32::from_be_bytes([a, b, c, d]);
-        if let Some(received) = self.received {
-            let ahead = sequence.wrapping_sub(received);
-            // §6.7.3, §6.7.4: a circular number space.
+        if let Some(last) = self.received {
+            // §6.7.3, §6.7.4: a circular number space, and the multiplier of the packet: so many may be lost without a fault, and more
+            // than that are not waited for.
+            let ahead = sequence.wrapping_sub(last);
             let least = u32::from(key.auth_type.is_meticulous());
-            if ahead < least || ahead > 3 * u32::from(detect_mult) {
+            let most = 3 * u32::from(received.packet.detect_mult);
+            if ahead < least || ahead > most {
                 return Err(Unauthentic::Sequence);
             }
         }
-        let covered = octets
-            .get(..octets.len() - digest.len())
-            .unwrap_or_default();
+        let covered = received.octets.get(..received.octets.len() - digest.len()).unwrap_or_default();
         let expected = hash.of(covered, &key.secret);
         if !bool::from(expected[..hash.length()].ct_eq(digest)) {
             return Err(Unauthentic::Digest);
@@ -285,3 +253,6 @@ impl Sequences {
 fn length_octet(length: usize) -> u8 {
     u8::try_from(length).unwrap_or(u8::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,91 +6,191 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Arrival, AuthType, Config, Entry, Key, Micros, Packet, Path, Session, TTL, Table};
+use crate::{Arrival, AuthType, Config, Discard, Entry, Event, Key, Micros, Packet, Path, Session, State, TTL, Table};
 
-/// What is read can be written, and is the same then.
+const OURS: NonZeroU32 = NonZeroU32::MIN;
+const REMOTE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const FROM: Arrival = Arrival { source: REMOTE, destination: REMOTE, interface: 1, ttl: TTL, multihop: false };
+
+/// What is read can be written, and is the same then, but for what nobody looks at: octets that are covered by the length only.
 pub fn packet(datagram: &[u8]) {
     let Ok(received) = Packet::read(datagram) else {
         return;
     };
+    assert!(datagram.starts_with(received.octets));
     let authentication = received.authentication.unwrap_or_default();
     let mut again = received.packet.head(authentication.len()).to_vec();
     again.extend_from_slice(authentication);
-    assert_eq!(again, received.octets);
+    if received.authentication.is_some() {
+        assert_eq!(again, received.octets);
+    }
+    let same = Packet::read(&again).expect("what we write we can read");
+    assert_eq!(same.packet, received.packet);
+    assert_eq!(same.authentication, received.authentication);
 }
 
-/// A session that hears whatever comes, whenever: its octets are commands and packets.
-pub fn session(mut octets: &[u8]) {
-    let [kind, rest @ ..] = octets else { return };
-    octets = rest;
-    let types = [
-        AuthType::Simple,
-        AuthType::KeyedMd5,
-        AuthType::MeticulousKeyedMd5,
-        AuthType::KeyedSha1,
-    ];
-    let key = types
-        .get(usize::from(kind & 7))
-        .and_then(|auth_type| Key::new(*auth_type, 1, b"key").ok());
-    let config = Config {
-        desired_min_tx: Micros(50_000),
-        required_min_rx: Micros(50_000),
-        detect_mult: NonZeroU8::MIN.saturating_add(kind >> 6),
-        passive: kind & 8 != 0,
-        key,
+/// A session in its table that hears whatever comes, whenever: its octets are commands and packets.
+pub fn session(octets: &[u8]) {
+    let Some((kind, mut rest)) = octets.split_first() else {
+        return;
     };
-    let ours = NonZeroU32::MIN;
-    let mut table = Table::default();
-    let mut now = Instant::now();
-    let remote = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let path = Path::SingleHop { interface: None };
-    table.insert(Entry {
-        remote,
-        path,
-        session: Session::new(config.clone(), ours, 7),
-    });
-    let from = Arrival {
-        source: remote,
-        destination: remote,
-        interface: 1,
-        ttl: TTL,
-        multihop: false,
-    };
-    while let [command, length, rest @ ..] = octets {
-        let (datagram, rest) = rest.split_at(usize::from(*length).min(rest.len()));
-        octets = rest;
-        now += Duration::from_millis(u64::from(command >> 3) * 7);
-        let Some(entry) = table.get_mut(ours) else {
-            return;
+    let mut driver = Driver::new(*kind);
+    while let [command, length, more @ ..] = rest {
+        let (datagram, after) = more.split_at(usize::from(*length).min(more.len()));
+        rest = after;
+        driver.step(*command, *length, datagram);
+    }
+}
+
+struct Driver {
+    table: Table,
+    config: Config,
+    /// A sender that has the key, so that more than the gate of a session with one is reached.
+    friend: Session,
+    now: Instant,
+    /// What the events say the state is.
+    state: State,
+    discarded: u64,
+}
+
+impl Driver {
+    /// From bit 0: authentication (three bits), passive, two unused, the multiplier (two bits).
+    fn new(kind: u8) -> Self {
+        let types = [
+            AuthType::Simple,
+            AuthType::KeyedMd5,
+            AuthType::MeticulousKeyedMd5,
+            AuthType::KeyedSha1,
+            AuthType::MeticulousKeyedSha1,
+        ];
+        let key = types.get(usize::from(kind & 7)).and_then(|auth_type| Key::new(*auth_type, 1, b"key").ok());
+        let config = Config {
+            desired_min_tx: Micros(50_000),
+            required_min_rx: Micros(50_000),
+            detect_mult: NonZeroU8::MIN.saturating_add(kind >> 6),
+            passive: kind & 8 != 0,
+            key,
         };
-        match command & 7 {
-            0 => entry.session.handle_timeout(now),
-            1 => entry.session.set_suspended(length & 1 == 0),
-            2 => entry.session.set_admin_down(length & 1 == 0),
-            3 => entry.session.set_config(Config {
-                desired_min_tx: Micros(u32::from(*length) * 1_000),
-                ..config.clone()
-            }),
-            4 => {
-                let left = entry.session.hand_over(now);
-                if let Ok(session) = Session::take_over(entry.session.config().clone(), &left, now)
-                {
-                    assert_eq!(session.state(), entry.session.state());
-                    entry.session = session;
-                }
-            }
-            _ => drop(table.handle_datagram(datagram, &from, now)),
+        let mut table = Table::default();
+        table.insert(Entry {
+            remote: REMOTE,
+            path: Path::SingleHop { interface: None },
+            session: Session::new(config.clone(), OURS, 7),
+        });
+        Self {
+            table,
+            friend: Session::new(config.clone(), NonZeroU32::MAX, 8),
+            config,
+            now: Instant::now(),
+            state: State::Down,
+            discarded: 0,
         }
-        let Some(entry) = table.get_mut(ours) else {
-            return;
-        };
+    }
+
+    fn ours(&mut self) -> &mut Session {
+        let entry = self.table.get_mut(OURS);
+        &mut entry.expect("nobody removed it").session
+    }
+
+    fn step(&mut self, command: u8, length: u8, datagram: &[u8]) {
+        let now = self.now + Duration::from_millis(u64::from(command >> 3) * 7);
+        self.now = now;
+        match command & 7 {
+            0 => self.ours().handle_timeout(now),
+            1 => match length & 3 {
+                0 => self.ours().set_suspended(true),
+                1 => self.ours().set_suspended(false),
+                2 => self.ours().set_admin_down(true),
+                _ => self.ours().set_admin_down(false),
+            },
+            2 => {
+                let config = Config {
+                    desired_min_tx: Micros(u32::from(length) * 1_000),
+                    required_min_rx: Micros(u32::from(length % 16) * 10_000),
+                    ..self.config.clone()
+                };
+                self.ours().set_config(config);
+            }
+            3 => self.hand_over(),
+            4 => self.friend_speaks(length),
+            _ => self.hear(datagram),
+        }
+        self.settle();
+    }
+
+    fn hand_over(&mut self) {
+        let now = self.now;
+        let ours = self.ours();
+        let left = ours.hand_over(now);
+        let next = Session::take_over(ours.config().clone(), &left, now).expect("it is ours");
+        assert_eq!(next.state(), ours.state());
+        assert_eq!(next.discriminators(), ours.discriminators());
+        *ours = next;
+    }
+
+    /// The other end's next packet, as a session says it; or it begins anew.
+    fn friend_speaks(&mut self, how: u8) {
+        let now = self.now;
+        match how & 3 {
+            0 => self.friend = Session::new(self.config.clone(), NonZeroU32::MAX, u64::from(how)),
+            1 => self.friend.set_admin_down(how & 4 == 0),
+            _ => {}
+        }
+        self.friend.handle_timeout(now);
+        while let Some(datagram) = self.friend.poll_transmit(now) {
+            self.hear(&datagram);
+            self.settle();
+        }
+    }
+
+    fn hear(&mut self, datagram: &[u8]) {
+        let now = self.now;
+        let before = self.ours().state();
+        let (received, found) = (self.ours().counters().received, self.table.handle_datagram(datagram, &FROM, now));
+        let (after, taken) = (self.ours().state(), self.ours().counters().received);
+        assert_eq!(taken - received, u64::from(found.is_ok()));
+        match found {
+            Ok(discriminator) => assert_eq!(discriminator, OURS),
+            Err(why) => {
+                self.discarded += 1;
+                assert_ne!(why, Discard::Ttl);
+                assert_eq!(before, after, "what is discarded changes nothing");
+            }
+        }
+        if after == State::Up && before != State::Up {
+            let packet = Packet::read(datagram).expect("it was taken").packet;
+            // The third step of three: the other end has heard us.
+            assert_eq!(packet.your_discriminator, OURS.get());
+            assert!(matches!(packet.state, State::Init | State::Up));
+        }
+        let discards: u64 = self.table.discards().values().sum();
+        assert_eq!(discards, self.discarded);
+    }
+
+    /// Does all that is to be done now.
+    fn settle(&mut self) {
+        let now = self.now;
+        self.ours().handle_timeout(now);
         let mut sent = 0;
-        while let Some(packet) = entry.session.poll_transmit(now) {
-            assert!(Packet::read(&packet).is_ok());
+        while let Some(datagram) = self.ours().poll_transmit(now) {
+            let received = Packet::read(&datagram).expect("what we write we can read");
+            let packet = received.packet;
+            assert!(!(packet.poll && packet.is_final));
+            assert_eq!(packet.state, self.ours().state());
+            assert_eq!(packet.my_discriminator, OURS);
             sent += 1;
             assert!(sent <= 2, "an answer, and what is due");
+            let _ = self.friend.handle_packet(&received, now);
         }
-        while entry.session.poll_event().is_some() {}
-        let _ = entry.session.poll_timeout(now);
+        while let Some(event) = self.ours().poll_event() {
+            if let Event::Changed { from, to, .. } = event {
+                assert_eq!(from, self.state);
+                assert_ne!(from, to);
+                self.state = to;
+            }
+        }
+        assert_eq!(self.ours().state(), self.state, "each change is told");
+        let next = self.ours().poll_timeout(now);
+        assert!(next.is_none_or(|at| at > now), "a driver may sleep");
     }
 }

@@ -11,6 +11,8 @@ pub mod fuzzing;
 mod packet;
 mod session;
 mod table;
+#[cfg(test)]
+mod testing;
 
 pub use auth::{AuthType, BadKey, Key, Unauthentic};
 pub use packet::{Diagnostic, LONGEST, Malformed, Micros, Packet, Received, State};

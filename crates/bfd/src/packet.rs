@@ -193,9 +193,6 @@ pub enum Malformed {
     /// Your Discriminator is 0 in a state that is not Down or AdminDown.
     #[error("a Your Discriminator of 0 in state Init or Up")]
     YourDiscriminator,
-    /// Poll and Final are both set, which a sender must not do (RFC 5880 §6.5).
-    #[error("Poll and Final are both set")]
-    PollAndFinal,
     /// The authentication section is not there, or does not fill the packet.
     #[error("an authentication section that does not fit")]
     Authentication,
@@ -213,11 +210,7 @@ impl Packet {
         }
         let flags = head[1];
         let has_authentication = flags & 0b100 != 0;
-        let least = if has_authentication {
-            MANDATORY + LEAST_AUTHENTICATION
-        } else {
-            MANDATORY
-        };
+        let least = if has_authentication { MANDATORY + LEAST_AUTHENTICATION } else { MANDATORY };
         let length = usize::from(head[3]);
         if length < least {
             return Err(Malformed::Length);
@@ -229,22 +222,18 @@ impl Packet {
         if flags & 1 != 0 {
             return Err(Malformed::Multipoint);
         }
-        let word =
-            |at: usize| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+        let word = |at: usize| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
         let my_discriminator = NonZeroU32::new(word(4)).ok_or(Malformed::MyDiscriminator)?;
         let state = State::from_bits(flags >> 6);
         if word(8) == 0 && matches!(state, State::Init | State::Up) {
             return Err(Malformed::YourDiscriminator);
         }
-        let (poll, is_final) = (flags & 0b10_0000 != 0, flags & 0b1_0000 != 0);
-        if poll && is_final {
-            return Err(Malformed::PollAndFinal);
-        }
+        // §6.5 forbids to send Poll and Final in one packet, but §6.8.6 does not have such a packet discarded: both are taken.
         let packet = Self {
             diagnostic: Diagnostic::new(head[0]),
             state,
-            poll,
-            is_final,
+            poll: flags & 0b10_0000 != 0,
+            is_final: flags & 0b1_0000 != 0,
             control_plane_independent: flags & 0b1000 != 0,
             demand: flags & 0b10 != 0,
             detect_mult: head[2],
@@ -256,16 +245,12 @@ impl Packet {
         };
         let authentication = octets.get(MANDATORY..).filter(|_| has_authentication);
         // RFC 5880 §4.1: the section says its own length, and nothing follows it.
-        if authentication.is_some_and(|section| {
-            section.get(1).map(|length| usize::from(*length)) != Some(section.len())
-        }) {
+        if authentication
+            .is_some_and(|section| section.get(1).map(|length| usize::from(*length)) != Some(section.len()))
+        {
             return Err(Malformed::Authentication);
         }
-        Ok(Received {
-            packet,
-            authentication,
-            octets,
-        })
+        Ok(Received { packet, authentication, octets })
     }
 
     /// The mandatory section, for a packet with so many octets of authentication, at most 231.
@@ -295,3 +280,6 @@ impl Packet {
         head
     }
 }
+
+#[cfg(test)]
+mod tests;

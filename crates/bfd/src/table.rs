@@ -97,8 +97,7 @@ pub struct Table {
 impl Table {
     /// Takes one in; it takes the place of one with the same discriminator.
     pub fn insert(&mut self, entry: Entry) {
-        self.sessions
-            .insert(entry.session.discriminators().0, entry);
+        self.sessions.insert(entry.session.discriminators().0, entry);
     }
 
     /// Gives one back.
@@ -118,10 +117,13 @@ impl Table {
     }
 
     /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (NonZeroU32, &Entry)> {
+        self.sessions.iter().map(|(discriminator, entry)| (*discriminator, entry))
+    }
+
+    /// All of them.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (NonZeroU32, &mut Entry)> {
-        self.sessions
-            .iter_mut()
-            .map(|(discriminator, entry)| (*discriminator, entry))
+        self.sessions.iter_mut().map(|(discriminator, entry)| (*discriminator, entry))
     }
 
     /// A discriminator that no session has, from a random number.
@@ -146,32 +148,18 @@ impl Table {
     ///
     /// # Errors
     /// Why it was discarded; it is counted.
-    pub fn handle_datagram(
-        &mut self,
-        datagram: &[u8],
-        from: &Arrival,
-        now: Instant,
-    ) -> Result<NonZeroU32, Discard> {
-        self.deliver(datagram, from, now)
-            .inspect_err(|why| *self.discards.entry(*why).or_default() += 1)
+    pub fn handle_datagram(&mut self, datagram: &[u8], from: &Arrival, now: Instant) -> Result<NonZeroU32, Discard> {
+        self.deliver(datagram, from, now).inspect_err(|why| *self.discards.entry(*why).or_default() += 1)
     }
 
-    fn deliver(
-        &mut self,
-        datagram: &[u8],
-        from: &Arrival,
-        now: Instant,
-    ) -> Result<NonZeroU32, Discard> {
+    fn deliver(&mut self, datagram: &[u8], from: &Arrival, now: Instant) -> Result<NonZeroU32, Discard> {
         // RFC 5881 §5: before anything else is looked at.
         if !from.multihop && from.ttl != TTL {
             return Err(Discard::Ttl);
         }
         let received = Packet::read(datagram)?;
         let (discriminator, entry) = match NonZeroU32::new(received.packet.your_discriminator) {
-            Some(ours) => (
-                ours,
-                self.sessions.get_mut(&ours).ok_or(Discard::Discriminator)?,
-            ),
+            Some(ours) => (ours, self.sessions.get_mut(&ours).ok_or(Discard::Discriminator)?),
             None => self.by_sender(from)?,
         };
         entry.admits(from)?;
@@ -181,13 +169,16 @@ impl Table {
 
     /// §6.3: where Your Discriminator is 0, the addresses and the interface say whose it is.
     fn by_sender(&mut self, from: &Arrival) -> Result<(NonZeroU32, &mut Entry), Discard> {
-        let found = self
-            .sessions
-            .iter_mut()
-            .find(|(_, entry)| entry.admits(from).is_ok());
-        found
-            .map(|(discriminator, entry)| (*discriminator, entry))
-            .ok_or(Discard::Sender)
+        let mut why = Discard::Sender;
+        for (discriminator, entry) in &mut self.sessions {
+            match entry.admits(from) {
+                Ok(()) => return Ok((*discriminator, entry)),
+                Err(Discard::Address) => {}
+                // A session with that sender, but not in that way: say what is wrong with it.
+                Err(other) => why = other,
+            }
+        }
+        Err(why)
     }
 }
 
@@ -196,15 +187,8 @@ impl Entry {
     fn admits(&self, from: &Arrival) -> Result<(), Discard> {
         match (self.path, from.multihop) {
             _ if self.remote != from.source => Err(Discard::Address),
-            (Path::SingleHop { .. }, true) | (Path::Multihop { .. }, false) => {
-                Err(Discard::Address)
-            }
-            (
-                Path::SingleHop {
-                    interface: Some(ours),
-                },
-                false,
-            ) if ours != from.interface => Err(Discard::Interface),
+            (Path::SingleHop { .. }, true) | (Path::Multihop { .. }, false) => Err(Discard::Address),
+            (Path::SingleHop { interface: Some(ours) }, false) if ours != from.interface => Err(Discard::Interface),
             (Path::SingleHop { .. }, false) => Ok(()),
             // RFC 5883 §6 leaves it to who configures it.
             (Path::Multihop { min_ttl }, true) if from.ttl < min_ttl => Err(Discard::Ttl),
@@ -222,3 +206,6 @@ impl Entry {
 const fn is_unicast_link_local(address: Ipv6Addr) -> bool {
     address.segments()[0] & 0xffc0 == 0xfe80
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,9 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anycast_bfd::{
-    AuthType, Cause, Config, Diagnostic, Event, Key, Micros, Packet, Session, State,
-};
+use anycast_bfd::{AuthType, Cause, Config, Diagnostic, Event, Key, Micros, Packet, Session, State};
 use proptest::prelude::*;
 
 const MS: Duration = Duration::from_millis(1);
@@ -25,11 +23,7 @@ struct End {
 impl End {
     fn new(config: Config, number: u32) -> Self {
         let discriminator = NonZeroU32::new(number).unwrap();
-        Self {
-            session: Session::new(config, discriminator, u64::from(number)),
-            changes: Vec::new(),
-            sent: Vec::new(),
-        }
+        Self { session: Session::new(config, discriminator, u64::from(number)), changes: Vec::new(), sent: Vec::new() }
     }
 }
 
@@ -71,9 +65,7 @@ impl Pair {
         pair.run(Duration::from_secs(5));
         assert_eq!(pair.states(), [State::Up, State::Up]);
         assert!(pair.ends.iter().all(|end| !end.session.is_polling()));
-        pair.ends
-            .iter_mut()
-            .for_each(|end| (end.changes, end.sent) = (Vec::new(), Vec::new()));
+        pair.ends.iter_mut().for_each(|end| (end.changes, end.sent) = (Vec::new(), Vec::new()));
         pair
     }
 
@@ -85,10 +77,7 @@ impl Pair {
         let until = self.now + time;
         loop {
             self.flush();
-            let timeouts = self
-                .ends
-                .iter()
-                .filter_map(|end| end.session.poll_timeout(self.now));
+            let timeouts = self.ends.iter().filter_map(|end| end.session.poll_timeout(self.now));
             let arrivals = self.under_way.iter().map(|(at, ..)| *at);
             match timeouts.chain(arrivals).min().filter(|at| *at <= until) {
                 Some(at) => self.now = self.now.max(at),
@@ -96,17 +85,13 @@ impl Pair {
             }
             // What has come is read before a timer is judged.
             let now = self.now;
-            let (due, later) = std::mem::take(&mut self.under_way)
-                .into_iter()
-                .partition(|(at, ..)| *at <= now);
+            let (due, later) = std::mem::take(&mut self.under_way).into_iter().partition(|(at, ..)| *at <= now);
             self.under_way = later;
             for (_, to, octets) in due {
                 let received = Packet::read(&octets).expect("it is ours");
                 let _ = self.ends[to].session.handle_packet(&received, now);
             }
-            self.ends
-                .iter_mut()
-                .for_each(|end| end.session.handle_timeout(now));
+            self.ends.iter_mut().for_each(|end| end.session.handle_timeout(now));
         }
         self.now = until;
     }
@@ -116,14 +101,11 @@ impl Pair {
         for number in 0..2 {
             let end = &mut self.ends[number];
             while let Some(octets) = end.session.poll_transmit(self.now) {
-                let packet = Packet::read(&octets)
-                    .expect("what we write we can read")
-                    .packet;
+                let packet = Packet::read(&octets).expect("what we write we can read").packet;
                 assert!(!(packet.poll && packet.is_final));
                 end.sent.push((self.now, packet.is_final));
                 if !(self.lost)(number) {
-                    self.under_way
-                        .push((self.now + self.delay, 1 - number, octets));
+                    self.under_way.push((self.now + self.delay, 1 - number, octets));
                 }
             }
             while let Some(event) = end.session.poll_event() {
@@ -151,33 +133,15 @@ impl Pair {
 fn two_ends_find_each_other_and_speed_up() {
     let mut pair = Pair::up(config(50, 3), config(10, 5));
     for end in &pair.ends {
-        assert_eq!(
-            end.session.transmit_interval(),
-            50 * MS,
-            "the slower of what one would and the other can"
-        );
+        assert_eq!(end.session.transmit_interval(), 50 * MS, "the slower of what one would and the other can");
     }
-    assert_eq!(
-        pair.ends[0].session.detection_time(),
-        5 * 50 * MS,
-        "by the multiplier of the other end"
-    );
+    assert_eq!(pair.ends[0].session.detection_time(), 5 * 50 * MS, "by the multiplier of the other end");
     assert_eq!(pair.ends[1].session.detection_time(), 3 * 50 * MS);
     pair.run(Duration::from_secs(20));
     for end in &pair.ends {
-        let gaps: Vec<Duration> = end
-            .sent
-            .windows(2)
-            .map(|pair| pair[1].0 - pair[0].0)
-            .collect();
-        assert!(
-            gaps.iter().all(|gap| *gap <= 50 * MS && *gap >= 37 * MS),
-            "{gaps:?}"
-        );
-        assert!(
-            gaps.iter().any(|gap| *gap < 41 * MS) && gaps.iter().any(|gap| *gap > 47 * MS),
-            "it is spread"
-        );
+        let gaps: Vec<Duration> = end.sent.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
+        assert!(gaps.iter().all(|gap| *gap <= 50 * MS && *gap >= 37 * MS), "{gaps:?}");
+        assert!(gaps.iter().any(|gap| *gap < 41 * MS) && gaps.iter().any(|gap| *gap > 47 * MS), "it is spread");
     }
 }
 
@@ -187,11 +151,7 @@ fn one_packet_of_one_is_sent_a_tenth_earlier() {
     pair.run(Duration::from_secs(20));
     assert!(pair.quiet());
     for end in &pair.ends {
-        assert!(
-            end.sent
-                .windows(2)
-                .all(|pair| pair[1].0 - pair[0].0 <= 45 * MS)
-        );
+        assert!(end.sent.windows(2).all(|pair| pair[1].0 - pair[0].0 <= 45 * MS));
     }
 }
 
@@ -205,22 +165,12 @@ fn a_path_that_is_cut_is_noticed_after_the_detection_time_and_not_before() {
         let [(at, State::Up, State::Down, Cause::DetectionTimeExpired)] = end.changes[..] else {
             panic!("{:?}", end.changes)
         };
-        assert!(
-            at > cut + 100 * MS && at <= cut + 151 * MS,
-            "{:?}",
-            at - cut
-        );
+        assert!(at > cut + 100 * MS && at <= cut + 151 * MS, "{:?}", at - cut);
         assert_eq!(end.session.remote(), None);
     }
     // It is slow while it is not Up, and comes back.
     pair.run(Duration::from_secs(10));
-    assert!(pair.ends.iter().all(|end| {
-        end.sent
-            .iter()
-            .filter(|(at, _)| *at > cut + 200 * MS)
-            .count()
-            < 16
-    }));
+    assert!(pair.ends.iter().all(|end| { end.sent.iter().filter(|(at, _)| *at > cut + 200 * MS).count() < 16 }));
     pair.mend();
     pair.run(Duration::from_secs(4));
     assert_eq!(pair.states(), [State::Up, State::Up]);
@@ -234,10 +184,7 @@ fn a_path_that_works_one_way_is_down_both_ways() {
     let causes = [0, 1].map(|end| pair.ends[end].changes.first().map(|change| change.3));
     assert_eq!(
         causes,
-        [
-            Some(Cause::SignaledDown(Diagnostic::DETECTION_TIME_EXPIRED)),
-            Some(Cause::DetectionTimeExpired)
-        ],
+        [Some(Cause::SignaledDown(Diagnostic::DETECTION_TIME_EXPIRED)), Some(Cause::DetectionTimeExpired)],
         "the one that hears is told by the one that does not"
     );
     pair.run(Duration::from_secs(30));
@@ -249,10 +196,7 @@ fn admin_down_is_told_apart_from_a_fault() {
     let mut pair = Pair::up(config(50, 3), config(50, 3));
     pair.ends[0].session.set_admin_down(true);
     pair.run(10 * MS);
-    assert!(matches!(
-        pair.ends[1].changes[..],
-        [(_, State::Up, State::Down, Cause::SignaledAdminDown)]
-    ));
+    assert!(matches!(pair.ends[1].changes[..], [(_, State::Up, State::Down, Cause::SignaledAdminDown)]));
     pair.run(Duration::from_secs(10));
     assert_eq!(pair.states(), [State::AdminDown, State::Down]);
     pair.ends[0].session.set_admin_down(false);
@@ -266,13 +210,7 @@ fn who_is_not_fit_is_down_until_it_is() {
     let mut pair = Pair::up(config(50, 3), config(50, 3));
     pair.ends[0].session.set_suspended(true);
     pair.run(MS);
-    assert!(
-        matches!(
-            pair.ends[1].changes[..],
-            [(_, State::Up, State::Down, Cause::SignaledDown(_))]
-        ),
-        "at once"
-    );
+    assert!(matches!(pair.ends[1].changes[..], [(_, State::Up, State::Down, Cause::SignaledDown(_))]), "at once");
     pair.run(Duration::from_secs(30));
     assert_eq!(pair.ends[0].session.state(), State::Down);
     assert_ne!(pair.ends[1].session.state(), State::Up);
@@ -291,14 +229,8 @@ fn other_intervals_are_agreed_on_without_a_flap() {
         assert!(!pair.ends[0].session.is_polling());
         assert!(pair.quiet(), "{interval} ms");
         let slower = Duration::from_millis(u64::from(interval.max(50)));
-        assert_eq!(
-            [0, 1].map(|end| pair.ends[end].session.transmit_interval()),
-            [slower; 2]
-        );
-        assert_eq!(
-            pair.ends[1].session.detection_time(),
-            slower * u32::from(mult)
-        );
+        assert_eq!([0, 1].map(|end| pair.ends[end].session.transmit_interval()), [slower; 2]);
+        assert_eq!(pair.ends[1].session.detection_time(), slower * u32::from(mult));
     }
 }
 
@@ -309,11 +241,7 @@ fn a_longer_interval_waits_for_the_other_end() {
     pair.cut();
     pair.ends[0].session.set_config(config(400, 3));
     pair.run(40 * MS);
-    assert_eq!(
-        pair.ends[0].session.transmit_interval(),
-        50 * MS,
-        "nobody has answered"
-    );
+    assert_eq!(pair.ends[0].session.transmit_interval(), 50 * MS, "nobody has answered");
     pair.mend();
     pair.run(100 * MS);
     assert_eq!(pair.ends[0].session.transmit_interval(), 400 * MS);
@@ -322,10 +250,7 @@ fn a_longer_interval_waits_for_the_other_end() {
 
 #[test]
 fn a_passive_end_waits_for_the_other() {
-    let passive = || Config {
-        passive: true,
-        ..config(50, 3)
-    };
+    let passive = || Config { passive: true, ..config(50, 3) };
     let mut pair = Pair::new(passive(), passive());
     pair.run(Duration::from_secs(10));
     assert!(pair.ends.iter().all(|end| end.sent.is_empty()));
@@ -343,10 +268,7 @@ fn keys_keep_strangers_out_and_friends_in() {
         AuthType::MeticulousKeyedSha1,
     ];
     for auth_type in types {
-        let with = |secret: &str| Config {
-            key: Key::new(auth_type, 3, secret.as_bytes()).ok(),
-            ..config(50, 3)
-        };
+        let with = |secret: &str| Config { key: Key::new(auth_type, 3, secret.as_bytes()).ok(), ..config(50, 3) };
         let mut pair = Pair::up(with("hunter2"), with("hunter2"));
         pair.run(Duration::from_secs(60));
         assert!(pair.quiet(), "{auth_type:?}");
@@ -389,16 +311,13 @@ fn do_it(pair: &mut Pair, deed: &Deed) {
         Deed::Wait(ms) => pair.run(Duration::from_millis(ms)),
         Deed::Cut => pair.cut(),
         Deed::Mend => pair.mend(),
-        Deed::Configure(end, interval, mult) => {
-            pair.ends[end].session.set_config(config(interval, mult))
-        }
+        Deed::Configure(end, interval, mult) => pair.ends[end].session.set_config(config(interval, mult)),
         Deed::AdminDown(end, down) => pair.ends[end].session.set_admin_down(down),
         Deed::Suspend(end, held) => pair.ends[end].session.set_suspended(held),
         Deed::HandOver(end) => {
             let session = &mut pair.ends[end].session;
             let left = session.hand_over(pair.now);
-            *session =
-                Session::take_over(session.config().clone(), &left, pair.now).expect("it is ours");
+            *session = Session::take_over(session.config().clone(), &left, pair.now).expect("it is ours");
         }
     }
 }
@@ -456,8 +375,5 @@ proptest! {
 }
 
 fn cases() -> u32 {
-    std::env::var("PROPTEST_CASES")
-        .ok()
-        .and_then(|cases| cases.parse().ok())
-        .unwrap_or(256)
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(256)
 }

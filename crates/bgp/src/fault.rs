@@ -87,6 +87,8 @@ pub enum DownReason {
     LinkDown(String),
     /// The neighbor had been silent and dialled anew.
     Replaced,
+    /// The path to the neighbor is lost, for this reason (RFC 5882 §4).
+    BfdDown(String),
     /// [`crate::Session::shutdown`], with its text.
     Shutdown(String),
     /// [`crate::Session::suspend`], with its text.
@@ -101,6 +103,7 @@ impl fmt::Display for DownReason {
             Self::Closed(None) => f.write_str("the neighbor closed the connection without a NOTIFICATION"),
             Self::Closed(Some(words)) => write!(f, "the connection ended: {words}"),
             Self::LinkDown(interface) => write!(f, "interface {interface} is down"),
+            Self::BfdDown(why) => write!(f, "BFD: {why}"),
             Self::Received(notification) => write!(f, "received NOTIFICATION {notification}"),
             Self::Fault(fault) => write!(f, "{fault}; sent NOTIFICATION {}", fault.notification()),
             Self::Replaced => f.write_str("the neighbor, silent for a while, connected anew"),

@@ -36,6 +36,8 @@ pub enum Farewell {
     Reconfigured,
     /// Administrative Reset, with a text as above: the session comes back.
     Reset(String),
+    /// BFD Down (RFC 9384): the path is lost, as the text says, which is for us alone. The session comes back.
+    BfdDown(String),
     /// Nothing is said: the connection ends, and the neighbor keeps our routes for the restart time (RFC 4724).
     Silence,
 }
@@ -47,6 +49,7 @@ impl Farewell {
             Self::Reset(text) => Some(Notification::reset(text)),
             Self::Deconfigured => Some(Notification::new(6, 3, &[])),
             Self::Reconfigured => Some(Notification::new(6, 6, &[])),
+            Self::BfdDown(_) => Some(Notification::new(6, 10, &[])),
             Self::Silence => None,
         }
     }
@@ -62,7 +65,7 @@ impl Farewell {
     /// In words.
     pub(crate) fn words(&self) -> String {
         match self {
-            Self::Shutdown(text) | Self::Reset(text) => text.clone(),
+            Self::Shutdown(text) | Self::Reset(text) | Self::BfdDown(text) => text.clone(),
             Self::Deconfigured => "removed from the configuration".to_owned(),
             Self::Reconfigured => "its configuration changed".to_owned(),
             Self::Silence => "closed without a word: the neighbor keeps the routes for its restart time".to_owned(),

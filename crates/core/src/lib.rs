@@ -11,6 +11,7 @@ pub mod drain;
 pub mod fence;
 pub mod hold_down;
 mod name;
+pub mod path;
 pub mod performance;
 pub mod reconcile;
 mod secret;

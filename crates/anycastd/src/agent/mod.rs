@@ -58,6 +58,7 @@ use self::{
     handle::Request,
 };
 use crate::{
+    bfd::Bfd,
     checker::{Checker, Permit},
     clock::moment,
     config::{Lasting, Settings, ShutdownMode},
@@ -106,6 +107,7 @@ pub(crate) struct Parts {
     /// How many neighbors may be connected that have dialled us.
     pub(crate) connections: usize,
     pub(crate) fence: Fence,
+    pub(crate) bfd: Bfd,
     /// What another agent has left to this one.
     pub(crate) goes_on: Option<GoesOn>,
 }
@@ -187,6 +189,8 @@ pub(crate) struct Agent {
     instruments: Instruments,
     desk: OrderDesk,
     fence: Fence,
+    /// The sessions of BFD.
+    bfd: Bfd,
     /// When the loop last went round.
     turned: anycast_core::fence::Moment,
     /// Until when no session begins, because what is claimed is being proven anew.
@@ -270,6 +274,7 @@ pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
         instruments: parts.instruments,
         desk: parts.desk,
         fence: parts.fence,
+        bfd: parts.bfd,
         turned: moment(),
         proving_until: None,
         frozen: false,

@@ -138,11 +138,12 @@ impl Agent {
                 continue;
             };
             // How it is drained and what it is told is a matter of the decision: the session only hears of routes, and of limits
-            // as they change.
+            // and BFD as they change.
             let as_before = Neighbor {
                 drain_by: peer.neighbor.drain_by,
                 attributes: peer.neighbor.attributes.clone(),
                 limits: peer.neighbor.limits,
+                bfd: peer.neighbor.bfd.clone(),
                 ..neighbor.clone()
             };
             let session = peer::session_config(&self.settings.core, &neighbor, peer::seed(&id));
@@ -189,7 +190,16 @@ impl Agent {
         let left = self.session_of(id);
         // What was said and heard goes on with the session.
         let past = if left.is_some() { Past::Nothing } else { self.past(neighbor) };
-        let start = Start { id, of, neighbor, seed: peer::seed(id), past, complete: self.complete_by.is_none(), left };
+        let start = Start {
+            id,
+            of,
+            neighbor,
+            seed: peer::seed(id),
+            past,
+            complete: self.complete_by.is_none(),
+            bfd: &self.bfd,
+            left,
+        };
         let mut peer = Peer::start(
             &self.settings.core,
             start,

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use anycast_bfd::{Counters, Diagnostic, Measured, State};
+use anycast_bfd::{Counters, Diagnostic, Discard, Measured, State};
 
 /// What is to be known of a session outside of its thread. Those who wait for a change are woken for what the neighbor's session may
 /// depend on; counts and measurements are as of a second ago.
@@ -19,6 +19,8 @@ pub(crate) struct Seen {
     pub(crate) remote: Option<(State, Diagnostic)>,
     /// How often the path was lost: it went from Up to Down, and that by nobody's will.
     pub(crate) losses: u64,
+    /// The same since whoever is told of it began to be.
+    pub(crate) lost: u64,
     /// The last loss, in words, and when.
     pub(crate) last_loss: Option<(String, SystemTime)>,
     /// How long the other end had been silent when its silence was last noticed.
@@ -27,7 +29,8 @@ pub(crate) struct Seen {
     pub(crate) discriminators: (u32, u32),
     /// Both ends, ours first; `None`: there is no socket.
     pub(crate) ends: Option<(IpAddr, IpAddr)>,
-    pub(crate) interface: Option<String>,
+    /// The number of the interface that packets are to come by, where that is known.
+    pub(crate) interface: Option<u32>,
     pub(crate) multihop: bool,
     /// Between two packets of ours, before the jitter, as it is in force.
     pub(crate) transmit_interval: Duration,
@@ -39,6 +42,36 @@ pub(crate) struct Seen {
     pub(crate) remote_detection_time: Duration,
     pub(crate) measured: Measured,
     pub(crate) counters: Counters,
+    /// Why a packet of the other end's address was last discarded, and when.
+    pub(crate) discarded: Option<(Discard, SystemTime)>,
     /// Why there is no session, where that is our fault.
     pub(crate) problem: Option<String>,
+}
+
+impl Default for Seen {
+    /// Before there is a session.
+    fn default() -> Self {
+        Self {
+            state: State::Down,
+            diagnostic: Diagnostic::NONE,
+            since: SystemTime::now(),
+            remote: None,
+            losses: 0,
+            lost: 0,
+            last_loss: None,
+            last_detection: None,
+            discriminators: (0, 0),
+            ends: None,
+            interface: None,
+            multihop: false,
+            transmit_interval: Duration::ZERO,
+            receive_interval: Duration::ZERO,
+            detection_time: Duration::ZERO,
+            remote_detection_time: Duration::ZERO,
+            measured: Measured::default(),
+            counters: Counters::default(),
+            discarded: None,
+            problem: None,
+        }
+    }
 }

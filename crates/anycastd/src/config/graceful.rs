@@ -60,6 +60,12 @@ pub(super) fn check(neighbors: &Listed<Draft>, on_exit: Option<(Span, OnExit)>, 
 
 fn frozen(neighbor: &Neighbor, restart: Duration) -> String {
     let restart = in_words(restart);
+    if neighbor.bfd.is_some() {
+        return format!(
+            "with graceful restart a node that is frozen or cut off may attract traffic for {restart} more, BFD or not: a router may take \
+             the end of the BFD session for the restart that was announced (RFC 5882 §4.3)"
+        );
+    }
     match neighbor.hold_time.duration() {
         Some(hold) => {
             let hold = in_words(hold);

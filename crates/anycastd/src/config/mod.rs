@@ -4,6 +4,7 @@
 
 mod across;
 mod attributes;
+mod bfd;
 mod checks;
 mod diagnostic;
 mod endpoint;

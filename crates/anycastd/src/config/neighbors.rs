@@ -14,7 +14,7 @@ use anycast_core::{
 };
 
 use super::{
-    attributes,
+    attributes, bfd,
     diagnostic::Report,
     endpoint, graceful,
     names::{Named, Names},
@@ -39,6 +39,8 @@ pub(super) struct Draft {
     pub(super) endpoint: Option<(Span, Endpoint)>,
     /// Where graceful restart is written, if it is.
     pub(super) restart_at: Option<Span>,
+    /// Where BFD is written, if it is.
+    pub(super) bfd: Option<bfd::Places>,
     /// The addresses of this node that its session uses, with words for what they are.
     pub(super) ours: Vec<(&'static str, IpAddr)>,
     pub(super) max_announced: Option<(Span, NonZeroUsize)>,
@@ -95,7 +97,7 @@ fn neighbor(mut section: Section<'_>, names: &mut Names, host: &Host, report: &m
     });
     let restart_at = section.has("graceful_restart");
     let restart_time = graceful::read(&mut section, report);
-    later(&mut section, report);
+    let bfd = bfd::read(&mut section, endpoint.as_ref().map(|(_, endpoint)| endpoint), hold_time, host, report);
     section.close(report);
 
     let source = transport.as_ref().and_then(|transport| transport.source);
@@ -104,6 +106,8 @@ fn neighbor(mut section: Section<'_>, names: &mut Names, host: &Host, report: &m
         .into_iter()
         .chain(next_hops.into_iter().flat_map(NextHops::ours))
         .collect();
+    let (bfd_at, bfd) =
+        (bfd.as_ref().and_then(|read| Some(read.as_ref()?.0)), bfd.map(|read| read.map(|(_, bfd)| bfd)));
     let neighbor = (|| {
         Some(Neighbor {
             endpoint: endpoint.clone()?.1,
@@ -118,6 +122,7 @@ fn neighbor(mut section: Section<'_>, names: &mut Names, host: &Host, report: &m
             role: role?,
             role_strict: role_strict?,
             restart_time: restart_time?,
+            bfd: bfd?,
             drain_by: drain_by?,
             attributes: attributes?,
             next_hop_ipv4: next_hops?.ipv4,
@@ -126,12 +131,7 @@ fn neighbor(mut section: Section<'_>, names: &mut Names, host: &Host, report: &m
             limits: Limits { max_announced: max_announced?.map(|(_, most)| most), max_prefixes: max_prefixes? },
         })
     })();
-    Draft { name, families, endpoint, restart_at, ours, max_announced: max_announced.flatten(), neighbor }
-}
-
-/// Keys and values of the configuration that are not built yet.
-fn later(section: &mut Section<'_>, report: &mut Report<'_>) {
-    section.only("bfd", "none", &[], report);
+    Draft { name, families, endpoint, restart_at, bfd: bfd_at, ours, max_announced: max_announced.flatten(), neighbor }
 }
 
 /// Times that are not agreed on.

@@ -5,10 +5,13 @@
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
-use anycast_core::config::{Connect, Endpoint, ExecProbe, ProbeConfig, Watch};
-use rustix::thread::{CapabilitySet, capabilities};
+use anycast_core::config::{Bfd, Connect, Endpoint, ExecProbe, ProbeConfig, Watch};
+use rustix::{
+    process::{Resource, getrlimit},
+    thread::{CapabilitySet, capabilities},
+};
 
-use super::{Settings, diagnostic::Report, neighbors::Draft, reader::Listed};
+use super::{Settings, diagnostic::Report, neighbors::Draft, reader::Listed, values::in_words};
 use crate::drop_in;
 
 /// Ports from here on are anybody's, unless the kernel says otherwise.
@@ -23,6 +26,8 @@ pub(super) struct Lacks {
     pub(super) raw: bool,
     /// It may not run programs as another user.
     pub(super) users: bool,
+    /// It may not take a real-time priority.
+    pub(super) real_time: bool,
 }
 
 impl Lacks {
@@ -37,8 +42,15 @@ impl Lacks {
             below: if held.contains(CapabilitySet::NET_BIND_SERVICE) { 0 } else { lowest },
             raw: !held.contains(CapabilitySet::NET_RAW),
             users: !held.contains(users),
+            real_time: !held.contains(CapabilitySet::SYS_NICE) && !may_be_real_time(),
         }
     }
+}
+
+/// sched(7): RLIMIT_RTPRIO is the highest real-time priority that an unprivileged process can take.
+fn may_be_real_time() -> bool {
+    let limit = getrlimit(Resource::Rtprio).current;
+    limit.is_none_or(|limit| limit >= drop_in::PRIORITY.into())
 }
 
 /// Warns of neighbors that could not be had.
@@ -61,6 +73,31 @@ pub(super) fn judge(
         let message = "this process may not send router advertisements: the neighbor would never be found";
         report.warning(at, message, format!("give the agent {}", drop_in::RAW));
     }
+    real_time(neighbors, lacks, report);
+}
+
+/// BFD goes on without the priority, and then takes a busy machine for a dead path now and then. Who only checks the file does not know
+/// what the agent may do there.
+fn real_time(neighbors: &Listed<Draft>, lacks: Lacks, report: &mut Report<'_>) {
+    let wanting = neighbors.values().filter_map(|draft| {
+        let bfd = draft.neighbor.as_ref()?.bfd.as_ref().filter(|bfd| needs_real_time(bfd))?;
+        Some((draft.bfd?.interval, bfd.interval))
+    });
+    for (at, interval) in wanting.filter(|_| lacks.real_time || report.only_checks()).collect::<Vec<_>>() {
+        let without = match report.only_checks() {
+            true => "unless the agent may take a real-time priority",
+            false => "and this process may not take a real-time priority",
+        };
+        let message = format!(
+            "`interval: {}` {without}: where the processors are busy packets are late, and the neighbor takes the path for dead",
+            in_words(interval)
+        );
+        report.warning(at, message, format!("give the agent {}; or write 50ms or more", drop_in::REAL_TIME));
+    }
+}
+
+fn needs_real_time(bfd: &Bfd) -> bool {
+    bfd.interval < super::bfd::NEEDS_REAL_TIME
 }
 
 /// The drop-ins that the packaged unit needs for this, each with the reason.
@@ -86,6 +123,10 @@ pub(crate) fn drop_ins(settings: &Settings) -> Vec<(&'static str, String)> {
     if watches || checks().any(|probe| matches!(probe, ProbeConfig::Process(_))) {
         found.push(("processes.conf", "processes are watched; not where they are the agent's own user's".to_owned()));
     }
+    let fast = core.neighbors.iter().find(|(_, neighbor)| neighbor.bfd.as_ref().is_some_and(needs_real_time));
+    found.extend(
+        fast.map(|(name, _)| ("real-time.conf", format!("BFD with neighbor `{name}` has an interval under 50ms"))),
+    );
     let group = settings.control.group.as_ref().filter(|group| *group != drop_in::USER);
     found.extend(group.map(|group| ("control-group.conf", format!("the control socket is for the group `{group}`"))));
     found
@@ -107,13 +148,20 @@ mod tests {
     /// The neighbors and services of a file, what a process that lacks everything is told, and what the unit needs.
     #[test]
     fn whoever_lacks_what_is_needed_is_told_the_drop_in() {
-        let nothing = Lacks { below: 1024, raw: true, users: true };
+        let nothing = Lacks { below: 1024, raw: true, users: true, real_time: true };
         let neighbor =
             |keys: &str| format!("  neighbors:\n    - {{ name: leaf1, asn: 65001, {keys} }}\nservices: []\n");
         let check = |keys: &str| format!("  neighbors: []\n{SERVICE}    checks: [{{ name: c, {keys} }}]\n");
         let table = [
             (neighbor("address: 192.0.2.1"), "", ""),
             (neighbor("address: 192.0.2.1, connect: passive"), "may not listen on 0.0.0.0:179 bind.conf", "bind.conf"),
+            (neighbor("address: 192.0.2.1, bfd: { interval: 50ms }"), "", ""),
+            (neighbor("address: 192.0.2.1, bfd: true"), "", ""),
+            (
+                neighbor("address: 192.0.2.1, bfd: { interval: 49ms }"),
+                "may not take a real-time priority real-time.conf",
+                "real-time.conf",
+            ),
             (neighbor("interface: eth1"), "may not send router advertisements raw.conf", "raw.conf"),
             (format!("  listen: [\"0.0.0.0:1790\"]\n{}", neighbor("address: 192.0.2.1, connect: passive")), "", ""),
             (check("type: tcp, port: 53"), "", ""),

@@ -102,23 +102,6 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// A key of which only the value that says what happens anyway is built. `others` come later.
-    pub(super) fn only(&mut self, key: &'static str, today: &str, others: &[&str], report: &mut Report<'_>) {
-        let Some(node) = self.take(key, report) else { return };
-        match &node.kind {
-            Kind::Scalar { text, .. } if text == today => {}
-            Kind::Scalar { text, .. } if !others.is_empty() && !others.contains(&text.as_str()) => {
-                let known: Vec<&str> = std::iter::once(today).chain(others.iter().copied()).collect();
-                one_of(node, key, text, &known, report);
-            }
-            Kind::Scalar { text, .. } if !others.is_empty() => {
-                let hint = format!("leave it out, or write `{key}: {today}`");
-                not_supported(node.span, &format!("`{key}: {text}`"), &hint, report);
-            }
-            _ => not_supported(node.span, &format!("`{key}`"), "leave it out", report),
-        }
-    }
-
     /// Reports every key that nobody asked for, and every key that is missing.
     pub(super) fn close(mut self, report: &mut Report<'_>) {
         let known = std::mem::take(&mut self.known);
@@ -169,10 +152,31 @@ fn misplaced(key: &str, known: &[&str]) -> Option<&'static str> {
         Some("it belongs in a check: `services: [{ checks: [{ … }] }]`")
     } else if OF_SERVICES.contains(&key) && !known.contains(&"checks") {
         Some("it belongs in a service: `services: [{ … }]`")
-    } else if ["password", "passwd", "md5", "tcp_md5"].contains(&key) && known.contains(&"password_file") {
+    } else if ["password", "passwd", "md5", "tcp_md5", "key", "secret"].contains(&key)
+        && known.contains(&"password_file")
+    {
         Some("write `password_file` instead, with the path of a file that holds the password alone")
+    } else if known.contains(&"multiplier") {
+        of_bfd(key)
     } else {
         None
+    }
+}
+
+/// What routers call the keys of `bfd`.
+fn of_bfd(key: &str) -> Option<&'static str> {
+    match key {
+        "min_tx" | "min_rx" | "desired_min_tx" | "required_min_rx" | "transmit_interval" | "receive_interval"
+        | "tx_interval" | "rx_interval" | "minimum_interval" | "min_interval" => {
+            Some("write `interval`: it holds for what is sent and for what is received")
+        }
+        "detect_mult" | "detect_multiplier" | "detection_multiplier" | "detection_time" => {
+            Some("write `multiplier`: a dead path is noticed after so many intervals")
+        }
+        "echo" | "echo_mode" | "demand" | "demand_mode" => {
+            Some("remove it: the session is in asynchronous mode, without echoes; the router may use demand mode")
+        }
+        _ => None,
     }
 }
 

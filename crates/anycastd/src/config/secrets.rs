@@ -21,15 +21,28 @@ use super::{
 };
 use crate::drop_in;
 
-/// The longest key of TCP MD5 (`TCP_MD5SIG_MAXKEYLEN`).
-const LONGEST: usize = 80;
+/// How long a password may be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Most {
+    pub(super) octets: usize,
+    /// What says so.
+    pub(super) says: &'static str,
+}
+
+/// The longest key of TCP MD5 (`TCP_MD5SIG_MAXKEYLEN`), and of TCP-AO in the kernel.
+pub(super) const OF_TCP: Most = Most { octets: 80, says: "RFC 2385" };
 /// The largest file with secrets.
 const LARGEST: usize = 64 * 1024;
 /// Who may do more than this is refused: its group may read the file, nobody else may do anything with it.
 const FORBIDDEN: u32 = 0o027;
 
 /// `password_file` or `credential`, whichever is there. The inner `None`: neither.
-pub(super) fn password(section: &mut Section<'_>, host: &Host, report: &mut Report<'_>) -> Option<Option<Secret>> {
+pub(super) fn password(
+    section: &mut Section<'_>,
+    most: Most,
+    host: &Host,
+    report: &mut Report<'_>,
+) -> Option<Option<Secret>> {
     let (file, credential) = (section.has("password_file"), section.has("credential"));
     if let (Some(_), Some(span)) = (file, credential) {
         report.error(span, "`password_file` and `credential` together", "remove one of the two");
@@ -39,18 +52,18 @@ pub(super) fn password(section: &mut Section<'_>, host: &Host, report: &mut Repo
     if file.is_some() {
         let node = section.take("password_file", report)?;
         let path = path(node, "password_file", report)?;
-        return read(&path, FORBIDDEN, node.span, report).map(Some);
+        return read(&path, FORBIDDEN, most, node.span, report).map(Some);
     }
     if credential.is_some() {
         let node = section.take("credential", report)?;
         let name = text(node, "credential", report)?;
-        return self::credential(name, node.span, host, report);
+        return self::credential(name, most, node.span, host, report);
     }
     Some(None)
 }
 
 /// A file of systemd's credentials directory (systemd.exec(5), `LoadCredential=`).
-fn credential(name: &str, span: Span, host: &Host, report: &mut Report<'_>) -> Option<Option<Secret>> {
+fn credential(name: &str, most: Most, span: Span, host: &Host, report: &mut Report<'_>) -> Option<Option<Secret>> {
     // systemd's own rule for the name: that of a file (systemd.exec(5)).
     if name.is_empty() || name.len() > 255 || name.starts_with('.') || name.contains(['/', '\0', ':']) {
         let message = format!("{} cannot be the name of a credential", named(name));
@@ -70,7 +83,7 @@ fn credential(name: &str, span: Span, host: &Host, report: &mut Report<'_>) -> O
         return None;
     };
     // Who may read it is systemd's business: it may have given the agent's user an ACL, which shows as rights of the group.
-    read(&directory.join(name), 0o007, span, report).map(Some)
+    read(&directory.join(name), 0o007, most, span, report).map(Some)
 }
 
 /// What hardly is a name may be the password itself.
@@ -82,8 +95,8 @@ fn named(name: &str) -> String {
 type Fault = (String, String);
 
 /// The secret in a file, without the newline that editors end it with.
-fn read(path: &Path, forbidden: u32, span: Span, report: &mut Report<'_>) -> Option<Secret> {
-    told(octets(path, forbidden), path, span, report)
+fn read(path: &Path, forbidden: u32, most: Most, span: Span, report: &mut Report<'_>) -> Option<Secret> {
+    told(octets(path, forbidden, most), path, span, report)
 }
 
 /// A file with secrets in it, whatever its form.
@@ -134,18 +147,18 @@ pub(super) fn called(path: &Path) -> String {
 }
 
 /// The secret, and whose file it is.
-fn octets(path: &Path, forbidden: u32) -> Result<(Vec<u8>, Uid), Fault> {
+fn octets(path: &Path, forbidden: u32, most: Most) -> Result<(Vec<u8>, Uid), Fault> {
     let name = called(path);
-    let (octets, owner) = content(path, forbidden, LONGEST + 2)?;
+    let (octets, owner) = content(path, forbidden, most.octets + 2)?;
     let key = octets.strip_suffix(b"\n").unwrap_or(&octets);
     let key = key.strip_suffix(b"\r").unwrap_or(key);
     if key.is_empty() {
         return Err((format!("{name} is empty"), "write the password into it, on one line".to_owned()));
     }
-    if key.len() > LONGEST {
+    if key.len() > most.octets {
         return Err((
-            format!("the password in {name} is longer than {LONGEST} octets"),
-            "choose a shorter one (RFC 2385)".into(),
+            format!("the password in {name} is longer than {} octets", most.octets),
+            format!("choose a shorter one ({})", most.says),
         ));
     }
     if key.iter().any(u8::is_ascii_control) {
@@ -207,7 +220,7 @@ mod tests {
     #[test]
     fn a_password_is_one_line_that_nobody_else_can_read() {
         let directory = tempfile::tempdir().unwrap();
-        let full = vec![b'x'; LONGEST];
+        let full = vec![b'x'; OF_TCP.octets];
         let good: [(&[u8], u32, &[u8]); 6] = [
             (b"hunter2\n", 0o600, b"hunter2"),
             (b"hunter2", 0o400, b"hunter2"),
@@ -217,9 +230,9 @@ mod tests {
             (&full, 0o600, &full),
         ];
         for (content, mode, key) in good {
-            assert_eq!(octets(&file(directory.path(), content, mode), FORBIDDEN).unwrap().0, key);
+            assert_eq!(octets(&file(directory.path(), content, mode), FORBIDDEN, OF_TCP).unwrap().0, key);
         }
-        let long = vec![b'x'; LONGEST + 1];
+        let long = vec![b'x'; OF_TCP.octets + 1];
         let bad: [(&[u8], u32, &str); 9] = [
             (b"hunter2\n", 0o644, "can be read or changed by others (mode 0644)"),
             (b"hunter2\n", 0o604, "by others"),
@@ -232,7 +245,7 @@ mod tests {
             (b"nul\0\n", 0o600, "control character"),
         ];
         for (content, mode, part) in bad {
-            let (message, hint) = octets(&file(directory.path(), content, mode), FORBIDDEN).unwrap_err();
+            let (message, hint) = octets(&file(directory.path(), content, mode), FORBIDDEN, OF_TCP).unwrap_err();
             assert!(message.contains(part), "{message}");
             assert!(!message.contains("hunter2") && !hint.contains("hunter2"), "a message must not tell it");
         }
@@ -241,14 +254,14 @@ mod tests {
     #[test]
     fn only_a_file_is_read() {
         let directory = tempfile::tempdir().unwrap();
-        let (message, _) = octets(&directory.path().join("none"), FORBIDDEN).unwrap_err();
+        let (message, _) = octets(&directory.path().join("none"), FORBIDDEN, OF_TCP).unwrap_err();
         assert!(message.contains("No such file"), "{message}");
-        assert!(octets(directory.path(), FORBIDDEN).unwrap_err().0.contains("not a regular file"));
-        assert!(octets(Path::new("/dev/zero"), FORBIDDEN).unwrap_err().0.contains("not a regular file"));
+        assert!(octets(directory.path(), FORBIDDEN, OF_TCP).unwrap_err().0.contains("not a regular file"));
+        assert!(octets(Path::new("/dev/zero"), FORBIDDEN, OF_TCP).unwrap_err().0.contains("not a regular file"));
         let target = file(directory.path(), b"hunter2\n", 0o600);
         let link = directory.path().join("link");
         symlink(target, &link).unwrap();
-        assert_eq!(octets(&link, FORBIDDEN).unwrap().0, b"hunter2");
+        assert_eq!(octets(&link, FORBIDDEN, OF_TCP).unwrap().0, b"hunter2");
     }
 
     /// Root's own agent too: a file of somebody else is that one's to change.
@@ -266,7 +279,7 @@ mod tests {
             let source = crate::config::source::Source::new("anycastd.yaml", "x\n".to_owned());
             let mut report = Report::new(&source);
             report.set_only_checks(only_checks);
-            let read = octets(&path, FORBIDDEN).map(|(octets, _)| (octets, owner));
+            let read = octets(&path, FORBIDDEN, OF_TCP).map(|(octets, _)| (octets, owner));
             let secret = told(read, &path, Span::new(0, 1), &mut report);
             (secret.is_some(), report.finish())
         };
@@ -283,7 +296,7 @@ mod tests {
     #[test]
     fn a_process_that_read_a_secret_dumps_no_core() {
         let directory = tempfile::tempdir().unwrap();
-        octets(&file(directory.path(), b"hunter2\n", 0o600), FORBIDDEN).unwrap();
+        octets(&file(directory.path(), b"hunter2\n", 0o600), FORBIDDEN, OF_TCP).unwrap();
         assert!(!nix::sys::prctl::get_dumpable().unwrap());
     }
 }

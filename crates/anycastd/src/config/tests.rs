@@ -1,6 +1,7 @@
 //! The reader as operators meet it: a text in, settings or reports out.
 
 mod attributes;
+mod bfd;
 mod good;
 mod kinds;
 mod mistakes;

@@ -13,7 +13,7 @@ use anycast_core::{
 };
 
 use super::{
-    Settings, ShutdownMode, across,
+    Settings, ShutdownMode, across, bfd,
     diagnostic::Report,
     endpoint, graceful, needs, neighbors, privileges, probes,
     reader::{Listed, Section, wrong_type},
@@ -67,6 +67,7 @@ pub(super) fn read(root: &Node, host: &Host, report: &mut Report<'_>) -> Option<
     endpoint::shadowed(&bgp.neighbors, report);
     privileges::judge(&bgp.neighbors, bgp.listen.as_ref(), host.lacks, report);
     graceful::check(&bgp.neighbors, exit_at.zip(on_exit), report);
+    bfd::check(&bgp.neighbors, bgp.asn, exit_at.zip(on_exit), report);
     let router_id = match bgp.router_id? {
         Some(id) => Some(id),
         None => default_router_id(bgp.span, host, &services, report),

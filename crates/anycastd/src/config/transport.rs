@@ -38,7 +38,7 @@ pub(super) fn read(
     }
     let distance = distance(section, report);
     let md5_at = section.has("password_file").or(section.has("credential"));
-    let md5 = secrets::password(section, host, report);
+    let md5 = secrets::password(section, secrets::OF_TCP, host, report);
     let tcp_ao = tcp_ao(section, md5_at, host, report);
     Some(Transport { source: source?, device: device?, distance: distance?, md5: md5?, tcp_ao: tcp_ao? })
 }
@@ -55,7 +55,7 @@ fn tcp_ao(
     let mut section = section.inner("tcp_ao", EXAMPLE, report)?;
     let at = section.span;
     let any_key = section.has("password_file").or(section.has("credential")).is_some();
-    let key = secrets::password(&mut section, host, report);
+    let key = secrets::password(&mut section, secrets::OF_TCP, host, report);
     let id = |key: &'static str, section: &mut Section<'_>, report: &mut Report<'_>| {
         let node =
             section.require(key, "write the KeyID that the router has for the other direction, 0 to 255", report)?;

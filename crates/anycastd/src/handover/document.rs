@@ -17,7 +17,7 @@ use anycast_core::{
 use serde::{Deserialize, Serialize};
 
 use super::Places;
-use crate::{checker::Known, clock::since_boot, flaps, peer::Left, state::Order};
+use crate::{bfd::Parted, checker::Known, clock::since_boot, flaps, peer::Left, state::Order};
 
 /// Of the document. Another one cannot be read; fields that are added need no other.
 const VERSION: u32 = 1;
@@ -68,6 +68,9 @@ pub(crate) struct Document {
     /// Who may change things, where that is in force still; another list waits for a restart.
     #[serde(default)]
     pub(crate) operators: Option<Vec<String>>,
+    /// The BFD sessions.
+    #[serde(default)]
+    pub(crate) bfd: Option<Parted>,
     /// Why there is another agent now; `None`: this is a trial.
     #[serde(default)]
     pub(crate) order: Option<Upgrade>,
@@ -240,14 +243,15 @@ impl Document {
             reload_refused: None,
             unwritten: None,
             operators: None,
+            bfd: None,
             order: None,
         }
     }
 
     /// Tells where they are; they are to outlive the document.
-    pub(crate) fn set_places(&mut self, places: &Places) {
-        self.places =
-            places.0.iter().map(|(place, descriptor)| (place.name().to_owned(), descriptor.as_raw_fd())).collect();
+    pub(crate) fn set_places(&mut self, places: &[&Places]) {
+        let all = places.iter().flat_map(|places| &places.0);
+        self.places = all.map(|(place, descriptor)| (place.name().to_owned(), descriptor.as_raw_fd())).collect();
     }
 
     pub(crate) fn write(&self) -> Result<Vec<u8>, Bad> {

@@ -39,7 +39,12 @@ pub(crate) fn deposit(document: &Document) -> io::Result<File> {
 
 /// Runs the program in place of this one, with the same process id, arguments and environment. It comes back only where that is not
 /// possible, with nothing changed. No child may be begun meanwhile: it would have the connections too.
-pub(crate) fn replace(binary: &Path, document: &File, sessions: &BTreeMap<PeerId, Left>, places: &Places) -> io::Error {
+pub(crate) fn replace(
+    binary: &Path,
+    document: &File,
+    sessions: &BTreeMap<PeerId, Left>,
+    places: &[&Places],
+) -> io::Error {
     match try_replace(binary, document, sessions, places) {
         Ok(never) => match never {},
         Err(error) => {
@@ -55,7 +60,7 @@ fn try_replace(
     binary: &Path,
     document: &File,
     sessions: &BTreeMap<PeerId, Left>,
-    places: &Places,
+    places: &[&Places],
 ) -> io::Result<std::convert::Infallible> {
     let text = |text: &OsStr| CString::new(text.as_bytes()).map_err(io::Error::other);
     let (mut arguments, mut given) = (Vec::new(), std::env::args_os());
@@ -86,10 +91,11 @@ fn try_replace(
 fn kept<'a>(
     document: &'a File,
     sessions: &'a BTreeMap<PeerId, Left>,
-    places: &'a Places,
+    places: &'a [&'a Places],
 ) -> impl Iterator<Item = BorrowedFd<'a>> {
     let sessions = sessions.values().map(|left| left.stream.as_fd());
-    sessions.chain(places.0.values().map(OwnedFd::as_fd)).chain([document.as_fd()])
+    let places = places.iter().flat_map(|places| places.0.values());
+    sessions.chain(places.map(OwnedFd::as_fd)).chain([document.as_fd()])
 }
 
 fn set_flags(descriptor: BorrowedFd<'_>, flags: FdFlag) -> io::Result<()> {
@@ -180,7 +186,7 @@ mod tests {
     #[test]
     fn a_program_that_cannot_be_run_changes_nothing() {
         let file = deposit(&document()).unwrap();
-        let error = replace(Path::new("/no/such/program"), &file, &BTreeMap::new(), &Places::default());
+        let error = replace(Path::new("/no/such/program"), &file, &BTreeMap::new(), &[&Places::default()]);
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
         let flags = fcntl(file.as_fd(), FcntlArg::F_GETFD).unwrap();
         assert!(FdFlag::from_bits_retain(flags).contains(FdFlag::FD_CLOEXEC));

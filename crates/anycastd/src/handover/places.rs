@@ -11,10 +11,23 @@ pub(crate) enum Place {
     State,
     /// The name by which a second agent is noticed.
     Alone,
+    /// The ports of BFD: what comes meanwhile is heard afterwards.
+    BfdSingleHopV4,
+    BfdSingleHopV6,
+    BfdMultihopV4,
+    BfdMultihopV6,
 }
 
 impl Place {
-    const ALL: [Self; 3] = [Self::Control, Self::State, Self::Alone];
+    const ALL: [Self; 7] = [
+        Self::Control,
+        Self::State,
+        Self::Alone,
+        Self::BfdSingleHopV4,
+        Self::BfdSingleHopV6,
+        Self::BfdMultihopV4,
+        Self::BfdMultihopV6,
+    ];
 
     /// In the document.
     pub(super) const fn name(self) -> &'static str {
@@ -22,6 +35,10 @@ impl Place {
             Self::Control => "control",
             Self::State => "state",
             Self::Alone => "alone",
+            Self::BfdSingleHopV4 => "bfd_single_hop_v4",
+            Self::BfdSingleHopV6 => "bfd_single_hop_v6",
+            Self::BfdMultihopV4 => "bfd_multihop_v4",
+            Self::BfdMultihopV6 => "bfd_multihop_v6",
         }
     }
 

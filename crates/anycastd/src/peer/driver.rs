@@ -2,6 +2,7 @@
 
 mod links;
 mod out;
+mod path;
 mod remedy;
 mod shown;
 mod told;
@@ -30,8 +31,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub(super) use self::shown::state_of;
 use self::shown::state_with;
+pub(super) use self::{path::Path, shown::state_of};
 use super::{
     Ask, PeerState,
     handover::{Left, Open},
@@ -73,6 +74,8 @@ pub(super) struct Parts {
     pub(super) refusals: Arc<Refusals>,
     /// Whom to dial, where the neighbor is the router at the other end of an interface.
     pub(super) router: Option<watch::Receiver<Router>>,
+    /// What BFD knows of the path.
+    pub(super) path: Path,
     /// Which interfaces carry packets.
     pub(super) links: watch::Receiver<Links>,
     pub(super) stop: CancellationToken,
@@ -137,6 +140,7 @@ enum Step {
     Links,
     Arrived(TcpStream),
     Gate,
+    Path,
     Stop,
 }
 
@@ -167,12 +171,16 @@ impl Driver {
             let Addresses { ipv6, link_local } = driver.connected(remote, open.stream, open.unsent, source);
             driver.parts.session.handle_addresses(ipv6, link_local, Instant::now());
         }
+        driver.aim();
         driver
     }
 
     /// Runs until told to stop. Cancel safe in the sense that a drop closes the connection.
     pub(super) async fn run(mut self) {
         loop {
+            if self.is_passive() != self.parts.path.passive {
+                self.aim();
+            }
             self.obey(Instant::now());
             self.act().await;
             self.take_arrived();
@@ -224,8 +232,9 @@ impl Driver {
         if self.stopping {
             return;
         }
+        let order = self.mind_path(self.parts.fence.order());
         let session = &mut self.parts.session;
-        match self.parts.fence.order() {
+        match order {
             Order::Go => session.resume(now),
             Order::Stay if session.state() == State::Established => {}
             Order::Stay => session.suspend(&Farewell::Reset(AWAY.to_owned()), now),
@@ -255,7 +264,8 @@ impl Driver {
     }
 
     async fn wait(&mut self) -> Step {
-        let timeout = [self.parts.session.poll_timeout(), self.ask_at()].into_iter().flatten().min();
+        let others = [self.ask_at(), self.parts.path.coupling.poll_timeout()];
+        let timeout = self.parts.session.poll_timeout().into_iter().chain(others.into_iter().flatten()).min();
         let timeout = async move {
             match timeout {
                 Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -279,6 +289,7 @@ impl Driver {
         tokio::select! {
             biased;
             () = self.parts.stop.cancelled(), if !self.stopping => Step::Stop,
+            () = self.parts.path.changed() => Step::Path,
             Ok(()) = self.parts.routes.changed() => Step::Routes,
             Ok(()) = self.parts.limits.changed() => Step::Limits,
             Some(ask) = self.parts.asks.recv() => Step::Asked(ask),
@@ -315,6 +326,7 @@ impl Driver {
                     self.lost(Some(error.to_string()), now);
                 }
                 self.ask(now);
+                self.look_at_path(now);
                 self.parts.session.handle_timeout(now);
             }
             Step::Routes => {
@@ -337,6 +349,9 @@ impl Driver {
             }
             Step::Asked(Ask::HandOver(reply)) => {
                 self.left = true;
+                if let Some(line) = self.parts.path.line.take() {
+                    line.leave();
+                }
                 // Whoever asked may have gone; then the connection ends.
                 let _ = reply.send(self.leave(now));
             }
@@ -351,8 +366,18 @@ impl Driver {
                 }
             }
             // Whoever was dialled in vain until now, this is another, or it is back.
-            Step::Router => self.parts.session.hurry(now),
-            Step::Links => self.handle_links(now),
+            Step::Router => {
+                self.parts.session.hurry(now);
+                self.aim();
+            }
+            Step::Links => {
+                self.handle_links(now);
+                self.aim();
+            }
+            Step::Path => {
+                self.aim();
+                self.look_at_path(now);
+            }
             Step::Arrived(stream) => match self.parts.session.incoming(now) {
                 Incoming::Take | Incoming::Replace => self.arrived = Some(stream),
                 Incoming::Refuse => self.parts.refusals.count(Refusal::Second),

@@ -25,7 +25,7 @@ use anycast_bgp::{
 };
 use anycast_core::{
     Config, PeerId,
-    config::{Connect, Endpoint, Neighbor},
+    config::{self, Connect, Endpoint, Neighbor},
 };
 use tokio::{
     net::TcpStream,
@@ -36,6 +36,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use self::unnumbered::Router;
 pub(crate) use self::{handover::Left, socket::unacked};
 use crate::{
+    bfd::{Bfd, Seen},
     fence::Fence,
     kernel::Links,
     listener::{Refusal, Refusals},
@@ -119,6 +120,8 @@ pub(crate) struct Start<'a> {
     pub(crate) past: Past,
     /// The routes are all there is to say.
     pub(crate) complete: bool,
+    /// Where there are BFD sessions.
+    pub(crate) bfd: &'a Bfd,
     /// The session that it goes on with, and when it was so.
     pub(crate) left: Option<(Left, Instant)>,
 }
@@ -137,6 +140,9 @@ pub(crate) struct Peer {
     /// Every prefix of the sets that were given and that the task has not shown to have taken yet.
     in_flight: BTreeSet<Prefix>,
     stop: CancellationToken,
+    /// What is configured of BFD, and what is to be seen of it.
+    path: watch::Sender<Option<config::Bfd>>,
+    seen: watch::Receiver<Seen>,
     farewell: watch::Sender<Farewell>,
     complete: watch::Sender<bool>,
     arrivals: mpsc::Sender<TcpStream>,
@@ -159,7 +165,7 @@ impl Peer {
         fence: Fence,
         links: watch::Receiver<Links>,
     ) -> Self {
-        let Start { id, of, neighbor, seed, past, complete, left } = start;
+        let Start { id, of, neighbor, seed, past, complete, bfd, left } = start;
         let session = session_config(config, neighbor, seed);
         let goes_on = left.map(|(left, at)| left.go_on(session.clone(), at));
         let (mut core, open, begun_anew) = match goes_on {
@@ -195,6 +201,8 @@ impl Peer {
             }
             Endpoint::Address(_) | Endpoint::Network(..) => (None, None),
         };
+        let (path, path_seen) = watch::channel(neighbor.bfd.clone());
+        let (told, seen) = watch::channel(Seen::default());
         let stop = CancellationToken::new();
         let parts = driver::Parts {
             id: id.clone(),
@@ -209,6 +217,7 @@ impl Peer {
             refusals: Arc::clone(&refusals),
             router,
             links,
+            path: driver::Path::new(bfd.clone(), of.clone(), path_seen, told),
             stop: stop.clone(),
             state,
             wake,
@@ -228,6 +237,8 @@ impl Peer {
             limits,
             asks,
             in_flight: BTreeSet::new(),
+            path,
+            seen,
             stop,
             farewell,
             complete,
@@ -251,7 +262,18 @@ impl Peer {
     /// What of a neighbor's settings changes under a session that stays up.
     pub(crate) fn reconfigure(&mut self, neighbor: Neighbor) {
         self.limits.send_if_modified(|held| std::mem::replace(held, neighbor.limits) != neighbor.limits);
+        let bfd = neighbor.bfd.clone();
+        self.path.send_if_modified(|held| {
+            let other = *held != bfd;
+            held.clone_from(&bfd);
+            other
+        });
         self.neighbor = neighbor;
+    }
+
+    /// What is to be seen of its BFD session; `None`: there is to be none.
+    pub(crate) fn bfd(&self) -> Option<Seen> {
+        self.neighbor.bfd.is_some().then(|| self.seen.borrow().clone())
     }
 
     /// Every prefix an Established neighbor holds, or may hold: what it was told, and what the task may be telling it

@@ -1,6 +1,6 @@
 //! A session to which anything is said and done, in any order and at any time.
 //!
-//! Input: an octet of configuration; then a command, the length of a datagram, and the datagram, again and again.
+//! Input: an octet of configuration; then a command with the time before it, the length of a datagram, and the datagram, again and again.
 
 #![no_main]
 

@@ -23,12 +23,15 @@ pub struct Handover {
     /// What is told of our intervals and what is in force, in microseconds.
     tx: (u32, u32),
     rx: (u32, u32),
-    /// What is asked to be acknowledged.
-    poll: Option<(u32, u32)>,
+    poll: Option<PollLeft>,
+    /// How long no Poll is to be sent yet.
+    polls_from: Option<Duration>,
     final_due: bool,
     sequences: Sequences,
     sent: Option<(Duration, u32)>,
     heard: Option<Duration>,
+    /// In what time.
+    forget_sequence: Option<Duration>,
     random: u64,
     counters: Counters,
     #[serde(default)]
@@ -48,25 +51,25 @@ struct RemoteLeft {
     required_min_rx: u32,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct PollLeft {
+    sent: Option<(Duration, Duration)>,
+    ambiguous: bool,
+}
+
 /// What was handed over is no session.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no state of a BFD session: {0}")]
 pub struct Unfit(&'static str);
 
 impl Session {
-    /// As it is at this moment.
+    /// As it is at this moment; what [`poll_event`](Session::poll_event) has not told yet stays here.
     #[must_use]
     pub fn hand_over(&self, now: Instant) -> Handover {
-        let Remote {
-            discriminator,
-            state,
-            diagnostic,
-            demand,
-            detect_mult,
-            desired_min_tx,
-            required_min_rx,
-        } = self.remote;
+        let Remote { discriminator, state, diagnostic, demand, detect_mult, desired_min_tx, required_min_rx } =
+            self.remote;
         let ago = |at: Instant| now.saturating_duration_since(at);
+        let ahead = |at: Instant| at.saturating_duration_since(now);
         Handover {
             local_discriminator: self.local_discriminator,
             state: self.state.to_bits(),
@@ -83,11 +86,16 @@ impl Session {
             },
             tx: (self.tx.told.0, self.tx.in_force.0),
             rx: (self.rx.told.0, self.rx.in_force.0),
-            poll: self.poll.map(|poll| (poll.tx.0, poll.rx.0)),
+            poll: self.poll.map(|Poll { sent, ambiguous }| PollLeft {
+                sent: sent.map(|(first, last)| (ago(first), ago(last))),
+                ambiguous,
+            }),
+            polls_from: self.polls_from.map(ahead),
             final_due: self.final_due,
             sequences: self.sequences,
             sent: self.sent.map(|(at, part)| (ago(at), part)),
             heard: self.heard.map(ago),
+            forget_sequence: self.forget_sequence.map(ahead),
             random: self.random,
             counters: self.counters,
             interval: self.measured.interval,
@@ -100,17 +108,11 @@ impl Session {
     /// # Errors
     /// It is none that a session can be in.
     pub fn take_over(config: Config, left: &Handover, at: Instant) -> Result<Self, Unfit> {
-        let state = |bits: u8| {
-            (bits < 4)
-                .then(|| State::from_bits(bits))
-                .ok_or(Unfit("its state"))
-        };
+        let state = |bits: u8| (bits < 4).then(|| State::from_bits(bits)).ok_or(Unfit("its state"));
         let remote = left.remote;
         let back = |ago: Duration| at.checked_sub(ago).unwrap_or(at);
-        let interval = |(told, in_force)| Interval {
-            told: Micros(told),
-            in_force: Micros(in_force),
-        };
+        let ahead = |left: Duration| at.checked_add(left);
+        let interval = |(told, in_force)| Interval { told: Micros(told), in_force: Micros(in_force) };
         if left.sent.is_some_and(|(_, part)| part > 1024) {
             return Err(Unfit("its jitter"));
         }
@@ -131,26 +133,27 @@ impl Session {
             },
             tx: interval(left.tx),
             rx: interval(left.rx),
-            poll: left.poll.map(|(tx, rx)| Poll {
-                tx: Micros(tx),
-                rx: Micros(rx),
+            poll: left.poll.map(|PollLeft { sent, ambiguous }| Poll {
+                sent: sent.map(|(first, last)| (back(first), back(last))),
+                ambiguous,
             }),
+            polls_from: left.polls_from.and_then(ahead),
             final_due: left.final_due,
             sequences: left.sequences,
             // Said again: what was said last may not have left.
             said: None,
             sent: left.sent.map(|(ago, part)| (back(ago), part)),
             heard: left.heard.map(back),
-            forget_sequence: None,
+            forget_sequence: left.forget_sequence.and_then(ahead),
             random: left.random,
             events: VecDeque::new(),
             counters: left.counters,
-            measured: Measured {
-                interval: left.interval,
-                longest: left.longest,
-            },
+            measured: Measured { interval: left.interval, longest: left.longest },
         };
-        session.forget_sequence = session.heard.map(|at| at + session.detection_time() * 2);
+        let met = session.heard.is_some() && session.remote.discriminator != 0;
+        if matches!(session.state, State::Init | State::Up) && !met {
+            return Err(Unfit("Init or Up without the other end"));
+        }
         session.settle_intervals();
         Ok(session)
     }

@@ -24,7 +24,14 @@ impl Session {
         if self.state == State::Idle {
             return;
         }
-        let reason = DownReason::Suspended(farewell.words());
+        let reason = match farewell {
+            Farewell::BfdDown(why) => DownReason::BfdDown(why.clone()),
+            Farewell::Shutdown(_)
+            | Farewell::Deconfigured
+            | Farewell::Reconfigured
+            | Farewell::Reset(_)
+            | Farewell::Silence => DownReason::Suspended(farewell.words()),
+        };
         if self.state == State::Established {
             self.last_end = Some((reason.clone(), now));
         }

@@ -1,7 +1,7 @@
 //! Which keys of the configuration differ. Each type is taken apart in full, so that a field that is added must be named here.
 
 use super::Keys;
-use crate::config::{CheckConfig, CheckTiming, Config, Distance, Endpoint, Neighbor, Service, Transport};
+use crate::config::{Bfd, CheckConfig, CheckTiming, Config, Distance, Endpoint, Neighbor, Service, Transport};
 
 fn differing<const N: usize>(table: [(&'static str, bool); N]) -> Keys {
     table.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
@@ -39,6 +39,7 @@ pub fn session_keys(before: (&Config, &Neighbor), after: (&Config, &Neighbor)) -
         role,
         role_strict,
         restart_time,
+        bfd: _,
         drain_by: _,
         attributes: _,
         next_hop_ipv4,
@@ -102,12 +103,30 @@ fn is_elsewhere(before: &Endpoint, after: &Endpoint) -> bool {
 /// The keys of a neighbor that change under its session.
 pub(super) fn under_a_session(before: &Neighbor, after: &Neighbor) -> Keys {
     let network = before.endpoint != after.endpoint && !is_elsewhere(&before.endpoint, &after.endpoint);
-    differing([
+    let mut keys = differing([
         ("prefix or max_sessions", network),
         ("drain_by", before.drain_by != after.drain_by),
         ("attributes", before.attributes != after.attributes),
         ("max_announced", before.limits.max_announced != after.limits.max_announced),
         ("max_prefixes", before.limits.max_prefixes != after.limits.max_prefixes),
+    ]);
+    keys.extend(of_bfd(before.bfd.as_ref(), after.bfd.as_ref()));
+    keys
+}
+
+/// Whatever becomes of the BFD session, that of BGP goes on. A password is told by its key alone.
+fn of_bfd(before: Option<&Bfd>, after: Option<&Bfd>) -> Keys {
+    let (Some(before), Some(after)) = (before, after) else {
+        return differing([("bfd", before.is_some() != after.is_some())]);
+    };
+    let Bfd { interval, multiplier, strict, multihop, min_ttl, authentication } = before;
+    differing([
+        ("bfd.interval", *interval != after.interval),
+        ("bfd.multiplier", *multiplier != after.multiplier),
+        ("bfd.strict", *strict != after.strict),
+        ("bfd.multihop", *multihop != after.multihop),
+        ("bfd.min_ttl", *min_ttl != after.min_ttl),
+        ("bfd.authentication", *authentication != after.authentication),
     ])
 }
 

@@ -1,4 +1,7 @@
-use std::{num::NonZeroU16, time::Duration};
+use std::{
+    num::{NonZeroU8, NonZeroU16},
+    time::Duration,
+};
 
 use anycast_bgp::{Asn, HoldTime, PeerAs};
 
@@ -10,7 +13,7 @@ fn difference(old: &Config, new: &Config, view: &View) -> Difference {
 }
 
 use crate::{
-    config::{Connect, DrainBy, OnDown, Require},
+    config::{Bfd, BfdAuthentication, Connect, DrainBy, OnDown, Require},
     drain::Phase,
     testing::{config, ip, prefix, service},
 };
@@ -274,7 +277,8 @@ fn rules_are_weighed_on_what_is_known() {
 fn sessions_begin_anew_for_the_keys_that_are_named() {
     type Change = fn(&mut Config);
     let network = |text: &str, limit| Endpoint::Network(text.parse().unwrap(), NonZeroU16::new(limit).unwrap());
-    let table: [(Change, &[&str], &[&str]); 8] = [
+    let table: [(Change, &[&str], &[&str]); 9] = [
+        (|new| neighbor(new, "a").bfd = Some(Bfd::default()), &[], &["bfd"]),
         (|new| neighbor(new, "a").hold_time = HoldTime::from_secs(6).unwrap(), &["hold_time"], &[]),
         (|new| neighbor(new, "a").connect = Connect::Passive, &["connect"], &[]),
         (|new| neighbor(new, "a").transport.md5 = Some(crate::Secret::new(b"x".to_vec())), &["password"], &[]),
@@ -305,6 +309,42 @@ fn sessions_begin_anew_for_the_keys_that_are_named() {
     );
     neighbor(&mut new, "a").endpoint = network("10.0.0.0/25", 8);
     assert!(matches!(&found(&new)[&PeerId::new("a").unwrap()], NeighborChange::Restarts(_)), "some are outside of it");
+}
+
+/// Of BFD nothing ends the session of BGP, and each key is named.
+#[test]
+fn bfd_changes_under_the_session() {
+    type Change = fn(&mut Bfd);
+    let table: [(Change, &str); 6] = [
+        (|bfd| bfd.interval = Duration::from_millis(50), "bfd.interval"),
+        (|bfd| bfd.multiplier = NonZeroU8::new(5).unwrap(), "bfd.multiplier"),
+        (|bfd| bfd.strict = true, "bfd.strict"),
+        (|bfd| bfd.multihop = Some(true), "bfd.multihop"),
+        (|bfd| bfd.min_ttl = NonZeroU8::new(250), "bfd.min_ttl"),
+        (
+            |bfd| {
+                let key = crate::Secret::new(b"x".to_vec());
+                bfd.authentication =
+                    Some(BfdAuthentication { auth_type: anycast_bfd::AuthType::KeyedSha1, key_id: 1, key });
+            },
+            "bfd.authentication",
+        ),
+    ];
+    let with = |bfd: Option<Bfd>| {
+        let mut node = node();
+        neighbor(&mut node, "a").bfd = bfd;
+        node
+    };
+    let found = |old: Option<Bfd>, new: Option<Bfd>| {
+        difference(&with(old), &with(new), &View::default()).neighbors.remove(&PeerId::new("a").unwrap())
+    };
+    for (change, key) in table {
+        let mut new = Bfd::default();
+        change(&mut new);
+        assert_eq!(found(Some(Bfd::default()), Some(new)), Some(NeighborChange::Changed([key].into())));
+    }
+    assert_eq!(found(Some(Bfd::default()), None), Some(NeighborChange::Changed(["bfd"].into())));
+    assert_eq!(found(Some(Bfd::default()), Some(Bfd::default())), None);
 }
 
 #[test]

@@ -544,7 +544,6 @@ fn what_is_not_built_yet() {
     let top = |line: &str| ("bgp:", format!("{line}\nbgp:"));
     // (where and what, line:column, what is named)
     let cases = [
-        (neighbor("bfd: { interval: 300ms }"), "8:12", "`bfd`"),
         (
             neighbor("port: 179\n    - { name: leaf2, interface: eth1, asn: external, connect: passive }"),
             "9:54",

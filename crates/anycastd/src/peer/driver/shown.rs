@@ -48,6 +48,7 @@ fn came(session: &Session) -> bool {
         Some(
             DownReason::Dial(_)
             | DownReason::DialTimeout(_)
+            | DownReason::BfdDown(_)
             | DownReason::LinkDown(_)
             | DownReason::Shutdown(_)
             | DownReason::Suspended(_),
@@ -81,6 +82,7 @@ fn guess(error: &DownReason, session: &Session, neighbor: &Neighbor) -> &'static
         DownReason::Dial(words) => words.contains("timed out"),
         DownReason::Closed(_) | DownReason::Fault(Fault::Handshake(_)) => false,
         DownReason::Fault(_)
+        | DownReason::BfdDown(_)
         | DownReason::LinkDown(_)
         | DownReason::Received(_)
         | DownReason::Replaced

@@ -39,6 +39,12 @@ fn driver() -> (Driver, TcpListener) {
         refusals: Arc::default(),
         router: None,
         links: watch::channel(None).1,
+        path: path::Path::new(
+            crate::bfd::Bfd::for_tests(),
+            PeerId::new("leaf").unwrap(),
+            watch::channel(None).1,
+            watch::channel(crate::bfd::Seen::default()).0,
+        ),
         stop: CancellationToken::new(),
         state,
         wake: Wake::default(),

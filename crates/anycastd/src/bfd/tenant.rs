@@ -1,0 +1,303 @@
+//! A session of the thread, with its socket and with what is told of it.
+
+use std::{
+    io,
+    net::IpAddr,
+    num::NonZeroU8,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use anycast_bfd::{Cause, Config, Discard, Entry, Event, Path, Session, State};
+use anycast_core::PeerId;
+use tokio::sync::watch;
+
+use super::{
+    handover::Left,
+    line::{Open, Target},
+    seen::Seen,
+    sockets::Transmitter,
+};
+
+/// How soon a socket that could not be had, or has broken, is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How long a source address is believed in while nobody answers: routes change.
+const STALE: Duration = Duration::from_secs(5);
+/// How long a session that another program has left waits for its neighbor's task.
+const ORPHANED: Duration = Duration::from_secs(15);
+
+#[derive(Debug)]
+pub(super) struct Tenant {
+    pub(super) id: PeerId,
+    pub(super) of: PeerId,
+    /// Which [`super::Line`] it belongs to.
+    pub(super) serial: Option<u64>,
+    pub(super) target: Target,
+    /// What is configured.
+    pub(super) config: Config,
+    transmitter: Option<Transmitter>,
+    /// When that was last opened, or tried.
+    opened: Option<Instant>,
+    /// The port that packets come from.
+    port: Option<u16>,
+    told: Option<Arc<watch::Sender<Seen>>>,
+    /// When it is over, where it is being ended.
+    pub(super) over: Option<Instant>,
+    since: SystemTime,
+    losses: u64,
+    /// Those that its neighbor's task is to be told of.
+    lost: u64,
+    last_loss: Option<(String, SystemTime)>,
+    last_detection: Option<Duration>,
+    discarded: Option<(Discard, SystemTime)>,
+    /// What the kernel says against sending.
+    sending: Option<String>,
+    /// What it says against hearing.
+    pub(super) hearing: Option<String>,
+    /// What those who wait were last woken for.
+    woken_for: Option<Glance>,
+}
+
+/// What somebody may have to do something about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Glance {
+    state: State,
+    remote: Option<State>,
+    losses: u64,
+    problem: Option<String>,
+}
+
+impl Tenant {
+    pub(super) fn new(open: &Open) -> Self {
+        Self {
+            id: open.id.clone(),
+            of: open.of.clone(),
+            serial: None,
+            target: open.target.clone(),
+            config: open.config.clone(),
+            transmitter: None,
+            opened: None,
+            port: None,
+            told: None,
+            over: None,
+            since: SystemTime::now(),
+            losses: 0,
+            lost: 0,
+            last_loss: None,
+            last_detection: None,
+            discarded: None,
+            sending: None,
+            hearing: None,
+            woken_for: None,
+        }
+    }
+
+    /// One that another program has left; it waits for its neighbor's task.
+    pub(super) fn left(left: &Left, (id, of): (PeerId, PeerId), config: Config, now: Instant) -> Self {
+        let time = |(text, at): &(String, anycast_api::Timestamp)| (text.clone(), at.system_time());
+        Self {
+            id,
+            of,
+            serial: None,
+            target: left.target(),
+            config,
+            transmitter: None,
+            opened: None,
+            port: left.port,
+            told: None,
+            over: Some(now + ORPHANED),
+            since: left.since.system_time(),
+            losses: left.losses,
+            lost: 0,
+            last_loss: left.last_loss.as_ref().map(time),
+            last_detection: left.last_detection,
+            discarded: None,
+            sending: None,
+            hearing: None,
+            woken_for: None,
+        }
+    }
+
+    /// It is told of to whoever has opened it.
+    pub(super) fn belong(&mut self, open: &Open) {
+        (self.serial, self.told, self.over) = (Some(open.serial), Some(Arc::clone(&open.told)), None);
+        self.config = open.config.clone();
+        self.woken_for = None;
+    }
+
+    /// Its neighbor's task is gone, and another is to come.
+    pub(super) fn orphan(&mut self, now: Instant) {
+        self.lost = 0;
+        self.part(now + ORPHANED);
+    }
+
+    /// Nobody is told of it any more.
+    pub(super) fn part(&mut self, over: Instant) {
+        (self.serial, self.told, self.over) = (None, None, Some(over));
+    }
+
+    pub(super) fn leave(&self, session: &Session, router: Option<IpAddr>, now: Instant) -> Left {
+        let (min_ttl, interface) = match self.target.path {
+            Path::Multihop { min_ttl } => (NonZeroU8::new(min_ttl).or(NonZeroU8::new(1)), None),
+            Path::SingleHop { interface } => (None, interface),
+        };
+        Left {
+            id: self.id.to_string(),
+            of: self.of.to_string(),
+            router,
+            remote: self.target.remote,
+            scope: self.target.scope,
+            source: self.target.source,
+            device: self.target.device.clone(),
+            min_ttl,
+            interface,
+            port: self.port,
+            since: self.since.into(),
+            losses: self.losses,
+            last_loss: self.last_loss.clone().map(|(text, at)| (text, at.into())),
+            last_detection: self.last_detection,
+            passive: session.config().passive,
+            session: session.hand_over(now),
+        }
+    }
+
+    /// Sends what the session has to say, if there is a way.
+    pub(super) fn transmit(&mut self, session: &mut Session, now: Instant, mut random: impl FnMut() -> u64) {
+        while let Some(packet) = session.poll_transmit(now) {
+            self.equip(session.state(), now, &mut random);
+            let Some(transmitter) = &self.transmitter else { continue };
+            match transmitter.send(&packet) {
+                Ok(()) => self.sending = None,
+                // Its queue is full, or memory is short: as if it had been lost on the way.
+                Err(error) if is_passing(&error) => {}
+                Err(error) => {
+                    self.sending = Some(self.words(&error));
+                    self.transmitter = None;
+                }
+            }
+        }
+    }
+
+    /// Opens the socket where there is none, or another may lead elsewhere.
+    fn equip(&mut self, state: State, now: Instant, random: &mut impl FnMut() -> u64) {
+        let age = self.opened.map(|at| now.saturating_duration_since(at));
+        let due = match &self.transmitter {
+            None => age.is_none_or(|age| age >= AGAIN),
+            Some(_) => state == State::Down && self.target.source.is_none() && age.is_none_or(|age| age >= STALE),
+        };
+        if !due {
+            return;
+        }
+        self.opened = Some(now);
+        // Its port is to be had again.
+        self.transmitter = None;
+        match Transmitter::open(&self.target, self.port, random) {
+            Ok(transmitter) => {
+                self.port = Some(transmitter.local().port());
+                self.transmitter = Some(transmitter);
+            }
+            Err(error) => self.sending = Some(self.words(&error)),
+        }
+    }
+
+    fn words(&self, error: &io::Error) -> String {
+        let hint = match (error.raw_os_error(), self.target.source) {
+            (Some(libc::EADDRNOTAVAIL), Some(source)) => format!(" (is {source} an address of this node?)"),
+            (Some(libc::EPERM), _) => " (does a packet filter of this node drop what it sends?)".to_owned(),
+            _ => String::new(),
+        };
+        format!("BFD packets to {} cannot be sent: {error}{hint}", self.target.remote)
+    }
+
+    /// A packet that came from there was none for this session.
+    pub(super) fn note_discard(&mut self, why: Discard) {
+        self.discarded = Some((why, SystemTime::now()));
+    }
+
+    /// Takes note of what the session tells; the other end had been silent for so long.
+    pub(super) fn note(&mut self, event: Event, silent: Option<Duration>) {
+        let Event::Changed { from, to: _, cause } = event else { return };
+        let now = SystemTime::now();
+        self.since = now;
+        let lost = match cause {
+            Cause::DetectionTimeExpired => {
+                self.last_detection = silent;
+                let silent = silent.map(|time| format!(" for {:.0} ms", time.as_secs_f64() * 1000.0));
+                format!("nothing was heard of the neighbor{}", silent.unwrap_or_default())
+            }
+            Cause::SignaledDown(why) => format!("the neighbor told that the session is down ({why})"),
+            // Nobody says of the path that it is lost (RFC 5882 §3.2).
+            Cause::Heard | Cause::SignaledAdminDown | Cause::Administrative | Cause::Suspended => return,
+        };
+        if from == State::Up {
+            self.losses += 1;
+            self.lost += 1;
+            self.last_loss = Some((lost, now));
+        }
+    }
+
+    /// Tells what is known; those who wait are woken where they may have to do something about it.
+    pub(super) fn tell(&mut self, entry: &Entry, quietly: bool) {
+        let Some(told) = self.told.clone() else { return };
+        let session = &entry.session;
+        let glance = Glance {
+            state: session.state(),
+            remote: session.remote().map(|(state, _)| state),
+            losses: self.losses,
+            problem: self.problem(),
+        };
+        let wakes = self.woken_for.as_ref() != Some(&glance);
+        if !wakes && !quietly {
+            return;
+        }
+        self.woken_for = Some(glance);
+        let seen = self.seen(entry);
+        told.send_if_modified(|held| {
+            *held = seen;
+            wakes
+        });
+    }
+
+    fn problem(&self) -> Option<String> {
+        self.hearing.clone().or_else(|| self.sending.clone())
+    }
+
+    fn seen(&self, entry: &Entry) -> Seen {
+        let session = &entry.session;
+        let (ours, theirs) = session.discriminators();
+        let local = self.transmitter.as_ref().map(|transmitter| transmitter.local().ip());
+        let interface = match self.target.path {
+            Path::SingleHop { interface } => interface,
+            Path::Multihop { .. } => None,
+        };
+        Seen {
+            state: session.state(),
+            diagnostic: session.diagnostic(),
+            since: self.since,
+            remote: session.remote(),
+            losses: self.losses,
+            lost: self.lost,
+            last_loss: self.last_loss.clone(),
+            last_detection: self.last_detection,
+            discriminators: (ours.get(), theirs),
+            ends: local.map(|local| (local, self.target.remote)),
+            interface,
+            multihop: matches!(self.target.path, Path::Multihop { .. }),
+            transmit_interval: session.transmit_interval(),
+            receive_interval: session.receive_interval(),
+            detection_time: session.detection_time(),
+            remote_detection_time: session.remote_detection_time(),
+            measured: session.measured(),
+            counters: session.counters(),
+            discarded: self.discarded,
+            problem: self.problem(),
+        }
+    }
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM | libc::EINTR | libc::ECONNREFUSED | libc::EMSGSIZE)
+    )
+}

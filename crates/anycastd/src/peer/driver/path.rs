@@ -1,0 +1,206 @@
+//! The path to the neighbor as BFD sees it: where it is lost the session ends, and it begins when there is one.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Instant,
+};
+
+use anycast_bfd::State as BfdState;
+use anycast_bgp::Farewell;
+use anycast_core::{
+    PeerId,
+    config::{self, Endpoint},
+    path::{Coupling, Sight, Verdict},
+};
+use tokio::sync::watch;
+
+use super::{
+    super::{socket, unnumbered::Router, way::carries},
+    Driver, Link,
+};
+use crate::{
+    bfd::{self, Bfd, Line, Seen, Target},
+    fence::Order,
+};
+
+/// What is said where a session waits for the path.
+const WAITS: &str = "the session of BFD is not Up, and `strict` has this one wait for it";
+
+/// What the driver has of it.
+pub(in crate::peer) struct Path {
+    pub(in crate::peer) bfd: Bfd,
+    /// The configured neighbor that this one belongs to.
+    pub(in crate::peer) of: PeerId,
+    /// As configured; `None`: there is no BFD session.
+    pub(in crate::peer) settings: watch::Receiver<Option<config::Bfd>>,
+    pub(in crate::peer) told: Arc<watch::Sender<Seen>>,
+    pub(in crate::peer) seen: watch::Receiver<Seen>,
+    pub(in crate::peer) line: Option<Line>,
+    pub(in crate::peer) coupling: Coupling,
+    /// The neighbor is to begin.
+    pub(in crate::peer) passive: bool,
+    /// What was last told of it.
+    pub(in crate::peer) shown: Shown,
+}
+
+/// What operators are told of as it changes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::peer) struct Shown {
+    up: bool,
+    problem: Option<String>,
+}
+
+impl Path {
+    pub(in crate::peer) fn new(
+        bfd: Bfd,
+        of: PeerId,
+        settings: watch::Receiver<Option<config::Bfd>>,
+        told: watch::Sender<Seen>,
+    ) -> Self {
+        let seen = told.subscribe();
+        Self {
+            bfd,
+            of,
+            settings,
+            told: Arc::new(told),
+            seen,
+            line: None,
+            coupling: Coupling::default(),
+            passive: false,
+            shown: Shown::default(),
+        }
+    }
+
+    /// Until there is something new of it.
+    pub(super) async fn changed(&mut self) {
+        let Self { settings, seen, .. } = self;
+        tokio::select! {
+            Ok(()) = seen.changed() => {}
+            Ok(()) = settings.changed() => {}
+            else => std::future::pending().await,
+        }
+    }
+}
+
+impl Driver {
+    /// There is to be a BFD session, or none, as configured and as the way to the neighbor is now.
+    pub(super) fn aim(&mut self) {
+        let passive = self.is_passive();
+        let path = &mut self.parts.path;
+        path.passive = passive;
+        let Some(settings) = path.settings.borrow_and_update().clone() else {
+            if path.line.take().is_some() {
+                path.coupling = Coupling::default();
+                path.told.send_replace(Seen::default());
+            }
+            return;
+        };
+        path.coupling.set_strict(settings.strict);
+        let Some(target) = self.target(&settings) else { return };
+        let config = bfd::session_config(&settings, passive);
+        let path = &mut self.parts.path;
+        match &mut path.line {
+            Some(line) => line.set(target, config),
+            None => {
+                let ids = (&self.parts.id, &path.of);
+                path.line = Some(Line::open(&path.bfd, ids, target, config, Arc::clone(&path.told)));
+            }
+        }
+    }
+
+    /// Whom the session is with. `None`: that is not known, or not known any more; then what there is stays.
+    fn target(&self, settings: &config::Bfd) -> Option<Target> {
+        let neighbor = &self.parts.neighbor;
+        let (source, device) = (neighbor.transport.source, neighbor.transport.device.clone());
+        let external = self.parts.session.config().is_external();
+        let distance = neighbor.transport.distance;
+        match &neighbor.endpoint {
+            Endpoint::Interface(_) => {
+                let Router::Known(router) = *self.parts.router.as_ref()?.borrow() else { return None };
+                let path = anycast_bfd::Path::SingleHop { interface: Some(router.scope_id()) };
+                Some(Target { remote: IpAddr::V6(*router.ip()), scope: router.scope_id(), source, device, path })
+            }
+            Endpoint::Address(address) => {
+                let remote = SocketAddr::new(*address, neighbor.port.get());
+                let all = socket::interfaces_towards(source.map(|source| SocketAddr::new(source, 0)), remote);
+                let links = self.parts.links.borrow().clone();
+                let best = all.iter().find(|interface| carries(interface, &links)).or_else(|| all.first());
+                let index = best.and_then(|interface| nix::net::if_::if_nametoindex(interface.as_str()).ok());
+                if index.is_none() && self.parts.path.line.is_some() {
+                    return None;
+                }
+                let path = bfd::path(settings, distance, external, index);
+                Some(Target { remote: *address, scope: 0, source, device, path })
+            }
+            Endpoint::Network(..) => None,
+        }
+    }
+
+    /// A router of a network that has gone is not called after: it may never come again.
+    pub(super) fn is_passive(&self) -> bool {
+        let dynamic = self.parts.path.of != self.parts.id;
+        dynamic && self.parts.session.counters().established > 0 && matches!(self.link, Link::None)
+    }
+
+    /// Takes a look at what BFD knows.
+    pub(super) fn look_at_path(&mut self, now: Instant) {
+        let path = &mut self.parts.path;
+        let seen = path.seen.borrow_and_update().clone();
+        if path.line.is_none() {
+            return;
+        }
+        let remote = seen.remote.map(|(state, _)| state);
+        path.coupling.handle(Sight { state: seen.state, remote, lost: seen.lost }, now);
+        let shown = Shown { up: seen.state == BfdState::Up, problem: seen.problem.clone() };
+        let before = std::mem::replace(&mut path.shown, shown.clone());
+        if shown.up != before.up {
+            let text = words(&seen);
+            if shown.up || self.stopping {
+                tracing::info!("{text}");
+            } else {
+                tracing::warn!("{text}");
+            }
+            self.parts.sink.report("neighbor", &self.parts.id, text);
+        }
+        if let (Some(problem), true) = (&shown.problem, shown.problem != before.problem) {
+            tracing::warn!("{problem}");
+            self.parts.sink.report("neighbor", &self.parts.id, problem.clone());
+        }
+        self.parts.wake.wake();
+    }
+
+    /// What the session is to do, as the path is, and as `order` says.
+    pub(super) fn mind_path(&self, order: Order) -> Order {
+        let path = &self.parts.path;
+        match (order, path.coupling.verdict()) {
+            (Order::End(farewell), _) => Order::End(farewell),
+            (_, Verdict::End) => {
+                let lost = path.seen.borrow().last_loss.as_ref().map(|(why, _)| why.clone());
+                Order::End(Farewell::BfdDown(lost.unwrap_or_default()))
+            }
+            (order, Verdict::Wait) if !self.is_established() => {
+                drop(order);
+                Order::End(Farewell::BfdDown(WAITS.to_owned()))
+            }
+            (order, Verdict::Wait | Verdict::Go) => order,
+        }
+    }
+
+    fn is_established(&self) -> bool {
+        self.parts.session.state() == anycast_bgp::State::Established
+    }
+}
+
+/// In an event, and in the log.
+fn words(seen: &Seen) -> String {
+    if seen.state == BfdState::Up {
+        return "BFD Up".to_owned();
+    }
+    let why = match (&seen.last_loss, seen.remote) {
+        (_, Some((BfdState::AdminDown, _))) => "the neighbor's operator has taken it down".to_owned(),
+        (Some((why, at)), _) if *at == seen.since => why.clone(),
+        _ => seen.diagnostic.to_string(),
+    };
+    format!("BFD {}: {why}", seen.state)
+}

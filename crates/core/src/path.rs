@@ -1,0 +1,182 @@
+//! What the state of a BFD session means for the BGP session over the same path (RFC 5882 §4).
+
+use std::time::{Duration, Instant};
+
+use anycast_bfd::State;
+
+/// A neighbor that has not been heard for so long does not speak BFD, or not any more: whether the path is well is found out by dialling.
+/// It is longer than three packets of one whose session is not Up take (RFC 5880 §6.8.3).
+pub const SILENCE: Duration = Duration::from_secs(4);
+
+/// What is to be seen of a BFD session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sight {
+    /// Its state.
+    pub state: State,
+    /// What the neighbor says of its own; `None`: it is not heard.
+    pub remote: Option<State>,
+    /// How often the path was lost since this began.
+    pub lost: u64,
+}
+
+/// What the BGP session is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing stands in its way.
+    Go,
+    /// It may stay if it is up; it must not begin.
+    Wait,
+    /// It ends, and does not begin anew.
+    End,
+}
+
+/// The one follows the other. Call [`handle`](Self::handle) as things change and when [`poll_timeout`](Self::poll_timeout) says.
+#[derive(Debug, Clone, Default)]
+pub struct Coupling {
+    strict: bool,
+    state: Option<State>,
+    remote: Option<State>,
+    counted: u64,
+    lost: bool,
+    silent: Option<Instant>,
+}
+
+impl Coupling {
+    /// Whether there is to be no session before BFD is Up.
+    pub const fn set_strict(&mut self, strict: bool) {
+        self.strict = strict;
+    }
+
+    /// Takes a look.
+    pub fn handle(&mut self, sight: Sight, now: Instant) {
+        let Sight { state, remote, lost } = sight;
+        self.lost |= lost > self.counted;
+        self.counted = lost;
+        (self.state, self.remote) = (Some(state), remote);
+        self.silent = match remote {
+            Some(_) => None,
+            None => self.silent.or(Some(now)),
+        };
+        let given_up = self.silent.is_some_and(|since| now.saturating_duration_since(since) >= SILENCE);
+        if self.is_well() || given_up {
+            self.lost = false;
+        }
+    }
+
+    /// When a look is to be taken at the latest.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.silent.filter(|_| self.lost).map(|since| since + SILENCE)
+    }
+
+    /// As of the last look.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        if self.lost {
+            Verdict::End
+        } else if self.strict && !self.is_well() {
+            Verdict::Wait
+        } else {
+            Verdict::Go
+        }
+    }
+
+    /// AdminDown says nothing of the path (RFC 5882 §3.2).
+    fn is_well(&self) -> bool {
+        self.state == Some(State::Up) || self.remote == Some(State::AdminDown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: Duration = Duration::from_secs(1);
+
+    /// What is seen, seconds after the start; what follows.
+    type Step = (u32, State, Option<State>, u64, Verdict);
+
+    #[test]
+    fn bgp_follows_bfd() {
+        use State::{AdminDown, Down, Init, Up};
+        use Verdict::{End, Go, Wait};
+        let stories: [(&str, bool, &[Step]); 8] = [
+            ("a neighbor that never speaks it", false, &[(0, Down, None, 0, Go), (60, Down, None, 0, Go)]),
+            (
+                "lost, and back",
+                false,
+                &[
+                    (0, Up, Some(Up), 0, Go),
+                    (1, Down, None, 1, End),
+                    (2, Down, Some(Down), 1, End),
+                    (9, Init, Some(Down), 1, End),
+                    (10, Up, Some(Up), 1, Go),
+                    (11, Down, Some(Down), 2, End),
+                ],
+            ),
+            (
+                "lost and back between two looks",
+                false,
+                &[(0, Up, Some(Up), 0, Go), (1, Up, Some(Up), 1, Go), (2, Down, None, 2, End)],
+            ),
+            (
+                "one that stops speaking it",
+                false,
+                &[(0, Up, Some(Up), 0, Go), (1, Down, None, 1, End), (4, Down, None, 1, End), (5, Down, None, 1, Go)],
+            ),
+            (
+                "one that is silent in between",
+                false,
+                &[
+                    (1, Down, None, 1, End),
+                    (3, Down, Some(Down), 1, End),
+                    (6, Down, None, 1, End),
+                    (10, Down, None, 1, Go),
+                ],
+            ),
+            (
+                "taken down by its operator",
+                false,
+                &[(0, Up, Some(Up), 0, Go), (1, Down, Some(AdminDown), 0, Go), (5, Down, None, 0, Go)],
+            ),
+            (
+                "lost, then taken down by its operator",
+                false,
+                &[(0, Down, None, 1, End), (1, Down, Some(AdminDown), 1, Go)],
+            ),
+            (
+                "strict",
+                true,
+                &[
+                    (0, Down, None, 0, Wait),
+                    (9, Init, Some(Down), 0, Wait),
+                    (10, Up, Some(Up), 0, Go),
+                    (11, Down, None, 1, End),
+                    (15, Down, None, 1, Wait),
+                    (16, Down, Some(AdminDown), 1, Go),
+                ],
+            ),
+        ];
+        for (story, strict, steps) in stories {
+            let (start, mut coupling) = (Instant::now(), Coupling::default());
+            coupling.set_strict(strict);
+            for (at, state, remote, lost, expected) in steps {
+                coupling.handle(Sight { state: *state, remote: *remote, lost: *lost }, start + S * *at);
+                assert_eq!(coupling.verdict(), *expected, "{story}, after {at} s");
+            }
+        }
+    }
+
+    #[test]
+    fn it_says_when_to_look_again() {
+        let (start, mut coupling) = (Instant::now(), Coupling::default());
+        assert_eq!(coupling.poll_timeout(), None);
+        coupling.handle(Sight { state: State::Down, remote: None, lost: 0 }, start);
+        assert_eq!(coupling.poll_timeout(), None, "nothing hangs on it");
+        coupling.handle(Sight { state: State::Down, remote: None, lost: 1 }, start + S);
+        let at = coupling.poll_timeout().unwrap();
+        assert_eq!(at, start + SILENCE);
+        coupling.handle(Sight { state: State::Down, remote: None, lost: 1 }, at);
+        assert_eq!((coupling.verdict(), coupling.poll_timeout()), (Verdict::Go, None));
+    }
+}
