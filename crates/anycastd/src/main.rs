@@ -74,10 +74,10 @@ use tokio::{
 };
 
 use crate::{
-    bfd::Bfd,
-    config::Settings,
     agent::{GoesOn, Listening, OrderDesk, Parts},
+    bfd::Bfd,
     cli::{Arguments, Exit},
+    config::Settings,
     control::{Counter, Desk},
     fence::{Fence, Watcher},
     footing::Footing,

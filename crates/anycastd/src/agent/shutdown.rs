@@ -31,6 +31,8 @@ pub(super) struct Stop {
     /// A neighbor held something when the end began: packets may come until it has moved on.
     lingers: bool,
     began: Instant,
+    /// Until when the addresses answer at least.
+    answers: Instant,
     /// When the next stage begins whatever is missing.
     deadline: Instant,
 }
@@ -44,6 +46,16 @@ enum Stage {
     Lingering,
     Unbinding,
     Over,
+}
+
+impl Stop {
+    /// Of the time that the stages before the last may take.
+    fn left(&self, now: Instant) -> Duration {
+        match self.mode {
+            ShutdownMode::Fast => FAST.saturating_sub(now.saturating_duration_since(self.began)),
+            ShutdownMode::Drain => FAST,
+        }
+    }
 }
 
 impl Agent {
@@ -67,6 +79,7 @@ impl Agent {
                 why,
                 lingers: false,
                 began: now,
+                answers: now,
                 deadline: now + CEASE,
             };
             self.stop = Some(stop);
@@ -87,7 +100,8 @@ impl Agent {
         // A full drain lingers by itself; an operator's that was withdrawn a moment ago may be cut short.
         let recent = self.drains.values().any(|drain| matches!(drain.phase(), Phase::Lingering { .. }));
         let lingers = mode == ShutdownMode::Fast && (recent || self.held().values().any(|held| !held.is_empty()));
-        self.stop = Some(Stop { mode, stage: Stage::Withdrawing, why, lingers, began: now, deadline: now + patience });
+        let deadline = now + patience;
+        self.stop = Some(Stop { mode, stage: Stage::Withdrawing, why, lingers, began: now, answers: now, deadline });
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -111,7 +125,7 @@ impl Agent {
         let stop = self.stop?;
         // The ends of the peers' tasks wake nobody: look again soon.
         let soon = Instant::now() + super::SOON;
-        Some(if matches!(stop.stage, Stage::Leaving | Stage::Ceasing) {
+        Some(if matches!(stop.stage, Stage::Leaving | Stage::Ceasing | Stage::Lingering) {
             stop.deadline.min(soon)
         } else {
             stop.deadline
@@ -123,10 +137,10 @@ impl Agent {
         let Some(stop) = self.stop else { return };
         let done = match stop.stage {
             Stage::Withdrawing => self.all_withdrawn(stop.mode),
-            Stage::Leaving | Stage::Ceasing => {
-                self.peers.values().chain(self.parting.iter().map(|(_, peer)| peer)).all(Peer::is_finished)
-            }
-            Stage::Lingering => !stop.lingers,
+            Stage::Leaving => self.all_finished() && self.bfd.is_quiet(),
+            Stage::Ceasing => self.all_finished(),
+            // Sessions of BFD that go away without a word are a fault of the path to the neighbor (RFC 5880 §6.8.16).
+            Stage::Lingering => now >= stop.answers && self.bfd.is_quiet(),
             Stage::Unbinding => self.nothing_is_ours(),
             Stage::Over => return,
         };
@@ -142,16 +156,15 @@ impl Agent {
                 self.peers.values().for_each(|peer| peer.stop(farewell.clone()));
                 (Stage::Ceasing, CEASE)
             }
-            Stage::Ceasing => (Stage::Lingering, LINGER),
+            Stage::Ceasing => (Stage::Lingering, stop.left(now).saturating_sub(UNBIND).max(LINGER)),
             Stage::Lingering => match stop.mode {
-                ShutdownMode::Fast => {
-                    (Stage::Unbinding, FAST.saturating_sub(now.saturating_duration_since(stop.began)).max(UNBIND))
-                }
+                ShutdownMode::Fast => (Stage::Unbinding, stop.left(now).max(UNBIND)),
                 ShutdownMode::Drain => (Stage::Unbinding, FAST),
             },
             Stage::Leaving | Stage::Unbinding | Stage::Over => (Stage::Over, Duration::ZERO),
         };
-        self.stop = Some(Stop { stage, deadline: now + patience, ..stop });
+        let answers = if stage == Stage::Lingering && stop.lingers { now + LINGER } else { stop.answers };
+        self.stop = Some(Stop { stage, answers, deadline: now + patience, ..stop });
         if stage == Stage::Unbinding {
             self.drains.values_mut().for_each(|drain| {
                 drain.reconfigure(DrainTimes { graceful_shutdown: Duration::ZERO, linger: Duration::ZERO });
@@ -159,6 +172,10 @@ impl Agent {
             });
         }
         self.wake.wake();
+    }
+
+    fn all_finished(&self) -> bool {
+        self.peers.values().chain(self.parting.iter().map(|(_, peer)| peer)).all(Peer::is_finished)
     }
 
     /// A fast end is content once nobody holds anything; a full one waits out the lingering packets too.
