@@ -3,6 +3,7 @@
 //! Every string passes through [`Line`], and nothing else makes text; there it loses whatever a terminal would obey,
 //! because much of it was said by somebody else (a neighbor's shutdown message, a server's answer to a check).
 
+mod bfd;
 pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod explain;

@@ -19,6 +19,7 @@
 //! Every other answer has a status of 400 or more and an [`ErrorReply`]. Fields may be added; readers ignore what they
 //! do not know.
 
+mod bfd;
 mod doctor;
 mod neighbor;
 mod probe;
@@ -31,6 +32,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use bfd::*;
 pub use doctor::*;
 pub use neighbor::*;
 pub use probe::*;
@@ -77,6 +79,9 @@ pub struct Status {
     /// What the kernel told, and was asked, since the agent started.
     #[serde(default)]
     pub watch: WatchCounters,
+    /// The thread of BFD.
+    #[serde(default)]
+    pub bfd: BfdThread,
     /// What came of the last upgrade of the agent, since it started.
     #[serde(default)]
     pub upgraded: Option<Upgraded>,

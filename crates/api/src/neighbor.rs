@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Timestamp;
+use crate::{Bfd, Timestamp};
 
 /// A neighbor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,6 +53,9 @@ pub struct Neighbor {
     /// How the connection is made and protected.
     #[serde(default)]
     pub transport: Transport,
+    /// How a dead path to it is noticed before the hold timer does; `None`: it is not.
+    #[serde(default)]
+    pub bfd: Option<Bfd>,
     /// What the session agreed on, once OpenConfirm is reached.
     pub session: Option<Session>,
     /// Counts since the agent started, by name.

@@ -3,7 +3,7 @@
 use anycast_api::{Neighbor, Quarantine, Received, Session, Transport};
 
 use super::{
-    Page, View,
+    Page, View, bfd,
     line::{Line, Style},
     nothing,
     table::{Cell, Column, Table},
@@ -38,6 +38,7 @@ pub(super) fn table(neighbors: &[Neighbor], view: View) -> Vec<Line> {
         Column::fixed("AS"),
         Column::fixed("STATE"),
         Column::fixed("SINCE"),
+        Column::fixed("BFD"),
         Column::fixed("ROUTES"),
         Column::flexible("LAST ERROR", 16),
     ]);
@@ -48,6 +49,7 @@ pub(super) fn table(neighbors: &[Neighbor], view: View) -> Vec<Line> {
             Line::plain(&neighbor.asn).into(),
             state(neighbor).into(),
             Line::plain(&when::clock(neighbor.since_seconds)).into(),
+            bfd::cell(neighbor).into(),
             Line::plain(&neighbor.routes.to_string()).into(),
             last_error(neighbor).into(),
         ]);
@@ -108,6 +110,9 @@ fn detail(neighbor: &Neighbor, view: View) -> Vec<Line> {
     row("local address", neighbor.local_address.iter().cloned().collect());
     row("remote address", neighbor.remote_address.iter().cloned().collect());
     row("transport", vec![transport(&neighbor.transport)]);
+    for (name, texts) in neighbor.bfd.iter().flat_map(|bfd| bfd::rows(bfd, neighbor.state == "Listen", view)) {
+        row(name, texts);
+    }
     if let Some(session) = &neighbor.session {
         row("router id", vec![session.router_id.clone()]);
         row("timers", vec![timers(session)]);
@@ -255,8 +260,8 @@ mod tests {
         list[0].received = Some(Received { prefixes: 300, limit: 100, exceeded: true });
         assert_eq!(details(&list), "announces      300 different prefixes in this session, more than max_prefixes 100");
         assert_snapshot!(page(&list, view()).paint(false), @r#"
-        NEIGHBOR  ADDRESS    AS     STATE        SINCE     ROUTES  LAST ERROR
-        leaf1     192.0.2.1  65001  Established  3d 04:12  3       announces 300 > max_prefixes 100
+        NEIGHBOR  ADDRESS    AS     STATE        SINCE     BFD  ROUTES  LAST ERROR
+        leaf1     192.0.2.1  65001  Established  3d 04:12  –    3       announces 300 > max_prefixes 100
         "#);
     }
 
@@ -270,9 +275,9 @@ mod tests {
         let others = others.replace("\x1b[31m", "").replace("\x1b[32m", "");
         assert!(!others.chars().any(|c| c.is_control() && c != '\n'), "{others:?}");
         assert_snapshot!(page(&list, view()).paint(false), @r#"
-        NEIGHBOR  ADDRESS    AS     STATE        SINCE     ROUTES  LAST ERROR
-        leaf1     192.0.2.1  65001  Established  3d 04:12  3       –
-        leaf2     eth1       65002  Active       00:00:41  0       they said "\u{1b}[2J\u{1b}]0;pwned\u{7}\…
+        NEIGHBOR  ADDRESS    AS     STATE        SINCE     BFD  ROUTES  LAST ERROR
+        leaf1     192.0.2.1  65001  Established  3d 04:12  –    3       –
+        leaf2     eth1       65002  Active       00:00:41  –    0       they said "\u{1b}[2J\u{1b}]0;pwned\…
         "#);
     }
 

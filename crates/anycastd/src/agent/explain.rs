@@ -12,7 +12,7 @@ use anycast_core::{
 };
 
 use super::{
-    Agent, Refusal,
+    Agent, Refusal, bfd,
     clock::wall,
     holds, report,
     rule::{self, Seen},
@@ -387,7 +387,8 @@ fn neighbor_link(id: &PeerId, peer: &Peer, prefix: Prefix, verdict: &Verdict, se
         DrainBy::Prepend => ", with a longer path (assumed honoured)",
         DrainBy::None => ", and not told that it is leaving (`drain_by: none`)",
     };
-    link(ok, format!("Established, {what} {far}{leaving}"), Some(wall(entry.since)), hint)
+    let noticed = bfd::in_chain(peer);
+    link(ok, format!("Established, {what} {far}{leaving}{noticed}"), Some(wall(entry.since)), hint)
 }
 
 /// Whether it is for the neighbor to begin.

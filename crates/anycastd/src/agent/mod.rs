@@ -6,6 +6,7 @@
 
 mod about;
 mod absence;
+mod bfd;
 mod changes;
 mod clock;
 mod difference;

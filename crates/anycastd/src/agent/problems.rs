@@ -46,7 +46,15 @@ impl Agent {
         let blind = self.checks_that_cannot_run();
         let nobody = self.announced_to_nobody().into_iter().chain(self.off_the_air());
         let watch = self.watch_problems();
-        own.chain(watch).chain(deaf).chain(loud).chain(self.fence.problems()).chain(blind).chain(nobody).collect()
+        let bfd = self.bfd_problems();
+        own.chain(watch)
+            .chain(deaf)
+            .chain(loud)
+            .chain(bfd)
+            .chain(self.fence.problems())
+            .chain(blind)
+            .chain(nobody)
+            .collect()
     }
 }
 

@@ -16,7 +16,7 @@ use anycast_core::{
 };
 use tokio::sync::mpsc;
 
-use super::{Agent, Refusal, clock::wall, orders::phase_outside, words::first_run_in};
+use super::{Agent, Refusal, bfd::bfd, clock::wall, orders::phase_outside, words::first_run_in};
 use crate::{
     checker::CheckState,
     kernel::{AddressState, Owner},
@@ -69,6 +69,7 @@ impl Agent {
                 .map(|(reason, count)| (reason.to_owned(), count))
                 .collect(),
             watch: self.watch_counters(),
+            bfd: self.bfd_thread(),
             upgraded: self.upgraded.clone(),
             services,
             neighbors,
@@ -306,6 +307,7 @@ impl Agent {
             local_address: state.ends.map(|(local, _)| local.to_string()),
             remote_address: state.ends.map(|(_, remote)| remote.to_string()),
             transport: transport(&peer.neighbor, peer.session.is_external()),
+            bfd: bfd(&peer.neighbor, peer.bfd().as_ref(), &self.links.borrow()),
             session: session(&state),
             counters: counters(&state),
         }
@@ -359,6 +361,7 @@ impl Agent {
             local_address: None,
             remote_address: None,
             transport: transport(neighbor, true),
+            bfd: bfd(neighbor, None, &None),
             session: None,
             counters: [("sessions".to_owned(), sessions as u64)].into(),
         })

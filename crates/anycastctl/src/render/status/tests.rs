@@ -22,9 +22,9 @@ fn the_drawing() {
         web      degraded  00:02:10  198.51.100.0/24 (prepend 3)       load ! "load 9.1"
         mail     drained   00:14:02  –   "kernel update" until 15:00Z  smtp ✓ 0.8 ms
 
-        NEIGHBOR  ADDRESS    AS     STATE        SINCE     ROUTES  LAST ERROR
-        leaf1     192.0.2.1  65001  Established  3d 04:12  3       –
-        leaf2     eth1       65002  Active       00:00:41  0       connect: refused (retry in 3 s)
+        NEIGHBOR  ADDRESS    AS     STATE        SINCE     BFD  ROUTES  LAST ERROR
+        leaf1     192.0.2.1  65001  Established  3d 04:12  –    3       –
+        leaf2     eth1       65002  Active       00:00:41  –    0       connect: refused (retry in 3 s)
         "#);
 }
 
@@ -58,8 +58,8 @@ fn what_is_remarkable_has_its_section() {
         2001:db8:53::53  –   not bound         3d 04:12  netlink: Operation not permitted; does the unit
                                                          grant CAP_NET_ADMIN? tried 7 times, again in 3 s
 
-        NEIGHBOR  ADDRESS    AS     STATE        SINCE     ROUTES  LAST ERROR
-        leaf1     192.0.2.1  65001  Established  3d 04:12  3       –
+        NEIGHBOR  ADDRESS    AS     STATE        SINCE     BFD  ROUTES  LAST ERROR
+        leaf1     192.0.2.1  65001  Established  3d 04:12  –    3       –
 
         PROBLEMS
         ✗ the last reload was refused, the configuration of 14:02 stays in force: line 12, column 5: unknown
@@ -151,10 +151,10 @@ fn very_long_names() {
                                                                                         a-long-name-of-its-o
                                                                                         wn ✓ 12 ms
 
-        NEIGHBOR             ADDRESS             AS          STATE        SINCE     ROUTES  LAST ERROR
-        transit-transit-tra  2001:db8:aaaa:bbbb  4200000001  OpenConfirm  3d 04:12  3       they closed the…
-        nsit-transit-transi  :cccc:dddd:eeee:ff
-        t-transit-           ff
+        NEIGHBOR          ADDRESS           AS          STATE        SINCE     BFD  ROUTES  LAST ERROR
+        transit-transit-  2001:db8:aaaa:bb  4200000001  OpenConfirm  3d 04:12  –    3       they closed the…
+        transit-transit-  bb:cccc:dddd:eee
+        transit-transit-  e:ffff
         "#);
 }
 

@@ -1,0 +1,300 @@
+//! BFD in the words of the control socket: what is configured, what is seen, and what follows when the two do not fit.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use anycast_api::{self as api, Timestamp};
+use anycast_bfd::{AuthType, Discard, MULTIHOP_PORT, SINGLE_HOP_PORT, State};
+use anycast_bgp as bgp;
+use anycast_core::{
+    PeerId,
+    config::{Bfd, Neighbor},
+};
+
+use super::Agent;
+use crate::{bfd::Seen, kernel::Links, peer::Peer};
+
+/// A session that both ends want is Up by then: while it is not, each sends every second (RFC 5880 §6.8.3).
+const BEGINS: Duration = Duration::from_secs(10);
+
+/// BFD with a neighbor; `None`: it is not configured.
+pub(super) fn bfd(neighbor: &Neighbor, seen: Option<&Seen>, links: &Links) -> Option<api::Bfd> {
+    let Bfd { interval, multiplier, strict, multihop: _, min_ttl: _, authentication } = neighbor.bfd.as_ref()?;
+    Some(api::Bfd {
+        interval_seconds: interval.as_secs_f64(),
+        multiplier: multiplier.get(),
+        strict: *strict,
+        authentication: authentication.as_ref().map(|with| auth_type(with.auth_type).to_owned()),
+        session: seen.map(|seen| session(seen, links)),
+    })
+}
+
+fn session(seen: &Seen, links: &Links) -> api::BfdSession {
+    let known = |discriminator| Some(discriminator).filter(|discriminator| *discriminator != 0);
+    let heard = |time: Duration| seen.remote.map(|_| time.as_secs_f64()).filter(|seconds| *seconds > 0.0);
+    let interface = |index: u32| {
+        let all = links.iter().flat_map(|links| links.iter());
+        all.filter(|(_, interface)| interface.index == index).map(|(name, _)| name.to_string()).next()
+    };
+    let since = Timestamp::from(seen.since);
+    api::BfdSession {
+        state: seen.state.to_string(),
+        since,
+        since_seconds: since.age(SystemTime::now()).as_secs_f64(),
+        diagnostic: seen.diagnostic.to_string(),
+        remote_state: seen.remote.map(|(state, _)| state.to_string()),
+        remote_diagnostic: seen.remote.map(|(_, diagnostic)| diagnostic.to_string()),
+        losses: seen.losses,
+        last_loss: seen.last_loss.as_ref().map(|(text, _)| text.clone()),
+        last_loss_at: seen.last_loss.as_ref().map(|(_, at)| (*at).into()),
+        last_detection_seconds: seen.last_detection.map(|time| time.as_secs_f64()),
+        local_discriminator: known(seen.discriminators.0),
+        remote_discriminator: known(seen.discriminators.1),
+        local_address: seen.ends.map(|(local, _)| local.to_string()),
+        remote_address: seen.ends.map(|(_, remote)| remote.to_string()),
+        interface: seen.interface.and_then(interface),
+        multihop: seen.multihop,
+        transmit_seconds: seen.transmit_interval.as_secs_f64(),
+        receive_seconds: seen.receive_interval.as_secs_f64(),
+        detection_seconds: heard(seen.detection_time),
+        remote_detection_seconds: heard(seen.remote_detection_time),
+        measured_seconds: seen.measured.interval.map(|time| time.as_secs_f64()),
+        longest_gap_seconds: Some(seen.measured.longest).filter(|gap| !gap.is_zero()).map(|gap| gap.as_secs_f64()),
+        counters: [
+            ("packets_received", seen.counters.received),
+            ("packets_transmitted", seen.counters.transmitted),
+            ("packets_unauthentic", seen.counters.unauthentic),
+        ]
+        .map(|(name, count)| (name.to_owned(), count))
+        .into(),
+        last_discard: seen.discarded.as_ref().map(|(why, _)| why.to_string()),
+        last_discard_at: seen.discarded.as_ref().map(|(_, at)| (*at).into()),
+        problem: seen.problem.clone(),
+    }
+}
+
+const fn auth_type(auth_type: AuthType) -> &'static str {
+    match auth_type {
+        AuthType::Simple => "simple",
+        AuthType::KeyedMd5 => "keyed-md5",
+        AuthType::MeticulousKeyedMd5 => "meticulous-keyed-md5",
+        AuthType::KeyedSha1 => "keyed-sha1",
+        AuthType::MeticulousKeyedSha1 => "meticulous-keyed-sha1",
+    }
+}
+
+/// Why BFD does not notice a dead path to a neighbor, although it is to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ailment {
+    /// We cannot have a session: why.
+    Ours(String),
+    /// The neighbor is not heard.
+    Unanswered,
+    /// Something comes from its address, and is not taken: why.
+    Discarded(Discard),
+    /// It is heard, and the session is not Up: its state and its diagnostic.
+    NotUp(String),
+    /// Whoever operates the neighbor has taken the session down.
+    AdminDown,
+}
+
+impl Ailment {
+    /// `None`: it is well, or may be so in a moment. `now` is on the clock of [`Seen::since`].
+    pub(crate) fn of(seen: &Seen, now: SystemTime) -> Option<Self> {
+        let Seen { state, since, remote, discarded, problem, .. } = seen;
+        if let Some(problem) = problem {
+            return Some(Self::Ours(problem.clone()));
+        }
+        // A clock that was set back says nothing.
+        let lately = |at: &SystemTime| now.duration_since(*at).is_ok_and(|age| age < BEGINS);
+        if *state == State::Up || lately(since) {
+            return None;
+        }
+        Some(match (remote, discarded) {
+            (Some((State::AdminDown, _)), _) => Self::AdminDown,
+            (Some((state, diagnostic)), _) => Self::NotUp(format!("{state}, {diagnostic}")),
+            (None, Some((why, at))) if lately(at) => Self::Discarded(*why),
+            (None, _) => Self::Unanswered,
+        })
+    }
+
+    /// What is seen of it, after `the router`.
+    pub(crate) fn seen(&self) -> String {
+        match self {
+            Self::Ours(problem) => format!("is not asked: {problem}"),
+            Self::Unanswered => "does not answer".to_owned(),
+            Self::Discarded(why) => format!("sends packets that are discarded: {why}"),
+            Self::NotUp(state) => format!("answers, and the session is not Up; it says {state}"),
+            Self::AdminDown => "has taken the session down (AdminDown)".to_owned(),
+        }
+    }
+
+    /// What to do about it, in a few words.
+    fn remedy(&self, multihop: bool) -> Option<String> {
+        let port = if multihop { MULTIHOP_PORT } else { SINGLE_HOP_PORT };
+        Some(match self {
+            Self::Ours(_) | Self::AdminDown => return None,
+            Self::Unanswered => {
+                format!("configure BFD for this node there and let UDP port {port} through, or take `bfd` out here")
+            }
+            Self::Discarded(Discard::Unauthentic(_)) => "see `bfd.authentication`: type, key ID and password are the same at both ends".to_owned(),
+            Self::Discarded(Discard::Ttl | Discard::Address) => {
+                "see whether both ends take the path for one hop or for several (`bfd.multihop`), and how many (`bfd.min_ttl`)".to_owned()
+            }
+            Self::Discarded(_) => "`anycastctl doctor` looks further".to_owned(),
+            Self::NotUp(_) => format!("it does not hear us: let UDP port {port} through to it"),
+        })
+    }
+}
+
+/// What it means that BFD does not see to it.
+fn noticed_by(hold: Option<Duration>) -> String {
+    match hold {
+        Some(hold) => format!("a dead path is noticed by the hold timer only, after {} s", hold.as_secs()),
+        None => "nothing notices a dead path (hold time 0)".to_owned(),
+    }
+}
+
+/// BFD of a neighbor that does not do what it is to.
+fn problem(
+    id: &PeerId,
+    bfd: &Bfd,
+    seen: &Seen,
+    established: Option<(Duration, Option<Duration>)>,
+    now: SystemTime,
+) -> Option<String> {
+    let ailment = Ailment::of(seen, now)?;
+    let follows = match established {
+        // Another session that just began: it may be that one's first moment.
+        Some((since, _)) if since < BEGINS => return None,
+        // What the operator of the router does is that one's affair.
+        Some(_) if ailment == Ailment::AdminDown => return None,
+        Some((_, hold)) => noticed_by(hold),
+        None if bfd.strict => "there is no session before it is Up (`bfd.strict`)".to_owned(),
+        // Why there is no session is said of that.
+        None => return None,
+    };
+    let remedy = ailment.remedy(seen.multihop).map_or_else(String::new, |remedy| format!("; {remedy}"));
+    Some(format!("neighbor {id}: BFD is configured, and the router {}: {follows}{remedy}", ailment.seen()))
+}
+
+impl Agent {
+    /// What is wrong with BFD, a line for each neighbor.
+    pub(super) fn bfd_problems(&self) -> impl Iterator<Item = String> {
+        let (now, wall) = (Instant::now(), SystemTime::now());
+        let of = move |(id, peer): (&PeerId, &Peer)| {
+            let (bfd, seen) = (peer.neighbor.bfd.as_ref()?, peer.bfd()?);
+            let state = peer.state.borrow();
+            let established = (state.state == bgp::State::Established).then(|| {
+                let hold = state.negotiated.as_ref().and_then(|session| session.hold_time.duration());
+                (now.saturating_duration_since(state.since), hold)
+            });
+            problem(id, bfd, &seen, established, wall)
+        };
+        self.peers.iter().filter_map(of)
+    }
+
+    /// The thread of BFD.
+    pub(super) fn bfd_thread(&self) -> api::BfdThread {
+        api::BfdThread::default()
+    }
+}
+
+/// For the chain of `explain`: how a dead path to an Established neighbor is noticed, where BFD is to.
+pub(super) fn in_chain(peer: &Peer) -> &'static str {
+    match (&peer.neighbor.bfd, peer.bfd()) {
+        (None, _) => "",
+        (Some(_), Some(Seen { state: State::Up, .. })) => ", BFD Up",
+        (Some(_), _) => ", BFD not Up: a dead path is noticed by the hold timer only",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anycast_bfd::{Diagnostic, Unauthentic};
+    use anycast_core::config::Endpoint;
+
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+    /// Of a BGP session that is Established for long.
+    const LONG: Option<(Duration, Option<Duration>)> = Some((DAY, Some(Duration::from_secs(90))));
+
+    fn seen(state: State, remote: Option<State>) -> Seen {
+        let remote = remote.map(|state| (state, Diagnostic::DETECTION_TIME_EXPIRED));
+        Seen { state, remote, since: SystemTime::UNIX_EPOCH + DAY, ..Seen::default() }
+    }
+
+    fn told(bfd: &Bfd, seen: &Seen, established: Option<(Duration, Option<Duration>)>) -> String {
+        let now = SystemTime::UNIX_EPOCH + 2 * DAY;
+        problem(&PeerId::new("leaf1").unwrap(), bfd, seen, established, now).unwrap_or_default()
+    }
+
+    #[test]
+    fn one_that_does_not_speak_it_is_said_plainly_and_one_that_is_well_is_not() {
+        let bfd = Bfd::default();
+        let down = seen(State::Down, None);
+        assert_eq!(
+            told(&bfd, &down, LONG),
+            "neighbor leaf1: BFD is configured, and the router does not answer: a dead path is noticed by the hold timer only, after 90 s; \
+             configure BFD for this node there and let UDP port 3784 through, or take `bfd` out here"
+        );
+        assert!(told(&bfd, &Seen { multihop: true, ..down.clone() }, LONG).contains("UDP port 4784"));
+        assert!(told(&bfd, &down, Some((DAY, None))).contains("nothing notices a dead path (hold time 0)"));
+        assert_eq!(told(&bfd, &seen(State::Up, Some(State::Up)), LONG), "");
+        assert_eq!(told(&bfd, &down, Some((Duration::from_secs(3), None))), "", "it may begin yet");
+        let since = SystemTime::UNIX_EPOCH + 2 * DAY - Duration::from_secs(9);
+        assert_eq!(told(&bfd, &Seen { since, ..down.clone() }, LONG), "", "it may begin yet");
+        assert_eq!(told(&bfd, &down, None), "", "why there is no session is said of that");
+        let strict = Bfd { strict: true, ..bfd.clone() };
+        assert!(told(&strict, &down, None).contains("there is no session before it is Up (`bfd.strict`)"));
+    }
+
+    #[test]
+    fn each_ailment_has_its_words() {
+        let told = |seen: &Seen| told(&Bfd::default(), seen, LONG);
+        let down = seen(State::Down, Some(State::Down));
+        assert!(told(&down).contains("it says Down, Control Detection Time Expired"), "{}", told(&down));
+        assert!(told(&down).ends_with("it does not hear us: let UDP port 3784 through to it"), "{}", told(&down));
+        assert_eq!(told(&seen(State::Down, Some(State::AdminDown))), "", "the router's operator wants it so");
+        let ours = Seen { problem: Some("port 3784: in use".to_owned()), ..seen(State::Down, None) };
+        assert!(told(&ours).contains("the router is not asked: port 3784: in use: a dead path"), "{}", told(&ours));
+        let discarded = |why| {
+            let at = SystemTime::UNIX_EPOCH + 2 * DAY - Duration::from_secs(1);
+            told(&Seen { discarded: Some((why, at)), ..seen(State::Down, None) })
+        };
+        let key = discarded(Discard::Unauthentic(Unauthentic::Digest));
+        assert!(key.contains("discarded: not authentic: another password or digest"), "{key}");
+        assert!(key.ends_with("type, key ID and password are the same at both ends"), "{key}");
+        assert!(discarded(Discard::Ttl).contains("`bfd.multihop`"), "{}", discarded(Discard::Ttl));
+        let old = Seen { discarded: Some((Discard::Ttl, SystemTime::UNIX_EPOCH)), ..seen(State::Down, None) };
+        assert!(told(&old).contains("does not answer"), "what was discarded yesterday says nothing of today");
+    }
+
+    #[test]
+    fn what_is_unknown_is_not_shown_as_a_number() {
+        let endpoint = Endpoint::Address([192, 0, 2, 1].into());
+        let mut neighbor = Neighbor::new(endpoint, bgp::PeerAs::External);
+        assert_eq!(bfd(&neighbor, None, &None), None);
+        neighbor.bfd = Some(Bfd::default());
+        let configured = bfd(&neighbor, None, &None).unwrap();
+        assert_eq!((configured.interval_seconds, configured.multiplier, configured.session), (0.3, 3, None));
+        let session = |seen: &Seen| bfd(&neighbor, Some(seen), &None).unwrap().session.unwrap();
+        let unheard = session(&Seen { discriminators: (7, 0), ..seen(State::Down, None) });
+        assert_eq!((unheard.local_discriminator, unheard.remote_discriminator), (Some(7), None));
+        assert_eq!((unheard.detection_seconds, unheard.remote_state, unheard.local_address), (None, None, None));
+        let up = session(&Seen {
+            detection_time: Duration::from_millis(900),
+            ends: Some(([192, 0, 2, 2].into(), [192, 0, 2, 1].into())),
+            ..seen(State::Up, Some(State::Up))
+        });
+        assert_eq!((up.state.as_str(), up.detection_seconds), ("Up", Some(0.9)));
+        assert_eq!(up.remote_diagnostic.as_deref(), Some("Control Detection Time Expired"));
+        assert_eq!(up.local_address.as_deref(), Some("192.0.2.2"));
+        let links: Links = Some(std::sync::Arc::new(
+            [("eth1".into(), crate::kernel::Interface { index: 4, ..Default::default() })].into(),
+        ));
+        let by = |index| bfd(&neighbor, Some(&Seen { interface: index, ..seen(State::Up, None) }), &links);
+        let by = |index| by(index).unwrap().session.unwrap().interface;
+        assert_eq!((by(Some(4)).as_deref(), by(Some(5)), by(None)), (Some("eth1"), None, None));
+    }
+}
