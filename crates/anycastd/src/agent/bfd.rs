@@ -195,7 +195,11 @@ impl Agent {
 
     /// The thread of BFD.
     pub(super) fn bfd_thread(&self) -> api::BfdThread {
-        api::BfdThread::default()
+        let discards = self.bfd.discards().into_iter().map(|(reason, count)| (reason.to_owned(), count));
+        api::BfdThread {
+            without_priority: self.bfd.without_priority().map(str::to_owned),
+            discards: discards.collect(),
+        }
     }
 }
 

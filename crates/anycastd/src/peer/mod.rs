@@ -325,11 +325,6 @@ impl Peer {
     pub(crate) fn is_finished(&self) -> bool {
         self.task.is_finished()
     }
-
-    /// What is seen of its BFD session; `None`: there is none.
-    pub(crate) fn bfd(&self) -> Option<crate::bfd::Seen> {
-        None
-    }
 }
 
 impl Drop for Peer {

@@ -40,8 +40,24 @@ async fn up() -> anyhow::Result<Edge> {
     edge.start().await?;
     edge.announced(crate::edge::V4).await?;
     edge.announced(crate::edge::V6).await?;
-    is_up(&edge).await?;
+    is_settled(&edge).await?;
     Ok(edge)
+}
+
+/// What a loss of the path would change: the losses, and the sessions of BGP that there were.
+async fn seen(edge: &Edge) -> anyhow::Result<(Value, u64)> {
+    Ok((ours(edge, "rtr").await?["losses"].clone(), edge.sessions().await?))
+}
+
+/// Waits until both ends are Up, and that for a while: FRR 8.4 ends its session and begins another one when that of BGP is there.
+async fn is_settled(edge: &Edge) -> anyhow::Result<()> {
+    is_up(edge).await?;
+    edge.wait("both ends stay Up", async || {
+        let (theirs, ours) = (theirs(edge, "rtr", AGENT).await?, ours(edge, "rtr").await?);
+        let lasts = theirs["uptime"].as_u64() >= Some(3) && ours["since_seconds"].as_f64() >= Some(3.0);
+        is_so(lasts && ours["state"] == "Up" && theirs["status"] == "up", &ours)
+    })
+    .await
 }
 
 /// What a router says of its session with an address.
@@ -68,6 +84,12 @@ async fn ours(edge: &Edge, neighbor: &str) -> anyhow::Result<Value> {
     let found = all.as_array().into_iter().flatten().find(|one| one["name"] == neighbor);
     let session = found.map(|one| one["bfd"]["session"].clone()).filter(|session| !session.is_null());
     session.with_context(|| format!("no session with {neighbor}: {all}"))
+}
+
+/// For what is waited for: where it never comes, it is told what was there instead.
+fn is_so(so: bool, found: &Value) -> anyhow::Result<bool> {
+    ensure!(so, "found {found}");
+    Ok(true)
 }
 
 /// Waits until both ends say so.
