@@ -1,6 +1,8 @@
 //! What Prometheus scrapes. Gauges and counters are drawn from the status at each scrape, so that they cannot disagree
 //! with it; only what has no place in the status (times of checks) is kept here.
 
+mod bfd;
+
 use std::time::Duration;
 
 use anycast_api::{Health, ServiceState, Status};
@@ -124,6 +126,7 @@ fn drawn(status: &Status, dropped_events: u64) -> prometheus::Result<Registry> {
     draw_agent(&drawing, status, dropped_events)?;
     draw_services(&drawing, status)?;
     draw_neighbors(&drawing, status)?;
+    bfd::draw(&drawing, status)?;
     Ok(drawing.0)
 }
 
@@ -138,7 +141,7 @@ fn draw_agent(drawing: &Drawing, status: &Status, dropped_events: u64) -> promet
     healthy.with_label_values::<&str>(&[]).set(flag(status.healthy));
     let problems = drawing.gauge(
         "anycastd_problems",
-        "What is wrong with the agent itself, and neighbors beyond max_prefixes; see `anycastctl status`.",
+        "What is wrong with the agent itself, neighbors beyond max_prefixes and BFD that does not do; see `anycastctl status`.",
         &[],
     )?;
     problems.with_label_values::<&str>(&[]).set(status.problems.len() as f64);

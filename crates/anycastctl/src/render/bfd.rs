@@ -32,9 +32,9 @@ pub(super) fn rows(bfd: &Bfd, network: bool, view: View) -> Vec<(&'static str, V
     vec![
         ("bfd", vec![state(session), configured(bfd)]),
         ("bfd problem", session.problem.iter().cloned().collect()),
-        ("bfd path", vec![path(session)]),
+        ("bfd path", path(session).into()),
         ("bfd timers", timers(session)),
-        ("bfd measured", measured(session).into_iter().collect()),
+        ("bfd measured", measured(session)),
         ("bfd losses", vec![losses(session, view)]),
         ("bfd packets", packets(session, view)),
     ]
@@ -67,14 +67,14 @@ fn state(session: &BfdSession) -> String {
     format!("{state}{why} for {}, {remote}", when::clock(session.since_seconds))
 }
 
-fn path(session: &BfdSession) -> String {
+fn path(session: &BfdSession) -> [String; 2] {
     let hops = if session.multihop { "multihop (UDP port 4784)" } else { "single-hop (UDP port 3784)" };
     let ends = session.local_address.as_ref().zip(session.remote_address.as_ref());
     let ends = ends.map_or_else(|| "no socket".to_owned(), |(local, remote)| format!("{local} to {remote}"));
     let at = session.interface.as_ref().map_or_else(String::new, |name| format!(" at {name}"));
     let shown = |discriminator: Option<u32>| discriminator.map_or_else(|| "–".to_owned(), |it| it.to_string());
     let (ours, theirs) = (shown(session.local_discriminator), shown(session.remote_discriminator));
-    format!("{hops}, {ends}{at}, discriminators {ours} and {theirs}")
+    [format!("{hops}, {ends}{at}"), format!("discriminators {ours} (ours) and {theirs}")]
 }
 
 fn timers(session: &BfdSession) -> Vec<String> {
@@ -90,19 +90,20 @@ fn timers(session: &BfdSession) -> Vec<String> {
     lines
 }
 
-fn measured(session: &BfdSession) -> Option<String> {
+fn measured(session: &BfdSession) -> Vec<String> {
     let mean = session.measured_seconds.map(|mean| format!("a packet of theirs every {}", when::took(mean)));
     let gap = session.longest_gap_seconds.map(|gap| format!("longest gap {}", when::took(gap)));
-    let all: Vec<String> = [mean, gap].into_iter().flatten().collect();
-    (!all.is_empty()).then(|| all.join(", "))
+    let packets: Vec<String> = [mean, gap].into_iter().flatten().collect();
+    let packets = (!packets.is_empty()).then(|| packets.join(", "));
+    let silence = session.last_detection_seconds;
+    let silence = silence.map(|time| format!("their silence was last noticed after {}", when::took(time)));
+    packets.into_iter().chain(silence).collect()
 }
 
 fn losses(session: &BfdSession, view: View) -> String {
     let Some(last) = &session.last_loss else { return session.losses.to_string() };
     let at = session.last_loss_at.map(|at| format!(" ({}, {} ago)", when::stamp(at), when::age(at, view.now)));
-    let after =
-        session.last_detection_seconds.map(|time| format!("; its silence was last noticed after {}", when::took(time)));
-    format!("{}, the last: {last}{}{}", session.losses, at.unwrap_or_default(), after.unwrap_or_default())
+    format!("{}, the last: {last}{}", session.losses, at.unwrap_or_default())
 }
 
 fn packets(session: &BfdSession, view: View) -> Vec<String> {
@@ -173,13 +174,13 @@ mod tests {
         assert_snapshot!(lines(&list[0]), @r"
         bfd            Up for 3d 04:11, the neighbor says Up
                        configured 50 ms × 3
-        bfd path       single-hop (UDP port 3784), 192.0.2.2 to 192.0.2.1 at eth1, discriminators
-                       3141592653 and 7
+        bfd path       single-hop (UDP port 3784), 192.0.2.2 to 192.0.2.1 at eth1
+                       discriminators 3141592653 (ours) and 7
         bfd timers     a packet every 50 ms, theirs expected every 50 ms
                        silence is noticed after 150 ms, ours after 250 ms
         bfd measured   a packet of theirs every 44 ms, longest gap 51 ms
-        bfd losses     1, the last: nothing was heard for 152 ms (2026-11-20 10:00:00Z, 3d 04:30 ago); its
-                       silence was last noticed after 152 ms
+                       their silence was last noticed after 152 ms
+        bfd losses     1, the last: nothing was heard for 152 ms (2026-11-20 10:00:00Z, 3d 04:30 ago)
         bfd packets    6275000 received, 6275001 sent, 0 not authentic
         ");
     }
@@ -207,7 +208,8 @@ mod tests {
         bfd            Down (Control Detection Time Expired) for 00:00:12, the neighbor is not heard
                        configured 50 ms × 3, no BGP before it is Up (strict), authentication keyed-sha1
         bfd problem    port 4784 is in use
-        bfd path       multihop (UDP port 4784), 192.0.2.2 to 192.0.2.1, discriminators 3141592653 and –
+        bfd path       multihop (UDP port 4784), 192.0.2.2 to 192.0.2.1
+                       discriminators 3141592653 (ours) and –
         bfd timers     a packet every 1 s, theirs expected every 50 ms
         bfd losses     0
         bfd packets    6275000 received, 6275001 sent, 0 not authentic

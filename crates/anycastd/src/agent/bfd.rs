@@ -24,8 +24,13 @@ pub(super) fn bfd(neighbor: &Neighbor, seen: Option<&Seen>, links: &Links) -> Op
         multiplier: multiplier.get(),
         strict: *strict,
         authentication: authentication.as_ref().map(|with| auth_type(with.auth_type).to_owned()),
-        session: seen.map(|seen| session(seen, links)),
+        session: seen.filter(|seen| has_begun(seen)).map(|seen| session(seen, links)),
     })
+}
+
+/// Where the neighbor is not known yet there is no session, and nobody to answer.
+const fn has_begun(seen: &Seen) -> bool {
+    seen.discriminators.0 != 0 || seen.problem.is_some()
 }
 
 fn session(seen: &Seen, links: &Links) -> api::BfdSession {
@@ -98,7 +103,7 @@ pub(crate) enum Ailment {
 }
 
 impl Ailment {
-    /// `None`: it is well, or may be so in a moment. `now` is on the clock of [`Seen::since`].
+    /// `None`: it is well, or may be so in a moment, or it is we who have taken it down. `now` is on the clock of [`Seen::since`].
     pub(crate) fn of(seen: &Seen, now: SystemTime) -> Option<Self> {
         let Seen { state, since, remote, discarded, problem, .. } = seen;
         if let Some(problem) = problem {
@@ -106,7 +111,7 @@ impl Ailment {
         }
         // A clock that was set back says nothing.
         let lately = |at: &SystemTime| now.duration_since(*at).is_ok_and(|age| age < BEGINS);
-        if *state == State::Up || lately(since) {
+        if matches!(state, State::Up | State::AdminDown) || lately(since) || !has_begun(seen) {
             return None;
         }
         Some(match (remote, discarded) {
@@ -225,7 +230,7 @@ mod tests {
 
     fn seen(state: State, remote: Option<State>) -> Seen {
         let remote = remote.map(|state| (state, Diagnostic::DETECTION_TIME_EXPIRED));
-        Seen { state, remote, since: SystemTime::UNIX_EPOCH + DAY, ..Seen::default() }
+        Seen { state, remote, since: SystemTime::UNIX_EPOCH + DAY, discriminators: (1, 0), ..Seen::default() }
     }
 
     fn told(bfd: &Bfd, seen: &Seen, established: Option<(Duration, Option<Duration>)>) -> String {
@@ -248,8 +253,10 @@ mod tests {
         assert_eq!(told(&bfd, &down, Some((Duration::from_secs(3), None))), "", "it may begin yet");
         let since = SystemTime::UNIX_EPOCH + 2 * DAY - Duration::from_secs(9);
         assert_eq!(told(&bfd, &Seen { since, ..down.clone() }, LONG), "", "it may begin yet");
+        assert_eq!(told(&bfd, &Seen { discriminators: (0, 0), ..down.clone() }, LONG), "", "it has not begun");
+        assert_eq!(told(&bfd, &seen(State::AdminDown, None), LONG), "", "we have ended it");
         assert_eq!(told(&bfd, &down, None), "", "why there is no session is said of that");
-        let strict = Bfd { strict: true, ..bfd.clone() };
+        let strict = Bfd { strict: true, ..bfd };
         assert!(told(&strict, &down, None).contains("there is no session before it is Up (`bfd.strict`)"));
     }
 
@@ -281,7 +288,8 @@ mod tests {
         assert_eq!(bfd(&neighbor, None, &None), None);
         neighbor.bfd = Some(Bfd::default());
         let configured = bfd(&neighbor, None, &None).unwrap();
-        assert_eq!((configured.interval_seconds, configured.multiplier, configured.session), (0.3, 3, None));
+        assert_eq!((configured.interval_seconds, configured.multiplier, &configured.session), (0.3, 3, &None));
+        assert_eq!(bfd(&neighbor, Some(&Seen::default()), &None), Some(configured), "it has not begun");
         let session = |seen: &Seen| bfd(&neighbor, Some(seen), &None).unwrap().session.unwrap();
         let unheard = session(&Seen { discriminators: (7, 0), ..seen(State::Down, None) });
         assert_eq!((unheard.local_discriminator, unheard.remote_discriminator), (Some(7), None));

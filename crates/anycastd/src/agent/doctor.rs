@@ -5,9 +5,9 @@ use std::time::{Instant, SystemTime};
 use anycast_bgp::State;
 use anycast_core::config::{Connect, Endpoint, ExecProbe, ProbeConfig, Scope};
 
-use super::Agent;
+use super::{Agent, bfd::Ailment};
 use crate::{
-    doctor::{Address, Asked, Known, Session, Way},
+    doctor::{Address, Asked, Bfd, Known, Session, Way},
     kernel::{AddressState, Owner},
     peer::Peer,
 };
@@ -40,6 +40,8 @@ impl Agent {
                 ProbeConfig::Exec(exec) => !exec.environment.is_empty(),
                 _ => false,
             }),
+            bfd: self.peers.iter().filter_map(|(id, peer)| bfd_known(id.as_str(), peer)).collect(),
+            bfd_without_priority: self.bfd_thread().without_priority,
             clock_set: set_by(self.started, Instant::now(), SystemTime::now()),
             refused: self.refusals.counts().into_iter().map(|(reason, count)| (reason.to_owned(), count)).collect(),
         }
@@ -84,6 +86,20 @@ impl Agent {
             routes: state.advertised.values().filter(|entry| entry.attributes.is_some()).count(),
         }
     }
+}
+
+fn bfd_known(name: &str, peer: &Peer) -> Option<Bfd> {
+    let (configured, seen) = (peer.neighbor.bfd.as_ref()?, peer.bfd()?);
+    Some(Bfd {
+        name: name.to_owned(),
+        interval: configured.interval,
+        strict: configured.strict,
+        multihop: seen.multihop,
+        address: seen.ends.map(|(_, remote)| remote),
+        local: seen.ends.map(|(local, _)| local),
+        established: peer.state.borrow().state == State::Established,
+        ailment: Ailment::of(&seen, SystemTime::now()),
+    })
 }
 
 /// By how many seconds the wall clock has gone further since then than the one that nobody sets.

@@ -46,6 +46,7 @@ use tokio::sync::{mpsc, watch};
 
 pub(crate) use self::{
     about::About,
+    bfd::Ailment,
     difference::Weighed,
     handle::{Handle, NoAnswer},
     handover::{GoesOn, Seat, collect, glance},

@@ -51,7 +51,8 @@ const ANSWERS: Duration = Duration::from_secs(1);
 /// Where the thread is told what to do. Clones are one.
 #[derive(Debug, Clone)]
 pub(crate) struct Bfd {
-    commands: mpsc::Sender<Command>,
+    /// There always are, but for the moment of the end.
+    commands: Option<mpsc::Sender<Command>>,
     bell: Arc<OwnedFd>,
     shared: Arc<Shared>,
 }
@@ -102,7 +103,7 @@ impl Bfd {
             thread.take_over(left, neighbors, places);
         }
         std::thread::Builder::new().name("bfd".to_owned()).spawn(move || thread.run())?;
-        Ok(Self { commands, bell, shared })
+        Ok(Self { commands: Some(commands), bell, shared })
     }
 
     #[cfg(test)]
@@ -147,9 +148,17 @@ impl Bfd {
 
     fn tell(&self, command: Command) {
         // It ends with the process only.
-        if self.commands.send(command).is_ok() {
+        if self.commands.as_ref().is_some_and(|commands| commands.send(command).is_ok()) {
             ring(&self.bell);
         }
+    }
+}
+
+impl Drop for Bfd {
+    fn drop(&mut self) {
+        // The last one lets the thread end.
+        self.commands = None;
+        ring(&self.bell);
     }
 }
 

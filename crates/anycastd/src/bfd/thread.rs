@@ -3,9 +3,11 @@
 //! It waits for packets, timers and commands, and for nothing else: not for a disk, not for the runtime. Packets that wait are taken
 //! before any timer is looked at, so that a thread that was late itself takes nobody for gone.
 
+mod leaving;
+mod ports;
+
 use std::{
     collections::BTreeMap,
-    io,
     num::NonZeroU32,
     os::fd::{AsFd as _, OwnedFd},
     sync::{
@@ -17,7 +19,7 @@ use std::{
 };
 
 use anycast_bfd::{Arrival, Entry, Micros, Session, Table};
-use anycast_core::{PeerId, config::Neighbor};
+use anycast_core::PeerId;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     rand::{GetRandomFlags, getrandom},
@@ -26,18 +28,13 @@ use tokio::sync::oneshot;
 
 use super::{
     PATIENCE, Shared,
-    handover::Parted,
     line::{Command, Open},
     priority,
-    sockets::{BUFFER, Listener, Port},
+    sockets::{Listener, Port},
     tenant::Tenant,
     timers::Timers,
 };
-use crate::{
-    clock::since_boot,
-    fence::Fence,
-    handover::{Place, Places},
-};
+use crate::fence::Fence;
 
 /// Packets that are taken before timers are looked at; where there are more, they come faster than any sessions' would.
 const BATCH: usize = 512;
@@ -67,6 +64,8 @@ pub(super) struct Thread {
     listeners: BTreeMap<Port, Listener>,
     /// Why a port cannot be had, and when it is asked for again.
     deaf: BTreeMap<Port, (String, Instant)>,
+    /// Other ports may be needed than are open.
+    unsettled: bool,
     /// Nothing is heard and sent: somebody else goes on.
     parted: bool,
     /// The other ends wait longer for us than is configured.
@@ -99,6 +98,7 @@ impl Thread {
             timers: Timers::default(),
             listeners: BTreeMap::new(),
             deaf: BTreeMap::new(),
+            unsettled: false,
             parted: false,
             slow: None,
             stale: false,
@@ -106,39 +106,6 @@ impl Thread {
             told: now,
             flooded: 0,
         }
-    }
-
-    /// Goes on with what another program has left, before anybody asks for it.
-    pub(super) fn take_over(&mut self, parted: Parted, neighbors: &BTreeMap<PeerId, Neighbor>, places: &mut Places) {
-        let now = Instant::now();
-        let at = now.checked_sub(since_boot().saturating_sub(parted.at)).unwrap_or(now);
-        for left in parted.sessions {
-            let Ok(of) = PeerId::new(&left.of) else { continue };
-            let Some(bfd) = neighbors.get(&of).and_then(|neighbor| neighbor.bfd.as_ref()) else { continue };
-            let id = left.router.map_or_else(|| of.clone(), |router| of.at(router));
-            let config = super::session_config(bfd, left.passive);
-            let session = match Session::take_over(config, &left.session, at) {
-                Ok(session) => session,
-                Err(error) => {
-                    tracing::warn!(neighbor = %id, "its BFD session begins anew: {error}");
-                    continue;
-                }
-            };
-            let tenant = Tenant::left(&left, (id.clone(), of), session.config().clone(), now);
-            let discriminator = session.discriminators().0;
-            self.table.insert(Entry { remote: tenant.target.remote, path: tenant.target.path, session });
-            self.tenants.insert(discriminator, tenant);
-            self.current.insert(id, discriminator);
-            self.timers.set(discriminator, Some(now));
-        }
-        for (place, port) in PLACES {
-            let Some(descriptor) = places.take(place) else { continue };
-            match Listener::adopt(port, descriptor) {
-                Ok(listener) => drop(self.listeners.insert(port, listener)),
-                Err(error) => tracing::debug!(?port, %error, "a socket that was left is of no use"),
-            }
-        }
-        self.listen(now);
     }
 
     pub(super) fn run(mut self) {
@@ -149,9 +116,10 @@ impl Thread {
             if !self.parted {
                 self.look(now);
                 let drained = self.hear();
-                self.listen(Instant::now());
-                self.act(Instant::now(), drained);
-                self.tell(Instant::now());
+                self.listen(now);
+                // Not a later moment: what has come since is not heard yet.
+                self.act(now, drained);
+                self.tell(now);
             }
             self.wait();
         }
@@ -220,6 +188,7 @@ impl Thread {
         if let Some(tenant) = self.tenants.get_mut(&discriminator) {
             tenant.belong(open);
         }
+        self.unsettled = true;
         let config = self.in_force(discriminator, config.clone());
         if let Some(entry) = self.table.get_mut(discriminator) {
             entry.session.set_config(config);
@@ -255,6 +224,7 @@ impl Thread {
         let was_parting = self.is_parting(discriminator);
         self.table.remove(discriminator);
         self.timers.set(discriminator, None);
+        self.unsettled = true;
         let Some(tenant) = self.tenants.remove(&discriminator) else { return };
         if self.current.get(&tenant.id) == Some(&discriminator) {
             self.current.remove(&tenant.id);
@@ -288,80 +258,9 @@ impl Thread {
         }
     }
 
-    fn hand_over(&self, now: Instant) -> (Parted, Places) {
-        let left = |(discriminator, tenant): (&NonZeroU32, &Tenant)| {
-            let entry = self.table.get(*discriminator).filter(|_| !self.is_parting(*discriminator))?;
-            let router = (tenant.id != tenant.of).then_some(tenant.target.remote);
-            Some(tenant.leave(&entry.session, router, now))
-        };
-        let parted = Parted { at: since_boot(), sessions: self.tenants.iter().filter_map(left).collect() };
-        let mut places = Places::default();
-        for (place, port) in PLACES {
-            if let Some(listener) = self.listeners.get(&port) {
-                places.keep(place, listener.descriptor());
-            }
-        }
-        (parted, places)
-    }
-
-    /// The ports that are needed are opened, the others are closed.
-    fn listen(&mut self, now: Instant) {
-        let needed = |port: Port| self.tenants.values().any(|tenant| Port::of(&tenant.target) == port);
-        for (_, port) in PLACES {
-            if !needed(port) {
-                self.listeners.remove(&port);
-                self.deaf.remove(&port);
-            } else if !self.listeners.contains_key(&port) && self.deaf.get(&port).is_none_or(|(_, at)| *at <= now) {
-                match Listener::open(port) {
-                    Ok(listener) => {
-                        self.listeners.insert(port, listener);
-                        self.deaf.remove(&port);
-                    }
-                    Err(error) => drop(self.deaf.insert(port, (no_port(port, &error), now + AGAIN))),
-                }
-            }
-        }
-        for (discriminator, tenant) in &mut self.tenants {
-            let hearing = self.deaf.get(&Port::of(&tenant.target)).map(|(why, _)| why.clone());
-            if tenant.hearing != hearing {
-                tenant.hearing = hearing;
-                self.timers.set(*discriminator, Some(now));
-            }
-        }
-    }
-
-    /// Takes what waits; whether that was all.
-    fn hear(&mut self) -> bool {
-        let mut buffer = [0; BUFFER];
-        let ports: Vec<Port> = self.listeners.keys().copied().collect();
-        let mut drained = true;
-        for port in ports {
-            let mut left = BATCH;
-            loop {
-                let Some(listener) = self.listeners.get(&port) else { break };
-                match listener.receive(&mut buffer) {
-                    Ok(Some((datagram, arrival))) => self.handle(datagram.to_owned(), arrival),
-                    Ok(None) => break,
-                    // It is told once, and is nothing that the next packet would not survive.
-                    Err(error) => {
-                        tracing::debug!(?port, %error, "cannot hear");
-                        break;
-                    }
-                }
-                left -= 1;
-                if left == 0 {
-                    drained = false;
-                    break;
-                }
-            }
-        }
-        self.flooded = if drained { 0 } else { self.flooded.saturating_add(1) };
-        drained
-    }
-
-    fn handle(&mut self, datagram: Vec<u8>, from: Arrival) {
+    fn handle(&mut self, datagram: &[u8], from: Arrival) {
         let now = Instant::now();
-        match self.table.handle_datagram(&datagram, &from, now) {
+        match self.table.handle_datagram(datagram, &from, now) {
             Ok(discriminator) => self.serve(discriminator, now),
             Err(why) => {
                 self.shared.count(&why);
@@ -464,18 +363,18 @@ impl Thread {
     }
 
     fn wait(&self) {
+        if self.flooded > 0 {
+            std::thread::sleep(PAUSE);
+        }
         let now = Instant::now();
         let next = if self.parted || self.tenants.is_empty() {
             None
         } else {
             let slow = self.slow.as_ref().filter(|slow| slow.reply.is_some()).map(|slow| slow.until);
-            let others = [self.timers.next(), slow];
+            let others = [self.timers.next(), slow, self.asks_again()];
             Some(others.into_iter().flatten().fold(self.looked + LOOK, Instant::min))
         };
         let mut all = vec![PollFd::new(&*self.bell, PollFlags::IN)];
-        if self.flooded > 0 {
-            std::thread::sleep(PAUSE);
-        }
         if !self.parted {
             all.extend(
                 self.listeners.values().map(|listener| PollFd::from_borrowed_fd(listener.as_fd(), PollFlags::IN)),
@@ -491,23 +390,6 @@ impl Thread {
     }
 }
 
-/// Where the sockets are that hear, for another program.
-const PLACES: [(Place, Port); 4] = [
-    (Place::BfdSingleHopV4, Port::SingleHopV4),
-    (Place::BfdSingleHopV6, Port::SingleHopV6),
-    (Place::BfdMultihopV4, Port::MultihopV4),
-    (Place::BfdMultihopV6, Port::MultihopV6),
-];
-
-fn no_port(port: Port, error: &io::Error) -> String {
-    let hint = if error.kind() == io::ErrorKind::AddrInUse {
-        " (another BFD daemon on this node? stop it, or have it leave these neighbors alone)"
-    } else {
-        ""
-    };
-    format!("UDP port {} cannot be had: {error}{hint}", port.number())
-}
-
 fn random() -> u64 {
     let mut bytes = [0; 8];
     match getrandom(&mut bytes, GetRandomFlags::empty()) {
@@ -518,3 +400,6 @@ fn random() -> u64 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

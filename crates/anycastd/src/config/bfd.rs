@@ -22,7 +22,7 @@ const SHORTEST: Duration = Duration::from_millis(10);
 /// What is rarer than this is of no use beside a hold timer.
 const LONGEST: Duration = Duration::from_secs(60);
 /// Below this a thread among others is too late too often: it needs to be ahead of them.
-pub(super) const NEEDS_REAL_TIME: Duration = Duration::from_millis(50);
+pub(crate) const NEEDS_REAL_TIME: Duration = Duration::from_millis(50);
 /// The number of the key where none is configured.
 const KEY_ID: u8 = 1;
 

@@ -35,6 +35,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use anycast_core::Config;
 
 pub(crate) use self::{
+    bfd::NEEDS_REAL_TIME,
     diagnostic::Severity,
     lasting::Lasting,
     load::{ConfigError, Loaded, load, load_bytes},

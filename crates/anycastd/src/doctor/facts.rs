@@ -9,6 +9,8 @@ use std::{
 
 use ipnet::IpNet;
 
+use crate::agent::Ailment;
+
 /// A neighbor that is to connect, or to answer, has had its time.
 const BEGINS_WITHIN: Duration = Duration::from_secs(60);
 
@@ -31,6 +33,10 @@ pub(crate) struct Known {
     pub(crate) refused: BTreeMap<String, u64>,
     /// The configuration itself holds what is secret: header fields of requests, variables of programs.
     pub(crate) secrets: bool,
+    /// The neighbors with BFD.
+    pub(crate) bfd: Vec<Bfd>,
+    /// Why BFD has no real-time priority, if it has none.
+    pub(crate) bfd_without_priority: Option<String>,
     /// By how much the wall clock has gone further than the one that nobody sets, since the agent began; in seconds.
     pub(crate) clock_set: i64,
 }
@@ -78,6 +84,22 @@ impl Session {
     }
 }
 
+/// BFD with a neighbor.
+#[derive(Debug, Clone)]
+pub(crate) struct Bfd {
+    pub(crate) name: String,
+    pub(crate) interval: Duration,
+    pub(crate) strict: bool,
+    pub(crate) multihop: bool,
+    /// Their end and ours, where they are known.
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) local: Option<IpAddr>,
+    /// The session of BGP is.
+    pub(crate) established: bool,
+    /// Why it is not Up.
+    pub(crate) ailment: Option<Ailment>,
+}
+
 /// How a neighbor is reached.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Way {
@@ -111,6 +133,8 @@ pub(crate) struct Facts {
     pub(crate) interfaces: BTreeMap<String, Interface>,
     /// Listeners and connections of BGP.
     pub(crate) sockets: Vec<Socket>,
+    /// Those of BFD, where a neighbor has it.
+    pub(crate) bfd_sockets: Vec<Socket>,
     pub(crate) clock: Option<Clock>,
     /// How many files may be open, and how many may be needed.
     pub(crate) files: Option<(u64, u64)>,
@@ -144,11 +168,11 @@ pub(crate) struct Interface {
     pub(crate) arp_announce: Option<u8>,
 }
 
-/// A TCP socket.
+/// A socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Socket {
     pub(crate) local: SocketAddr,
-    /// `None`: it listens.
+    /// `None`: it listens, or hears everybody.
     pub(crate) remote: Option<SocketAddr>,
     pub(crate) ours: bool,
     pub(crate) uid: u32,

@@ -90,6 +90,14 @@ fn look(known: Known) -> Facts {
             Err(error) => keep("sockets", error.to_string()),
         }
     }
+    let mut bfd_sockets = Vec::new();
+    let bfd_ports = [anycast_bfd::SINGLE_HOP_PORT, anycast_bfd::MULTIHOP_PORT];
+    for port in bfd_ports.into_iter().filter(|_| !known.bfd.is_empty()) {
+        match sockets::on_udp(port) {
+            Ok(some) => bfd_sockets.extend(some),
+            Err(error) => keep("sockets of BFD", error.to_string()),
+        }
+    }
     let clock = clock();
     if clock.is_none() {
         keep("clock", "adjtimex is refused".to_owned());
@@ -105,6 +113,7 @@ fn look(known: Known) -> Facts {
         known,
         interfaces,
         sockets: found,
+        bfd_sockets,
         clock,
         capabilities: capabilities(),
         ping_groups: groups,

@@ -1,5 +1,6 @@
 //! From what was seen to what bites.
 
+mod bfd;
 mod flow;
 mod sides;
 mod start;
@@ -30,6 +31,9 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
         sides::one_sided,
         sides::refused,
         sides::away,
+        bfd::others,
+        bfd::real_time,
+        bfd::not_up,
         policy,
         elsewhere,
         clock,

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 
 use anycast_api::DoctorReply;
 
-pub(crate) use self::facts::{Address, Asked, Known, Session, Way};
+pub(crate) use self::facts::{Address, Asked, Bfd, Known, Session, Way};
 use crate::agent::{Handle, NoAnswer};
 
 /// Looks, and says what was found.

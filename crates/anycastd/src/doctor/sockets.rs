@@ -1,4 +1,4 @@
-//! Who speaks BGP on this machine: sockets on its port, asked of the kernel by port so that a million others cost nothing here.
+//! Who speaks BGP and BFD on this machine: sockets on their ports, asked of the kernel by port so that a million others cost nothing here.
 
 use std::{
     collections::BTreeSet,
@@ -16,6 +16,8 @@ use super::facts::{Flow, Socket};
 const DEADLINE: Duration = Duration::from_millis(500);
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const ESTABLISHED: u8 = 1;
+/// Of a UDP socket that hears everybody.
+const CLOSE: u8 = 7;
 const LISTEN: u8 = 10;
 /// `INET_DIAG_INFO`: a `struct tcp_info`.
 const INFO: u16 = 2;
@@ -30,8 +32,19 @@ pub(super) fn on(port: u16) -> io::Result<Vec<Socket>> {
     let mut found = Vec::new();
     for family in [libc::AF_INET, libc::AF_INET6] {
         for (local, remote) in [(port, 0), (0, port)] {
-            found.extend(list(family, local, remote, &ours)?);
+            found.extend(list(&question(family, local, remote), &ours)?);
         }
+    }
+    found.dedup();
+    Ok(found)
+}
+
+/// Who has this UDP port.
+pub(super) fn on_udp(port: u16) -> io::Result<Vec<Socket>> {
+    let ours = own()?;
+    let mut found = Vec::new();
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        found.extend(list(&question_udp(family, port), &ours)?);
     }
     found.dedup();
     Ok(found)
@@ -44,11 +57,11 @@ fn own() -> io::Result<BTreeSet<u64>> {
     Ok(links.filter_map(inode).collect())
 }
 
-fn list(family: i32, local: u16, remote: u16, ours: &BTreeSet<u64>) -> io::Result<Vec<Socket>> {
+fn list(question: &[u8], ours: &BTreeSet<u64>) -> io::Result<Vec<Socket>> {
     let mut socket = Netlink::new(NETLINK_SOCK_DIAG)?;
     socket.bind_auto()?;
     SockRef::from(&socket).set_read_timeout(Some(DEADLINE))?;
-    socket.send_to(&question(family, local, remote), &Groups::new(0, 0), 0)?;
+    socket.send_to(question, &Groups::new(0, 0), 0)?;
     let mut found = Vec::new();
     loop {
         let (datagram, _) = socket.recv_from_full()?;
@@ -65,15 +78,24 @@ fn list(family: i32, local: u16, remote: u16, ours: &BTreeSet<u64>) -> io::Resul
     }
 }
 
-/// `struct inet_diag_req_v2`; a port of 0 is any.
+/// Listeners and connections of TCP, and what it knows of them; a port of 0 is any.
 fn question(family: i32, local: u16, remote: u16) -> Vec<u8> {
+    request(family, libc::IPPROTO_TCP, 1 << (INFO - 1), &[ESTABLISHED, LISTEN], (local, remote))
+}
+
+fn question_udp(family: i32, local: u16) -> Vec<u8> {
+    request(family, libc::IPPROTO_UDP, 0, &[ESTABLISHED, CLOSE], (local, 0))
+}
+
+/// `struct inet_diag_req_v2`.
+fn request(family: i32, protocol: i32, wanted: u8, states: &[u8], (local, remote): (u16, u16)) -> Vec<u8> {
     let mut message = Vec::with_capacity(HEADER + 56);
     message.extend(72_u32.to_ne_bytes());
     message.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
     message.extend(((libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16).to_ne_bytes());
     message.extend([0; 8]);
-    message.extend([family as u8, libc::IPPROTO_TCP as u8, 1 << (INFO - 1), 0]);
-    message.extend(((1_u32 << ESTABLISHED) | (1 << LISTEN)).to_ne_bytes());
+    message.extend([family as u8, protocol as u8, wanted, 0]);
+    message.extend(states.iter().fold(0_u32, |mask, state| mask | 1 << state).to_ne_bytes());
     message.extend(local.to_be_bytes());
     message.extend(remote.to_be_bytes());
     message.extend([0; 44]);
@@ -92,7 +114,7 @@ fn read(message: &[u8], ours: &BTreeSet<u64>) -> Option<Socket> {
         let octets: [u8; 16] = message.get(at..at + 16)?.try_into().ok()?;
         Some(IpAddr::V6(Ipv6Addr::from(octets)).to_canonical())
     };
-    let listens = *message.get(1)? == LISTEN;
+    let listens = matches!(*message.get(1)?, LISTEN | CLOSE);
     Some(Socket {
         local: SocketAddr::new(address(8)?, half(4)?),
         remote: if listens { None } else { Some(SocketAddr::new(address(24)?, half(6)?)) },
@@ -138,6 +160,16 @@ mod tests {
             };
             assert_eq!(socket.flow.is_some_and(good), socket.remote.is_some(), "{socket:?}");
         }
+    }
+
+    #[test]
+    fn who_has_a_udp_port_is_found() {
+        let any = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = any.local_addr().unwrap().port();
+        let [only] = &on_udp(port).unwrap()[..] else { panic!("{:?}", on_udp(port)) };
+        assert_eq!((only.local, only.remote, only.ours), (any.local_addr().unwrap(), None, true));
+        drop(any);
+        assert_eq!(on_udp(port).unwrap(), []);
     }
 
     #[test]

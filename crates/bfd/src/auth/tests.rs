@@ -162,6 +162,20 @@ fn the_window_is_three_times_the_multiplier() {
     }
 }
 
+/// The multiplier is the other end's: as many of its packets as it may lose may be missing.
+#[test]
+fn the_window_is_by_the_multiplier_of_the_packet() {
+    for (detect_mult, widest) in [(1, 3), (3, 9), (50, 150), (255, 765)] {
+        let key = key(AuthType::MeticulousKeyedSha1, "secret");
+        let packet = Packet { detect_mult, ..packet() };
+        for (ahead, expected) in [(widest, Ok(())), (widest + 1, Err(Unauthentic::Sequence))] {
+            let octets = sequences(99 + ahead, None).write(&packet, Some(&key), true);
+            let mut ours = sequences(0, Some(100));
+            assert_eq!(verify(&mut ours, Some(&key), &octets), expected, "{ahead} ahead, by {detect_mult}");
+        }
+    }
+}
+
 /// What cannot be proven must not move the window, or anybody could shut the other end out.
 #[test]
 fn a_forged_packet_leaves_the_window_where_it_was() {

@@ -90,7 +90,11 @@ fn peer(session: &Session) -> String {
 
 /// There is no session, and nothing else says why.
 pub(super) fn away(facts: &Facts) -> Vec<Finding> {
-    let explained = |session: &&Session| session.remedy.is_some() || session.is_awaited_in_vain();
+    // One that waits for BFD is told of there.
+    let waits = |session: &Session| {
+        facts.known.bfd.iter().any(|bfd| bfd.name == session.name && bfd.strict && bfd.ailment.is_some())
+    };
+    let explained = |session: &&Session| session.remedy.is_some() || session.is_awaited_in_vain() || waits(session);
     let away = facts.known.sessions.iter().filter(|session| !session.established && !explained(session));
     let told = away.filter_map(|session| {
         let error = session.last_error.clone()?;

@@ -3,7 +3,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 
 use anycast_bfd::State as BfdState;
@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// What is said where a session waits for the path.
-const WAITS: &str = "the session of BFD is not Up, and `strict` has this one wait for it";
+const WAITS: &str = "waits until its session is Up (`strict`)";
 
 /// What the driver has of it.
 pub(in crate::peer) struct Path {
@@ -40,8 +40,10 @@ pub(in crate::peer) struct Path {
     pub(in crate::peer) coupling: Coupling,
     /// The neighbor is to begin.
     pub(in crate::peer) passive: bool,
-    /// What was last told of it.
-    pub(in crate::peer) shown: Shown,
+    /// What was last told of it; `None`: nothing yet.
+    pub(in crate::peer) shown: Option<Shown>,
+    /// What was so before is no news.
+    began: SystemTime,
 }
 
 /// What operators are told of as it changes.
@@ -68,7 +70,8 @@ impl Path {
             line: None,
             coupling: Coupling::default(),
             passive: false,
-            shown: Shown::default(),
+            shown: None,
+            began: SystemTime::now(),
         }
     }
 
@@ -153,7 +156,8 @@ impl Driver {
         let remote = seen.remote.map(|(state, _)| state);
         path.coupling.handle(Sight { state: seen.state, remote, lost: seen.lost }, now);
         let shown = Shown { up: seen.state == BfdState::Up, problem: seen.problem.clone() };
-        let before = std::mem::replace(&mut path.shown, shown.clone());
+        let goes_on = || Shown { up: seen.since < path.began && shown.up, problem: None };
+        let before = path.shown.replace(shown.clone()).unwrap_or_else(goes_on);
         if shown.up != before.up {
             let text = words(&seen);
             if shown.up || self.stopping {
@@ -204,3 +208,6 @@ fn words(seen: &Seen) -> String {
     };
     format!("BFD {}: {why}", seen.state)
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use super::{shown::since_then, *};
 use crate::kernel::Interface;
 
 /// A driver that has not run, and the neighbor it would dial.
-fn driver() -> (Driver, TcpListener) {
+pub(super) fn driver() -> (Driver, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = listener.local_addr().unwrap();
     let neighbor = Neighbor {

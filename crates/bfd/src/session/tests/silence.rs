@@ -133,8 +133,9 @@ fn an_interval_of_nothing_is_a_microsecond() {
 /// What is set is told by the next packet, at once.
 #[test]
 fn what_is_set_wakes_its_driver() {
+    type Deed = fn(&mut Session);
     let now = Instant::now();
-    let deeds: [(&str, fn(&mut Session)); 4] = [
+    let deeds: [(&str, Deed); 4] = [
         ("admin down", |session| session.set_admin_down(true)),
         ("suspended", |session| session.set_suspended(true)),
         ("intervals", |session| session.set_config(every(100))),

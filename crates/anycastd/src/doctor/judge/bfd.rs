@@ -1,0 +1,232 @@
+//! BFD that does not come about, and what may make it lie.
+
+use anycast_api::{Finding, Severity};
+use anycast_bfd::{Discard, MULTIHOP_PORT, SINGLE_HOP_PORT};
+
+use super::{Words, finding};
+use crate::{
+    agent::Ailment,
+    config::NEEDS_REAL_TIME,
+    doctor::facts::{Bfd, Facts},
+    drop_in,
+};
+
+/// Another daemon of BFD on the node.
+pub(super) fn others(facts: &Facts) -> Vec<Finding> {
+    let foreign = facts.bfd_sockets.iter().filter(|socket| !socket.ours);
+    let mut found: Vec<Finding> = foreign
+        .map(|socket| {
+            let (local, port) = (socket.local, socket.local.port());
+            finding("other_bfd", Severity::Problem, local, Words {
+                seen: format!("another process (uid {}) has that UDP port", socket.uid),
+                why: "a second BFD daemon on the node: it takes packets that are for the agent, or has the port for itself, and \
+                      neighbors hear two who say different things",
+                remedy: format!(
+                    "`ss -ulnp sport = :{port}` tells which; stop it (FRR: `bfdd=no` in /etc/frr/daemons; BIRD: without `protocol bfd`), or take `bfd` \
+                     out of the configuration here"
+                ),
+            })
+        })
+        .collect();
+    found.dedup();
+    found
+}
+
+/// Intervals that a thread among others cannot keep.
+pub(super) fn real_time(facts: &Facts) -> Vec<Finding> {
+    let Some(why_not) = &facts.known.bfd_without_priority else { return Vec::new() };
+    let fast = facts.known.bfd.iter().filter(|bfd| bfd.interval < NEEDS_REAL_TIME);
+    let told = fast.map(|bfd| {
+        finding("bfd_real_time", Severity::Warning, &bfd.name, Words {
+            seen: format!(
+                "its interval is {} ms, and BFD runs without a real-time priority: {why_not}",
+                bfd.interval.as_micros() as f64 / 1000.0
+            ),
+            why: "where the processors are busy packets are sent late: the neighbor takes that for a dead path, and the routes go",
+            remedy: format!("give the agent {}, then restart it; or write `interval: 50ms` or more", drop_in::REAL_TIME),
+        })
+    });
+    told.collect()
+}
+
+/// Sessions that are not Up, although they are to be.
+pub(super) fn not_up(facts: &Facts) -> Vec<Finding> {
+    // Where there is no session of BGP either, that is the thing to look at; unless it waits for this one.
+    let awaited = facts.known.bfd.iter().filter(|bfd| bfd.established || bfd.strict);
+    awaited.filter_map(|bfd| Some(of(bfd, bfd.ailment.as_ref()?))).collect()
+}
+
+fn of(bfd: &Bfd, ailment: &Ailment) -> Finding {
+    let (port, path) = match bfd.multihop {
+        true => (MULTIHOP_PORT, "several hops (multihop)"),
+        false => (SINGLE_HOP_PORT, "one hop"),
+    };
+    let address = bfd.address.map_or_else(|| "ADDRESS".to_owned(), |address| address.to_string());
+    let us = bfd.local.map_or_else(|| "ADDRESS".to_owned(), |local| local.to_string());
+    let why = match bfd.established {
+        true => "a dead path, or a router that hangs, is noticed by the hold timer only",
+        false => "with `bfd.strict` there is no session of BGP before: this neighbor is told nothing",
+    };
+    let filters = format!(
+        "packet filters of both: UDP to port {port}, from ports 49152 to 65535, both ways; `tcpdump -ni any udp port {port} and host {address}`"
+    );
+    let (id, severity, remedy) = match ailment {
+        Ailment::Ours(_) => (
+            "bfd_not_possible",
+            Severity::Problem,
+            format!("`anycastctl neighbors {}` tells more; `ss -ulnp sport = :{port}`", bfd.name),
+        ),
+        Ailment::Unanswered => (
+            "bfd_unanswered",
+            if bfd.established { Severity::Warning } else { Severity::Problem },
+            format!(
+                "configure it there for {us}, as a path of {path}. FRR: `neighbor {us} bfd`, and `bfdd=yes` in /etc/frr/daemons; BIRD: `bfd on` in the \
+                 protocol of BGP, and a `protocol bfd`; Junos: `bfd-liveness-detection`; IOS-XR: `bfd fast-detect`; EOS: `neighbor {us} bfd`. Then the \
+                 {filters}. Or take `bfd` out here"
+            ),
+        ),
+        Ailment::Discarded(Discard::Unauthentic(_)) => (
+            "bfd_discarded",
+            Severity::Warning,
+            "the same type, key ID and password at both ends (`bfd.authentication` here), or none at both (FRR has none)".to_owned(),
+        ),
+        Ailment::Discarded(_) => (
+            "bfd_discarded",
+            Severity::Warning,
+            format!(
+                "both ends must take the path for the same, here for {path}: `bfd.multihop` and `bfd.min_ttl`; FRR takes it for several after \
+                 `ebgp-multihop`, BIRD after `multihop`; `tcpdump -vni any udp port {port} and host {address}` shows the TTL"
+            ),
+        ),
+        Ailment::NotUp(_) => (
+            "bfd_one_way",
+            Severity::Warning,
+            format!("it is heard, and does not hear us, or not in time: the {filters}"),
+        ),
+        Ailment::AdminDown => (
+            "bfd_admin_down",
+            Severity::Note,
+            "whoever operates the router has shut it down there (FRR: `shutdown` of the BFD peer), or disables BFD: ask".to_owned(),
+        ),
+    };
+    finding(id, severity, &bfd.name, Words { seen: format!("BFD: the router {}", ailment.seen()), why, remedy })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use anycast_bfd::Unauthentic;
+
+    use super::*;
+    use crate::doctor::{
+        facts::{Known, Session, Socket, Way},
+        judge::judge,
+    };
+
+    fn rtr() -> Bfd {
+        Bfd {
+            name: "rtr".to_owned(),
+            interval: Duration::from_millis(50),
+            strict: false,
+            multihop: false,
+            address: Some([192, 0, 2, 1].into()),
+            local: Some([192, 0, 2, 2].into()),
+            established: true,
+            ailment: None,
+        }
+    }
+
+    fn found(facts: &Facts) -> Vec<String> {
+        let told = judge(facts).into_iter();
+        told.map(|it| format!("{} {} {:?}: {}; {}; {}", it.id, it.subject, it.severity, it.seen, it.why, it.remedy))
+            .collect()
+    }
+
+    fn of(bfd: Bfd) -> Vec<String> {
+        found(&Facts { known: Known { bfd: vec![bfd], ..Known::default() }, ..Facts::default() })
+    }
+
+    #[test]
+    fn each_ailment_has_its_remedy() {
+        assert_eq!(of(rtr()), [""; 0]);
+        let of = |ailment: Ailment| {
+            let all = of(Bfd { ailment: Some(ailment), ..rtr() });
+            let [one] = &all[..] else { panic!("{all:#?}") };
+            one.clone()
+        };
+        let table = [
+            (Ailment::Unanswered, "bfd_unanswered rtr Warning", "FRR: `neighbor 192.0.2.2 bfd`"),
+            (Ailment::Unanswered, "bfd_unanswered rtr Warning", "from ports 49152 to 65535, both ways"),
+            (Ailment::Ours("x".to_owned()), "bfd_not_possible rtr Problem", "ss -ulnp sport = :3784"),
+            (Ailment::NotUp("Down".to_owned()), "bfd_one_way rtr Warning", "does not hear us"),
+            (Ailment::AdminDown, "bfd_admin_down rtr Note", "shut it down there"),
+            (Ailment::Discarded(Discard::Ttl), "bfd_discarded rtr Warning", "`bfd.multihop` and `bfd.min_ttl`"),
+            (
+                Ailment::Discarded(Discard::Unauthentic(Unauthentic::KeyId)),
+                "bfd_discarded rtr Warning",
+                "the same type, key ID and password",
+            ),
+        ];
+        for (ailment, head, remedy) in table {
+            let told = of(ailment.clone());
+            assert!(told.starts_with(head) && told.contains(remedy), "{ailment:?}: {told}");
+        }
+    }
+
+    #[test]
+    fn without_a_session_of_bgp_that_is_the_thing_to_look_at() {
+        let down = Bfd { established: false, ailment: Some(Ailment::Unanswered), ..rtr() };
+        assert_eq!(of(down.clone()), [""; 0]);
+        let down = Bfd { strict: true, multihop: true, ..down };
+        let session = |name: &str| Session {
+            name: name.to_owned(),
+            address: Some([192, 0, 2, 1].into()),
+            port: 179,
+            passive: false,
+            external: false,
+            established: false,
+            ever: false,
+            came: false,
+            last_error: Some("waits".to_owned()),
+            remedy: None,
+            since: Duration::from_secs(60),
+            local: None,
+            routes: 0,
+            way: Way::default(),
+        };
+        let known =
+            Known { bfd: vec![down.clone()], sessions: vec![session("rtr"), session("other")], ..Known::default() };
+        let both = found(&Facts { known, ..Facts::default() });
+        let [no_session, waits] = &both[..] else { panic!("each is told of once: {both:#?}") };
+        assert!(
+            no_session.starts_with("no_session other") && waits.starts_with("bfd_unanswered rtr Problem"),
+            "{both:#?}"
+        );
+        let strict = of(down);
+        assert!(strict[0].contains("with `bfd.strict` there is no session of BGP before"), "{strict:#?}");
+        assert!(strict[0].contains("UDP to port 4784"), "{strict:#?}");
+    }
+
+    #[test]
+    fn another_daemon_and_a_missing_priority_are_told() {
+        let socket =
+            |local: &str, ours| Socket { local: local.parse().unwrap(), remote: None, ours, uid: 101, flow: None };
+        let sockets = vec![socket("0.0.0.0:3784", true), socket("0.0.0.0:3784", false), socket("[::]:4784", false)];
+        let all = found(&Facts { bfd_sockets: sockets, ..Facts::default() });
+        let [one, other] = &all[..] else { panic!("{all:#?}") };
+        assert!(one.starts_with("other_bfd 0.0.0.0:3784 Problem: another process (uid 101)"), "{one}");
+        assert!(other.contains("`ss -ulnp sport = :4784`"), "{other}");
+
+        let at = |interval, why: Option<&str>| {
+            let bfd = vec![Bfd { interval: Duration::from_micros(interval), ..rtr() }];
+            let known = Known { bfd, bfd_without_priority: why.map(str::to_owned), ..Known::default() };
+            found(&Facts { known, ..Facts::default() })
+        };
+        assert_eq!(at(49_999, None), [""; 0]);
+        assert_eq!(at(50_000, Some("not permitted")), [""; 0]);
+        let [told] = &at(12_500, Some("not permitted"))[..] else { panic!() };
+        assert!(told.starts_with("bfd_real_time rtr Warning: its interval is 12.5 ms"), "{told}");
+        assert!(told.contains("real-time.conf") && told.contains("not permitted"), "{told}");
+    }
+}
