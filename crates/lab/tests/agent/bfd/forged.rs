@@ -48,7 +48,6 @@ async fn what_the_neighbor_has_not_sent_so_is_discarded_and_counted() -> anyhow:
             ("malformed", Forged { multiplier: 0, ..down.clone() }, near),
             ("malformed", Forged { flags: 1, ..down.clone() }, near),
             ("malformed", Forged { mine: 0, ..down.clone() }, near),
-            ("malformed", Forged { flags: 0b11_0000, ..down.clone() }, near),
             ("malformed", Forged { flags: 0b100, section: vec![5, 200, 1], ..down.clone() }, near),
             ("authentication", Forged { flags: 0b100, section: vec![1, 7, 1, 1, 2, 3, 4], ..down.clone() }, near),
         ];

@@ -6,7 +6,9 @@ use anycast_lab::harness::control::{MULTIHOP_PORT, SINGLE_HOP_PORT, state};
 use anyhow::ensure;
 use nix::sys::signal::Signal;
 
-use super::{AGENT, FAST, ROUTER, bfdd, changes, edge, is_settled, is_so, is_up, ours, seen, sent_by, theirs, up, watch, with};
+use super::{
+    AGENT, FAST, ROUTER, bfdd, changes, edge, is_settled, is_so, is_up, ours, seen, sent_by, theirs, up, watch, with,
+};
 use crate::edge::{Edge, PLAIN, V4, router, story};
 
 const NEIGHBOR: &str = "- { name: rtr, address: 192.0.2.1, asn: 65101, hold_time: 9s }";
@@ -214,7 +216,8 @@ async fn an_agent_that_ends_says_so_in_order() -> anyhow::Result<()> {
             anyhow::Ok(at.parse::<f64>()?)
         };
         let from = format!("ip.src == {AGENT}");
-        let gshut = when(&format!("{from} and bgp.update.path_attribute.community_as == 65535 and bgp.update.path_attribute.community_value == 0"), false).await;
+        let gshut =
+            when(&format!("{from} and bgp.update.path_attribute.community_wellknown == 0xffff0000"), false).await;
         let withdraw = when(&format!("{from} and bgp.update.withdrawn_routes.length > 0"), false).await?;
         let cease = when(&format!("{from} and bgp.notify.major_error == 6"), false).await?;
         let down = when(&format!("{from} and bfd.sta == 0"), false).await?;
@@ -305,10 +308,11 @@ async fn routers_that_dial_have_sessions() -> anyhow::Result<()> {
         edge.start().await?;
         edge.announced(V4).await?;
         is_up(edge).await?;
-        edge.configure(&with(FAST).replace("address: 192.0.2.1,", "prefix: 192.0.2.0/30,")).await?;
+        edge.configure(&with(FAST).replace("name: rtr, address: 192.0.2.1,", "name: leafs, prefix: 192.0.2.0/30,"))
+            .await?;
         edge.reload().await?;
         edge.wait("the network's router is Up", async || {
-            let session = ours(edge, "rtr@192.0.2.1").await?;
+            let session = ours(edge, "leafs@192.0.2.1").await?;
             Ok(session["state"] == "Up" && theirs(edge, "rtr", AGENT).await?["status"] == "up")
         })
         .await?;
