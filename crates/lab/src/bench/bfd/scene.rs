@@ -47,7 +47,7 @@ const PROBE: [&str; 10] = [
     "--timeout=1000",
 ];
 /// Everything that comes from the node or goes to it is gone, without a word to anybody: interfaces stay up.
-const CUT: &str = "table netdev cut { chain in { type filter hook ingress device \"edge\" priority 0; policy drop; } }\n\
+const CUT: &str = "table netdev cut {\n  chain in { type filter hook ingress device \"edge\" priority 0; policy drop; }\n}\n\
                    table inet cut {\n  chain out { type filter hook output priority 0; oifname \"edge\" drop; }\n  \
                    chain through { type filter hook forward priority 0; oifname \"edge\" drop; }\n}\n";
 const MEND: &str = "delete table netdev cut\ndelete table inet cut\n";

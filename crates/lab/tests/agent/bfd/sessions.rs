@@ -117,8 +117,12 @@ async fn a_router_behind_a_router_has_a_multihop_session_in_either_family() -> a
 #[tokio::test(flavor = "multi_thread")]
 async fn intervals_change_at_either_end_and_nothing_flaps() -> anyhow::Result<()> {
     let told = async |edge: &Edge| {
+        // What the neighbor's own line says goes before the profile, and FRR 8.4 does not change that while there is a session.
         bfdd(edge, "rtr", &["profile plain", "receive-interval 50", "transmit-interval 50"]).await?;
         router(edge, &["neighbor 192.0.2.2 bfd profile plain"]).await?;
+        edge.configure(&with(FAST)).await?;
+        edge.start().await?;
+        edge.announced(V4).await?;
         is_settled(edge).await?;
         let (before, downs) = (seen(edge).await?, changes(edge).await?);
         let capture = watch(edge).await?;
@@ -164,7 +168,7 @@ async fn intervals_change_at_either_end_and_nothing_flaps() -> anyhow::Result<()
         ensure!(changes(edge).await? == downs && seen(edge).await? == before, "BGP knows nothing of it");
         Ok(())
     };
-    story(told, up().await).await
+    story(told, edge().await).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -219,7 +223,9 @@ async fn an_agent_that_ends_says_so_in_order() -> anyhow::Result<()> {
         let gshut =
             when(&format!("{from} and bgp.update.path_attribute.community_wellknown == 0xffff0000"), false).await;
         let withdraw = when(&format!("{from} and bgp.update.withdrawn_routes.length > 0"), false).await?;
-        let cease = when(&format!("{from} and bgp.notify.major_error == 6"), false).await?;
+        let cease =
+            when(&format!("{from} and bgp.notify.major_error == 6 and bgp.notify.minor_error_cease == 2"), false)
+                .await?;
         let down = when(&format!("{from} and bfd.sta == 0"), false).await?;
         let last_up = when(&format!("{from} and bfd.sta == 3"), true).await?;
         let answered = when(&format!("icmp.type == 3 and ip.src == 203.0.113.80"), true).await?;
@@ -231,8 +237,6 @@ async fn an_agent_that_ends_says_so_in_order() -> anyhow::Result<()> {
         ensure!(answered > down, "the address was there at {answered}, after AdminDown at {down}");
         // Nobody was taken for gone.
         ensure!(changes(edge).await?.0 == downs.0, "{:?}", changes(edge).await?);
-        let session = edge.session().await?;
-        ensure!(session["lastNotificationReason"] == "Cease/Administrative Shutdown", "{session}");
         Ok(())
     };
     story(told, up().await).await
