@@ -113,7 +113,8 @@ async fn restore(scene: &Scene) -> anyhow::Result<()> {
 
 async fn watched(scene: &Scene, manner: Manner, time: Duration) -> anyhow::Result<Vec<Control>> {
     let neighbors = SESSIONS.map(|([_, router], interval)| {
-        format!("address: \"{router}\", bfd: {{ interval: {interval}ms, multiplier: 3 }}")
+        let family = if router.contains(':') { "ipv6" } else { "ipv4" };
+        format!("address: \"{router}\", families: [{family}], bfd: {{ interval: {interval}ms, multiplier: 3 }}")
     });
     let check = |n| format!("      - {{ name: p{n}, type: exec, command: [/bin/true], interval: 1s }}\n");
     let checks: String = (0..CHECKS).map(check).collect();
