@@ -205,7 +205,8 @@ impl Captured {
     /// # Errors
     /// When it has.
     pub async fn controls(&self) -> anyhow::Result<Vec<Control>> {
-        let all = "udp.dstport == 3784 or udp.dstport == 4784";
+        // An error of ICMP has the packet that it is about in it.
+        let all = "(udp.dstport == 3784 or udp.dstport == 4784) and not icmp and not icmpv6";
         let faults = format!("({all}) and (_ws.malformed or _ws.expert or not bfd)");
         let faults = self.tshark(&["-Y", &faults]).await?;
         ensure!(faults.trim().is_empty(), "tshark finds fault with packets of BFD: {faults}");

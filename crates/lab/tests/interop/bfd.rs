@@ -42,12 +42,15 @@ impl Case {
         let authentication = self.authentication.map_or(String::new(), |[ours, _]| {
             format!(", authentication: {{ type: {ours}, key_id: 7, password_file: {KEY} }}")
         });
+        let address = if family == "ipv6" { "\"2001:db8:53::80\"" } else { "203.0.113.80" };
         let hops = if self.multihop { ", multihop: 2" } else { "" };
+        // BIRD sends with the TTL that the kernel has, not with 255.
+        let least = if self.multihop { ", min_ttl: 60" } else { "" };
         let interval = self.interval;
         format!(
             "bgp:\n  asn: 65010\n  router_id: 192.0.2.2\n  neighbors:\n    - {{ name: rtr, address: \"{router}\", source: \"{own}\", \
-             asn: 65101, families: [{family}], hold_time: 9s{hops}, bfd: {{ interval: {interval}ms, multiplier: 3{authentication} }} }}\n\
-             services:\n  - name: web\n    addresses: [203.0.113.80, \"2001:db8:53::80\"]\n    checks:\n      \
+             asn: 65101, families: [{family}], hold_time: 9s{hops}, bfd: {{ interval: {interval}ms, multiplier: 3{authentication}{least} }} }}\n\
+             services:\n  - name: web\n    addresses: [{address}]\n    checks:\n      \
              - {{ name: told, type: exec, command: [/bin/true], interval: 1s, timeout: 1s }}\n\
              log: {{ format: text, level: debug }}\n"
         )

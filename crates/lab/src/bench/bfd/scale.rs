@@ -56,7 +56,7 @@ async fn peers(scene: &Scene, count: u16, interval: Option<u32>) -> anyhow::Resu
         let peer = format!("peer {AGENT} local-address {address} interface edge");
         match interval {
             Some(interval) => {
-                let _ = writeln!(links, "address add {address}/22 dev edge noprefixroute");
+                let _ = writeln!(links, "address add {address}/32 dev edge");
                 let _ = writeln!(
                     text,
                     " {peer}\n  detect-multiplier 3\n  receive-interval {interval}\n  transmit-interval {interval}\n  \
@@ -64,7 +64,7 @@ async fn peers(scene: &Scene, count: u16, interval: Option<u32>) -> anyhow::Resu
                 );
             }
             None => {
-                let _ = writeln!(links, "address del {address}/22 dev edge");
+                let _ = writeln!(links, "address del {address}/32 dev edge");
                 let _ = writeln!(text, " no {peer}");
             }
         }
