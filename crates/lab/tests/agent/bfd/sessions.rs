@@ -228,7 +228,7 @@ async fn an_agent_that_ends_says_so_in_order() -> anyhow::Result<()> {
                 .await?;
         let down = when(&format!("{from} and bfd.sta == 0"), false).await?;
         let last_up = when(&format!("{from} and bfd.sta == 3"), true).await?;
-        let answered = when(&format!("icmp.type == 3 and ip.src == 203.0.113.80"), true).await?;
+        let answered = when("icmp.type == 3 and ip.src == 203.0.113.80", true).await?;
         ensure!(gshut? < withdraw && withdraw < cease, "GSHUT, withdraw, Cease");
         ensure!(cease < down && last_up < down, "Cease {cease}, AdminDown {down}, last Up {last_up}");
         let said = captured.controls().await?;
