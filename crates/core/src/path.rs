@@ -38,6 +38,8 @@ pub struct Coupling {
     remote: Option<State>,
     counted: u64,
     lost: bool,
+    /// It was lost, and the session has not come back since.
+    returning: bool,
     silent: Option<Instant>,
 }
 
@@ -51,6 +53,7 @@ impl Coupling {
     pub fn handle(&mut self, sight: Sight, now: Instant) {
         let Sight { state, remote, lost } = sight;
         self.lost |= lost > self.counted;
+        self.returning |= self.lost;
         self.counted = lost;
         (self.state, self.remote) = (Some(state), remote);
         self.silent = match remote {
@@ -61,6 +64,19 @@ impl Coupling {
         if self.is_well() || given_up {
             self.lost = false;
         }
+        self.returning &= !given_up;
+    }
+
+    /// The session is Established.
+    pub const fn handle_established(&mut self) {
+        self.returning = self.lost;
+    }
+
+    /// Whether the session that is not Established waits for the path, or comes back with it. One that never was over it does not need
+    /// it: routers begin their end of BFD anew with BGP, and would take one that is Up by then for lost.
+    #[must_use]
+    pub const fn is_needed(&self) -> bool {
+        self.strict || self.lost || self.returning
     }
 
     /// When a look is to be taken at the latest.
@@ -165,6 +181,26 @@ mod tests {
                 assert_eq!(coupling.verdict(), *expected, "{story}, after {at} s");
             }
         }
+    }
+
+    #[test]
+    fn it_is_needed_from_a_loss_until_the_session_is_back() {
+        let (start, mut coupling) = (Instant::now(), Coupling::default());
+        let mut look = |at: u32, state, remote, lost, established: bool| {
+            coupling.handle(Sight { state, remote, lost }, start + S * at);
+            if established {
+                coupling.handle_established();
+            }
+            coupling.is_needed()
+        };
+        assert!(!look(0, State::Up, Some(State::Up), 0, true));
+        assert!(look(1, State::Down, None, 1, false));
+        assert!(look(2, State::Up, Some(State::Up), 1, false), "until the session is back");
+        assert!(!look(3, State::Up, Some(State::Up), 1, true));
+        assert!(look(4, State::Down, None, 2, true), "it is about to end");
+        assert!(!look(8, State::Down, None, 2, false), "given up");
+        coupling.set_strict(true);
+        assert!(coupling.is_needed());
     }
 
     #[test]

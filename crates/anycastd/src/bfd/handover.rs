@@ -47,8 +47,6 @@ pub(crate) struct Left {
     pub(super) last_loss: Option<(String, Timestamp)>,
     #[serde(default)]
     pub(super) last_detection: Option<Duration>,
-    #[serde(default)]
-    pub(super) passive: bool,
     pub(super) session: Handover,
 }
 

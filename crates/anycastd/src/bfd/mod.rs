@@ -175,15 +175,15 @@ fn ring(bell: &OwnedFd) {
     let _ = rustix::io::write(bell, &1u64.to_ne_bytes());
 }
 
-/// What the session is told of its configuration; `passive`: the neighbor is to begin.
-pub(crate) fn session_config(bfd: &config::Bfd, passive: bool) -> Config {
+/// What the session is told of its configuration.
+pub(crate) fn session_config(bfd: &config::Bfd) -> Config {
     let interval = Micros::from_duration(bfd.interval);
     let authentication = bfd.authentication.as_ref();
     Config {
         desired_min_tx: interval,
         required_min_rx: interval,
         detect_mult: bfd.multiplier,
-        passive,
+        passive: false,
         // The configuration was refused if it does not fit.
         key: authentication.and_then(|with| anycast_bfd::Key::new(with.auth_type, with.key_id, with.key.expose()).ok()),
     }

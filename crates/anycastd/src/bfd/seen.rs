@@ -48,6 +48,14 @@ pub(crate) struct Seen {
     pub(crate) problem: Option<String>,
 }
 
+impl Seen {
+    /// What stays to be known of a session that is over.
+    pub(crate) fn over(self) -> Self {
+        let Self { losses, last_loss, last_detection, .. } = self;
+        Self { losses, last_loss, last_detection, ..Self::default() }
+    }
+}
+
 impl Default for Seen {
     /// Before there is a session.
     fn default() -> Self {

@@ -68,7 +68,9 @@ struct Glance {
 }
 
 impl Tenant {
+    /// The count of losses goes on.
     pub(super) fn new(open: &Open) -> Self {
+        let before = open.told.borrow().clone();
         Self {
             id: open.id.clone(),
             of: open.of.clone(),
@@ -81,10 +83,10 @@ impl Tenant {
             told: None,
             over: None,
             since: SystemTime::now(),
-            losses: 0,
+            losses: before.losses,
             lost: 0,
-            last_loss: None,
-            last_detection: None,
+            last_loss: before.last_loss,
+            last_detection: before.last_detection,
             discarded: None,
             sending: None,
             hearing: None,
@@ -156,7 +158,6 @@ impl Tenant {
             losses: self.losses,
             last_loss: self.last_loss.clone().map(|(text, at)| (text, at.into())),
             last_detection: self.last_detection,
-            passive: session.config().passive,
             session: session.hand_over(now),
         }
     }

@@ -178,8 +178,9 @@ impl Driver {
     /// Runs until told to stop. Cancel safe in the sense that a drop closes the connection.
     pub(super) async fn run(mut self) {
         loop {
-            if self.is_passive() != self.parts.path.passive {
+            if self.needs_path() != self.parts.path.line.is_some() {
                 self.aim();
+                self.look_at_path(Instant::now());
             }
             self.obey(Instant::now());
             self.act().await;

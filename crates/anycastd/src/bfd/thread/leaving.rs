@@ -26,7 +26,7 @@ impl Thread {
             let Ok(of) = PeerId::new(&left.of) else { continue };
             let Some(bfd) = neighbors.get(&of).and_then(|neighbor| neighbor.bfd.as_ref()) else { continue };
             let id = left.router.map_or_else(|| of.clone(), |router| of.at(router));
-            let config = session_config(bfd, left.passive);
+            let config = session_config(bfd);
             let session = match Session::take_over(config, &left.session, at) {
                 Ok(session) => session,
                 Err(error) => {

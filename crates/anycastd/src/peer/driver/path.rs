@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use super::{
     super::{socket, unnumbered::Router, way::carries},
-    Driver, Link,
+    Driver,
 };
 use crate::{
     bfd::{self, Bfd, Line, Seen, Target},
@@ -38,8 +38,6 @@ pub(in crate::peer) struct Path {
     pub(in crate::peer) seen: watch::Receiver<Seen>,
     pub(in crate::peer) line: Option<Line>,
     pub(in crate::peer) coupling: Coupling,
-    /// The neighbor is to begin.
-    pub(in crate::peer) passive: bool,
     /// What was last told of it; `None`: nothing yet.
     pub(in crate::peer) shown: Option<Shown>,
     /// What was so before is no news.
@@ -69,7 +67,6 @@ impl Path {
             seen,
             line: None,
             coupling: Coupling::default(),
-            passive: false,
             shown: None,
             began: SystemTime::now(),
         }
@@ -89,19 +86,20 @@ impl Path {
 impl Driver {
     /// There is to be a BFD session, or none, as configured and as the way to the neighbor is now.
     pub(super) fn aim(&mut self) {
-        let passive = self.is_passive();
         let path = &mut self.parts.path;
-        path.passive = passive;
-        let Some(settings) = path.settings.borrow_and_update().clone() else {
+        let settings = path.settings.borrow_and_update().clone();
+        path.coupling.set_strict(settings.as_ref().is_some_and(|settings| settings.strict));
+        let needed = self.needs_path();
+        let path = &mut self.parts.path;
+        let Some(settings) = settings.filter(|_| needed) else {
             if path.line.take().is_some() {
-                path.coupling = Coupling::default();
-                path.told.send_replace(Seen::default());
+                (path.coupling, path.shown) = (Coupling::default(), None);
+                path.told.send_modify(|seen| *seen = std::mem::take(seen).over());
             }
             return;
         };
-        path.coupling.set_strict(settings.strict);
         let Some(target) = self.target(&settings) else { return };
-        let config = bfd::session_config(&settings, passive);
+        let config = bfd::session_config(&settings);
         let path = &mut self.parts.path;
         match &mut path.line {
             Some(line) => line.set(target, config),
@@ -140,10 +138,10 @@ impl Driver {
         }
     }
 
-    /// A router of a network that has gone is not called after: it may never come again.
-    pub(super) fn is_passive(&self) -> bool {
-        let dynamic = self.parts.path.of != self.parts.id;
-        dynamic && self.parts.session.counters().established > 0 && matches!(self.link, Link::None)
+    /// Whether there is to be a BFD session now.
+    pub(super) fn needs_path(&self) -> bool {
+        let path = &self.parts.path;
+        path.settings.borrow().is_some() && (self.is_established() || path.coupling.is_needed())
     }
 
     /// Takes a look at what BFD knows.
@@ -155,6 +153,9 @@ impl Driver {
         }
         let remote = seen.remote.map(|(state, _)| state);
         path.coupling.handle(Sight { state: seen.state, remote, lost: seen.lost }, now);
+        if self.parts.session.state() == anycast_bgp::State::Established {
+            path.coupling.handle_established();
+        }
         let shown = Shown { up: seen.state == BfdState::Up, problem: seen.problem.clone() };
         let goes_on = || Shown { up: seen.since < path.began && shown.up, problem: None };
         let before = path.shown.replace(shown.clone()).unwrap_or_else(goes_on);

@@ -27,7 +27,7 @@ fn coupled(settings: config::Bfd) -> (Driver, std::net::TcpListener, watch::Send
         path: anycast_bfd::Path::SingleHop { interface: None },
     };
     let unheard = Arc::new(watch::channel(Seen::default()).0);
-    path.line = Some(Line::open(&bfd, (&id, &id), target, session_config(&settings, true), unheard));
+    path.line = Some(Line::open(&bfd, (&id, &id), target, session_config(&settings), unheard));
     driver.parts.path = path;
     (driver, listener, set)
 }
