@@ -207,6 +207,8 @@ async fn aiobfd_where_it_is() -> anyhow::Result<()> {
     let capture = Capture::watch(&lab, "edge", "eth1").await?;
     let argv = [&program, "192.0.2.1", "192.0.2.2", "-r", "300", "-t", "300", "-m", "3"];
     lab.start("peer", &argv, "/var/log/peer.log").await?;
+    // It begins with BFD: there is no BGP.
+    lab.write("edge", CONFIG, &case.agent().replace("multiplier: 3", "multiplier: 3, strict: true")).await?;
     lab.start("edge", &["anycastd", "--config", CONFIG], LOG).await?;
     lab.wait("it is Up", async || {
         let ours = session(&lab).await?;

@@ -38,7 +38,7 @@ pub(super) async fn measure(scene: &Scene, sizes: &Sizes) -> anyhow::Result<Sect
     }
     Ok(Section {
         title: "Processor time by number of sessions".to_owned(),
-        meaning: "The other end of each is an address of its own at one FRR. In percent of one core, user and system: THREAD: the agent's thread \
+        meaning: "The other end of each is an address of its own at one FRR, which wants multihop sessions for that. In percent of one core, user and system: THREAD: the agent's thread \
                   for BFD alone; AGENT: all of it. PACKETS: sent and received a second, by the packets that a second should have.",
         rows,
     })
@@ -53,7 +53,7 @@ fn address(n: u16) -> String {
 async fn peers(scene: &Scene, count: u16, interval: Option<u32>) -> anyhow::Result<()> {
     let (mut links, mut text) = (String::new(), "bfd\n".to_owned());
     for address in (0..count).map(address) {
-        let peer = format!("peer {AGENT} local-address {address} interface edge");
+        let peer = format!("peer {AGENT} multihop local-address {address}");
         match interval {
             Some(interval) => {
                 let _ = writeln!(links, "address add {address}/32 dev edge");
@@ -80,10 +80,12 @@ async fn peers(scene: &Scene, count: u16, interval: Option<u32>) -> anyhow::Resu
 }
 
 async fn one(scene: &Scene, count: u16, interval: u32, time: Duration) -> anyhow::Result<Vec<Figure>> {
-    // Who waits to be dialled has no connections to make.
+    // Who waits to be dialled has no connections to make; and a strict one begins with BFD.
     let neighbor = |n| {
         let at = address(n);
-        format!("address: {at}, source: {AGENT}, connect: passive, bfd: {{ interval: {interval}ms, multiplier: 3 }}")
+        format!(
+            "address: {at}, source: {AGENT}, connect: passive, bfd: {{ interval: {interval}ms, multiplier: 3, strict: true }}"
+        )
     };
     let neighbors: Vec<String> = (0..count).map(neighbor).collect();
     let agent = subject::start_agent(&scene.lab, &anycastd(&neighbors, ""), true).await?;

@@ -122,8 +122,10 @@ impl Scene {
     /// Waits until so many sessions of the router are up.
     pub(super) async fn up(&self, count: usize) -> anyhow::Result<()> {
         let up = async || {
-            let up = self.sessions().await?.iter().filter(|session| session["status"] == "up").count();
-            Ok((up == count).then_some(()))
+            let all = self.sessions().await?;
+            let down: Vec<_> = all.iter().filter(|session| session["status"] != "up").collect();
+            ensure!(all.len() == count && down.is_empty(), "there are {}; not up: {down:?}", all.len());
+            Ok(Some(()))
         };
         self.lab.wait(&format!("{count} BFD sessions are up"), up).await
     }

@@ -129,7 +129,6 @@ async fn an_agent_that_is_stuck_is_not_sent_to() -> anyhow::Result<()> {
             down.is_some_and(|packet| (packet.state, packet.diagnostic) == (state::DOWN, 5)),
             "Path Down: {down:?}"
         );
-        ensure!(packets.iter().all(|packet| packet.state != state::ADMIN_DOWN), "AdminDown would drop nothing");
         Ok(())
     };
     story(told, edge().await).await
