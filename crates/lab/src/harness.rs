@@ -1,5 +1,6 @@
 //! What the end-to-end tests stand on: a small lab of their own, and words to say what they wait for.
 
+pub mod control;
 pub mod wire;
 
 use std::{net::SocketAddr, path::Path, process::Stdio, sync::Arc, time::Duration};

@@ -2,7 +2,7 @@
 
 use anycast_lab::{
     bench::{
-        self, Options, Outcome, Report, drain,
+        self, Options, Outcome, Report, bfd, drain,
         health::{self, Part},
     },
     harness, setup,
@@ -92,6 +92,41 @@ async fn a_drain_through_routers_loses_no_request() -> anyhow::Result<()> {
         assert_eq!(value("lost"), Some(0.0), "{report}");
         assert!(value("requests") > Some(100.0), "{report}");
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_row_of_the_bench_of_bfd_is_printed() -> anyhow::Result<()> {
+    setup::root()?;
+    let options = Options { quick: true, with_others: true, ..Options::default() };
+    let report = bfd::measure(&options, bfd::Extent::default(), &[], harness::programs().await?).await?;
+    let all = vec![
+        "anycastd, 50 ms × 3",
+        "anycastd, 300 ms × 3",
+        "anycastd, no BFD, hold time 3 s",
+        "BIRD, 50 ms × 3",
+        "FRR, 50 ms × 3",
+    ];
+    let sessions = vec![
+        "50 ms × 3, idle",
+        "10 ms × 3, idle",
+        "50 ms × 3, busy",
+        "10 ms × 3, busy",
+        "50 ms × 3, busy, no priority",
+        "10 ms × 3, busy, no priority",
+    ];
+    let expected = [
+        ("A node is frozen: SIGSTOP for every program of it", all.clone()),
+        ("A node is cut off: nft drops all packets of its link, which stays up", all),
+        ("False alarms", sessions.clone()),
+        ("Times between two packets of the agent", sessions),
+        (
+            "Processor time by number of sessions",
+            vec!["1, 300 ms × 3", "1, 50 ms × 3", "8, 300 ms × 3", "8, 50 ms × 3"],
+        ),
+    ];
+    assert_eq!(rows(&report), expected);
+    is_printed(&report);
     Ok(())
 }
 

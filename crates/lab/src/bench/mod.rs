@@ -4,6 +4,7 @@
 //! neighbors stand and packets are captured ([`stand`]). Times are those of the kernel, from the packets at the neighbor. Drains
 //! ([`drain`]) go through real routers.
 
+pub mod bfd;
 mod codec;
 pub mod drain;
 pub mod health;
@@ -42,6 +43,18 @@ pub enum Bench {
     },
     /// Drains: what is lost of a client's requests through routers, with `withdraw`, with `--now`, and when the service just dies
     Drain(Options),
+    /// BFD: how soon a node that hangs or is cut off gets no traffic any more, false alarms, jitter, and what sessions cost; beside BIRD and FRR
+    Bfd {
+        /// How it is measured.
+        #[command(flatten)]
+        options: Options,
+        /// How much of it.
+        #[command(flatten)]
+        extent: bfd::Extent,
+        /// What is measured, all of it where nothing is named
+        #[arg(value_name = "PART")]
+        parts: Vec<bfd::Part>,
+    },
 }
 
 /// How it is measured.
@@ -85,7 +98,8 @@ const QUICK: Sizes = Sizes { prefixes: 20, routes: 20_000, starts: 2, neighbors:
 /// When the lab does not come up, or the agent does not do what is measured. That another speaker does not is a row.
 pub async fn run(bench: Bench) -> anyhow::Result<()> {
     setup::ensure(setup::Purpose::Test).await?;
-    let (Bench::Speaker(options) | Bench::Health { options, .. } | Bench::Drain(options)) = &bench;
+    let (Bench::Speaker(options) | Bench::Health { options, .. } | Bench::Drain(options) | Bench::Bfd { options, .. }) =
+        &bench;
     let programs = match &options.bin_dir {
         Some(directory) => Programs::of(directory)?,
         None => Programs::build(true).await?,
@@ -98,6 +112,7 @@ pub async fn run(bench: Bench) -> anyhow::Result<()> {
         Bench::Speaker(options) => speaker(options, &programs).await?,
         Bench::Health { options, parts } => health::measure(options, parts, &programs).await?,
         Bench::Drain(options) => drain::measure(options, &programs).await?,
+        Bench::Bfd { options, extent, parts } => bfd::measure(options, *extent, parts, &programs).await?,
     };
     if options.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
@@ -112,6 +127,10 @@ fn become_another(bench: &Bench, lab: &Path) -> std::io::Error {
     let (options, words) = match bench {
         Bench::Speaker(options) => (options, vec!["speaker".to_owned()]),
         Bench::Drain(options) => (options, vec!["drain".to_owned()]),
+        Bench::Bfd { options, extent, parts } => {
+            let parts = parts.iter().map(|part| part.name());
+            (options, std::iter::once("bfd".to_owned()).chain(extent.words()).chain(parts).collect())
+        }
         Bench::Health { options, parts } => {
             (options, std::iter::once("health".to_owned()).chain(parts.iter().map(|part| part.name())).collect())
         }

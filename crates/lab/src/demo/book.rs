@@ -48,6 +48,12 @@ impl Seen {
         self.requests.iter().filter(move |(series, _)| series.client == client && series.how == how)
     }
 
+    /// Keeps nothing of what was asked and routed so far: a run is thousands of requests.
+    pub(crate) fn forget(&mut self) {
+        self.requests.values_mut().for_each(Requests::clear);
+        self.routes.clear();
+    }
+
     fn add(&mut self, node: &str, record: Record) {
         match record {
             Record::Ready { .. } => *self.ready.entry(node.to_owned()).or_default() += 1,

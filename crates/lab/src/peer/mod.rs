@@ -3,6 +3,7 @@
 //! For what no router does. It knows just enough of BGP to bring a session up ([`Peer::establish`]); whatever comes after that
 //! is the script's.
 
+pub mod bfd;
 pub mod flood;
 pub mod message;
 

@@ -5,6 +5,7 @@
 
 mod capture;
 mod client;
+mod freeze;
 mod kill;
 mod output;
 mod probe;
@@ -45,6 +46,8 @@ pub enum Tool {
     Capture(capture::Capture),
     /// Send a signal to a program of this node
     Kill(kill::Kill),
+    /// Stop every program of this node where it is, or let all of them go on
+    Freeze(freeze::Freeze),
 }
 
 /// Runs a tool until it is over.
@@ -61,5 +64,9 @@ pub async fn run(tool: Tool) -> anyhow::Result<()> {
         Tool::Slow(slow) => slow.run().await,
         Tool::Capture(capture) => capture.run().await,
         Tool::Kill(kill) => kill.run().await,
+        Tool::Freeze(freeze) => {
+            freeze.run();
+            Ok(())
+        }
     }
 }

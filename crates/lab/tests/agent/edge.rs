@@ -61,7 +61,12 @@ pub(crate) struct Edge {
 impl Edge {
     /// Brings it up, with a healthy service and no agent yet.
     pub(crate) async fn new() -> anyhow::Result<Self> {
-        let topology = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/topologies/small.clab.yml");
+        Self::of("small").await
+    }
+
+    /// The same in another of the tests' topologies.
+    pub(crate) async fn of(topology: &str) -> anyhow::Result<Self> {
+        let topology = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/topologies/{topology}.clab.yml"));
         let lab = Lab::up(&topology).await?;
         let edge = Self { wire: Wire::watch(&lab, "edge").await?, lab };
         edge.health("0").await?;

@@ -2,6 +2,7 @@
 
 mod attributes;
 mod auth;
+mod bfd;
 mod blocking;
 mod broken;
 mod capabilities;

@@ -6,7 +6,7 @@ const NEIGHBOR: &str = "- { name: rtr, address: 192.0.2.1, asn: 65101, hold_time
 const UNNUMBERED: &str = "- { name: rtr, interface: eth1, asn: external, hold_time: 9s }";
 
 /// The router speaks to whoever is at the other end of its interface `edge`, by link-local addresses only.
-async fn router_is_unnumbered(edge: &Edge) -> anyhow::Result<()> {
+pub(crate) async fn router_is_unnumbered(edge: &Edge) -> anyhow::Result<()> {
     router(
         edge,
         &[

@@ -42,11 +42,11 @@ async fn install(edge: &Edge, script: &str) -> anyhow::Result<()> {
 }
 
 /// The very same again, as another file.
-async fn install_ours(edge: &Edge) -> anyhow::Result<()> {
+pub(crate) async fn install_ours(edge: &Edge) -> anyhow::Result<()> {
     install(edge, "cat \"$(command -v anycastd)\"").await
 }
 
-async fn start(edge: &Edge) -> anyhow::Result<()> {
+pub(crate) async fn start(edge: &Edge) -> anyhow::Result<()> {
     edge.lab.start("edge", &[PROGRAM, "--config", CONFIG], LOG).await
 }
 
@@ -72,7 +72,7 @@ async fn start_signed(edge: &Edge) -> anyhow::Result<()> {
 }
 
 /// Upgrades once; what the agent says of it.
-async fn upgrade(edge: &Edge) -> anyhow::Result<Value> {
+pub(crate) async fn upgrade(edge: &Edge) -> anyhow::Result<Value> {
     edge.ask(&["upgrade"]).await
 }
 

@@ -7,6 +7,7 @@
 #[macro_use]
 mod stories;
 
+mod bfd;
 mod bird;
 mod exabgp;
 mod feature;

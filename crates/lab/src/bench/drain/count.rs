@@ -12,15 +12,15 @@ const UNDER_WAY: Duration = Duration::from_secs(1);
 
 /// In which family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Family {
+pub(in crate::bench) enum Family {
     V4,
     V6,
 }
 
 impl Family {
-    pub(super) const ALL: [Self; 2] = [Self::V4, Self::V6];
+    pub(in crate::bench) const ALL: [Self; 2] = [Self::V4, Self::V6];
 
-    pub(super) const fn name(self) -> &'static str {
+    pub(in crate::bench) const fn name(self) -> &'static str {
         match self {
             Self::V4 => "IPv4",
             Self::V6 => "IPv6",
@@ -28,7 +28,7 @@ impl Family {
     }
 
     /// Whom the client asks.
-    pub(super) const fn target(self) -> &'static str {
+    pub(in crate::bench) const fn target(self) -> &'static str {
         match self {
             Self::V4 => "203.0.113.80",
             Self::V6 => "2001:db8:53::80",
@@ -36,7 +36,7 @@ impl Family {
     }
 
     /// What is announced for that.
-    pub(super) const fn prefix(self) -> &'static str {
+    pub(in crate::bench) const fn prefix(self) -> &'static str {
         match self {
             Self::V4 => "203.0.113.0/24",
             Self::V6 => "2001:db8:53::/48",

@@ -3,8 +3,8 @@
 //! Two edge nodes announce the same prefixes ([`scene`]); the client, beside the near one, asks all the time. The near one is drained
 //! and, once that is said to be safe, its service is killed. What became of the requests is what the client saw ([`count`]).
 
-mod count;
-mod scene;
+pub(super) mod count;
+pub(super) mod scene;
 
 use std::time::Duration;
 

@@ -177,9 +177,7 @@ impl Scene {
 
     /// Keeps nothing of what was asked so far: a run is thousands of requests.
     pub(super) fn forget(&self) {
-        let mut seen = self.book.seen();
-        seen.requests.values_mut().for_each(Requests::clear);
-        seen.routes.clear();
+        self.book.seen().forget();
     }
 
     /// Right before the call.
@@ -218,12 +216,12 @@ fn requests(seen: &Seen, family: Family, how: How) -> Option<&Requests> {
 }
 
 /// The web service of the lab.
-fn serve(lab: &Lab, node: &str) -> anyhow::Result<Process> {
+pub(in crate::bench) fn serve(lab: &Lab, node: &str) -> anyhow::Result<Process> {
     let tool = lab.runner().tool(node);
     lab.runner().spawn(node, &[&tool, "tool", "serve", "--node", node, "--region", "bench"], silent())
 }
 
-async fn end(mut process: Process) -> anyhow::Result<()> {
+pub(in crate::bench) async fn end(mut process: Process) -> anyhow::Result<()> {
     process.signal(Signal::SIGKILL)?;
     timeout(AMPLE, process.wait()).await.context("a program that is killed does not end")??;
     Ok(())
@@ -231,7 +229,7 @@ async fn end(mut process: Process) -> anyhow::Result<()> {
 
 const LOG: &str = "/var/log/anycastd.log";
 
-async fn agent(
+pub(in crate::bench) async fn agent(
     lab: &Lab,
     node: &str,
     own: &str,

@@ -105,7 +105,7 @@ fn regularity(checks: u32, first: &[Check], second: &[Check]) -> anyhow::Result<
         first.iter().zip(second).filter_map(|(first, second)| Some((began(first)?, began(second)?))).collect();
     let off: Vec<f64> = starts.iter().map(|(first, second)| off_beat(*first, *second, INTERVAL)).collect();
     let latest: Vec<f64> = starts.iter().map(|(_, second)| *second).collect();
-    let Quantiles { p50, p99, most } = Quantiles::of(off);
+    let Quantiles { p50, p99, most, .. } = Quantiles::of(off);
     Ok(vec![
         Figure::new("runs", more(|check| check.runs), 0),
         Figure::new("late", more(|check| check.late), 0),

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
+pub(super) use self::moments::{Quantiles, phase};
 use super::{
     Options,
     report::{Report, Section},

@@ -51,31 +51,33 @@ impl Reactions {
 
 /// What is said of many values.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Quantiles {
+pub(in crate::bench) struct Quantiles {
     /// The middle one.
-    pub(super) p50: f64,
+    pub(in crate::bench) p50: f64,
+    /// One that 95 in a hundred do not exceed.
+    pub(in crate::bench) p95: f64,
     /// One that 99 in a hundred do not exceed. Of fewer than a hundred this is the largest.
-    pub(super) p99: f64,
+    pub(in crate::bench) p99: f64,
     /// The largest.
-    pub(super) most: f64,
+    pub(in crate::bench) most: f64,
 }
 
 impl Quantiles {
     /// By nearest rank: each is a value that was measured. Of no values each is not a number.
-    pub(super) fn of(mut values: Vec<f64>) -> Self {
+    pub(in crate::bench) fn of(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
         let count = values.len();
         let rank = |percent: usize| {
             let rank = (count * percent).div_ceil(100).max(1);
             values.get(rank - 1).copied().unwrap_or(f64::NAN)
         };
-        Self { p50: rank(50), p99: rank(99), most: rank(100) }
+        Self { p50: rank(50), p95: rank(95), p99: rank(99), most: rank(100) }
     }
 }
 
 /// A place between 0 and 1 for each of a series, so that any number of them in a row are spread evenly (the golden section).
 /// Faults that always came at the same moment of a poller's interval would measure that moment.
-pub(super) fn phase(n: usize) -> f64 {
+pub(in crate::bench) fn phase(n: usize) -> f64 {
     (n as f64 * 0.618_033_988_749_894_8).fract()
 }
 
@@ -150,9 +152,9 @@ mod tests {
     #[test]
     fn quantiles_are_values_that_were_measured() {
         let hundred: Vec<f64> = (1..=100).rev().map(f64::from).collect();
-        assert_eq!(Quantiles::of(hundred), Quantiles { p50: 50.0, p99: 99.0, most: 100.0 });
-        assert_eq!(Quantiles::of(vec![3.0, 1.0, 2.0]), Quantiles { p50: 2.0, p99: 3.0, most: 3.0 });
-        assert_eq!(Quantiles::of(vec![7.0]), Quantiles { p50: 7.0, p99: 7.0, most: 7.0 });
+        assert_eq!(Quantiles::of(hundred), Quantiles { p50: 50.0, p95: 95.0, p99: 99.0, most: 100.0 });
+        assert_eq!(Quantiles::of(vec![3.0, 1.0, 2.0]), Quantiles { p50: 2.0, p95: 3.0, p99: 3.0, most: 3.0 });
+        assert_eq!(Quantiles::of(vec![7.0]), Quantiles { p50: 7.0, p95: 7.0, p99: 7.0, most: 7.0 });
         assert!(Quantiles::of(Vec::new()).p50.is_nan());
     }
 

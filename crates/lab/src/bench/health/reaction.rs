@@ -77,7 +77,7 @@ async fn outcomes(stand: &Stand, watcher: Watcher, runs: usize, with_others: boo
 fn figures(reactions: Reactions) -> [Outcome; 2] {
     let figures = |values: Vec<f64>, more: Vec<Figure>| {
         let runs = Figure::new("runs", values.len() as f64, 0);
-        let Quantiles { p50, p99, most } = Quantiles::of(values);
+        let Quantiles { p50, p99, most, .. } = Quantiles::of(values);
         let times = [("p50_ms", p50), ("p99_ms", p99), ("max_ms", most)];
         let times = times.into_iter().map(|(key, value)| Figure::new(key, value, 2));
         Outcome::Figures(std::iter::once(runs).chain(times).chain(more).collect())
