@@ -141,7 +141,9 @@ impl Driver {
     /// Whether there is to be a BFD session now.
     pub(super) fn needs_path(&self) -> bool {
         let path = &self.parts.path;
-        path.settings.borrow().is_some() && (self.is_established() || path.coupling.is_needed())
+        // While nobody vouches for what is announced it is Down. AdminDown would say that nothing is wrong (RFC 5882 §3.2).
+        let suspended = || path.line.is_some() && !self.stopping && self.parts.fence.order() != Order::Go;
+        path.settings.borrow().is_some() && (self.is_established() || path.coupling.is_needed() || suspended())
     }
 
     /// Takes a look at what BFD knows.
