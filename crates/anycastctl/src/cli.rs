@@ -140,7 +140,7 @@ pub(crate) enum Verb {
     /// Run the installed program in place of the one that runs: same process, same sessions, no flap
     #[command(after_help = UPGRADE)]
     Upgrade(Upgrade),
-    /// Look for what will bite: sysctls, ARP, MTU, other BGP daemons, addresses, clock, limits, capabilities
+    /// Look for what will bite: sysctls, ARP, MTU, other BGP daemons, BFD, addresses, clock, limits, capabilities
     #[command(after_help = DOCTOR)]
     Doctor,
     /// Print a completion script for a shell

@@ -65,9 +65,12 @@ pub enum Discard {
     /// It has none, and no session is with its sender.
     #[error("an unknown sender")]
     Sender,
-    /// It is for a session with another address, or over the other port.
+    /// It is for a session with another address.
     #[error("another sender than the session's")]
     Address,
+    /// It came to the port of the other kind of sessions.
+    #[error("the other UDP port: one end takes the path for a single hop, the other for several")]
+    Port,
     /// It came by another interface than the session's.
     #[error("another interface than the session's")]
     Interface,
@@ -187,7 +190,7 @@ impl Entry {
     fn admits(&self, from: &Arrival) -> Result<(), Discard> {
         match (self.path, from.multihop) {
             _ if self.remote != from.source => Err(Discard::Address),
-            (Path::SingleHop { .. }, true) | (Path::Multihop { .. }, false) => Err(Discard::Address),
+            (Path::SingleHop { .. }, true) | (Path::Multihop { .. }, false) => Err(Discard::Port),
             (Path::SingleHop { interface: Some(ours) }, false) if ours != from.interface => Err(Discard::Interface),
             (Path::SingleHop { .. }, false) => Ok(()),
             // RFC 5883 §6 leaves it to who configures it.

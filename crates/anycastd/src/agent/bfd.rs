@@ -71,8 +71,8 @@ fn session(seen: &Seen, links: &Links) -> api::BfdSession {
         ]
         .map(|(name, count)| (name.to_owned(), count))
         .into(),
-        last_discard: seen.discarded.as_ref().map(|(why, _)| why.to_string()),
-        last_discard_at: seen.discarded.as_ref().map(|(_, at)| (*at).into()),
+        last_discard: seen.discarded.as_ref().map(|(_, words, _)| words.clone()),
+        last_discard_at: seen.discarded.as_ref().map(|(.., at)| (*at).into()),
         problem: seen.problem.clone(),
     }
 }
@@ -94,8 +94,8 @@ pub(crate) enum Ailment {
     Ours(String),
     /// The neighbor is not heard.
     Unanswered,
-    /// Something comes from its address, and is not taken: why.
-    Discarded(Discard),
+    /// Something comes from its address, and is not taken: why, and the same in words.
+    Discarded(Discard, String),
     /// It is heard, and the session is not Up: its state and its diagnostic.
     NotUp(String),
     /// Whoever operates the neighbor has taken the session down.
@@ -105,7 +105,7 @@ pub(crate) enum Ailment {
 impl Ailment {
     /// `None`: it is well, or may be so in a moment, or it is we who have taken it down. `now` is on the clock of [`Seen::since`].
     pub(crate) fn of(seen: &Seen, now: SystemTime) -> Option<Self> {
-        let Seen { state, since, remote, discarded, problem, .. } = seen;
+        let Seen { state, since, remote, last_word, discarded, problem, .. } = seen;
         if let Some(problem) = problem {
             return Some(Self::Ours(problem.clone()));
         }
@@ -114,10 +114,11 @@ impl Ailment {
         if matches!(state, State::Up | State::AdminDown) || lately(since) || !has_begun(seen) {
             return None;
         }
-        Some(match (remote, discarded) {
+        // One that is taken down says so once, and may be silent then.
+        Some(match (remote.or(*last_word).filter(|word| remote.is_some() || word.0 == State::AdminDown), discarded) {
             (Some((State::AdminDown, _)), _) => Self::AdminDown,
             (Some((state, diagnostic)), _) => Self::NotUp(format!("{state}, {diagnostic}")),
-            (None, Some((why, at))) if lately(at) => Self::Discarded(*why),
+            (None, Some((why, words, at))) if lately(at) => Self::Discarded(*why, words.clone()),
             (None, _) => Self::Unanswered,
         })
     }
@@ -127,7 +128,10 @@ impl Ailment {
         match self {
             Self::Ours(problem) => format!("is not asked: {problem}"),
             Self::Unanswered => "does not answer".to_owned(),
-            Self::Discarded(why) => format!("sends packets that are discarded: {why}"),
+            Self::Discarded(Discard::Discriminator, _) => {
+                "answers a session of ours that is gone, so it does not hear this one".to_owned()
+            }
+            Self::Discarded(_, words) => format!("sends packets that are discarded: {words}"),
             Self::NotUp(state) => format!("answers, and the session is not Up; it says {state}"),
             Self::AdminDown => "has taken the session down (AdminDown)".to_owned(),
         }
@@ -141,12 +145,19 @@ impl Ailment {
             Self::Unanswered => {
                 format!("configure BFD for this node there and let UDP port {port} through, or take `bfd` out here")
             }
-            Self::Discarded(Discard::Unauthentic(_)) => "see `bfd.authentication`: type, key ID and password are the same at both ends".to_owned(),
-            Self::Discarded(Discard::Ttl | Discard::Address) => {
-                "see whether both ends take the path for one hop or for several (`bfd.multihop`), and how many (`bfd.min_ttl`)".to_owned()
+            Self::Discarded(Discard::Unauthentic(_), _) => {
+                "see `bfd.authentication`: type, key ID and password are the same at both ends".to_owned()
             }
-            Self::Discarded(_) => "`anycastctl doctor` looks further".to_owned(),
-            Self::NotUp(_) => format!("it does not hear us: let UDP port {port} through to it"),
+            Self::Discarded(Discard::Ttl, _) if multihop => {
+                "`bfd.min_ttl` is to be what comes over the hops that there are, where that may be".to_owned()
+            }
+            Self::Discarded(Discard::Ttl | Discard::Port, _) => {
+                "both ends are to take the path for one hop, or both for several (`bfd.multihop`)".to_owned()
+            }
+            Self::NotUp(_) | Self::Discarded(Discard::Discriminator, _) => {
+                format!("it does not hear us: let UDP port {port} through to it")
+            }
+            Self::Discarded(..) => "`anycastctl doctor` looks further".to_owned(),
         })
     }
 }
@@ -172,11 +183,10 @@ fn problem(
         // Another session that just began: it may be that one's first moment.
         Some((since, _)) if since < BEGINS => return None,
         // What the operator of the router does is that one's affair.
-        Some(_) if ailment == Ailment::AdminDown => return None,
+        _ if ailment == Ailment::AdminDown => return None,
         Some((_, hold)) => noticed_by(hold),
         None if bfd.strict => "there is no session before it is Up (`bfd.strict`)".to_owned(),
-        // Why there is no session is said of that.
-        None => return None,
+        None => "the session ended with the path, and does not come back before it is Up".to_owned(),
     };
     let remedy = ailment.remedy(seen.multihop).map_or_else(String::new, |remedy| format!("; {remedy}"));
     Some(format!("neighbor {id}: BFD is configured, and the router {}: {follows}{remedy}", ailment.seen()))
@@ -255,7 +265,8 @@ mod tests {
         assert_eq!(told(&bfd, &Seen { since, ..down.clone() }, LONG), "", "it may begin yet");
         assert_eq!(told(&bfd, &Seen { discriminators: (0, 0), ..down.clone() }, LONG), "", "it has not begun");
         assert_eq!(told(&bfd, &seen(State::AdminDown, None), LONG), "", "we have ended it");
-        assert_eq!(told(&bfd, &down, None), "", "why there is no session is said of that");
+        let held = told(&bfd, &seen(State::Init, Some(State::Down)), None);
+        assert!(held.contains("the session ended with the path, and does not come back before it is Up"), "{held}");
         let strict = Bfd { strict: true, ..bfd };
         assert!(told(&strict, &down, None).contains("there is no session before it is Up (`bfd.strict`)"));
     }
@@ -271,13 +282,19 @@ mod tests {
         assert!(told(&ours).contains("the router is not asked: port 3784: in use: a dead path"), "{}", told(&ours));
         let discarded = |why| {
             let at = SystemTime::UNIX_EPOCH + 2 * DAY - Duration::from_secs(1);
-            told(&Seen { discarded: Some((why, at)), ..seen(State::Down, None) })
+            told(&Seen { discarded: Some((why, why.to_string(), at)), ..seen(State::Down, None) })
         };
         let key = discarded(Discard::Unauthentic(Unauthentic::Digest));
         assert!(key.contains("discarded: not authentic: another password or digest"), "{key}");
         assert!(key.ends_with("type, key ID and password are the same at both ends"), "{key}");
-        assert!(discarded(Discard::Ttl).contains("`bfd.multihop`"), "{}", discarded(Discard::Ttl));
-        let old = Seen { discarded: Some((Discard::Ttl, SystemTime::UNIX_EPOCH)), ..seen(State::Down, None) };
+        assert!(discarded(Discard::Port).contains("`bfd.multihop`"), "{}", discarded(Discard::Port));
+        let gone = discarded(Discard::Discriminator);
+        assert!(gone.contains("it does not hear us"), "{gone}");
+        let word = Some((State::AdminDown, Diagnostic::ADMINISTRATIVELY_DOWN));
+        let silent = Seen { last_word: word, ..seen(State::Down, None) };
+        assert_eq!(told(&silent), "", "a router says it once");
+        let old =
+            Seen { discarded: Some((Discard::Ttl, String::new(), SystemTime::UNIX_EPOCH)), ..seen(State::Down, None) };
         assert!(told(&old).contains("does not answer"), "what was discarded yesterday says nothing of today");
     }
 

@@ -237,7 +237,12 @@ fn sessions(found: &Difference, alone: bool) -> Vec<ReloadChange> {
                 };
                 format!("ends and begins anew, {away}: {} changed", keys(reasons))
             }
-            NeighborChange::Changed(changed) => format!("stays up; {} changed", keys(changed)),
+            NeighborChange::Changed(changed) => {
+                // RFC 5882 §3.2 does not want it; they do so.
+                let ends = ["bfd", "bfd.multihop"].iter().any(|key| changed.iter().any(|it| it == key));
+                let but = if ends { " (FRR and BIRD end it with that of BFD, for a moment)" } else { "" };
+                format!("stays up{but}; {} changed", keys(changed))
+            }
         };
         change("session", id, text)
     });

@@ -26,6 +26,19 @@ pub(crate) struct Target {
     pub(crate) path: Path,
 }
 
+impl Target {
+    /// Whether it is the same session, whatever is asked of its packets.
+    pub(super) fn is_that_of(&self, other: &Self) -> bool {
+        let Self { remote, scope, source, device, path } = self;
+        let same = (remote, scope, source, device) == (&other.remote, &other.scope, &other.source, &other.device);
+        same && match (path, &other.path) {
+            (Path::SingleHop { interface }, Path::SingleHop { interface: before }) => interface == before,
+            (Path::Multihop { .. }, Path::Multihop { .. }) => true,
+            (Path::SingleHop { .. }, Path::Multihop { .. }) | (Path::Multihop { .. }, Path::SingleHop { .. }) => false,
+        }
+    }
+}
+
 /// What the thread is told.
 #[derive(Debug)]
 pub(super) enum Command {
@@ -94,6 +107,11 @@ impl Line {
             self.set = set;
             self.tell();
         }
+    }
+
+    /// With whom it is.
+    pub(crate) const fn target(&self) -> &Target {
+        &self.set.0
     }
 
     fn tell(&self) {

@@ -69,8 +69,8 @@ struct Shared {
 }
 
 /// Why packets are discarded, as labels of a metric.
-const REASONS: [&str; 7] =
-    ["malformed", "ttl", "discriminator", "unknown_sender", "address", "interface", "authentication"];
+const REASONS: [&str; 8] =
+    ["malformed", "ttl", "discriminator", "unknown_sender", "address", "port", "interface", "authentication"];
 
 impl Shared {
     fn count(&self, why: &Discard) {
@@ -80,8 +80,9 @@ impl Shared {
             Discard::Discriminator => 2,
             Discard::Sender => 3,
             Discard::Address => 4,
-            Discard::Interface => 5,
-            Discard::Unauthentic(_) => 6,
+            Discard::Port => 5,
+            Discard::Interface => 6,
+            Discard::Unauthentic(_) => 7,
         };
         if let Some(count) = self.discards.get(place) {
             count.fetch_add(1, Ordering::Relaxed);

@@ -42,8 +42,10 @@ pub(crate) struct Seen {
     pub(crate) remote_detection_time: Duration,
     pub(crate) measured: Measured,
     pub(crate) counters: Counters,
-    /// Why a packet of the other end's address was last discarded, and when.
-    pub(crate) discarded: Option<(Discard, SystemTime)>,
+    /// What the other end said last of itself, however long ago.
+    pub(crate) last_word: Option<(State, Diagnostic)>,
+    /// Why a packet of the other end's address was last discarded, the same in words, and when.
+    pub(crate) discarded: Option<(Discard, String, SystemTime)>,
     /// Why there is no session, where that is our fault.
     pub(crate) problem: Option<String>,
 }
@@ -78,6 +80,7 @@ impl Default for Seen {
             remote_detection_time: Duration::ZERO,
             measured: Measured::default(),
             counters: Counters::default(),
+            last_word: None,
             discarded: None,
             problem: None,
         }

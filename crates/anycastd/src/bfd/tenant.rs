@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use anycast_bfd::{Cause, Config, Discard, Entry, Event, Path, Session, State};
+use anycast_bfd::{Cause, Config, Diagnostic, Discard, Entry, Event, Path, Session, State, TTL};
 use anycast_core::PeerId;
 use tokio::sync::watch;
 
@@ -50,6 +50,11 @@ pub(super) struct Tenant {
     last_loss: Option<(String, SystemTime)>,
     last_detection: Option<Duration>,
     discarded: Option<(Discard, SystemTime)>,
+    /// When that was, and what of its TTL does not do.
+    discarded_at: Option<Instant>,
+    discarded_ttl: Option<(u8, u8)>,
+    /// What the other end said last.
+    last_word: Option<(State, Diagnostic)>,
     /// What the kernel says against sending.
     sending: Option<String>,
     /// What it says against hearing.
@@ -88,6 +93,9 @@ impl Tenant {
             last_loss: before.last_loss,
             last_detection: before.last_detection,
             discarded: None,
+            discarded_at: None,
+            discarded_ttl: None,
+            last_word: None,
             sending: None,
             hearing: None,
             woken_for: None,
@@ -114,6 +122,9 @@ impl Tenant {
             last_loss: left.last_loss.as_ref().map(time),
             last_detection: left.last_detection,
             discarded: None,
+            discarded_at: None,
+            discarded_ttl: None,
+            last_word: None,
             sending: None,
             hearing: None,
             woken_for: None,
@@ -123,7 +134,7 @@ impl Tenant {
     /// It is told of to whoever has opened it.
     pub(super) fn belong(&mut self, open: &Open) {
         (self.serial, self.told, self.over) = (Some(open.serial), Some(Arc::clone(&open.told)), None);
-        self.config = open.config.clone();
+        (self.target, self.config) = (open.target.clone(), open.config.clone());
         self.woken_for = None;
     }
 
@@ -211,12 +222,23 @@ impl Tenant {
     }
 
     /// A packet that came from there was none for this session.
-    pub(super) fn note_discard(&mut self, why: Discard) {
+    pub(super) fn note_discard(&mut self, why: Discard, ttl: u8) {
         self.discarded = Some((why, SystemTime::now()));
+        self.discarded_at = Some(Instant::now());
+        let least = match self.target.path {
+            Path::SingleHop { .. } => TTL,
+            Path::Multihop { min_ttl } => min_ttl,
+        };
+        self.discarded_ttl = (why == Discard::Ttl).then_some((ttl, least));
     }
 
     /// Takes note of what the session tells; the other end had been silent for so long.
-    pub(super) fn note(&mut self, event: Event, silent: Option<Duration>) {
+    pub(super) fn note(&mut self, event: Event, silent: Option<Duration>, now: Instant) {
+        // What came meanwhile says why nothing was heard.
+        let discarded = self.discarded.filter(|_| {
+            let age = self.discarded_at.map(|at| now.saturating_duration_since(at));
+            age.zip(silent).is_some_and(|(age, silent)| age <= silent)
+        });
         let Event::Changed { from, to: _, cause } = event else { return };
         let now = SystemTime::now();
         self.since = now;
@@ -224,7 +246,9 @@ impl Tenant {
             Cause::DetectionTimeExpired => {
                 self.last_detection = silent;
                 let silent = silent.map(|time| format!(" for {:.0} ms", time.as_secs_f64() * 1000.0));
-                format!("nothing was heard of the neighbor{}", silent.unwrap_or_default())
+                let but = discarded.map(|(why, _)| format!(", but for what was discarded: {}", self.words_of(why)));
+                let (silent, but) = (silent.unwrap_or_default(), but.unwrap_or_default());
+                format!("nothing was heard of the neighbor{silent}{but}")
             }
             Cause::SignaledDown(why) => format!("the neighbor told that the session is down ({why})"),
             // Nobody says of the path that it is lost (RFC 5882 §3.2).
@@ -237,10 +261,18 @@ impl Tenant {
         }
     }
 
+    fn words_of(&self, why: Discard) -> String {
+        match self.discarded_ttl.filter(|_| why == Discard::Ttl) {
+            Some((ttl, least)) => format!("a TTL of {ttl}, and {least} is the least"),
+            None => why.to_string(),
+        }
+    }
+
     /// Tells what is known; those who wait are woken where they may have to do something about it.
     pub(super) fn tell(&mut self, entry: &Entry, quietly: bool) {
-        let Some(told) = self.told.clone() else { return };
         let session = &entry.session;
+        self.last_word = session.remote().or(self.last_word);
+        let Some(told) = self.told.clone() else { return };
         let glance = Glance {
             state: session.state(),
             remote: session.remote().map(|(state, _)| state),
@@ -290,7 +322,8 @@ impl Tenant {
             remote_detection_time: session.remote_detection_time(),
             measured: session.measured(),
             counters: session.counters(),
-            discarded: self.discarded,
+            last_word: self.last_word,
+            discarded: self.discarded.map(|(why, at)| (why, self.words_of(why), at)),
             problem: self.problem(),
         }
     }

@@ -28,7 +28,7 @@ use tokio::sync::oneshot;
 
 use super::{
     PATIENCE, Shared,
-    line::{Command, Open},
+    line::{Command, Open, Target},
     priority,
     sockets::{Listener, Port},
     tenant::Tenant,
@@ -167,14 +167,13 @@ impl Thread {
         let there = self.current.get(id).copied().filter(|discriminator| {
             let tenant = self.tenants.get(discriminator);
             let parting = |tenant: &Tenant| tenant.serial.is_none() && self.is_parting(*discriminator);
-            tenant.is_some_and(|tenant| tenant.target == *target && !parting(tenant))
+            tenant.is_some_and(|tenant| tenant.target.is_that_of(target) && !parting(tenant))
         });
         let discriminator = match there {
             Some(discriminator) => discriminator,
             None => {
-                // One that is elsewhere, or is being ended: the other end takes this one for another that has begun.
                 if let Some(other) = self.current.remove(id) {
-                    self.forget(other);
+                    self.make_way(other, target, now);
                 }
                 let discriminator = self.table.discriminator(random() as u32);
                 let mut session = Session::new(config.clone(), discriminator, random());
@@ -191,9 +190,20 @@ impl Thread {
         self.unsettled = true;
         let config = self.in_force(discriminator, config.clone());
         if let Some(entry) = self.table.get_mut(discriminator) {
+            entry.path = target.path;
             entry.session.set_config(config);
         }
         self.timers.set(discriminator, Some(now));
+    }
+
+    /// One that is elsewhere than the neighbor's next, or is being ended.
+    fn make_way(&mut self, other: NonZeroU32, target: &Target, now: Instant) {
+        let elsewhere = self.tenants.get(&other).is_some_and(|tenant| Port::of(&tenant.target) != Port::of(target));
+        match elsewhere && !self.is_parting(other) {
+            true => self.end(other, now),
+            // Where both would be found by the same packets, the other end takes the new one for one that has begun anew.
+            false => self.forget(other),
+        }
     }
 
     fn is_parting(&self, discriminator: NonZeroU32) -> bool {
@@ -266,7 +276,7 @@ impl Thread {
                 self.shared.count(&why);
                 let from_there = |tenant: &&mut Tenant| tenant.target.remote == from.source;
                 if let Some(tenant) = self.tenants.values_mut().find(from_there) {
-                    tenant.note_discard(why);
+                    tenant.note_discard(why, from.ttl);
                 }
             }
         }
@@ -300,7 +310,7 @@ impl Thread {
                 let silent = entry.session.heard().map(|at| now.saturating_duration_since(at));
                 entry.session.handle_timeout(now);
                 while let Some(event) = entry.session.poll_event() {
-                    tenant.note(event, silent);
+                    tenant.note(event, silent, now);
                 }
             }
             self.serve(discriminator, now);
@@ -331,7 +341,7 @@ impl Thread {
         let (Some(entry), Some(tenant)) = found else { return };
         tenant.transmit(&mut entry.session, now, random);
         while let Some(event) = entry.session.poll_event() {
-            tenant.note(event, None);
+            tenant.note(event, None, now);
         }
         tenant.tell(entry, false);
         let next = [entry.session.poll_timeout(now), tenant.over].into_iter().flatten().min();

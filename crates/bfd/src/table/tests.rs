@@ -83,10 +83,10 @@ fn packets_find_their_session_or_are_discarded_and_counted() {
         (down(0), one_hop(US, 1), Err(Discard::Sender)),
         (down(1), one_hop(US, 1), Err(Discard::Address)),
         // Each path has its port.
-        (down(1), to_the_other_port, Err(Discard::Address)),
-        (down(0), to_the_other_port, Err(Discard::Sender)),
-        (down(2), far_to_the_other_port, Err(Discard::Address)),
-        (down(0), far_to_the_other_port, Err(Discard::Sender)),
+        (down(1), to_the_other_port, Err(Discard::Port)),
+        (down(0), to_the_other_port, Err(Discard::Port)),
+        (down(2), far_to_the_other_port, Err(Discard::Port)),
+        (down(0), far_to_the_other_port, Err(Discard::Port)),
         // No packets.
         (vec![], one_hop(PEER, 1), Err(Discard::Malformed(Malformed::Short))),
         (long, one_hop(PEER, 1), Err(Discard::Malformed(Malformed::Length))),

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::{
-    bfd::{Begin, Bfd, Line, Parted, Seen, Target},
+    bfd::{Begin, Bfd, Line, Parted, Seen},
     kernel::tests::world::{AMPLE, eventually, ip, isolated},
 };
 

@@ -51,9 +51,8 @@ pub(super) fn real_time(facts: &Facts) -> Vec<Finding> {
 
 /// Sessions that are not Up, although they are to be.
 pub(super) fn not_up(facts: &Facts) -> Vec<Finding> {
-    // Where there is no session of BGP either, that is the thing to look at; unless it waits for this one.
-    let awaited = facts.known.bfd.iter().filter(|bfd| bfd.established || bfd.strict);
-    awaited.filter_map(|bfd| Some(of(bfd, bfd.ailment.as_ref()?))).collect()
+    // There is one while there is a session of BGP, or while that waits for it.
+    facts.known.bfd.iter().filter_map(|bfd| Some(of(bfd, bfd.ailment.as_ref()?))).collect()
 }
 
 fn of(bfd: &Bfd, ailment: &Ailment) -> Finding {
@@ -65,7 +64,8 @@ fn of(bfd: &Bfd, ailment: &Ailment) -> Finding {
     let us = bfd.local.map_or_else(|| "ADDRESS".to_owned(), |local| local.to_string());
     let why = match bfd.established {
         true => "a dead path, or a router that hangs, is noticed by the hold timer only",
-        false => "with `bfd.strict` there is no session of BGP before: this neighbor is told nothing",
+        false if bfd.strict => "with `bfd.strict` there is no session of BGP before: this neighbor is told nothing",
+        false => "the session of BGP ended with the path, and does not come back before it is Up",
     };
     let filters = format!(
         "packet filters of both: UDP to port {port}, from ports 49152 to 65535, both ways; `tcpdump -ni any udp port {port} and host {address}`"
@@ -85,23 +85,30 @@ fn of(bfd: &Bfd, ailment: &Ailment) -> Finding {
                  {filters}. Or take `bfd` out here"
             ),
         ),
-        Ailment::Discarded(Discard::Unauthentic(_)) => (
+        Ailment::Discarded(Discard::Unauthentic(_), _) => (
             "bfd_discarded",
             Severity::Warning,
             "the same type, key ID and password at both ends (`bfd.authentication` here), or none at both (FRR has none)".to_owned(),
         ),
-        Ailment::Discarded(_) => (
-            "bfd_discarded",
-            Severity::Warning,
-            format!(
-                "both ends must take the path for the same, here for {path}: `bfd.multihop` and `bfd.min_ttl`; FRR takes it for several after \
-                 `ebgp-multihop`, BIRD after `multihop`; `tcpdump -vni any udp port {port} and host {address}` shows the TTL"
-            ),
-        ),
-        Ailment::NotUp(_) => (
+        Ailment::Discarded(Discard::Discriminator, _) | Ailment::NotUp(_) => (
             "bfd_one_way",
             Severity::Warning,
             format!("it is heard, and does not hear us, or not in time: the {filters}"),
+        ),
+        Ailment::Discarded(Discard::Ttl, _) if bfd.multihop => (
+            "bfd_discarded",
+            Severity::Warning,
+            "`bfd.min_ttl` is too much for the hops that there are, or the packets come from farther away than the router is. BIRD sends with a TTL \
+             of 64, most others with 255"
+                .to_owned(),
+        ),
+        Ailment::Discarded(..) => (
+            "bfd_discarded",
+            Severity::Warning,
+            format!(
+                "both ends must take the path for the same, here for {path}: `bfd.multihop`. FRR takes it for several hops after `ebgp-multihop`, BIRD \
+                 after `multihop`; `tcpdump -vni any udp portrange 3784-4784 and host {address}` shows ports and TTL"
+            ),
         ),
         Ailment::AdminDown => (
             "bfd_admin_down",
@@ -161,9 +168,11 @@ mod tests {
             (Ailment::Ours("x".to_owned()), "bfd_not_possible rtr Problem", "ss -ulnp sport = :3784"),
             (Ailment::NotUp("Down".to_owned()), "bfd_one_way rtr Warning", "does not hear us"),
             (Ailment::AdminDown, "bfd_admin_down rtr Note", "shut it down there"),
-            (Ailment::Discarded(Discard::Ttl), "bfd_discarded rtr Warning", "`bfd.multihop` and `bfd.min_ttl`"),
+            (Ailment::Discarded(Discard::Ttl, "x".to_owned()), "bfd_discarded rtr Warning", "`bfd.multihop`"),
+            (Ailment::Discarded(Discard::Port, "x".to_owned()), "bfd_discarded rtr Warning", "`bfd.multihop`"),
+            (Ailment::Discarded(Discard::Discriminator, String::new()), "bfd_one_way rtr Warning", "does not hear us"),
             (
-                Ailment::Discarded(Discard::Unauthentic(Unauthentic::KeyId)),
+                Ailment::Discarded(Discard::Unauthentic(Unauthentic::KeyId), "x".to_owned()),
                 "bfd_discarded rtr Warning",
                 "the same type, key ID and password",
             ),
@@ -175,9 +184,9 @@ mod tests {
     }
 
     #[test]
-    fn without_a_session_of_bgp_that_is_the_thing_to_look_at() {
+    fn one_that_the_session_waits_for_is_the_thing_to_look_at() {
         let down = Bfd { established: false, ailment: Some(Ailment::Unanswered), ..rtr() };
-        assert_eq!(of(down.clone()), [""; 0]);
+        assert!(of(down.clone())[0].contains("does not come back before it is Up"), "{:#?}", of(down.clone()));
         let down = Bfd { strict: true, multihop: true, ..down };
         let session = |name: &str| Session {
             name: name.to_owned(),

@@ -128,10 +128,14 @@ impl Driver {
                 let links = self.parts.links.borrow().clone();
                 let best = all.iter().find(|interface| carries(interface, &links)).or_else(|| all.first());
                 let index = best.and_then(|interface| nix::net::if_::if_nametoindex(interface.as_str()).ok());
-                if index.is_none() && self.parts.path.line.is_some() {
-                    return None;
+                let mut path = bfd::path(settings, distance, external, index);
+                // An interface that has no address at this moment is still the one.
+                if let (anycast_bfd::Path::SingleHop { interface: found @ None }, Some(line)) =
+                    (&mut path, &self.parts.path.line)
+                    && let anycast_bfd::Path::SingleHop { interface: before } = line.target().path
+                {
+                    *found = before;
                 }
-                let path = bfd::path(settings, distance, external, index);
                 Some(Target { remote: *address, scope: 0, source, device, path })
             }
             Endpoint::Network(..) => None,
@@ -205,6 +209,7 @@ fn words(seen: &Seen) -> String {
         return "BFD Up".to_owned();
     }
     let why = match (&seen.last_loss, seen.remote) {
+        _ if seen.diagnostic == anycast_bfd::Diagnostic::NONE => return "BFD begins anew".to_owned(),
         (_, Some((BfdState::AdminDown, _))) => "the neighbor's operator has taken it down".to_owned(),
         (Some((why, at)), _) if *at == seen.since => why.clone(),
         _ => seen.diagnostic.to_string(),
