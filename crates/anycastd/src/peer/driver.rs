@@ -178,12 +178,13 @@ impl Driver {
     /// Runs until told to stop. Cancel safe in the sense that a drop closes the connection.
     pub(super) async fn run(mut self) {
         loop {
+            self.obey(Instant::now());
+            self.act().await;
+            // What the session has to say at its end is said before.
             if self.needs_path() != self.parts.path.line.is_some() {
                 self.aim();
                 self.look_at_path(Instant::now());
             }
-            self.obey(Instant::now());
-            self.act().await;
             self.take_arrived();
             self.write();
             self.publish();

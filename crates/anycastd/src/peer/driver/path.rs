@@ -146,7 +146,8 @@ impl Driver {
     pub(super) fn needs_path(&self) -> bool {
         let path = &self.parts.path;
         // While nobody vouches for what is announced it is Down. AdminDown would say that nothing is wrong (RFC 5882 §3.2).
-        let suspended = || path.line.is_some() && !self.stopping && self.parts.fence.order() != Order::Go;
+        // One that ends says so after the Cease.
+        let suspended = || path.line.is_some() && (self.stopping || self.parts.fence.order() != Order::Go);
         path.settings.borrow().is_some() && (self.is_established() || path.coupling.is_needed() || suspended())
     }
 
