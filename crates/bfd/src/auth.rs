@@ -219,7 +219,11 @@ impl Sequences {
             return Err(Unauthentic::Digest);
         }
         // Not before it is proven to be the other end's: anybody could move the window else.
-        self.received = Some(sequence);
+        // And not by one that does not name our discriminator: it may be one that was recorded before we began, and would shut out those
+        // that are said now. One that does was said since.
+        if self.received.is_some() || received.packet.your_discriminator != 0 {
+            self.received = Some(sequence);
+        }
         Ok(())
     }
 

@@ -8,6 +8,14 @@ use anycast_bfd::State;
 /// It is longer than three packets of one whose session is not Up take (RFC 5880 §6.8.3).
 pub const SILENCE: Duration = Duration::from_secs(4);
 
+/// For how long the path is to be Up before the session comes back, the first time. The next times it is twice as long each, up to
+/// [`LONGEST`]: one that comes and goes is announced and withdrawn all over the network each time.
+pub const STEADY: Duration = Duration::from_secs(1);
+/// The longest of these times.
+pub const LONGEST: Duration = Duration::from_secs(64);
+/// A path that was not lost for so long is as good as one that never was.
+pub const MEMORY: Duration = Duration::from_secs(300);
+
 /// What is to be seen of a BFD session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sight {
@@ -41,6 +49,11 @@ pub struct Coupling {
     /// It was lost, and the session has not come back since.
     returning: bool,
     silent: Option<Instant>,
+    /// Since when it is Up, while it is.
+    up: Option<Instant>,
+    /// When the session was last lost with it, and how often lately.
+    last: Option<Instant>,
+    lately: u32,
 }
 
 impl Coupling {
@@ -52,16 +65,24 @@ impl Coupling {
     /// Takes a look.
     pub fn handle(&mut self, sight: Sight, now: Instant) {
         let Sight { state, remote, lost } = sight;
-        self.lost |= lost > self.counted;
+        if lost > self.counted && !std::mem::replace(&mut self.lost, true) {
+            let recent = self.last.replace(now).is_some_and(|last| now.saturating_duration_since(last) < MEMORY);
+            self.lately = if recent { self.lately.saturating_add(1) } else { 1 };
+        }
         self.returning |= self.lost;
-        self.counted = lost;
+        let again = std::mem::replace(&mut self.counted, lost) != lost;
         (self.state, self.remote) = (Some(state), remote);
         self.silent = match remote {
             Some(_) => None,
             None => self.silent.or(Some(now)),
         };
+        self.up = match state {
+            State::Up => self.up.filter(|_| !again).or(Some(now)),
+            State::AdminDown | State::Down | State::Init => None,
+        };
         let given_up = self.silent.is_some_and(|since| now.saturating_duration_since(since) >= SILENCE);
-        if self.is_well() || given_up {
+        let steady = self.up.is_some_and(|since| now.saturating_duration_since(since) >= self.steady());
+        if steady || remote == Some(State::AdminDown) || given_up {
             self.lost = false;
         }
         self.returning &= !given_up;
@@ -82,7 +103,20 @@ impl Coupling {
     /// When a look is to be taken at the latest.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.silent.filter(|_| self.lost).map(|since| since + SILENCE)
+        let times = [self.silent.map(|since| since + SILENCE), self.up.map(|since| since + self.steady())];
+        times.into_iter().flatten().min().filter(|_| self.lost)
+    }
+
+    /// There is another BFD session, or none; how often the path was lost is not forgotten.
+    pub fn begin_anew(&mut self) {
+        let Self { strict, last, lately, .. } = *self;
+        *self = Self { strict, last, lately, ..Self::default() };
+    }
+
+    /// How long the path is to be Up before the session comes back.
+    fn steady(&self) -> Duration {
+        let doubled = self.lately.saturating_sub(1).min(LONGEST.as_secs().ilog2());
+        (STEADY * (1 << doubled)).min(LONGEST)
     }
 
     /// As of the last look.
@@ -126,14 +160,32 @@ mod tests {
                     (1, Down, None, 1, End),
                     (2, Down, Some(Down), 1, End),
                     (9, Init, Some(Down), 1, End),
-                    (10, Up, Some(Up), 1, Go),
-                    (11, Down, Some(Down), 2, End),
+                    (10, Up, Some(Up), 1, End),
+                    (11, Up, Some(Up), 1, Go),
+                    (12, Down, None, 2, End),
+                    (14, Up, Some(Up), 2, End),
+                    (15, Up, Some(Up), 2, End),
+                    (16, Up, Some(Up), 2, Go),
+                    (17, Down, None, 3, End),
+                    (18, Up, Some(Up), 3, End),
+                    (20, Down, Some(Down), 4, End),
+                    (21, Up, Some(Up), 4, End),
+                    (24, Up, Some(Up), 4, End),
+                    (25, Up, Some(Up), 4, Go),
+                    (317, Down, None, 5, End),
+                    (318, Up, Some(Up), 5, End),
+                    (319, Up, Some(Up), 5, Go),
                 ],
             ),
             (
                 "lost and back between two looks",
                 false,
-                &[(0, Up, Some(Up), 0, Go), (1, Up, Some(Up), 1, Go), (2, Down, None, 2, End)],
+                &[
+                    (0, Up, Some(Up), 0, Go),
+                    (1, Up, Some(Up), 1, End),
+                    (2, Up, Some(Up), 1, Go),
+                    (3, Down, None, 2, End),
+                ],
             ),
             (
                 "one that stops speaking it",
@@ -195,7 +247,8 @@ mod tests {
         };
         assert!(!look(0, State::Up, Some(State::Up), 0, true));
         assert!(look(1, State::Down, None, 1, false));
-        assert!(look(2, State::Up, Some(State::Up), 1, false), "until the session is back");
+        assert!(look(2, State::Up, Some(State::Up), 1, false));
+        assert!(look(3, State::Up, Some(State::Up), 1, false), "until the session is back");
         assert!(!look(3, State::Up, Some(State::Up), 1, true));
         assert!(look(4, State::Down, None, 2, true), "it is about to end");
         assert!(!look(8, State::Down, None, 2, false), "given up");
@@ -214,5 +267,27 @@ mod tests {
         assert_eq!(at, start + SILENCE);
         coupling.handle(Sight { state: State::Down, remote: None, lost: 1 }, at);
         assert_eq!((coupling.verdict(), coupling.poll_timeout()), (Verdict::Go, None));
+        let lost = Sight { state: State::Down, remote: Some(State::Down), lost: 2 };
+        coupling.handle(lost, at);
+        assert_eq!((coupling.verdict(), coupling.poll_timeout()), (Verdict::End, None));
+        coupling.handle(Sight { state: State::Up, ..lost }, at + S);
+        assert_eq!(coupling.poll_timeout(), Some(at + S + STEADY * 2));
+        coupling.begin_anew();
+        coupling.handle(Sight { lost: 1, ..lost }, at + S);
+        coupling.handle(Sight { state: State::Up, lost: 1, ..lost }, at + S);
+        assert_eq!(coupling.poll_timeout(), Some(at + S + STEADY * 4), "it is not forgotten");
+    }
+
+    #[test]
+    fn no_path_is_waited_for_for_ever() {
+        let (mut now, mut coupling) = (Instant::now(), Coupling::default());
+        for lost in 1..100 {
+            coupling.handle(Sight { state: State::Down, remote: Some(State::Down), lost }, now);
+            coupling.handle(Sight { state: State::Up, remote: Some(State::Up), lost }, now);
+            assert!(coupling.poll_timeout().unwrap() <= now + LONGEST);
+            now = coupling.poll_timeout().unwrap();
+            coupling.handle(Sight { state: State::Up, remote: Some(State::Up), lost }, now);
+            assert_eq!(coupling.verdict(), Verdict::Go);
+        }
     }
 }

@@ -109,7 +109,15 @@ impl Bfd {
 
     #[cfg(test)]
     pub(crate) fn for_tests() -> Self {
-        Self::start(Fence::for_tests(), None).expect("a thread")
+        Self::start(Self::fence_for_tests(), None).expect("a thread")
+    }
+
+    /// One whose loop, which there is not, may be silent.
+    #[cfg(test)]
+    pub(crate) fn fence_for_tests() -> Fence {
+        let fence = Fence::for_tests();
+        fence.set_stale_after(Duration::from_secs(3_600));
+        fence
     }
 
     /// Why it has no real-time priority; `None`: it has one, or has not tried yet.

@@ -43,6 +43,8 @@ pub(super) struct Tenant {
     told: Option<Arc<watch::Sender<Seen>>>,
     /// When it is over, where it is being ended.
     pub(super) over: Option<Instant>,
+    /// When its last packet is said again.
+    again: Vec<Instant>,
     since: SystemTime,
     losses: u64,
     /// Those that its neighbor's task is to be told of.
@@ -87,6 +89,7 @@ impl Tenant {
             port: None,
             told: None,
             over: None,
+            again: Vec::new(),
             since: SystemTime::now(),
             losses: before.losses,
             lost: 0,
@@ -116,6 +119,7 @@ impl Tenant {
             port: left.port,
             told: None,
             over: Some(now + ORPHANED),
+            again: Vec::new(),
             since: left.since.system_time(),
             losses: left.losses,
             lost: 0,
@@ -141,12 +145,28 @@ impl Tenant {
     /// Its neighbor's task is gone, and another is to come.
     pub(super) fn orphan(&mut self, now: Instant) {
         self.lost = 0;
-        self.part(now + ORPHANED);
+        (self.serial, self.told, self.over) = (None, None, Some(now + ORPHANED));
     }
 
     /// Nobody is told of it any more.
-    pub(super) fn part(&mut self, over: Instant) {
-        (self.serial, self.told, self.over) = (None, None, Some(over));
+    pub(super) fn part(&mut self, now: Instant, farewell: Duration) {
+        (self.serial, self.told, self.over) = (None, None, Some(now + farewell));
+        // One that is lost would be missed: by itself it is said again after a second only (RFC 5880 §6.8.3).
+        self.again = if farewell.is_zero() { Vec::new() } else { vec![now + farewell * 2 / 3, now + farewell / 3] };
+    }
+
+    /// Says its last packet once more, where that is due.
+    pub(super) fn repeat(&mut self, session: &mut Session, now: Instant) {
+        while self.again.pop_if(|at| *at <= now).is_some() {
+            if let (Some(packet), Some(transmitter)) = (session.repeat(now), &self.transmitter) {
+                // The next one will do.
+                let _ = transmitter.send(&packet);
+            }
+        }
+    }
+
+    pub(super) fn repeats_at(&self) -> Option<Instant> {
+        self.again.last().copied()
     }
 
     pub(super) fn leave(&self, session: &Session, router: Option<IpAddr>, now: Instant) -> Left {

@@ -73,6 +73,9 @@ pub(super) struct Thread {
     /// The heartbeat is missing.
     stale: bool,
     looked: Instant,
+    /// The last beat that was seen, and for how long of our own time there has been no other.
+    beat: u64,
+    silent: Duration,
     told: Instant,
     /// Batches in a row that did not take all that waited.
     flooded: u32,
@@ -103,6 +106,8 @@ impl Thread {
             slow: None,
             stale: false,
             looked: now,
+            beat: 0,
+            silent: Duration::ZERO,
             told: now,
             flooded: 0,
         }
@@ -219,7 +224,7 @@ impl Thread {
         if let Some(entry) = self.table.get_mut(discriminator) {
             let farewell = entry.session.remote_detection_time().min(LONGEST_FAREWELL);
             let heard = entry.session.remote().is_some();
-            tenant.part(now + if heard { farewell } else { Duration::ZERO });
+            tenant.part(now, if heard { farewell } else { Duration::ZERO });
             entry.session.set_admin_down(true);
         }
         self.timers.set(discriminator, Some(now));
@@ -284,8 +289,12 @@ impl Thread {
 
     /// Without a heartbeat of the decision loop nothing that we announce can be vouched for.
     fn look(&mut self, now: Instant) {
-        self.looked = now;
-        let stale = self.fence.is_stale();
+        // Only the time that this thread was run itself: a machine that was suspended, or a process that was stopped, is no loop that hangs.
+        let passed = now.saturating_duration_since(std::mem::replace(&mut self.looked, now)).min(LOOK * 2);
+        let beat = self.fence.loop_beats();
+        self.silent =
+            if std::mem::replace(&mut self.beat, beat) == beat { self.silent + passed } else { Duration::ZERO };
+        let stale = self.silent > self.fence.stale_after() || self.fence.is_closed();
         if std::mem::replace(&mut self.stale, stale) == stale {
             return;
         }
@@ -328,7 +337,7 @@ impl Thread {
             return self.forget(discriminator);
         }
         if let (Some(entry), Some(tenant)) = (self.table.get_mut(discriminator), self.tenants.get_mut(&discriminator)) {
-            tenant.part(now + entry.session.remote_detection_time().min(LONGEST_FAREWELL));
+            tenant.part(now, entry.session.remote_detection_time().min(LONGEST_FAREWELL));
             entry.session.set_admin_down(true);
             self.shared.parting.fetch_add(1, Ordering::AcqRel);
         }
@@ -340,11 +349,12 @@ impl Thread {
         let found = (self.table.get_mut(discriminator), self.tenants.get_mut(&discriminator));
         let (Some(entry), Some(tenant)) = found else { return };
         tenant.transmit(&mut entry.session, now, random);
+        tenant.repeat(&mut entry.session, now);
         while let Some(event) = entry.session.poll_event() {
             tenant.note(event, None, now);
         }
         tenant.tell(entry, false);
-        let next = [entry.session.poll_timeout(now), tenant.over].into_iter().flatten().min();
+        let next = [entry.session.poll_timeout(now), tenant.over, tenant.repeats_at()].into_iter().flatten().min();
         self.timers.set(discriminator, next);
     }
 

@@ -151,10 +151,14 @@ impl Fence {
         if gate.proving || late { Order::Stay } else { Order::Go }
     }
 
-    /// Whether nobody can vouch for what is announced: the decision loop, or the scheduler, has been silent for too long.
-    pub(crate) fn is_stale(&self) -> bool {
-        let beat = Duration::from_millis(self.0.loop_beat_at.load(Ordering::Relaxed));
-        clock::since_boot().saturating_sub(beat) > self.stale_after() || self.0.gate.borrow().fenced.is_some()
+    /// How often the decision loop has beaten.
+    pub(crate) fn loop_beats(&self) -> u64 {
+        self.0.loop_beats.load(Ordering::Relaxed)
+    }
+
+    /// Whether there must be no session.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.gate.borrow().fenced.is_some()
     }
 
     /// Whether what is claimed is being proven anew.

@@ -84,6 +84,11 @@ impl Session {
         }
     }
 
+    /// What was said last, once more, whenever it is due: for what is said for the last time, and may be lost.
+    pub fn repeat(&mut self, now: Instant) -> Option<Vec<u8>> {
+        self.said.is_some().then(|| self.write(false, now))
+    }
+
     fn write(&mut self, is_final: bool, now: Instant) -> Vec<u8> {
         let packet = self.packet();
         let changed = self.said.replace(packet) != Some(packet);

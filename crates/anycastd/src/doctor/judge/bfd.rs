@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn one_that_the_session_waits_for_is_the_thing_to_look_at() {
         let down = Bfd { established: false, ailment: Some(Ailment::Unanswered), ..rtr() };
-        assert!(of(down.clone())[0].contains("does not come back before it is Up"), "{:#?}", of(down.clone()));
+        assert!(of(down.clone())[0].contains("does not come back before it is Up"));
         let down = Bfd { strict: true, multihop: true, ..down };
         let session = |name: &str| Session {
             name: name.to_owned(),

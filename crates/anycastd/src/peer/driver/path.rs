@@ -93,7 +93,8 @@ impl Driver {
         let path = &mut self.parts.path;
         let Some(settings) = settings.filter(|_| needed) else {
             if path.line.take().is_some() {
-                (path.coupling, path.shown) = (Coupling::default(), None);
+                path.coupling.begin_anew();
+                path.shown = None;
                 path.told.send_modify(|seen| *seen = std::mem::take(seen).over());
             }
             return;
@@ -164,9 +165,10 @@ impl Driver {
             path.coupling.handle_established();
         }
         let shown = Shown { up: seen.state == BfdState::Up, problem: seen.problem.clone() };
-        let goes_on = || Shown { up: seen.since < path.began && shown.up, problem: None };
-        let before = path.shown.replace(shown.clone()).unwrap_or_else(goes_on);
-        if shown.up != before.up {
+        let before = path.shown.replace(shown.clone()).unwrap_or_default();
+        // What was Up before this process was is no news.
+        let is_news = shown.up != before.up && !(shown.up && seen.since < path.began);
+        if is_news {
             let text = words(&seen);
             if shown.up || self.stopping {
                 tracing::info!("{text}");
