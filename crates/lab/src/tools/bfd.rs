@@ -117,10 +117,8 @@ impl Peers {
         // First all of them: what is still due because not all was heard would be due again at once.
         let due: Vec<_> = std::iter::from_fn(|| self.due(now)).collect();
         for which in due {
-            if let Some(peer) = self.all.get_mut(which) {
-                if drained {
-                    peer.session.handle_timeout(now);
-                }
+            if drained && let Some(peer) = self.all.get_mut(which) {
+                peer.session.handle_timeout(now);
             }
             self.serve(which, now);
         }
