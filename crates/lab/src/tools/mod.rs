@@ -3,6 +3,7 @@
 //! `anycast-lab tool NAME …`. Each says one JSON object a line ([`record::Record`]) and ends when its input does or at
 //! SIGTERM; the services and the loads run until they are killed.
 
+mod bfd;
 mod capture;
 mod client;
 mod freeze;
@@ -34,6 +35,8 @@ pub enum Tool {
     Serve(serve::Serve),
     /// A service to be checked: TCP, HTTP or UDP, on one port or on many
     Server(server::Server),
+    /// The other end of many BFD sessions
+    Bfd(bfd::Bfd),
     /// Many short TCP connections a second
     Client(client::Client),
     /// Keep processors busy
@@ -58,6 +61,7 @@ pub async fn run(tool: Tool) -> anyhow::Result<()> {
     match tool {
         Tool::Serve(serve) => serve.run().await,
         Tool::Server(server) => server.run().await,
+        Tool::Bfd(bfd) => tokio::task::spawn_blocking(move || bfd.run()).await?,
         Tool::Client(client) => tokio::task::spawn_blocking(move || client.run()).await?,
         Tool::Spin(spin) => spin.run().await,
         Tool::Probe(probe) => probe.run().await,

@@ -123,7 +123,7 @@ impl Server {
 }
 
 /// As many as this process may have: a thousand ports, and a connection at each, are more than it has at first.
-fn more_descriptors() -> anyhow::Result<()> {
+pub(super) fn more_descriptors() -> anyhow::Result<()> {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).context("cannot have more descriptors")
 }

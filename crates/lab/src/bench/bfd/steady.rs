@@ -94,6 +94,9 @@ async fn prepare(scene: &Scene) -> anyhow::Result<()> {
             "neighbor 2001:db8:1:e::2 remote-as 65010",
             "neighbor 2001:db8:1:e::2 passive",
             "neighbor 2001:db8:1:e::2 bfd profile fast",
+            // Without it FRR takes no connection from there.
+            "address-family ipv6 unicast",
+            "neighbor 2001:db8:1:e::2 activate",
         ])
         .await?;
     for pid in scene.lab.pids(ROUTER, "bfdd").await? {
