@@ -17,7 +17,11 @@ pub struct Bfd {
     pub strict: bool,
     /// How packets are authenticated: `simple`, `keyed-md5`, …; `None`: not at all.
     pub authentication: Option<String>,
-    /// `None`: it has not begun, because it is not known yet where the neighbor is; or this is a network, whose routers have one each.
+    /// The number of its key.
+    #[serde(default)]
+    pub key_id: Option<u8>,
+    /// `None`: there is none now. It begins with the session of BGP, unless `strict`, and ends with it, unless the path is lost. A network
+    /// has none: its routers have one each.
     pub session: Option<BfdSession>,
 }
 

@@ -42,7 +42,8 @@ pub(super) fn rows(bfd: &Bfd, network: bool, view: View) -> Vec<(&'static str, V
 
 fn configured(bfd: &Bfd) -> String {
     let strict = bfd.strict.then(|| "no BGP before it is Up (strict)".to_owned());
-    let authentication = bfd.authentication.as_ref().map(|how| format!("authentication {how}"));
+    let key = bfd.key_id.map_or_else(String::new, |id| format!(" with key {id}"));
+    let authentication = bfd.authentication.as_ref().map(|how| format!("authentication {how}{key}"));
     let times = format!("configured {} × {}", interval(bfd.interval_seconds), bfd.multiplier);
     [Some(times), strict, authentication].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
@@ -198,7 +199,7 @@ mod tests {
             "problem": "port 4784 is in use"});
         list[0].bfd = bfd(session(down));
         if let Some(bfd) = &mut list[0].bfd {
-            (bfd.strict, bfd.authentication) = (true, Some("keyed-sha1".to_owned()));
+            (bfd.strict, bfd.authentication, bfd.key_id) = (true, Some("keyed-sha1".to_owned()), Some(7));
         }
         assert_snapshot!(neighbors::page(&list, view()).paint(false), @r"
         NEIGHBOR  ADDRESS    AS     STATE        SINCE     BFD   ROUTES  LAST ERROR
@@ -207,6 +208,7 @@ mod tests {
         assert_snapshot!(lines(&list[0]), @r"
         bfd            Down (Control Detection Time Expired) for 00:00:12, the neighbor is not heard
                        configured 50 ms × 3, no BGP before it is Up (strict), authentication keyed-sha1
+                       with key 7
         bfd problem    port 4784 is in use
         bfd path       multihop (UDP port 4784), 192.0.2.2 to 192.0.2.1
                        discriminators 3141592653 (ours) and –

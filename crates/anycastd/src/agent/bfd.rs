@@ -24,6 +24,7 @@ pub(super) fn bfd(neighbor: &Neighbor, seen: Option<&Seen>, links: &Links) -> Op
         multiplier: multiplier.get(),
         strict: *strict,
         authentication: authentication.as_ref().map(|with| auth_type(with.auth_type).to_owned()),
+        key_id: authentication.as_ref().map(|with| with.key_id),
         session: seen.filter(|seen| has_begun(seen)).map(|seen| session(seen, links)),
     })
 }
@@ -215,6 +216,17 @@ impl Agent {
             without_priority: self.bfd.without_priority().map(str::to_owned),
             discards: discards.collect(),
         }
+    }
+}
+
+/// For the chain of `explain`: that there is no session because it waits for the path.
+pub(super) fn awaited(peer: &Peer, state: bgp::State) -> String {
+    match peer.bfd() {
+        Some(seen) if state == bgp::State::Idle && has_begun(&seen) => match seen.state {
+            State::Up => "; it comes back when BFD has been Up for a while".to_owned(),
+            other => format!("; it waits for BFD, which is {other}"),
+        },
+        Some(_) | None => String::new(),
     }
 }
 

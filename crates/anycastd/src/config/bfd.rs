@@ -97,7 +97,11 @@ pub(super) fn read(
 fn on_or_off(node: &Node, report: &mut Report<'_>) -> Option<bool> {
     match &node.kind {
         Kind::Scalar { text, plain: true } if text == "none" => Some(false),
-        _ => truth(node, "bfd", report),
+        Kind::Scalar { text, .. } if matches!(text.as_str(), "true" | "false") => truth(node, "bfd", report),
+        _ => {
+            report.error(node.span, "`bfd` must be keys of its own, or true or false", format!("write {EXAMPLE}"));
+            None
+        }
     }
 }
 
@@ -106,7 +110,12 @@ fn octet(node: &Node, key: &str, report: &mut Report<'_>) -> Option<NonZeroU8> {
 }
 
 fn interval(node: &Node, report: &mut Report<'_>) -> Option<Duration> {
-    let time = duration(node, "interval", Duration::ZERO..=LONGEST, report)?;
+    let time = duration(node, "interval", Duration::ZERO..=Duration::MAX, report)?;
+    if time > LONGEST {
+        let message = format!("`interval` of {} is longer than {}", in_words(time), in_words(LONGEST));
+        report.error(node.span, message, "write a time from 10ms to 1m; 300ms is usual");
+        return None;
+    }
     if time < SHORTEST {
         let message = format!("`interval` of {} is shorter than 10ms", in_words(time));
         let hint = "a packet that is late by as much is nothing special on a machine that does other things: write 10ms or more; \

@@ -109,7 +109,27 @@ async fn a_router_behind_a_router_has_a_multihop_session_in_either_family() -> a
         }
         let theirs = packets.iter().find(|packet| packet.from.to_string() == "192.0.2.6");
         ensure!(theirs.is_some_and(|packet| packet.ttl == 254), "a hop was taken off: {theirs:?}");
-        Ok(())
+        // What a reload changes is in force at once.
+        let losses = [ours(edge, "four").await?["losses"].clone(), ours(edge, "six").await?["losses"].clone()];
+        let reload = async |bfd: &str| {
+            edge.configure(&PLAIN.replace(NEIGHBOR, &both.replace(FAST, bfd))).await?;
+            ensure!(edge.ctl(&["reload"]).await?.status.success(), "{bfd}");
+            anyhow::Ok(())
+        };
+        reload("{ interval: 100ms, multiplier: 3, min_ttl: 60 }").await?;
+        edge.wait("both have the other interval", async || {
+            let (four, six) =
+                (super::theirs(edge, "peer", AGENT).await?, super::theirs(edge, "peer", "2001:db8:1::2").await?);
+            Ok([four, six].iter().all(|theirs| theirs["remote-transmit-interval"] == 100))
+        })
+        .await?;
+        let now = [ours(edge, "four").await?["losses"].clone(), ours(edge, "six").await?["losses"].clone()];
+        ensure!(now == losses, "{losses:?} became {now:?}");
+        reload("{ interval: 100ms, multiplier: 3, min_ttl: 255 }").await?;
+        edge.wait("what comes from farther away is not taken", async || {
+            Ok(ours(edge, "four").await?["last_discard"] == "a TTL of 254, and 255 is the least")
+        })
+        .await
     };
     story(told, edge().await).await
 }
