@@ -13,8 +13,7 @@ use zeroize::Zeroizing;
 use crate::packet::{MANDATORY, Packet, Received};
 
 /// How packets are authenticated (IANA "BFD Authentication Types").
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AuthType {
     /// Simple Password (§6.7.2): who listens on the path learns it.
     Simple,
@@ -29,6 +28,22 @@ pub enum AuthType {
 }
 
 impl AuthType {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Simple, Self::KeyedMd5, Self::MeticulousKeyedMd5, Self::KeyedSha1, Self::MeticulousKeyedSha1];
+
+    /// As operators write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Simple => "simple",
+            Self::KeyedMd5 => "keyed-md5",
+            Self::MeticulousKeyedMd5 => "meticulous-keyed-md5",
+            Self::KeyedSha1 => "keyed-sha1",
+            Self::MeticulousKeyedSha1 => "meticulous-keyed-sha1",
+        }
+    }
+
     /// The octet of the wire.
     #[must_use]
     pub const fn code(self) -> u8 {

@@ -56,14 +56,7 @@ struct Driver {
 impl Driver {
     /// From bit 0: authentication (three bits), passive, two unused, the multiplier (two bits).
     fn new(kind: u8) -> Self {
-        let types = [
-            AuthType::Simple,
-            AuthType::KeyedMd5,
-            AuthType::MeticulousKeyedMd5,
-            AuthType::KeyedSha1,
-            AuthType::MeticulousKeyedSha1,
-        ];
-        let key = types.get(usize::from(kind & 7)).and_then(|auth_type| Key::new(*auth_type, 1, b"key").ok());
+        let key = AuthType::ALL.get(usize::from(kind & 7)).and_then(|auth_type| Key::new(*auth_type, 1, b"key").ok());
         let config = Config {
             desired_min_tx: Micros(50_000),
             required_min_rx: Micros(50_000),

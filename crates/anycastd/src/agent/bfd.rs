@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use anycast_api::{self as api, Timestamp};
-use anycast_bfd::{AuthType, Discard, MULTIHOP_PORT, SINGLE_HOP_PORT, State};
+use anycast_bfd::{Discard, MULTIHOP_PORT, SINGLE_HOP_PORT, State};
 use anycast_bgp as bgp;
 use anycast_core::{
     PeerId,
@@ -23,7 +23,7 @@ pub(super) fn bfd(neighbor: &Neighbor, seen: Option<&Seen>, links: &Links) -> Op
         interval_seconds: interval.as_secs_f64(),
         multiplier: multiplier.get(),
         strict: *strict,
-        authentication: authentication.as_ref().map(|with| auth_type(with.auth_type).to_owned()),
+        authentication: authentication.as_ref().map(|with| with.auth_type.name().to_owned()),
         key_id: authentication.as_ref().map(|with| with.key_id),
         session: seen.filter(|seen| has_begun(seen)).map(|seen| session(seen, links)),
     })
@@ -75,16 +75,6 @@ fn session(seen: &Seen, links: &Links) -> api::BfdSession {
         last_discard: seen.discarded.as_ref().map(|(_, words, _)| words.clone()),
         last_discard_at: seen.discarded.as_ref().map(|(.., at)| (*at).into()),
         problem: seen.problem.clone(),
-    }
-}
-
-const fn auth_type(auth_type: AuthType) -> &'static str {
-    match auth_type {
-        AuthType::Simple => "simple",
-        AuthType::KeyedMd5 => "keyed-md5",
-        AuthType::MeticulousKeyedMd5 => "meticulous-keyed-md5",
-        AuthType::KeyedSha1 => "keyed-sha1",
-        AuthType::MeticulousKeyedSha1 => "meticulous-keyed-sha1",
     }
 }
 

@@ -149,13 +149,7 @@ fn authentication(
 ) -> Option<Option<BfdAuthentication>> {
     const EXAMPLE: &str =
         "`authentication: { type: meticulous-keyed-sha1, key_id: 1, password_file: /etc/anycastd/leaf1.bfd }`";
-    const TYPES: [(&str, AuthType); 5] = [
-        ("simple", AuthType::Simple),
-        ("keyed-md5", AuthType::KeyedMd5),
-        ("meticulous-keyed-md5", AuthType::MeticulousKeyedMd5),
-        ("keyed-sha1", AuthType::KeyedSha1),
-        ("meticulous-keyed-sha1", AuthType::MeticulousKeyedSha1),
-    ];
+    let types = AuthType::ALL.map(|auth_type| (auth_type.name(), auth_type));
     if section.has("authentication").is_none() {
         return Some(None);
     }
@@ -163,7 +157,7 @@ fn authentication(
     let at = section.span;
     let known = "write `simple`, `keyed-md5`, `meticulous-keyed-md5`, `keyed-sha1` or `meticulous-keyed-sha1`, as the router has it";
     let type_at = section.has("type");
-    let auth_type = section.require("type", known, report).and_then(|node| choice(node, "type", &TYPES, report));
+    let auth_type = section.require("type", known, report).and_then(|node| choice(node, "type", &types, report));
     let key_id = section.or("key_id", KEY_ID, report, |node, report| {
         u8::try_from(number(node, "key_id", 0..=u8::MAX.into(), report)?).ok()
     });

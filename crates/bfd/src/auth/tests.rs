@@ -1,13 +1,7 @@
 use super::*;
 use crate::testing::{octets, packet};
 
-const TYPES: [AuthType; 5] = [
-    AuthType::Simple,
-    AuthType::KeyedMd5,
-    AuthType::MeticulousKeyedMd5,
-    AuthType::KeyedSha1,
-    AuthType::MeticulousKeyedSha1,
-];
+const TYPES: [AuthType; 5] = AuthType::ALL;
 const HASHED: [AuthType; 4] = [TYPES[1], TYPES[2], TYPES[3], TYPES[4]];
 
 fn key(auth_type: AuthType, secret: &str) -> Key {

@@ -141,14 +141,7 @@ fn a_passive_end_waits_for_the_other() {
 
 #[test]
 fn keys_keep_strangers_out_and_friends_in() {
-    let types = [
-        AuthType::Simple,
-        AuthType::KeyedMd5,
-        AuthType::MeticulousKeyedMd5,
-        AuthType::KeyedSha1,
-        AuthType::MeticulousKeyedSha1,
-    ];
-    for auth_type in types {
+    for auth_type in AuthType::ALL {
         let with = |secret: &str| Config { key: Key::new(auth_type, 3, secret.as_bytes()).ok(), ..config(50, 3) };
         let mut pair = Pair::up(with("hunter2"), with("hunter2"));
         pair.run(Duration::from_secs(60));
