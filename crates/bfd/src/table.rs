@@ -1,11 +1,6 @@
 //! All sessions of a system, and which of them a packet is for (RFC 5880 §6.3, §6.8.6; RFC 5881 §3 to §5; RFC 5883 §3 to §5).
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, Ipv6Addr},
-    num::NonZeroU32,
-    time::Instant,
-};
+use std::{collections::BTreeMap, net::IpAddr, num::NonZeroU32, time::Instant};
 
 use crate::{
     auth::Unauthentic,
@@ -124,11 +119,6 @@ impl Table {
         self.sessions.iter().map(|(discriminator, entry)| (*discriminator, entry))
     }
 
-    /// All of them.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = (NonZeroU32, &mut Entry)> {
-        self.sessions.iter_mut().map(|(discriminator, entry)| (*discriminator, entry))
-    }
-
     /// A discriminator that no session has, from a random number.
     #[must_use]
     pub fn discriminator(&self, mut random: u32) -> NonZeroU32 {
@@ -198,16 +188,6 @@ impl Entry {
             (Path::Multihop { .. }, true) => Ok(()),
         }
     }
-
-    /// Whether the address says nothing without an interface.
-    #[must_use]
-    pub fn is_link_local(&self) -> bool {
-        matches!(self.remote, IpAddr::V6(address) if is_unicast_link_local(address))
-    }
-}
-
-const fn is_unicast_link_local(address: Ipv6Addr) -> bool {
-    address.segments()[0] & 0xffc0 == 0xfe80
 }
 
 #[cfg(test)]
