@@ -51,10 +51,7 @@ pub(super) struct Tenant {
     lost: u64,
     last_loss: Option<(String, SystemTime)>,
     last_detection: Option<Duration>,
-    discarded: Option<(Discard, SystemTime)>,
-    /// When that was, and what of its TTL does not do.
-    discarded_at: Option<Instant>,
-    discarded_ttl: Option<(u8, u8)>,
+    discarded: Option<Discarded>,
     /// What the other end said last.
     last_word: Option<(State, Diagnostic)>,
     /// What the kernel says against sending.
@@ -63,6 +60,15 @@ pub(super) struct Tenant {
     pub(super) hearing: Option<String>,
     /// What those who wait were last woken for.
     woken_for: Option<Glance>,
+}
+
+/// A packet of the other end's address that was not taken.
+#[derive(Debug, Clone)]
+struct Discarded {
+    why: Discard,
+    words: String,
+    at: Instant,
+    when: SystemTime,
 }
 
 /// What somebody may have to do something about.
@@ -75,15 +81,14 @@ struct Glance {
 }
 
 impl Tenant {
-    /// The count of losses goes on.
-    pub(super) fn new(open: &Open) -> Self {
-        let before = open.told.borrow().clone();
+    /// It belongs to nobody yet, and nothing is known of it.
+    fn begin((id, of): (PeerId, PeerId), target: Target, config: Config) -> Self {
         Self {
-            id: open.id.clone(),
-            of: open.of.clone(),
+            id,
+            of,
             serial: None,
-            target: open.target.clone(),
-            config: open.config.clone(),
+            target,
+            config,
             transmitter: None,
             opened: None,
             port: None,
@@ -91,13 +96,11 @@ impl Tenant {
             over: None,
             again: Vec::new(),
             since: SystemTime::now(),
-            losses: before.losses,
+            losses: 0,
             lost: 0,
-            last_loss: before.last_loss,
-            last_detection: before.last_detection,
+            last_loss: None,
+            last_detection: None,
             discarded: None,
-            discarded_at: None,
-            discarded_ttl: None,
             last_word: None,
             sending: None,
             hearing: None,
@@ -105,33 +108,24 @@ impl Tenant {
         }
     }
 
+    /// The count of losses goes on.
+    pub(super) fn new(open: &Open) -> Self {
+        let Seen { losses, last_loss, last_detection, .. } = open.told.borrow().clone();
+        let ids = (open.id.clone(), open.of.clone());
+        Self { losses, last_loss, last_detection, ..Self::begin(ids, open.target.clone(), open.config.clone()) }
+    }
+
     /// One that another program has left; it waits for its neighbor's task.
-    pub(super) fn left(left: &Left, (id, of): (PeerId, PeerId), config: Config, now: Instant) -> Self {
+    pub(super) fn left(left: &Left, ids: (PeerId, PeerId), config: Config, now: Instant) -> Self {
         let time = |(text, at): &(String, anycast_api::Timestamp)| (text.clone(), at.system_time());
         Self {
-            id,
-            of,
-            serial: None,
-            target: left.target(),
-            config,
-            transmitter: None,
-            opened: None,
             port: left.port,
-            told: None,
             over: Some(now + ORPHANED),
-            again: Vec::new(),
             since: left.since.system_time(),
             losses: left.losses,
-            lost: 0,
             last_loss: left.last_loss.as_ref().map(time),
             last_detection: left.last_detection,
-            discarded: None,
-            discarded_at: None,
-            discarded_ttl: None,
-            last_word: None,
-            sending: None,
-            hearing: None,
-            woken_for: None,
+            ..Self::begin(ids, left.target(), config)
         }
     }
 
@@ -243,31 +237,31 @@ impl Tenant {
 
     /// A packet that came from there was none for this session.
     pub(super) fn note_discard(&mut self, why: Discard, ttl: u8) {
-        self.discarded = Some((why, SystemTime::now()));
-        self.discarded_at = Some(Instant::now());
         let least = match self.target.path {
             Path::SingleHop { .. } => TTL,
             Path::Multihop { min_ttl } => min_ttl,
         };
-        self.discarded_ttl = (why == Discard::Ttl).then_some((ttl, least));
+        let words = match why {
+            Discard::Ttl => format!("a TTL of {ttl}, and {least} is the least"),
+            other => other.to_string(),
+        };
+        self.discarded = Some(Discarded { why, words, at: Instant::now(), when: SystemTime::now() });
     }
 
     /// Takes note of what the session tells; the other end had been silent for so long.
     pub(super) fn note(&mut self, event: Event, silent: Option<Duration>, now: Instant) {
-        // What came meanwhile says why nothing was heard.
-        let discarded = self.discarded.filter(|_| {
-            let age = self.discarded_at.map(|at| now.saturating_duration_since(at));
-            age.zip(silent).is_some_and(|(age, silent)| age <= silent)
-        });
         let Event::Changed { from, to: _, cause } = event else { return };
-        let now = SystemTime::now();
-        self.since = now;
+        self.since = SystemTime::now();
         let lost = match cause {
             Cause::DetectionTimeExpired => {
                 self.last_detection = silent;
+                // What came meanwhile says why nothing was heard.
+                let meanwhile =
+                    |it: &&Discarded| silent.is_some_and(|time| now.saturating_duration_since(it.at) <= time);
+                let discarded = self.discarded.as_ref().filter(meanwhile);
+                let but = discarded.map(|it| format!(", but for what was discarded: {}", it.words)).unwrap_or_default();
                 let silent = silent.map(|time| format!(" for {:.0} ms", time.as_secs_f64() * 1000.0));
-                let but = discarded.map(|(why, _)| format!(", but for what was discarded: {}", self.words_of(why)));
-                let (silent, but) = (silent.unwrap_or_default(), but.unwrap_or_default());
+                let silent = silent.unwrap_or_default();
                 format!("nothing was heard of the neighbor{silent}{but}")
             }
             Cause::SignaledDown(why) => format!("the neighbor told that the session is down ({why})"),
@@ -277,14 +271,7 @@ impl Tenant {
         if from == State::Up {
             self.losses += 1;
             self.lost += 1;
-            self.last_loss = Some((lost, now));
-        }
-    }
-
-    fn words_of(&self, why: Discard) -> String {
-        match self.discarded_ttl.filter(|_| why == Discard::Ttl) {
-            Some((ttl, least)) => format!("a TTL of {ttl}, and {least} is the least"),
-            None => why.to_string(),
+            self.last_loss = Some((lost, self.since));
         }
     }
 
@@ -343,7 +330,7 @@ impl Tenant {
             measured: session.measured(),
             counters: session.counters(),
             last_word: self.last_word,
-            discarded: self.discarded.map(|(why, at)| (why, self.words_of(why), at)),
+            discarded: self.discarded.clone().map(|it| (it.why, it.words, it.when)),
             problem: self.problem(),
         }
     }

@@ -153,15 +153,31 @@ async fn until(seen: &mut watch::Receiver<Seen>, what: &str, so: impl Fn(&Seen) 
     found.unwrap_or_else(|_| panic!("it never came to this: {what}")).unwrap().clone()
 }
 
+/// A session that is Up, with our discriminator and the port that packets come from.
+async fn up(bfd: &Bfd) -> (Other, Line, watch::Receiver<Seen>, (u32, u16)) {
+    let other = Other::new();
+    let (line, mut seen) = open(bfd);
+    let (ours, port) = other.greet().await;
+    assert!(port >= 49152, "RFC 5881 §4: {port}");
+    until(&mut seen, "Up", |seen| seen.state == State::Up).await;
+    (other, line, seen, (ours, port))
+}
+
+/// The other end calls until it is answered.
+async fn comes_up_again(other: &Other, ours: u32, seen: &watch::Receiver<Seen>) {
+    let up = async || {
+        other.say(State::Init, ours);
+        seen.borrow().state == State::Up
+    };
+    eventually("it comes up again", up).await;
+}
+
 #[test]
 fn it_comes_up_is_lost_and_says_so() {
     isolated(|| async {
-        let other = Other::new();
         let bfd = Bfd::for_tests();
-        let (_line, mut seen) = open(&bfd);
-        let (ours, port) = other.greet().await;
-        assert!(port >= 49152, "RFC 5881 §4: {port}");
-        let up = until(&mut seen, "Up", |seen| seen.state == State::Up).await;
+        let (other, _line, mut seen, (ours, _)) = up(&bfd).await;
+        let up = seen.borrow().clone();
         assert_eq!((up.discriminators, up.lost, up.multihop), ((ours, 7), 0, false));
         assert_eq!(up.ends, Some((OURS.parse().unwrap(), THEIRS.parse().unwrap())));
         other.say(State::Down, ours);
@@ -174,10 +190,8 @@ fn it_comes_up_is_lost_and_says_so() {
 #[test]
 fn an_end_is_said() {
     isolated(|| async {
-        let other = Other::new();
         let bfd = Bfd::for_tests();
-        let (line, _seen) = open(&bfd);
-        other.greet().await;
+        let (other, line, ..) = up(&bfd).await;
         assert!(bfd.is_quiet());
         drop(line);
         assert!(!bfd.is_quiet(), "from that moment on");
@@ -197,10 +211,8 @@ fn an_end_is_said() {
 #[test]
 fn one_that_begins_anew_at_once_is_another() {
     isolated(|| async {
-        let other = Other::new();
         let bfd = Bfd::for_tests();
-        let (line, _seen) = open(&bfd);
-        let (first, _) = other.greet().await;
+        let (other, line, _, (first, _)) = up(&bfd).await;
         drop(line);
         let (_line, mut seen) = open(&bfd);
         eventually("none is being ended", async || bfd.is_quiet()).await;
@@ -213,11 +225,8 @@ fn one_that_begins_anew_at_once_is_another() {
 #[test]
 fn what_is_not_the_other_ends_is_discarded_and_counted() {
     isolated(|| async {
-        let other = Other::new();
         let bfd = Bfd::for_tests();
-        let (_line, mut seen) = open(&bfd);
-        let (ours, _) = other.greet().await;
-        until(&mut seen, "Up", |seen| seen.state == State::Up).await;
+        let (other, _line, seen, (ours, _)) = up(&bfd).await;
         let to: SocketAddr = (OURS.parse::<Ipv4Addr>().unwrap(), anycast_bfd::SINGLE_HOP_PORT).into();
         let down = other.packet(State::Down, ours);
         let cases: [(&str, &'static str, u32, Vec<u8>); 5] = [
@@ -255,12 +264,9 @@ fn a_port_that_somebody_has_is_told_and_asked_for_again() {
 #[test]
 fn without_a_heartbeat_no_session_is_up() {
     isolated(|| async {
-        let other = Other::new();
         let fence = Bfd::fence_for_tests();
         let bfd = Bfd::start(fence.clone(), None).unwrap();
-        let (_line, mut seen) = open(&bfd);
-        let (ours, _) = other.greet().await;
-        until(&mut seen, "Up", |seen| seen.state == State::Up).await;
+        let (other, _line, mut seen, (ours, _)) = up(&bfd).await;
         fence.close_for_tests(Some("it hangs"));
         other.hears(State::Down).await;
         let down = until(&mut seen, "Down", |seen| seen.state == State::Down).await;
@@ -268,11 +274,7 @@ fn without_a_heartbeat_no_session_is_up() {
         // Who calls meanwhile is not answered with more than that we hear.
         other.say(State::Init, ours);
         fence.close_for_tests(None);
-        let up = async || {
-            other.say(State::Init, ours);
-            seen.borrow().state == State::Up
-        };
-        eventually("it comes up again", up).await;
+        comes_up_again(&other, ours, &seen).await;
     });
 }
 
@@ -280,33 +282,23 @@ fn without_a_heartbeat_no_session_is_up() {
 #[test]
 fn a_loop_that_is_silent_for_too_long_is_not_vouched_for() {
     isolated(|| async {
-        let other = Other::new();
         let fence = Bfd::fence_for_tests();
         let bfd = Bfd::start(fence.clone(), None).unwrap();
-        let (_line, mut seen) = open(&bfd);
-        let (ours, _) = other.greet().await;
-        until(&mut seen, "Up", |seen| seen.state == State::Up).await;
+        let (other, _line, mut seen, (ours, _)) = up(&bfd).await;
         fence.set_stale_after(Duration::from_millis(200));
         until(&mut seen, "Down", |seen| seen.state == State::Down).await;
         other.hears(State::Down).await;
         fence.set_stale_after(Duration::from_secs(3_600));
         fence.beat();
-        let up = async || {
-            other.say(State::Init, ours);
-            seen.borrow().state == State::Up
-        };
-        eventually("it comes up again", up).await;
+        comes_up_again(&other, ours, &seen).await;
     });
 }
 
 #[test]
 fn another_program_goes_on_with_it() {
     isolated(|| async {
-        let other = Other::new();
         let bfd = Bfd::for_tests();
-        let (line, mut seen) = open(&bfd);
-        let (ours, port) = other.greet().await;
-        until(&mut seen, "Up", |seen| seen.state == State::Up).await;
+        let (other, line, _seen, (ours, port)) = up(&bfd).await;
         line.leave();
         // The other end agrees to wait, or does not answer.
         bfd.slow_down().await;

@@ -187,17 +187,14 @@ impl Driver {
     /// What the session is to do, as the path is, and as `order` says.
     pub(super) fn mind_path(&self, order: Order) -> Order {
         let path = &self.parts.path;
-        match (order, path.coupling.verdict()) {
-            (Order::End(farewell), _) => Order::End(farewell),
-            (_, Verdict::End) => {
+        match path.coupling.verdict() {
+            _ if matches!(order, Order::End(_)) => order,
+            Verdict::End => {
                 let lost = path.seen.borrow().last_loss.as_ref().map(|(why, _)| why.clone());
                 Order::End(Farewell::BfdDown(lost.unwrap_or_default()))
             }
-            (order, Verdict::Wait) if !self.is_established() => {
-                drop(order);
-                Order::End(Farewell::BfdDown(WAITS.to_owned()))
-            }
-            (order, Verdict::Wait | Verdict::Go) => order,
+            Verdict::Wait if !self.is_established() => Order::End(Farewell::BfdDown(WAITS.to_owned())),
+            Verdict::Wait | Verdict::Go => order,
         }
     }
 
