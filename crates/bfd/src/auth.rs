@@ -154,17 +154,33 @@ impl fmt::Debug for Key {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
 pub enum Unauthentic {
     /// It has no authentication section, and is to have one.
-    #[error("no authentication")]
-    Missing,
+    #[error("no authentication, and {} is configured", configured.name())]
+    Missing {
+        /// What it is to have.
+        configured: AuthType,
+    },
     /// It has one, and is to have none.
-    #[error("authentication that is not configured")]
-    Unwanted,
+    #[error("{}, and no authentication is configured", named(*received))]
+    Unwanted {
+        /// The octet of its type.
+        received: u8,
+    },
     /// Another type.
-    #[error("another authentication type")]
-    Type,
+    #[error("{}, and {} is configured", named(*received), configured.name())]
+    Type {
+        /// The octet of its type.
+        received: u8,
+        /// What it is to be.
+        configured: AuthType,
+    },
     /// Another key.
-    #[error("another key ID")]
-    KeyId,
+    #[error("key ID {received}, and {configured} is configured")]
+    KeyId {
+        /// That of the packet.
+        received: u8,
+        /// That of the key.
+        configured: u8,
+    },
     /// The section is not as long as its type is.
     #[error("an authentication section of another length")]
     Length,
@@ -174,6 +190,12 @@ pub enum Unauthentic {
     /// The password or digest is another.
     #[error("another password or digest")]
     Digest,
+}
+
+/// A type by the octet of the wire, known or not.
+fn named(code: u8) -> String {
+    let known = AuthType::ALL.into_iter().find(|known| known.code() == code);
+    known.map_or_else(|| format!("authentication of type {code}"), |known| known.name().to_owned())
 }
 
 /// The sequence numbers of one session.
@@ -193,18 +215,19 @@ impl Sequences {
     pub(crate) fn verify(&mut self, key: Option<&Key>, received: &Received<'_>) -> Result<(), Unauthentic> {
         let (key, section) = match (key, received.authentication) {
             (None, None) => return Ok(()),
-            (None, Some(_)) => return Err(Unauthentic::Unwanted),
-            (Some(_), None) => return Err(Unauthentic::Missing),
+            (None, Some(&[received, ..])) => return Err(Unauthentic::Unwanted { received }),
+            (None, Some([])) => return Err(Unauthentic::Length),
+            (Some(key), None) => return Err(Unauthentic::Missing { configured: key.auth_type }),
             (Some(key), Some(section)) => (key, section),
         };
         let &[auth_type, _, key_id, ref rest @ ..] = section else {
             return Err(Unauthentic::Length);
         };
         if auth_type != key.auth_type.code() {
-            return Err(Unauthentic::Type);
+            return Err(Unauthentic::Type { received: auth_type, configured: key.auth_type });
         }
         if key_id != key.id {
-            return Err(Unauthentic::KeyId);
+            return Err(Unauthentic::KeyId { received: key_id, configured: key.id });
         }
         let Some(hash) = key.auth_type.digest() else {
             let same = bool::from(rest.ct_eq(&key.secret));

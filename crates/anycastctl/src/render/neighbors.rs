@@ -51,7 +51,7 @@ pub(super) fn table(neighbors: &[Neighbor], view: View) -> Vec<Line> {
             Line::plain(&when::clock(neighbor.since_seconds)).into(),
             bfd::cell(neighbor).into(),
             Line::plain(&neighbor.routes.to_string()).into(),
-            last_error(neighbor).into(),
+            Cell::Brief(last_error(neighbor), 4),
         ]);
     }
     table.lay_out(view.width)
@@ -269,7 +269,7 @@ mod tests {
     fn a_neighbor_cannot_paint_our_terminal() {
         let mut list = node(json!({})).neighbors;
         list[1].last_error =
-            Some("they said \"\x1b[2J\x1b]0;pwned\x07\r\n\u{9b}1mbye\u{202e}\" and went away for a long while".into());
+            Some("they said \"\x1b[2J\x1b]0;pwned\x07\r\n\u{9b}1mbye\u{202e}\" and went away for a long, long while, and then some more of it and more".into());
         let text = page(&list, view()).paint(true);
         let others = text.replace("\x1b[0m", "").replace("\x1b[1m", "").replace("\x1b[2m", "");
         let others = others.replace("\x1b[31m", "").replace("\x1b[32m", "");
@@ -277,7 +277,10 @@ mod tests {
         assert_snapshot!(page(&list, view()).paint(false), @r#"
         NEIGHBOR  ADDRESS    AS     STATE        SINCE     BFD  ROUTES  LAST ERROR
         leaf1     192.0.2.1  65001  Established  3d 04:12  –    3       –
-        leaf2     eth1       65002  Active       00:00:41  –    0       they said "\u{1b}[2J\u{1b}]0;pwned\…
+        leaf2     eth1       65002  Active       00:00:41  –    0       they said
+                                                                        "\u{1b}[2J\u{1b}]0;pwned\u{7}\r\n\u{
+                                                                        9b}1mbye\u{202e}" and went away for
+                                                                        a long, long while, and then some…
         "#);
     }
 

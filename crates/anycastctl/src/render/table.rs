@@ -35,6 +35,8 @@ pub(crate) enum Cell {
     Cut(Line),
     /// Each line is continued on the next.
     Wrap(Vec<Line>),
+    /// It is continued on the next, for so many at most: of others' words there may be a lot.
+    Brief(Line, usize),
     /// Items, each with the gap before it, that are kept whole as long as one fits.
     Flow(Vec<(usize, Line)>),
 }
@@ -47,7 +49,7 @@ impl Cell {
 
     fn width(&self) -> usize {
         match self {
-            Self::Cut(line) => line.width(),
+            Self::Cut(line) | Self::Brief(line, _) => line.width(),
             Self::Wrap(lines) => lines.iter().map(Line::width).max().unwrap_or(0),
             Self::Flow(items) => {
                 let all: usize = items.iter().map(|(gap, item)| gap + item.width()).sum();
@@ -60,6 +62,15 @@ impl Cell {
         match self {
             Self::Cut(line) => vec![line.cut(width)],
             Self::Wrap(lines) => lines.iter().flat_map(|line| line.wrap(width)).collect(),
+            Self::Brief(line, most) => {
+                let mut lines = line.wrap(width);
+                if lines.len() > *most {
+                    lines.truncate(*most);
+                    let last = lines.pop().map(|last| last.and("…").cut(width));
+                    lines.extend(last);
+                }
+                lines
+            }
             Self::Flow(items) => flow(items, width),
         }
     }

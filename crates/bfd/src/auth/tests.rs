@@ -61,15 +61,16 @@ fn what_is_not_as_configured_is_refused() {
         let ours = key(auth_type, "secret");
         let good = signed(&ours, 1);
         let other = |auth_type, id, secret: &str| Key::new(auth_type, id, secret.as_bytes()).ok();
-        let another_type =
-            TYPES.into_iter().filter(|other| *other != auth_type).map(|other| signed(&key(other, "secret"), 1));
-        for octets in another_type {
-            assert_eq!(verify(&mut all, Some(&ours), &octets), Err(Unauthentic::Type));
+        for other in TYPES.into_iter().filter(|other| *other != auth_type) {
+            let refused = verify(&mut all, Some(&ours), &signed(&key(other, "secret"), 1));
+            let why = Unauthentic::Type { received: other.code(), configured: auth_type };
+            assert_eq!(refused, Err(why));
+            assert_eq!(why.to_string(), format!("{}, and {} is configured", other.name(), auth_type.name()));
         }
         let table = [
-            (None, &good[..], Unauthentic::Unwanted),
-            (Some(ours), &plain[..], Unauthentic::Missing),
-            (other(auth_type, 8, "secret"), &good, Unauthentic::KeyId),
+            (None, &good[..], Unauthentic::Unwanted { received: auth_type.code() }),
+            (Some(ours), &plain[..], Unauthentic::Missing { configured: auth_type }),
+            (other(auth_type, 8, "secret"), &good, Unauthentic::KeyId { received: 7, configured: 8 }),
             (other(auth_type, 7, "Secret"), &good, Unauthentic::Digest),
             (other(auth_type, 7, "secret1"), &good, Unauthentic::Digest),
             (other(auth_type, 7, "secre"), &good, Unauthentic::Digest),
@@ -78,6 +79,8 @@ fn what_is_not_as_configured_is_refused() {
             assert_eq!(verify(&mut all, key.as_ref(), octets), Err(why), "{auth_type:?} {key:?}");
         }
     }
+    let unknown = Unauthentic::Unwanted { received: 9 };
+    assert_eq!(unknown.to_string(), "authentication of type 9, and no authentication is configured");
     assert_eq!(all.received, None, "what is refused says nothing of the sequence");
     assert_eq!(verify(&mut all, None, &plain), Ok(()));
 }

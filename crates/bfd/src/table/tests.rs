@@ -117,7 +117,7 @@ fn what_is_not_authentic_is_a_discard_too() {
     let entry = all.get_mut(number(2)).unwrap();
     let key = Key::new(AuthType::KeyedSha1, 1, b"secret").ok();
     entry.session.set_config(crate::Config { key, ..config() });
-    let why = Discard::Unauthentic(Unauthentic::Missing);
+    let why = Discard::Unauthentic(Unauthentic::Missing { configured: AuthType::KeyedSha1 });
     for times in 1..3 {
         assert_eq!(all.handle_datagram(&down(2), &far(FAR, TTL), Instant::now()), Err(why));
         assert_eq!(all.discards().get(&why), Some(&times));

@@ -127,17 +127,21 @@ async fn bird(lab: &Lab) -> anyhow::Result<String> {
     Ok(said.lines().last().unwrap_or_default().to_owned())
 }
 
+async fn established(lab: &Lab) -> anyhow::Result<()> {
+    lab.wait("BGP is there", async || {
+        let said = lab.run("peer", &["birdc", "-s", "/run/bird.ctl", "show protocols edge"]).await?;
+        Ok(said.contains("Established").then_some(()))
+    })
+    .await
+}
+
 /// The session comes up, so does BGP, and tshark understands every packet.
 async fn told(case: Case) -> anyhow::Result<Vec<Control>> {
     let lab = lab(&case).await?;
     let capture = Capture::watch(&lab, "edge", "eth1").await?;
     start(&lab).await?;
     up(&lab, &case).await?;
-    lab.wait("BGP is there", async || {
-        let said = lab.run("peer", &["birdc", "-s", "/run/bird.ctl", "show protocols edge"]).await?;
-        Ok(said.contains("Established").then_some(()))
-    })
-    .await?;
+    established(&lab).await?;
     let packets = capture.end().await?.controls().await?;
     let own: IpAddr = case.ends[0].parse()?;
     let port = if case.multihop { 4784 } else { 3784 };
@@ -193,6 +197,60 @@ async fn bird_with_another_key_is_not_heard() -> anyhow::Result<()> {
     lab.run("edge", &["chmod", "600", KEY]).await?;
     lab.kill("edge", "anycastd", nix::sys::signal::Signal::SIGHUP).await?;
     up(&lab, &case).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bird_changes_its_interval_and_so_does_the_agent() -> anyhow::Result<()> {
+    let lab = lab(&PLAIN).await?;
+    start(&lab).await?;
+    up(&lab, &PLAIN).await?;
+    established(&lab).await?;
+    let before = session(&lab).await?;
+    let capture = Capture::watch(&lab, "edge", "eth1").await?;
+    // Of the two ends' intervals the longer one is in force.
+    let slower = Case { interval: 200, ..PLAIN };
+    for case in [slower, PLAIN] {
+        lab.write("peer", "/etc/bird/bird.conf", &case.bird()).await?;
+        lab.run("peer", &["birdc", "-s", "/run/bird.ctl", "configure"]).await?;
+        up(&lab, &case).await?;
+    }
+    for case in [slower, PLAIN] {
+        lab.write("edge", CONFIG, &case.agent()).await?;
+        lab.run("edge", &["anycastctl", "reload"]).await?;
+        up(&lab, &case).await?;
+    }
+    let packets = capture.end().await?.controls().await?;
+    ensure!(packets.iter().all(Control::is_up), "it was not Up all the time");
+    let after = session(&lab).await?;
+    for same in ["losses", "local_discriminator", "remote_discriminator"] {
+        ensure!(before[same] == after[same], "{same}: {before}, {after}");
+    }
+    established(&lab).await
+}
+
+/// It does not say AdminDown: what it disables is silent.
+#[tokio::test(flavor = "multi_thread")]
+async fn bird_that_takes_bfd_out_is_lost_and_spoken_to_without() -> anyhow::Result<()> {
+    let lab = lab(&PLAIN).await?;
+    start(&lab).await?;
+    up(&lab, &PLAIN).await?;
+    established(&lab).await?;
+    let capture = Capture::watch(&lab, "edge", "eth1").await?;
+    lab.run("peer", &["birdc", "-s", "/run/bird.ctl", "disable bfd1"]).await?;
+    lab.wait("the path is lost", async || Ok((session(&lab).await?["losses"] == 1).then_some(()))).await?;
+    lab.wait("BGP goes on without", async || {
+        let neighbors: Value = serde_json::from_str(&lab.run("edge", &["anycastctl", "--json", "neighbors"]).await?)?;
+        Ok((neighbors[0]["state"] == "Established").then_some(()))
+    })
+    .await?;
+    let router: IpAddr = PLAIN.ends[1].parse()?;
+    let packets = capture.end().await?.controls().await?;
+    ensure!(packets.iter().filter(|packet| packet.from == router).all(Control::is_up), "it did say that it ends");
+    lab.run("peer", &["birdc", "-s", "/run/bird.ctl", "enable bfd1"]).await?;
+    up(&lab, &PLAIN).await?;
+    established(&lab).await?;
+    ensure!(session(&lab).await?["losses"] == 1, "it was lost again");
+    Ok(())
 }
 
 /// A third implementation, for one session and no BGP.

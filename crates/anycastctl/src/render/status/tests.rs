@@ -152,9 +152,10 @@ fn very_long_names() {
                                                                                         wn ✓ 12 ms
 
         NEIGHBOR          ADDRESS           AS          STATE        SINCE     BFD  ROUTES  LAST ERROR
-        transit-transit-  2001:db8:aaaa:bb  4200000001  OpenConfirm  3d 04:12  –    3       they closed the…
-        transit-transit-  bb:cccc:dddd:eee
-        transit-transit-  e:ffff
+        transit-transit-  2001:db8:aaaa:bb  4200000001  OpenConfirm  3d 04:12  –    3       they closed the
+        transit-transit-  bb:cccc:dddd:eee                                                  connection
+        transit-transit-  e:ffff                                                            before their
+                                                                                            OPEN came
         "#);
 }
 

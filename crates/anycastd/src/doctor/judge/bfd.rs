@@ -172,7 +172,7 @@ mod tests {
             (Ailment::Discarded(Discard::Port, "x".to_owned()), "bfd_discarded rtr Warning", "`bfd.multihop`"),
             (Ailment::Discarded(Discard::Discriminator, String::new()), "bfd_one_way rtr Warning", "does not hear us"),
             (
-                Ailment::Discarded(Discard::Unauthentic(Unauthentic::KeyId), "x".to_owned()),
+                Ailment::Discarded(Discard::Unauthentic(Unauthentic::Digest), "x".to_owned()),
                 "bfd_discarded rtr Warning",
                 "the same type, key ID and password",
             ),
