@@ -11,6 +11,7 @@ use anyhow::{Context as _, ensure};
 use super::{AGENT, ROUTER, changes, is_up, ours, up};
 use crate::edge::{Edge, story};
 
+const FILTER: &str = include_str!("../../../../../deploy/examples/bfd.nft");
 /// How many of each.
 const TIMES: u64 = 5;
 
@@ -75,6 +76,47 @@ async fn what_the_neighbor_has_not_sent_so_is_discarded_and_counted() -> anyhow:
         // And one that is as it should be is believed: the test could tell.
         edge.lab.within("rtr", || send(&octets, near))?;
         edge.wait("it is believed", async || Ok(ours(edge, "rtr").await?["losses"].as_u64() > losses)).await
+    };
+    story(told, up().await).await
+}
+
+/// The example of the documentation.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_packet_filter_keeps_strangers_out_and_lets_the_neighbor_in() -> anyhow::Result<()> {
+    let told = async |edge: &Edge| {
+        edge.lab.write("edge", "/etc/bfd.nft", FILTER).await?;
+        let (session, downs) = (ours(edge, "rtr").await?, changes(edge).await?);
+        // It may be loaded again.
+        for _ in 0..2 {
+            edge.lab.run("edge", &["nft", "-f", "/etc/bfd.nft"]).await?;
+        }
+        let before = edge.ask(&["status"]).await?["bfd"]["discards"].clone();
+        let octets = Forged::down(1, 2).octets();
+        let (agent, router, other): (IpAddr, _, _) = (AGENT.parse()?, ROUTER.parse()?, "192.0.2.9".parse()?);
+        edge.lab.run("rtr", &["ip", "address", "add", "192.0.2.9/32", "dev", "edge"]).await?;
+        let far = Way { from: router, to: SocketAddr::new(agent, SINGLE_HOP_PORT), ttl: 254, interface: None };
+        let stranger = Way { from: other, to: SocketAddr::new(agent, MULTIHOP_PORT), ttl: 255, interface: None };
+        for _ in 0..TIMES {
+            edge.lab.within("rtr", || send(&octets, far))?;
+            edge.lab.within("rtr", || send(&octets, stranger))?;
+        }
+        edge.wait("the filter has counted both", async || {
+            let rules = edge.lab.run("edge", &["nft", "list", "table", "inet", "bfd"]).await?;
+            let counted = |rule: &str| {
+                rules.lines().any(|line| line.contains(rule) && line.contains(&format!("packets {TIMES} ")))
+            };
+            Ok(counted("dport 3784 ip ttl != 255") && counted("dport 4784 ip saddr != @routers4"))
+        })
+        .await?;
+        ensure!(edge.ask(&["status"]).await?["bfd"]["discards"] == before, "the agent has got some");
+        let heard = ours(edge, "rtr").await?["counters"]["packets_received"].as_u64();
+        edge.wait("the neighbor is heard", async || {
+            Ok(ours(edge, "rtr").await?["counters"]["packets_received"].as_u64() > heard.map(|heard| heard + 10))
+        })
+        .await?;
+        is_up(edge).await?;
+        ensure!(changes(edge).await? == downs && ours(edge, "rtr").await?["since"] == session["since"]);
+        Ok(())
     };
     story(told, up().await).await
 }
