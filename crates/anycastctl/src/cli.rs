@@ -118,6 +118,7 @@ pub(crate) enum Verb {
     #[command(after_help = PROBE)]
     Probe(Probe),
     /// Show the neighbors; of one its session, capabilities, timers, counters and last error
+    #[command(after_help = NEIGHBORS)]
     Neighbors {
         /// The neighbor to show in detail: NAME, or NAME@ADDRESS for one router of a network
         #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
@@ -265,6 +266,12 @@ pub(crate) struct Reload {
     #[arg(long)]
     pub(crate) yes: bool,
 }
+
+/// Stands below `neighbors --help`.
+const NEIGHBORS: &str = "\
+STATE is that of the BGP session (RFC 4271); Listen stands for a network whose routers connect. BFD is the state of the BFD session \
+(RFC 5880): Up, Init (the neighbor is heard, and has not heard this node), Down, AdminDown (this node has taken it down), or – where \
+there is none. With a NAME `held back` tells what a session waits for that was lost with its path.";
 
 /// Stands below `upgrade --help`.
 const UPGRADE: &str = "\

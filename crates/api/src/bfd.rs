@@ -20,9 +20,23 @@ pub struct Bfd {
     /// The number of its key.
     #[serde(default)]
     pub key_id: Option<u8>,
+    /// What the BGP session waits for that ended with the path; `None`: nothing, or it did not end so.
+    #[serde(default)]
+    pub held_back: Option<BfdHold>,
     /// `None`: there is none now. It begins with the session of BGP, unless `strict`, and ends with it, unless the path is lost. A network
     /// has none: its routers have one each.
     pub session: Option<BfdSession>,
+}
+
+/// What a BGP session waits for that ended with the path.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BfdHold {
+    /// How often it ended so of late, each time within five minutes of the one before.
+    pub losses: u32,
+    /// For how long the BFD session is to be Up.
+    pub up_seconds: f64,
+    /// In what time it will have been, if it stays so; `None`: it is not Up.
+    pub left_seconds: Option<f64>,
 }
 
 /// A BFD session.
@@ -36,7 +50,7 @@ pub struct BfdSession {
     pub since_seconds: f64,
     /// Why the state changed last, by the name of RFC 5880 §4.1, as we tell the neighbor.
     pub diagnostic: String,
-    /// The state of the neighbor's end; `None`: it is not heard.
+    /// The state of the neighbor's end, or AdminDown if that was the last that it said; `None`: it is not heard.
     pub remote_state: Option<String>,
     /// Why that changed last, as it tells us.
     pub remote_diagnostic: Option<String>,

@@ -154,19 +154,19 @@ impl fmt::Debug for Key {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
 pub enum Unauthentic {
     /// It has no authentication section, and is to have one.
-    #[error("no authentication, and {} is configured", configured.name())]
+    #[error("no authentication, and {} is configured here", configured.name())]
     Missing {
         /// What it is to have.
         configured: AuthType,
     },
     /// It has one, and is to have none.
-    #[error("{}, and no authentication is configured", named(*received))]
+    #[error("{}, and no authentication is configured here", named(*received))]
     Unwanted {
         /// The octet of its type.
         received: u8,
     },
     /// Another type.
-    #[error("{}, and {} is configured", named(*received), configured.name())]
+    #[error("{}, and {} is configured here", named(*received), configured.name())]
     Type {
         /// The octet of its type.
         received: u8,
@@ -174,7 +174,7 @@ pub enum Unauthentic {
         configured: AuthType,
     },
     /// Another key.
-    #[error("key ID {received}, and {configured} is configured")]
+    #[error("key ID {received}, and {configured} is configured here")]
     KeyId {
         /// That of the packet.
         received: u8,

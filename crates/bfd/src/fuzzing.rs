@@ -65,11 +65,8 @@ impl Driver {
             key,
         };
         let mut table = Table::default();
-        table.insert(Entry {
-            remote: REMOTE,
-            path: Path::SingleHop { interface: None },
-            session: Session::new(config.clone(), OURS, 7),
-        });
+        let session = Session::new(config.clone(), OURS, 7);
+        table.insert(Entry::new(REMOTE, Path::SingleHop { interface: None }, session));
         Self {
             table,
             friend: Session::new(config.clone(), NonZeroU32::MAX, 8),

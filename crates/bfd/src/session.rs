@@ -90,7 +90,8 @@ pub struct Counters {
 /// A session. The order of its driver, each time that it wakes up:
 ///
 /// 1. [`handle_packet`](Self::handle_packet) for every packet that waits in the sockets, until they have nothing more;
-/// 2. [`handle_timeout`](Self::handle_timeout), with a `now` that is no later than the beginning of that reading;
+/// 2. [`handle_timeout`](Self::handle_timeout), with a `now` that is no later than the beginning of that reading; then it may want
+///    [another discriminator](crate::Table::rename);
 /// 3. [`poll_transmit`](Self::poll_transmit) and [`poll_event`](Self::poll_event) until they have nothing more;
 /// 4. wait for packets, but no longer than until [`poll_timeout`](Self::poll_timeout).
 ///
@@ -125,10 +126,14 @@ pub struct Session {
     heard: Option<Instant>,
     /// When its sequence number is forgotten.
     forget_sequence: Option<Instant>,
+    /// It was, and packets that name our discriminator may be those that were recorded before.
+    known_too_well: bool,
     random: u64,
     events: VecDeque<Event>,
     counters: Counters,
     measured: Measured,
+    /// The interval at which that was measured.
+    paced: Duration,
 }
 
 /// What the other end says of itself.
@@ -201,10 +206,12 @@ impl Session {
             sent: None,
             heard: None,
             forget_sequence: None,
+            known_too_well: false,
             random: random.0,
             events: VecDeque::new(),
             counters: Counters::default(),
             measured: Measured::default(),
+            paced: Duration::ZERO,
             config,
         }
     }
@@ -259,6 +266,19 @@ impl Session {
     #[must_use]
     pub const fn discriminators(&self) -> (NonZeroU32, u32) {
         (self.local_discriminator, self.remote.discriminator)
+    }
+
+    /// Whether it is to have [another discriminator](Self::rename): the other end is gone for so long that its sequence number is
+    /// forgotten (§6.7.3), and whoever has recorded what it said could say it again. What names another discriminator is not taken.
+    #[must_use]
+    pub const fn is_known_too_well(&self) -> bool {
+        self.known_too_well && self.heard.is_none() && matches!(self.state, State::Down)
+    }
+
+    /// Goes on under another discriminator, as one that nobody has met may (§6.8.1).
+    pub(crate) const fn rename(&mut self, discriminator: NonZeroU32) {
+        self.local_discriminator = discriminator;
+        self.known_too_well = false;
     }
 
     /// The counts.

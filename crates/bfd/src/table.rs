@@ -1,6 +1,11 @@
 //! All sessions of a system, and which of them a packet is for (RFC 5880 §6.3, §6.8.6; RFC 5881 §3 to §5; RFC 5883 §3 to §5).
 
-use std::{collections::BTreeMap, net::IpAddr, num::NonZeroU32, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    num::NonZeroU32,
+    time::Instant,
+};
 
 use crate::{
     auth::Unauthentic,
@@ -77,8 +82,7 @@ pub enum Discard {
 /// A session with where its packets come from.
 #[derive(Debug)]
 pub struct Entry {
-    /// The other end.
-    pub remote: IpAddr,
+    remote: IpAddr,
     /// How packets get there.
     pub path: Path,
     /// The session.
@@ -89,18 +93,47 @@ pub struct Entry {
 #[derive(Debug, Default)]
 pub struct Table {
     sessions: BTreeMap<NonZeroU32, Entry>,
+    /// Whose they are: what comes from strangers is to cost no more where there are many sessions.
+    senders: BTreeMap<IpAddr, BTreeSet<NonZeroU32>>,
     discards: BTreeMap<Discard, u64>,
 }
 
 impl Table {
     /// Takes one in; it takes the place of one with the same discriminator.
     pub fn insert(&mut self, entry: Entry) {
-        self.sessions.insert(entry.session.discriminators().0, entry);
+        let discriminator = entry.session.discriminators().0;
+        self.remove(discriminator);
+        self.senders.entry(entry.remote).or_default().insert(discriminator);
+        self.sessions.insert(discriminator, entry);
     }
 
     /// Gives one back.
     pub fn remove(&mut self, discriminator: NonZeroU32) -> Option<Entry> {
-        self.sessions.remove(&discriminator)
+        let entry = self.sessions.remove(&discriminator)?;
+        if let Some(all) = self.senders.get_mut(&entry.remote) {
+            all.remove(&discriminator);
+            if all.is_empty() {
+                self.senders.remove(&entry.remote);
+            }
+        }
+        Some(entry)
+    }
+
+    /// Gives one that [is known too well](Session::is_known_too_well) another discriminator, from a random number; says which.
+    pub fn rename(&mut self, discriminator: NonZeroU32, random: u32) -> Option<NonZeroU32> {
+        if !self.get(discriminator)?.session.is_known_too_well() {
+            return None;
+        }
+        let fresh = self.discriminator(random);
+        let mut entry = self.remove(discriminator)?;
+        entry.session.rename(fresh);
+        self.insert(entry);
+        Some(fresh)
+    }
+
+    /// The discriminators of the sessions with an address.
+    pub fn with(&self, remote: IpAddr) -> impl Iterator<Item = NonZeroU32> {
+        self.senders.get(&remote).into_iter().flatten().copied()
     }
 
     /// One of them.
@@ -151,31 +184,53 @@ impl Table {
             return Err(Discard::Ttl);
         }
         let received = Packet::read(datagram)?;
-        let (discriminator, entry) = match NonZeroU32::new(received.packet.your_discriminator) {
-            Some(ours) => (ours, self.sessions.get_mut(&ours).ok_or(Discard::Discriminator)?),
+        let discriminator = match NonZeroU32::new(received.packet.your_discriminator) {
+            Some(ours) if self.sessions.contains_key(&ours) => ours,
+            Some(_) => return Err(self.stranger(from)),
             None => self.by_sender(from)?,
         };
+        let entry = self.sessions.get_mut(&discriminator).ok_or(Discard::Discriminator)?;
         entry.admits(from)?;
         entry.session.handle_packet(&received, now)?;
         Ok(discriminator)
     }
 
     /// §6.3: where Your Discriminator is 0, the addresses and the interface say whose it is.
-    fn by_sender(&mut self, from: &Arrival) -> Result<(NonZeroU32, &mut Entry), Discard> {
+    fn by_sender(&self, from: &Arrival) -> Result<NonZeroU32, Discard> {
         let mut why = Discard::Sender;
-        for (discriminator, entry) in &mut self.sessions {
-            match entry.admits(from) {
-                Ok(()) => return Ok((*discriminator, entry)),
-                Err(Discard::Address) => {}
+        for discriminator in self.with(from.source) {
+            match self.get(discriminator).map(|entry| entry.admits(from)) {
+                Some(Ok(())) => return Ok(discriminator),
                 // A session with that sender, but not in that way: say what is wrong with it.
-                Err(other) => why = other,
+                Some(Err(other)) => why = other,
+                None => {}
             }
         }
         Err(why)
     }
+
+    /// Why a packet with a discriminator that is no session's is none of ours. One that came to the port of the other kind cannot be
+    /// for a session with its sender, whatever it says.
+    fn stranger(&self, from: &Arrival) -> Discard {
+        let mut all = self.with(from.source).filter_map(|discriminator| self.get(discriminator)).peekable();
+        let other_port = all.peek().is_some() && all.all(|entry| entry.admits(from) == Err(Discard::Port));
+        if other_port { Discard::Port } else { Discard::Discriminator }
+    }
 }
 
 impl Entry {
+    /// A session with `remote`.
+    #[must_use]
+    pub const fn new(remote: IpAddr, path: Path, session: Session) -> Self {
+        Self { remote, path, session }
+    }
+
+    /// The other end.
+    #[must_use]
+    pub const fn remote(&self) -> IpAddr {
+        self.remote
+    }
+
     /// Whether a packet that came so may be the other end's.
     fn admits(&self, from: &Arrival) -> Result<(), Discard> {
         match (self.path, from.multihop) {

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use anycast_bfd::State;
 
 /// A neighbor that has not been heard for so long does not speak BFD, or not any more: whether the path is well is found out by dialling.
-/// It is longer than three packets of one whose session is not Up take (RFC 5880 §6.8.3).
+/// It is longer than three packets of one whose session is not Up take (RFC 5880 §6.8.3). After repeated losses it is as long as the path
+/// is to be Up, where that is longer.
 pub const SILENCE: Duration = Duration::from_secs(4);
 
 /// For how long the path is to be Up before the session comes back, the first time. The next times it is twice as long each, up to
@@ -21,7 +22,7 @@ pub const MEMORY: Duration = Duration::from_secs(300);
 pub struct Sight {
     /// Its state.
     pub state: State,
-    /// What the neighbor says of its own; `None`: it is not heard.
+    /// What the neighbor says of its own, or has said last if that was AdminDown; `None`: it is not heard.
     pub remote: Option<State>,
     /// How often the path was lost since this began.
     pub lost: u64,
@@ -36,6 +37,32 @@ pub enum Verdict {
     Wait,
     /// It ends, and does not begin anew.
     End,
+}
+
+/// What the session that ended with the path waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hold {
+    /// How often it ended so of late ([`MEMORY`]).
+    pub losses: u32,
+    /// For how long the path is to be Up.
+    pub steady: Duration,
+    /// When it will have been, if it stays so; `None`: it is not Up.
+    pub until: Option<Instant>,
+}
+
+/// What outlives the BGP and the BFD session: with times as ages, for no clock is handed over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Left {
+    /// The path is lost.
+    pub lost: bool,
+    /// The session ended with it, and was not back since.
+    pub returning: bool,
+    /// How often it was lost as the BFD session counts.
+    pub counted: u64,
+    /// How long ago the session was last lost with it.
+    pub last: Option<Duration>,
+    /// How often that was of late.
+    pub lately: u32,
 }
 
 /// The one follows the other. Call [`handle`](Self::handle) as things change and when [`poll_timeout`](Self::poll_timeout) says.
@@ -80,8 +107,8 @@ impl Coupling {
             State::Up => self.up.filter(|_| !again).or(Some(now)),
             State::AdminDown | State::Down | State::Init => None,
         };
-        let given_up = self.silent.is_some_and(|since| now.saturating_duration_since(since) >= SILENCE);
-        let steady = self.up.is_some_and(|since| now.saturating_duration_since(since) >= self.steady());
+        let given_up = self.gives_up_at().is_some_and(|at| at <= now);
+        let steady = self.steady_at().is_some_and(|at| at <= now);
         if steady || remote == Some(State::AdminDown) || given_up {
             self.lost = false;
         }
@@ -103,8 +130,37 @@ impl Coupling {
     /// When a look is to be taken at the latest.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let times = [self.silent.map(|since| since + SILENCE), self.up.map(|since| since + self.steady())];
-        times.into_iter().flatten().min().filter(|_| self.lost)
+        [self.gives_up_at(), self.steady_at()].into_iter().flatten().min().filter(|_| self.lost)
+    }
+
+    /// When the path is found out without BFD; with `strict` it is not.
+    fn gives_up_at(&self) -> Option<Instant> {
+        self.silent.filter(|_| !self.strict).map(|since| since + SILENCE.max(self.steady()))
+    }
+
+    fn steady_at(&self) -> Option<Instant> {
+        self.up.map(|since| since + self.steady())
+    }
+
+    /// What the session that ended with the path waits for; `None`: it does not wait, or has not ended so.
+    #[must_use]
+    pub fn hold(&self) -> Option<Hold> {
+        self.lost.then(|| Hold { losses: self.lately, steady: self.steady(), until: self.steady_at() })
+    }
+
+    /// What another is to know that comes in the place of this one.
+    #[must_use]
+    pub fn hand_over(&self, now: Instant) -> Left {
+        let Self { lost, returning, counted, last, lately, .. } = *self;
+        Left { lost, returning, counted, last: last.map(|at| now.saturating_duration_since(at)), lately }
+    }
+
+    /// Goes on from what was so at `at`; how the path is has to be seen anew.
+    #[must_use]
+    pub fn take_over(left: Left, at: Instant) -> Self {
+        let Left { lost, returning, counted, last, lately } = left;
+        let last = last.map(|ago| at.checked_sub(ago).unwrap_or(at));
+        Self { lost, returning, counted, last, lately, ..Self::default() }
     }
 
     /// There is another BFD session, or none; how often the path was lost is not forgotten.
@@ -150,7 +206,7 @@ mod tests {
     fn bgp_follows_bfd() {
         use State::{AdminDown, Down, Init, Up};
         use Verdict::{End, Go, Wait};
-        let stories: [(&str, bool, &[Step]); 8] = [
+        let stories: [(&str, bool, &[Step]); 9] = [
             ("a neighbor that never speaks it", false, &[(0, Down, None, 0, Go), (60, Down, None, 0, Go)]),
             (
                 "lost, and back",
@@ -220,8 +276,34 @@ mod tests {
                     (9, Init, Some(Down), 0, Wait),
                     (10, Up, Some(Up), 0, Go),
                     (11, Down, None, 1, End),
-                    (15, Down, None, 1, Wait),
-                    (16, Down, Some(AdminDown), 1, Go),
+                    (19, Down, None, 1, End),
+                    (20, Up, Some(Up), 1, End),
+                    (21, Up, Some(Up), 1, Go),
+                    (22, Down, None, 2, End),
+                    (23, Down, Some(AdminDown), 2, Go),
+                    (24, Down, Some(Down), 2, Wait),
+                ],
+            ),
+            (
+                "away for a while, again and again",
+                false,
+                &[
+                    (0, Down, None, 1, End),
+                    (4, Down, None, 1, Go),
+                    (6, Up, Some(Up), 1, Go),
+                    (15, Down, None, 2, End),
+                    (19, Down, None, 2, Go),
+                    (21, Up, Some(Up), 2, Go),
+                    (30, Down, None, 3, End),
+                    (34, Down, None, 3, Go),
+                    (36, Up, Some(Up), 3, Go),
+                    (45, Down, None, 4, End),
+                    (50, Up, Some(Up), 4, End),
+                    (57, Up, Some(Up), 4, End),
+                    (58, Up, Some(Up), 4, Go),
+                    (60, Down, None, 5, End),
+                    (75, Down, None, 5, End),
+                    (76, Down, None, 5, Go),
                 ],
             ),
         ];
@@ -276,6 +358,47 @@ mod tests {
         coupling.handle(Sight { lost: 1, ..lost }, at + S);
         coupling.handle(Sight { state: State::Up, lost: 1, ..lost }, at + S);
         assert_eq!(coupling.poll_timeout(), Some(at + S + STEADY * 4), "it is not forgotten");
+    }
+
+    #[test]
+    fn what_was_lost_is_not_forgotten_by_who_comes_next() {
+        let (start, mut coupling) = (Instant::now(), Coupling::default());
+        let look = |coupling: &mut Coupling, at: u32, state, lost| {
+            coupling.handle(Sight { state, remote: Some(state), lost }, start + S * at);
+            coupling.verdict()
+        };
+        assert_eq!(coupling.hold(), None);
+        for (lost, at) in [(1, 0), (2, 10), (3, 20)] {
+            assert_eq!(look(&mut coupling, at, State::Down, lost), Verdict::End);
+            look(&mut coupling, at + 1, State::Up, lost);
+            if lost < 3 {
+                assert_eq!(look(&mut coupling, at + 8, State::Up, lost), Verdict::Go);
+                coupling.handle_established();
+            }
+        }
+        let hold = Hold { losses: 3, steady: 4 * S, until: Some(start + 25 * S) };
+        assert_eq!(coupling.hold(), Some(hold));
+        let left = coupling.hand_over(start + 22 * S);
+        let expected = Left { lost: true, returning: true, counted: 3, last: Some(2 * S), lately: 3 };
+        assert_eq!(left, expected);
+        // The session of BFD goes on, or another has begun: how often the path was lost is counted on, or from nothing.
+        for counted in [3, 0] {
+            let mut next = Coupling::take_over(left, start + 22 * S);
+            assert_eq!((next.verdict(), next.is_needed()), (Verdict::End, true));
+            assert_eq!(next.hold(), Some(Hold { until: None, ..hold }));
+            assert_eq!(look(&mut next, 23, State::Up, counted), Verdict::End);
+            assert_eq!(look(&mut next, 26, State::Up, counted), Verdict::End);
+            assert_eq!(look(&mut next, 27, State::Up, counted), Verdict::Go);
+            assert!(next.is_needed(), "until it is back");
+            next.handle_established();
+            assert_eq!(look(&mut next, 30, State::Down, counted + 1), Verdict::End);
+            assert_eq!(next.hold().map(|hold| hold.steady), Some(8 * S));
+        }
+        // What was lost while nobody looked.
+        let well = Left { lost: false, returning: false, ..left };
+        let mut next = Coupling::take_over(well, start + 22 * S);
+        assert_eq!((next.verdict(), next.is_needed()), (Verdict::Go, false));
+        assert_eq!(look(&mut next, 23, State::Down, 4), Verdict::End);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! BFD of a neighbor.
 
-use anycast_api::{Bfd, BfdSession, Neighbor};
+use anycast_api::{Bfd, BfdHold, BfdSession, Neighbor};
 
 use super::{
     View,
@@ -22,15 +22,17 @@ pub(super) fn cell(neighbor: &Neighbor) -> Line {
 
 /// All that is known, each line under its name.
 pub(super) fn rows(bfd: &Bfd, network: bool, view: View) -> Vec<(&'static str, Vec<String>)> {
+    let held = bfd.held_back.as_ref().map(held_back);
     let Some(session) = &bfd.session else {
         let waits = match network {
             true => "begins with each router that connects",
             false => "waits until it is known where the neighbor is",
         };
-        return vec![("bfd", vec![format!("{waits}; {}", configured(bfd))])];
+        return vec![("bfd", vec![format!("{waits}; {}", configured(bfd))]), ("held back", held.into_iter().collect())];
     };
     vec![
         ("bfd", vec![state(session), configured(bfd)]),
+        ("held back", held.into_iter().collect()),
         ("bfd problem", session.problem.iter().cloned().collect()),
         ("bfd path", path(session).into()),
         ("bfd timers", timers(session)),
@@ -46,6 +48,17 @@ fn configured(bfd: &Bfd) -> String {
     let authentication = bfd.authentication.as_ref().map(|how| format!("authentication {how}{key}"));
     let times = format!("configured {} × {}", interval(bfd.interval_seconds), bfd.multiplier);
     [Some(times), strict, authentication].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// What the session of BGP waits for.
+fn held_back(hold: &BfdHold) -> String {
+    let steady = interval(hold.up_seconds);
+    let waits = match hold.left_seconds {
+        Some(left) => format!("has been Up for {steady}, in {} s", left.ceil()),
+        None => format!("is Up and has been for {steady}"),
+    };
+    let often = if hold.losses > 1 { format!("; it was lost {} times of late", hold.losses) } else { String::new() };
+    format!("the session of BGP was lost with the path, and comes back when BFD {waits}{often}")
 }
 
 /// An interval as it is written: `300 ms`, `1.5 s`.
@@ -231,6 +244,26 @@ mod tests {
         assert_snapshot!(lines(&list[1]), @"  bfd           waits until it is known where the neighbor is; configured 50 ms × 3");
         list[1].state = "Listen".to_owned();
         assert_snapshot!(lines(&list[1]), @"  bfd           begins with each router that connects; configured 50 ms × 3");
+    }
+
+    #[test]
+    fn one_that_bgp_waits_for() {
+        let mut list = node(json!({})).neighbors;
+        list[1].bfd = bfd(session(json!({})));
+        let mut text = |hold: Value| {
+            list[1].bfd.as_mut().unwrap().held_back = read(hold);
+            let all = lines(&list[1]);
+            let from = all.find("  held back").unwrap();
+            all[from..all.find("  bfd path").unwrap()].to_owned()
+        };
+        assert_snapshot!(text(json!({"losses": 1, "up_seconds": 1.0, "left_seconds": null})), @r"
+        held back     the session of BGP was lost with the path, and comes back when BFD is Up and has
+                      been for 1 s
+        ");
+        assert_snapshot!(text(json!({"losses": 6, "up_seconds": 32.0, "left_seconds": 22.3})), @r"
+        held back     the session of BGP was lost with the path, and comes back when BFD has been Up for
+                      32 s, in 23 s; it was lost 6 times of late
+        ");
     }
 
     #[test]

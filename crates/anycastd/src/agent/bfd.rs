@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use anycast_api::{self as api, Timestamp};
-use anycast_bfd::{Discard, MULTIHOP_PORT, SINGLE_HOP_PORT, State};
+use anycast_bfd::{Diagnostic, Discard, MULTIHOP_PORT, SINGLE_HOP_PORT, State};
 use anycast_bgp as bgp;
 use anycast_core::{
     PeerId,
     config::{Bfd, Neighbor},
+    path::Hold,
 };
 
 use super::Agent;
@@ -17,7 +18,12 @@ use crate::{bfd::Seen, kernel::Links, peer::Peer};
 const BEGINS: Duration = Duration::from_secs(10);
 
 /// BFD with a neighbor; `None`: it is not configured.
-pub(super) fn bfd(neighbor: &Neighbor, seen: Option<&Seen>, links: &Links) -> Option<api::Bfd> {
+pub(super) fn bfd(
+    neighbor: &Neighbor,
+    seen: Option<&Seen>,
+    hold: Option<api::BfdHold>,
+    links: &Links,
+) -> Option<api::Bfd> {
     let Bfd { interval, multiplier, strict, multihop: _, min_ttl: _, authentication } = neighbor.bfd.as_ref()?;
     Some(api::Bfd {
         interval_seconds: interval.as_secs_f64(),
@@ -25,8 +31,18 @@ pub(super) fn bfd(neighbor: &Neighbor, seen: Option<&Seen>, links: &Links) -> Op
         strict: *strict,
         authentication: authentication.as_ref().map(|with| with.auth_type.name().to_owned()),
         key_id: authentication.as_ref().map(|with| with.key_id),
+        held_back: hold,
         session: seen.filter(|seen| has_begun(seen)).map(|seen| session(seen, links)),
     })
+}
+
+/// What the BGP session waits for that ended with the path.
+pub(super) fn held_back(hold: Hold, now: Instant) -> api::BfdHold {
+    api::BfdHold {
+        losses: hold.losses,
+        up_seconds: hold.steady.as_secs_f64(),
+        left_seconds: hold.until.map(|until| until.saturating_duration_since(now).as_secs_f64()),
+    }
 }
 
 /// Where the neighbor is not known yet there is no session, and nobody to answer.
@@ -83,8 +99,8 @@ fn session(seen: &Seen, links: &Links) -> api::BfdSession {
 pub(crate) enum Ailment {
     /// We cannot have a session: why.
     Ours(String),
-    /// The neighbor is not heard.
-    Unanswered,
+    /// The neighbor is not heard; `before`: it was.
+    Unanswered { before: bool },
     /// Something comes from its address, and is not taken: why, and the same in words.
     Discarded(Discard, String),
     /// It is heard, and the session is not Up: its state and its diagnostic.
@@ -96,7 +112,7 @@ pub(crate) enum Ailment {
 impl Ailment {
     /// `None`: it is well, or may be so in a moment, or it is we who have taken it down. `now` is on the clock of [`Seen::since`].
     pub(crate) fn of(seen: &Seen, now: SystemTime) -> Option<Self> {
-        let Seen { state, since, remote, last_word, discarded, problem, .. } = seen;
+        let Seen { state, since, remote, last_word, discarded, problem, losses, .. } = seen;
         if let Some(problem) = problem {
             return Some(Self::Ours(problem.clone()));
         }
@@ -105,20 +121,21 @@ impl Ailment {
         if matches!(state, State::Up | State::AdminDown) || lately(since) || !has_begun(seen) {
             return None;
         }
-        // One that is taken down says so once, and may be silent then.
-        Some(match (remote.or(*last_word).filter(|word| remote.is_some() || word.0 == State::AdminDown), discarded) {
+        Some(match (remote, discarded) {
             (Some((State::AdminDown, _)), _) => Self::AdminDown,
+            (Some((state, Diagnostic::NONE)), _) => Self::NotUp(state.to_string()),
             (Some((state, diagnostic)), _) => Self::NotUp(format!("{state}, {diagnostic}")),
             (None, Some((why, words, at))) if lately(at) => Self::Discarded(*why, words.clone()),
-            (None, _) => Self::Unanswered,
+            (None, _) => Self::Unanswered { before: *losses > 0 || last_word.is_some() },
         })
     }
 
     /// What is seen of it, after `the router`.
     pub(crate) fn seen(&self) -> String {
         match self {
-            Self::Ours(problem) => format!("is not asked: {problem}"),
-            Self::Unanswered => "does not answer".to_owned(),
+            Self::Ours(problem) => format!("cannot be spoken to: {problem}"),
+            Self::Unanswered { before: false } => "does not answer".to_owned(),
+            Self::Unanswered { before: true } => "does not answer any more".to_owned(),
             Self::Discarded(Discard::Discriminator, _) => {
                 "answers a session of ours that is gone, so it does not hear this one".to_owned()
             }
@@ -133,8 +150,11 @@ impl Ailment {
         let port = if multihop { MULTIHOP_PORT } else { SINGLE_HOP_PORT };
         Some(match self {
             Self::Ours(_) | Self::AdminDown => return None,
-            Self::Unanswered => {
+            Self::Unanswered { before: false } => {
                 format!("configure BFD for this node there and let UDP port {port} through, or take `bfd` out here")
+            }
+            Self::Unanswered { before: true } => {
+                format!("see whether its BFD runs, and whether UDP port {port} is still let through")
             }
             Self::Discarded(Discard::Unauthentic(_), _) => {
                 "see `bfd.authentication`: type, key ID and password are the same at both ends".to_owned()
@@ -167,9 +187,12 @@ fn problem(
     bfd: &Bfd,
     seen: &Seen,
     established: Option<(Duration, Option<Duration>)>,
+    hold: Option<&str>,
     now: SystemTime,
 ) -> Option<String> {
-    let ailment = Ailment::of(seen, now)?;
+    let Some(ailment) = Ailment::of(seen, now) else {
+        return hold.map(|hold| format!("neighbor {id}: the path to the router came and went: {hold}"));
+    };
     let follows = match established {
         // Another session that just began: it may be that one's first moment.
         Some((since, _)) if since < BEGINS => return None,
@@ -177,7 +200,10 @@ fn problem(
         _ if ailment == Ailment::AdminDown => return None,
         Some((_, hold)) => noticed_by(hold),
         None if bfd.strict => "there is no session before it is Up (`bfd.strict`)".to_owned(),
-        None => "the session ended with the path, and does not come back before it is Up".to_owned(),
+        None => match hold {
+            Some(hold) => format!("the session ended with the path; {hold}"),
+            None => "the session ended with the path, and does not come back before it is Up".to_owned(),
+        },
     };
     let remedy = ailment.remedy(seen.multihop).map_or_else(String::new, |remedy| format!("; {remedy}"));
     Some(format!("neighbor {id}: BFD is configured, and the router {}: {follows}{remedy}", ailment.seen()))
@@ -194,7 +220,9 @@ impl Agent {
                 let hold = state.negotiated.as_ref().and_then(|session| session.hold_time.duration());
                 (now.saturating_duration_since(state.since), hold)
             });
-            problem(id, bfd, &seen, established, wall)
+            // The first time it is but a second.
+            let hold = peer.coupling().hold().filter(|hold| hold.losses > 1);
+            problem(id, bfd, &seen, established, hold.map(|hold| held_words(hold, now)).as_deref(), wall)
         };
         self.peers.iter().filter_map(of)
     }
@@ -209,14 +237,33 @@ impl Agent {
     }
 }
 
+/// What the BGP session waits for that ended with the path, in words.
+pub(super) fn held_words(hold: Hold, now: Instant) -> String {
+    let steady = hold.steady.as_secs();
+    let often = match hold.losses {
+        0 | 1 => String::new(),
+        losses => format!(" (it was lost {losses} times of late)"),
+    };
+    match hold.until {
+        Some(until) => {
+            let left = until.saturating_duration_since(now).as_secs_f64().ceil();
+            format!("BGP comes back when BFD has been Up for {steady} s, in {left} s{often}")
+        }
+        None => format!("BGP comes back when BFD is Up and has been for {steady} s{often}"),
+    }
+}
+
 /// For the chain of `explain`: that there is no session because it waits for the path.
-pub(super) fn awaited(peer: &Peer, state: bgp::State) -> String {
-    match peer.bfd() {
-        Some(seen) if state == bgp::State::Idle && has_begun(&seen) => match seen.state {
-            State::Up => "; it comes back when BFD has been Up for a while".to_owned(),
-            other => format!("; it waits for BFD, which is {other}"),
-        },
-        Some(_) | None => String::new(),
+pub(super) fn awaited(peer: &Peer, state: bgp::State, now: Instant) -> String {
+    match (peer.bfd(), peer.coupling().hold()) {
+        (Some(seen), Some(hold)) if state == bgp::State::Idle => {
+            let down = if hold.until.is_some() { String::new() } else { format!("BFD is {}: ", seen.state) };
+            format!("; {down}{}", held_words(hold, now))
+        }
+        (Some(seen), None) if state == bgp::State::Idle && has_begun(&seen) => {
+            format!("; it waits for BFD, which is {}", seen.state)
+        }
+        (Some(_) | None, _) => String::new(),
     }
 }
 
@@ -231,7 +278,7 @@ pub(super) fn in_chain(peer: &Peer) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use anycast_bfd::{Diagnostic, Unauthentic};
+    use anycast_bfd::Unauthentic;
     use anycast_core::config::Endpoint;
 
     use super::*;
@@ -247,7 +294,7 @@ mod tests {
 
     fn told(bfd: &Bfd, seen: &Seen, established: Option<(Duration, Option<Duration>)>) -> String {
         let now = SystemTime::UNIX_EPOCH + 2 * DAY;
-        problem(&PeerId::new("leaf1").unwrap(), bfd, seen, established, now).unwrap_or_default()
+        problem(&PeerId::new("leaf1").unwrap(), bfd, seen, established, None, now).unwrap_or_default()
     }
 
     #[test]
@@ -269,8 +316,38 @@ mod tests {
         assert_eq!(told(&bfd, &seen(State::AdminDown, None), LONG), "", "we have ended it");
         let held = told(&bfd, &seen(State::Init, Some(State::Down)), None);
         assert!(held.contains("the session ended with the path, and does not come back before it is Up"), "{held}");
-        let strict = Bfd { strict: true, ..bfd };
+        let strict = Bfd { strict: true, ..bfd.clone() };
         assert!(told(&strict, &down, None).contains("there is no session before it is Up (`bfd.strict`)"));
+        let before = told(&bfd, &Seen { losses: 1, ..down }, LONG);
+        assert!(before.contains("the router does not answer any more"), "{before}");
+        assert!(
+            before.ends_with("see whether its BFD runs, and whether UDP port 3784 is still let through"),
+            "{before}"
+        );
+    }
+
+    #[test]
+    fn what_is_waited_for_is_said() {
+        let now = Instant::now();
+        let hold = Hold { losses: 1, steady: Duration::from_secs(1), until: None };
+        assert_eq!(held_words(hold, now), "BGP comes back when BFD is Up and has been for 1 s");
+        let until = Some(now + Duration::from_millis(22_300));
+        let hold = Hold { losses: 6, steady: Duration::from_secs(32), until };
+        let words = held_words(hold, now);
+        assert_eq!(words, "BGP comes back when BFD has been Up for 32 s, in 23 s (it was lost 6 times of late)");
+        let told = |seen: &Seen| {
+            let (id, wall) = (PeerId::new("leaf1").unwrap(), SystemTime::UNIX_EPOCH + 2 * DAY);
+            problem(&id, &Bfd::default(), seen, None, Some(&words), wall).unwrap()
+        };
+        let up = told(&seen(State::Up, Some(State::Up)));
+        assert_eq!(up, format!("neighbor leaf1: the path to the router came and went: {words}"));
+        let down = told(&seen(State::Down, None));
+        assert!(
+            down.contains(&format!("does not answer: the session ended with the path; {words}; configure")),
+            "{down}"
+        );
+        let hold = held_back(hold, now);
+        assert_eq!((hold.losses, hold.up_seconds, hold.left_seconds), (6, 32.0, Some(22.3)));
     }
 
     #[test]
@@ -281,7 +358,13 @@ mod tests {
         assert!(told(&down).ends_with("it does not hear us: let UDP port 3784 through to it"), "{}", told(&down));
         assert_eq!(told(&seen(State::Down, Some(State::AdminDown))), "", "the router's operator wants it so");
         let ours = Seen { problem: Some("port 3784: in use".to_owned()), ..seen(State::Down, None) };
-        assert!(told(&ours).contains("the router is not asked: port 3784: in use: a dead path"), "{}", told(&ours));
+        assert!(
+            told(&ours).contains("the router cannot be spoken to: port 3784: in use: a dead path"),
+            "{}",
+            told(&ours)
+        );
+        let plain = Seen { remote: Some((State::Down, Diagnostic::NONE)), ..seen(State::Down, None) };
+        assert!(told(&plain).contains("not Up; it says Down: a dead path"), "{}", told(&plain));
         let discarded = |why| {
             let at = SystemTime::UNIX_EPOCH + 2 * DAY - Duration::from_secs(1);
             told(&Seen { discarded: Some((why, why.to_string(), at)), ..seen(State::Down, None) })
@@ -293,8 +376,8 @@ mod tests {
         let gone = discarded(Discard::Discriminator);
         assert!(gone.contains("it does not hear us"), "{gone}");
         let word = Some((State::AdminDown, Diagnostic::ADMINISTRATIVELY_DOWN));
-        let silent = Seen { last_word: word, ..seen(State::Down, None) };
-        assert_eq!(told(&silent), "", "a router says it once");
+        let silent = Seen { remote: word, ..seen(State::Down, None) };
+        assert_eq!(told(&silent), "", "its operator's affair");
         let old =
             Seen { discarded: Some((Discard::Ttl, String::new(), SystemTime::UNIX_EPOCH)), ..seen(State::Down, None) };
         assert!(told(&old).contains("does not answer"), "what was discarded yesterday says nothing of today");
@@ -304,12 +387,12 @@ mod tests {
     fn what_is_unknown_is_not_shown_as_a_number() {
         let endpoint = Endpoint::Address([192, 0, 2, 1].into());
         let mut neighbor = Neighbor::new(endpoint, bgp::PeerAs::External);
-        assert_eq!(bfd(&neighbor, None, &None), None);
+        assert_eq!(bfd(&neighbor, None, None, &None), None);
         neighbor.bfd = Some(Bfd::default());
-        let configured = bfd(&neighbor, None, &None).unwrap();
+        let configured = bfd(&neighbor, None, None, &None).unwrap();
         assert_eq!((configured.interval_seconds, configured.multiplier, &configured.session), (0.3, 3, &None));
-        assert_eq!(bfd(&neighbor, Some(&Seen::default()), &None), Some(configured), "it has not begun");
-        let session = |seen: &Seen| bfd(&neighbor, Some(seen), &None).unwrap().session.unwrap();
+        assert_eq!(bfd(&neighbor, Some(&Seen::default()), None, &None), Some(configured), "it has not begun");
+        let session = |seen: &Seen| bfd(&neighbor, Some(seen), None, &None).unwrap().session.unwrap();
         let unheard = session(&Seen { discriminators: (7, 0), ..seen(State::Down, None) });
         assert_eq!((unheard.local_discriminator, unheard.remote_discriminator), (Some(7), None));
         assert_eq!((unheard.detection_seconds, unheard.remote_state, unheard.local_address), (None, None, None));
@@ -324,7 +407,7 @@ mod tests {
         let links: Links = Some(std::sync::Arc::new(
             [("eth1".into(), crate::kernel::Interface { index: 4, ..Default::default() })].into(),
         ));
-        let by = |index| bfd(&neighbor, Some(&Seen { interface: index, ..seen(State::Up, None) }), &links);
+        let by = |index| bfd(&neighbor, Some(&Seen { interface: index, ..seen(State::Up, None) }), None, &links);
         let by = |index| by(index).unwrap().session.unwrap().interface;
         assert_eq!((by(Some(4)).as_deref(), by(Some(5)), by(None)), (Some("eth1"), None, None));
     }

@@ -171,7 +171,7 @@ fn change(kind: &str, subject: impl ToString, text: impl Into<String>) -> Reload
 
 /// Sessions first, for they are the dearest, then what is told, what is bound, and why.
 fn in_words(found: &Difference, old: &Settings, new: &Settings, in_force: &Lasting, alone: bool) -> Vec<ReloadChange> {
-    let mut changes = sessions(found, alone);
+    let mut changes = sessions(found, &new.core, alone);
     changes.extend(routes(found, &new.core));
     let lines = [
         ("address", found.bound.iter().map(ToString::to_string).collect::<Vec<_>>(), "added"),
@@ -225,7 +225,7 @@ fn setting(key: &str) -> &'static str {
 }
 
 /// `alone`: no session that is Established goes on.
-fn sessions(found: &Difference, alone: bool) -> Vec<ReloadChange> {
+fn sessions(found: &Difference, new: &Config, alone: bool) -> Vec<ReloadChange> {
     let told = found.neighbors.iter().map(|(id, what)| {
         let text = match what {
             NeighborChange::Added => "begins: the neighbor is new".to_owned(),
@@ -239,7 +239,9 @@ fn sessions(found: &Difference, alone: bool) -> Vec<ReloadChange> {
             }
             NeighborChange::Changed(changed) => {
                 // RFC 5882 §3.2 does not want it; they do so.
-                let ends = ["bfd", "bfd.multihop"].iter().any(|key| changed.iter().any(|it| it == key));
+                let has = |key: &str| changed.iter().any(|it| *it == key);
+                let remains = new.neighbors.get(id).is_some_and(|neighbor| neighbor.bfd.is_some());
+                let ends = (has("bfd") && !remains) || has("bfd.multihop");
                 let but = if ends { " (FRR and BIRD end it with that of BFD, for a moment)" } else { "" };
                 format!("stays up{but}; {} changed", keys(changed))
             }

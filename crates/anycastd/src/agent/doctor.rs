@@ -5,7 +5,10 @@ use std::time::{Instant, SystemTime};
 use anycast_bgp::State;
 use anycast_core::config::{Connect, Endpoint, ExecProbe, ProbeConfig, Scope};
 
-use super::{Agent, bfd::Ailment};
+use super::{
+    Agent,
+    bfd::{Ailment, held_words},
+};
 use crate::{
     doctor::{Address, Asked, Bfd, Known, Session, Way},
     kernel::{AddressState, Owner},
@@ -99,6 +102,8 @@ fn bfd_known(name: &str, peer: &Peer) -> Option<Bfd> {
         local: seen.ends.map(|(local, _)| local),
         established: peer.state.borrow().state == State::Established,
         ailment: Ailment::of(&seen, SystemTime::now()),
+        held: peer.coupling().hold().map(|hold| held_words(hold, Instant::now())),
+        by_interface: matches!(peer.neighbor.endpoint, Endpoint::Interface(_)),
     })
 }
 

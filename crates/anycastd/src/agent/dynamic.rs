@@ -139,6 +139,7 @@ impl Agent {
     /// Ends a session and its task.
     pub(super) fn part_with(&mut self, id: &PeerId, farewell: Farewell) {
         if let Some((id, peer)) = self.peers.remove_entry(id) {
+            self.paths.keep(&id, &peer, Instant::now());
             peer.stop(farewell);
             self.parting.push((id, peer));
         }

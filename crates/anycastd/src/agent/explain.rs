@@ -345,7 +345,7 @@ fn neighbor_link(id: &PeerId, peer: &Peer, prefix: Prefix, verdict: &Verdict, se
             None => String::new(),
         };
         let quarantined = quarantined.map_or("", |_| "; the prefix is in quarantine there besides");
-        let path = bfd::awaited(peer, state.state);
+        let path = bfd::awaited(peer, state.state, Instant::now());
         let awaited = || is_awaited(peer, state.state).then(|| awaited(&peer.neighbor));
         let hint = state.remedy.clone().or_else(awaited);
         let hint = hint.or_else(|| Some(format!("see `anycastctl neighbors {id}`")));

@@ -15,6 +15,7 @@ use anycast_core::{
     CheckName, Drain, PeerId, ServiceName,
     config::{Endpoint, Service},
     drain::Stage,
+    path,
 };
 use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot};
@@ -112,11 +113,27 @@ impl Agent {
         document.since = self.since_when();
         document.since.addresses = bound(&kernel.addresses);
         document.bound = document.since.addresses.keys().copied().collect();
+        document.set_paths(self.known_paths(now));
         document.reload_refused = self.problems.get(RELOAD).cloned();
         document.unwritten = self.unwritten();
         document.operators = Some(self.lasting.control.operators.clone());
         (document.events, document.next_event) = self.ring.hand_over();
         Ok((document, self.peers.iter().map(|(id, peer)| self.seat(id, peer)).collect()))
+    }
+
+    /// What is known of the paths to neighbors, whatever their sessions do.
+    fn known_paths(&self, now: Instant) -> impl Iterator<Item = (PeerId, Option<IpAddr>, path::Left)> {
+        let of_tasks = self.peers.iter().map(move |(id, peer)| (id, peer.coupling().hand_over(now)));
+        let kept = self.paths.iter().map(move |(id, coupling)| (id, coupling.hand_over(now)));
+        // A network's name has no `@` in it.
+        let parts = |id: &PeerId| {
+            let (of, router) = id.as_str().split_once('@').map_or((id.as_str(), None), |(of, at)| (of, Some(at)));
+            Some((PeerId::new(of).ok()?, router.map(str::parse).transpose().ok()?))
+        };
+        kept.chain(of_tasks).filter(|(_, left)| *left != path::Left::default()).filter_map(move |(id, left)| {
+            let (of, router) = parts(id)?;
+            Some((of, router, left))
+        })
     }
 
     fn since_when(&self) -> Since {
@@ -154,6 +171,7 @@ impl Agent {
     /// Nobody has taken over, and the sessions were taken out of their tasks: goes on.
     pub(crate) fn thaw(&mut self, goes_on: GoesOn) {
         self.peers.clear();
+        self.paths.take_over(goes_on.document.paths(), goes_on.at);
         self.resume_all(goes_on);
     }
 
@@ -171,6 +189,7 @@ impl Agent {
         let Some(GoesOn { document, at, .. }) = &mut self.goes_on else { return };
         let began = at.checked_sub(document.uptime).unwrap_or(*at);
         self.started = (began, document.started.system_time());
+        self.paths.take_over(document.paths(), *at);
         if let Some(text) = document.reload_refused.take() {
             self.problems.insert(RELOAD, text);
         }

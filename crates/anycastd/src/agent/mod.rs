@@ -19,6 +19,7 @@ mod handle;
 mod handover;
 mod holds;
 mod orders;
+mod paths;
 mod probe;
 mod problems;
 mod reload;
@@ -58,6 +59,7 @@ pub(crate) use self::{
 use self::{
     changes::{Change, Since},
     handle::Request,
+    paths::Paths,
 };
 use crate::{
     bfd::Bfd,
@@ -132,6 +134,7 @@ pub(crate) struct Agent {
     peers: BTreeMap<PeerId, Peer>,
     /// Neighbors that are no longer configured, until their session has ended.
     parting: Vec<(PeerId, Peer)>,
+    paths: Paths,
     listen: watch::Sender<ListenPlan>,
     deaf: watch::Receiver<Deaf>,
     refusals: Arc<Refusals>,
@@ -236,6 +239,7 @@ pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
         lasting: parts.lasting,
         peers: BTreeMap::new(),
         parting: Vec::new(),
+        paths: Paths::default(),
         listen,
         deaf,
         refusals,

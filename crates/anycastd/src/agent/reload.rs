@@ -190,6 +190,7 @@ impl Agent {
         let left = self.session_of(id);
         // What was said and heard goes on with the session.
         let past = if left.is_some() { Past::Nothing } else { self.past(neighbor) };
+        let path = self.paths.take(id, neighbor, Instant::now());
         let start = Start {
             id,
             of,
@@ -198,6 +199,7 @@ impl Agent {
             past,
             complete: self.complete_by.is_none(),
             bfd: &self.bfd,
+            path,
             left,
         };
         let mut peer = Peer::start(

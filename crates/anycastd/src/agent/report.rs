@@ -16,7 +16,13 @@ use anycast_core::{
 };
 use tokio::sync::mpsc;
 
-use super::{Agent, Refusal, bfd::bfd, clock::wall, orders::phase_outside, words::first_run_in};
+use super::{
+    Agent, Refusal,
+    bfd::{bfd, held_back},
+    clock::wall,
+    orders::phase_outside,
+    words::first_run_in,
+};
 use crate::{
     checker::CheckState,
     kernel::{AddressState, Owner},
@@ -280,6 +286,8 @@ impl Agent {
         let state = peer.state.borrow();
         let now = Instant::now();
         let held = state.advertised.values().filter(|entry| entry.attributes.is_some()).count();
+        let hold = peer.coupling().hold().filter(|_| state.state != State::Established);
+        let retry_at = state.retry_at.or_else(|| hold?.until);
         api::Neighbor {
             name: id.to_string(),
             address: peer.neighbor.endpoint.to_string(),
@@ -303,11 +311,11 @@ impl Agent {
             last_error: state.last_error.as_ref().map(|(error, _)| error.clone()),
             last_error_at: state.last_error.as_ref().map(|(_, at)| wall(*at)),
             remedy: state.remedy.clone(),
-            retry_seconds: state.retry_at.map(|at| at.saturating_duration_since(now).as_secs_f64()),
+            retry_seconds: retry_at.map(|at| at.saturating_duration_since(now).as_secs_f64()),
             local_address: state.ends.map(|(local, _)| local.to_string()),
             remote_address: state.ends.map(|(_, remote)| remote.to_string()),
             transport: transport(&peer.neighbor, peer.session.is_external()),
-            bfd: bfd(&peer.neighbor, peer.bfd().as_ref(), &self.links.borrow()),
+            bfd: bfd(&peer.neighbor, peer.bfd().as_ref(), hold.map(|hold| held_back(hold, now)), &self.links.borrow()),
             session: session(&state),
             counters: counters(&state),
         }
@@ -361,7 +369,7 @@ impl Agent {
             local_address: None,
             remote_address: None,
             transport: transport(neighbor, true),
-            bfd: bfd(neighbor, None, &None),
+            bfd: bfd(neighbor, None, None, &None),
             session: None,
             counters: [("sessions".to_owned(), sessions as u64)].into(),
         })

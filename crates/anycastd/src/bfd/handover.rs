@@ -44,6 +44,11 @@ pub(crate) struct Left {
     #[serde(default)]
     pub(super) losses: u64,
     #[serde(default)]
+    pub(super) lost: u64,
+    /// The other end has been taken down by its operator.
+    #[serde(default)]
+    pub(super) admin_down: bool,
+    #[serde(default)]
     pub(super) last_loss: Option<(String, Timestamp)>,
     #[serde(default)]
     pub(super) last_detection: Option<Duration>,

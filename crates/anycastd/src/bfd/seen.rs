@@ -15,7 +15,7 @@ pub(crate) struct Seen {
     /// Why it changed last, as we tell it.
     pub(crate) diagnostic: Diagnostic,
     pub(crate) since: SystemTime,
-    /// What the other end says of itself, while it is heard.
+    /// What the other end says of itself, while it is heard, or has said last if that was AdminDown.
     pub(crate) remote: Option<(State, Diagnostic)>,
     /// How often the path was lost: it went from Up to Down, and that by nobody's will.
     pub(crate) losses: u64,

@@ -47,7 +47,7 @@ pub(super) struct Tenant {
     again: Vec<Instant>,
     since: SystemTime,
     losses: u64,
-    /// Those that its neighbor's task is to be told of.
+    /// Those since its neighbor's task began with it, or the one before that left it behind.
     lost: u64,
     last_loss: Option<(String, SystemTime)>,
     last_detection: Option<Duration>,
@@ -123,6 +123,8 @@ impl Tenant {
             over: Some(now + ORPHANED),
             since: left.since.system_time(),
             losses: left.losses,
+            lost: left.lost,
+            last_word: left.admin_down.then_some((State::AdminDown, Diagnostic::ADMINISTRATIVELY_DOWN)),
             last_loss: left.last_loss.as_ref().map(time),
             last_detection: left.last_detection,
             ..Self::begin(ids, left.target(), config)
@@ -138,7 +140,6 @@ impl Tenant {
 
     /// Its neighbor's task is gone, and another is to come.
     pub(super) fn orphan(&mut self, now: Instant) {
-        self.lost = 0;
         (self.serial, self.told, self.over) = (None, None, Some(now + ORPHANED));
     }
 
@@ -181,6 +182,8 @@ impl Tenant {
             port: self.port,
             since: self.since.into(),
             losses: self.losses,
+            lost: self.lost,
+            admin_down: self.remote(session).is_some_and(|(state, _)| state == State::AdminDown),
             last_loss: self.last_loss.clone().map(|(text, at)| (text, at.into())),
             last_detection: self.last_detection,
             session: session.hand_over(now),
@@ -282,7 +285,7 @@ impl Tenant {
         let Some(told) = self.told.clone() else { return };
         let glance = Glance {
             state: session.state(),
-            remote: session.remote().map(|(state, _)| state),
+            remote: self.remote(session).map(|(state, _)| state),
             losses: self.losses,
             problem: self.problem(),
         };
@@ -296,6 +299,11 @@ impl Tenant {
             *held = seen;
             wakes
         });
+    }
+
+    /// What the other end says; that it is taken down it need not say again (RFC 5880 §6.8.16).
+    fn remote(&self, session: &Session) -> Option<(State, Diagnostic)> {
+        session.remote().or(self.last_word.filter(|(state, _)| *state == State::AdminDown))
     }
 
     fn problem(&self) -> Option<String> {
@@ -314,7 +322,7 @@ impl Tenant {
             state: session.state(),
             diagnostic: session.diagnostic(),
             since: self.since,
-            remote: session.remote(),
+            remote: self.remote(session),
             losses: self.losses,
             lost: self.lost,
             last_loss: self.last_loss.clone(),

@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use anycast_bfd::{Arrival, Entry, Micros, Session, Table};
+use anycast_bfd::{Arrival, Entry, Event, Micros, Session, State, Table};
 use anycast_core::PeerId;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
@@ -183,7 +183,7 @@ impl Thread {
                 let discriminator = self.table.discriminator(random() as u32);
                 let mut session = Session::new(config.clone(), discriminator, random());
                 session.set_suspended(self.stale);
-                self.table.insert(Entry { remote: target.remote, path: target.path, session });
+                self.table.insert(Entry::new(target.remote, target.path, session));
                 self.tenants.insert(discriminator, Tenant::new(open));
                 self.current.insert(id.clone(), discriminator);
                 discriminator
@@ -193,12 +193,10 @@ impl Thread {
             tenant.belong(open);
         }
         self.unsettled = true;
-        let config = self.in_force(discriminator, config.clone());
         if let Some(entry) = self.table.get_mut(discriminator) {
             entry.path = target.path;
-            entry.session.set_config(config);
         }
-        self.timers.set(discriminator, Some(now));
+        self.configure(discriminator, config.clone(), now);
     }
 
     /// One that is elsewhere than the neighbor's next, or is being ended.
@@ -212,7 +210,7 @@ impl Thread {
     }
 
     fn is_parting(&self, discriminator: NonZeroU32) -> bool {
-        self.table.get(discriminator).is_some_and(|entry| entry.session.state() == anycast_bfd::State::AdminDown)
+        self.table.get(discriminator).is_some_and(|entry| entry.session.state() == State::AdminDown)
     }
 
     /// Tells the other end, for as long as it waits for a packet of ours.
@@ -251,7 +249,7 @@ impl Thread {
 
     /// What is configured, or what the other ends are to agree on while nothing is sent.
     fn in_force(&self, discriminator: NonZeroU32, mut config: anycast_bfd::Config) -> anycast_bfd::Config {
-        let up = self.table.get(discriminator).is_some_and(|entry| entry.session.state() == anycast_bfd::State::Up);
+        let up = self.table.get(discriminator).is_some_and(|entry| entry.session.state() == State::Up);
         if self.slow.is_some() && up {
             let each = PATIENCE.as_micros().div_ceil(config.detect_mult.get().into());
             let slower = Micros(u32::try_from(each).unwrap_or(u32::MAX));
@@ -265,12 +263,16 @@ impl Thread {
         let all: Vec<_> =
             self.tenants.iter().map(|(discriminator, tenant)| (*discriminator, tenant.config.clone())).collect();
         for (discriminator, config) in all {
-            let config = self.in_force(discriminator, config);
-            if let Some(entry) = self.table.get_mut(discriminator) {
-                entry.session.set_config(config);
-            }
-            self.timers.set(discriminator, Some(now));
+            self.configure(discriminator, config, now);
         }
+    }
+
+    fn configure(&mut self, discriminator: NonZeroU32, config: anycast_bfd::Config, now: Instant) {
+        let config = self.in_force(discriminator, config);
+        if let Some(entry) = self.table.get_mut(discriminator) {
+            entry.session.set_config(config);
+        }
+        self.timers.set(discriminator, Some(now));
     }
 
     fn handle(&mut self, datagram: &[u8], from: Arrival) {
@@ -279,8 +281,8 @@ impl Thread {
             Ok(discriminator) => self.serve(discriminator, now),
             Err(why) => {
                 self.shared.count(&why);
-                let from_there = |tenant: &&mut Tenant| tenant.target.remote == from.source;
-                if let Some(tenant) = self.tenants.values_mut().find(from_there) {
+                let found = self.table.with(from.source).next();
+                if let Some(tenant) = found.and_then(|discriminator| self.tenants.get_mut(&discriminator)) {
                     tenant.note_discard(why, from.ttl);
                 }
             }
@@ -322,6 +324,7 @@ impl Thread {
                     tenant.note(event, silent, now);
                 }
             }
+            let discriminator = self.rename(discriminator).unwrap_or(discriminator);
             self.serve(discriminator, now);
             let over = self.tenants.get(&discriminator).and_then(|tenant| tenant.over);
             if over.is_some_and(|over| over <= now) {
@@ -329,6 +332,19 @@ impl Thread {
             }
         }
         self.settle_slow(now);
+    }
+
+    /// Where the session is to have another discriminator: which that is.
+    fn rename(&mut self, discriminator: NonZeroU32) -> Option<NonZeroU32> {
+        let fresh = self.table.rename(discriminator, random() as u32)?;
+        self.timers.set(discriminator, None);
+        if let Some(tenant) = self.tenants.remove(&discriminator) {
+            if let Some(current) = self.current.get_mut(&tenant.id).filter(|current| **current == discriminator) {
+                *current = fresh;
+            }
+            self.tenants.insert(fresh, tenant);
+        }
+        Some(fresh)
     }
 
     /// One that is over is forgotten; one that nobody asked for after all is taken down.
@@ -350,18 +366,27 @@ impl Thread {
         let (Some(entry), Some(tenant)) = found else { return };
         tenant.transmit(&mut entry.session, now, random);
         tenant.repeat(&mut entry.session, now);
+        let mut is_up = false;
         while let Some(event) = entry.session.poll_event() {
+            is_up |= matches!(event, Event::Changed { to: State::Up, .. });
             tenant.note(event, None, now);
         }
         tenant.tell(entry, false);
         let next = [entry.session.poll_timeout(now), tenant.over, tenant.repeats_at()].into_iter().flatten().min();
         self.timers.set(discriminator, next);
+        // It is asked as those were that had been Up before.
+        if is_up && self.slow.is_some() {
+            let config = tenant.config.clone();
+            self.configure(discriminator, config, now);
+        }
     }
 
     fn settle_slow(&mut self, now: Instant) {
         let Some(slow) = &mut self.slow else { return };
         let waits = |entry: &Entry| entry.session.is_polling();
-        let agreed = !self.table.iter().any(|(_, entry)| waits(entry));
+        // What is said of one that is being ended is said by this program.
+        let parting = self.shared.parting.load(Ordering::Acquire) > 0;
+        let agreed = !parting && !self.table.iter().any(|(_, entry)| waits(entry));
         if (agreed || slow.until <= now)
             && let Some(reply) = slow.reply.take()
         {

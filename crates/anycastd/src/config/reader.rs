@@ -152,6 +152,8 @@ fn misplaced(key: &str, known: &[&str]) -> Option<&'static str> {
         Some("it belongs in a check: `services: [{ checks: [{ … }] }]`")
     } else if OF_SERVICES.contains(&key) && !known.contains(&"checks") {
         Some("it belongs in a service: `services: [{ … }]`")
+    } else if key == "key" && known.contains(&"key_id") {
+        Some("write `password_file` with the path of a file that holds the key alone, or `key_id` for its number")
     } else if ["password", "passwd", "md5", "tcp_md5", "key", "secret"].contains(&key)
         && known.contains(&"password_file")
     {
@@ -259,7 +261,7 @@ pub(super) fn wrong_type(node: &Node, what: &str, wanted: &str, hint: &str, repo
     }
     let got = match &node.kind {
         Kind::Null => "nothing".to_owned(),
-        Kind::Scalar { .. } if secret => "a text".to_owned(),
+        Kind::Scalar { .. } if secret => "what is there".to_owned(),
         Kind::Scalar { text, .. } => quoted(text),
         Kind::List(_) => "a list".to_owned(),
         Kind::Map(_) => "a mapping".to_owned(),

@@ -98,6 +98,10 @@ pub(crate) struct Bfd {
     pub(crate) established: bool,
     /// Why it is not Up.
     pub(crate) ailment: Option<Ailment>,
+    /// What the session of BGP waits for that was lost with the path, in words.
+    pub(crate) held: Option<String>,
+    /// Where it is configured by interface.
+    pub(crate) by_interface: bool,
 }
 
 /// How a neighbor is reached.

@@ -12,7 +12,7 @@ use anycast_bgp::{Attributes, Handover, Prefix};
 use anycast_core::{
     CheckName, Health, Outcome, PeerId, ServiceName,
     check::{Cause, CheckCounters, handover as core},
-    drain,
+    drain, path,
 };
 use serde::{Deserialize, Serialize};
 
@@ -71,9 +71,24 @@ pub(crate) struct Document {
     /// The BFD sessions.
     #[serde(default)]
     pub(crate) bfd: Option<Parted>,
+    #[serde(default)]
+    paths: Vec<Path>,
     /// Why there is another agent now; `None`: this is a trial.
     #[serde(default)]
     pub(crate) order: Option<Upgrade>,
+}
+
+/// What is known of the path to a neighbor.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Path {
+    of: String,
+    #[serde(default)]
+    router: Option<IpAddr>,
+    lost: bool,
+    returning: bool,
+    counted: u64,
+    last: Option<Duration>,
+    lately: u32,
 }
 
 /// Who has ordered that another agent goes on.
@@ -244,6 +259,7 @@ impl Document {
             unwritten: None,
             operators: None,
             bfd: None,
+            paths: Vec::new(),
             order: None,
         }
     }
@@ -276,10 +292,32 @@ impl Document {
         since_boot().saturating_sub(self.written)
     }
 
+    /// The configured neighbor, the router where that is a network, and what is known of the path.
+    pub(crate) fn set_paths(&mut self, paths: impl IntoIterator<Item = (PeerId, Option<IpAddr>, path::Left)>) {
+        let path = |(of, router, left): (PeerId, _, _)| {
+            let path::Left { lost, returning, counted, last, lately } = left;
+            Path { of: of.to_string(), router, lost, returning, counted, last, lately }
+        };
+        self.paths = paths.into_iter().map(path).collect();
+    }
+
+    pub(crate) fn paths(&self) -> impl Iterator<Item = (PeerId, path::Left)> {
+        self.paths.iter().filter_map(|path| {
+            let Path { lost, returning, counted, last, lately, .. } = *path;
+            Some((ids(&path.of, path.router)?.1, path::Left { lost, returning, counted, last, lately }))
+        })
+    }
+
     /// What is known of a service, if anything.
     pub(crate) fn service(&self, name: &ServiceName) -> Option<&Service> {
         self.services.get(name.as_str())
     }
+}
+
+fn ids(of: &str, router: Option<IpAddr>) -> Option<(PeerId, PeerId)> {
+    let of = PeerId::new(of).ok()?;
+    let id = router.map_or_else(|| of.clone(), |router| of.at(router));
+    Some((of, id))
 }
 
 impl Neighbor {
@@ -292,9 +330,7 @@ impl Neighbor {
     /// The neighbor that is configured, and the one with whom the session is: itself, or a router of the network that it is. `None`: it
     /// has a name that nobody can give.
     pub(crate) fn ids(&self) -> Option<(PeerId, PeerId)> {
-        let of = PeerId::new(&self.of).ok()?;
-        let id = self.router.map_or_else(|| of.clone(), |router| of.at(router));
-        Some((of, id))
+        ids(&self.of, self.router)
     }
 
     /// Of a session that goes on here, for a trial.

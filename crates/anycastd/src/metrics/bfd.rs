@@ -19,6 +19,11 @@ pub(super) fn draw(drawing: &Drawing, status: &Status) -> prometheus::Result<()>
     let up = drawing.gauge("anycastd_bfd_session_up", "Whether the BFD session is Up.", &labels)?;
     let state =
         drawing.gauge("anycastd_bfd_session_state", "1 for the state of the BFD session.", &["neighbor", "state"])?;
+    let held = drawing.gauge(
+        "anycastd_bfd_held_back",
+        "Whether the BGP session waits for the path that it was lost with.",
+        &labels,
+    )?;
     let losses = drawing.counter(
         "anycastd_bfd_losses_total",
         "Times BFD lost the path: from Up to Down, and that by nobody's will.",
@@ -44,6 +49,7 @@ pub(super) fn draw(drawing: &Drawing, status: &Status) -> prometheus::Result<()>
         for (label, wanted) in STATES {
             state.with_label_values(&[name, label]).set(flag(is(wanted)));
         }
+        held.with_label_values(&[name]).set(flag(bfd.held_back.is_some()));
         losses.with_label_values(&[name]).inc_by(bfd.session.as_ref().map_or(0, |session| session.losses));
         let count = |key: &str| bfd.session.as_ref().and_then(|session| session.counters.get(key)).copied();
         for (direction, key) in [("received", "packets_received"), ("sent", "packets_transmitted")] {

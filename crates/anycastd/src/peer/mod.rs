@@ -26,6 +26,7 @@ use anycast_bgp::{
 use anycast_core::{
     Config, PeerId,
     config::{self, Connect, Endpoint, Neighbor},
+    path::Coupling,
 };
 use tokio::{
     net::TcpStream,
@@ -122,6 +123,8 @@ pub(crate) struct Start<'a> {
     pub(crate) complete: bool,
     /// Where there are BFD sessions.
     pub(crate) bfd: &'a Bfd,
+    /// What is known of the path, and what was seen of the BFD session there was.
+    pub(crate) path: (Coupling, Seen),
     /// The session that it goes on with, and when it was so.
     pub(crate) left: Option<(Left, Instant)>,
 }
@@ -143,6 +146,7 @@ pub(crate) struct Peer {
     /// What is configured of BFD, and what is to be seen of it.
     path: watch::Sender<Option<config::Bfd>>,
     seen: watch::Receiver<Seen>,
+    known: watch::Receiver<Coupling>,
     farewell: watch::Sender<Farewell>,
     complete: watch::Sender<bool>,
     arrivals: mpsc::Sender<TcpStream>,
@@ -165,7 +169,7 @@ impl Peer {
         fence: Fence,
         links: watch::Receiver<Links>,
     ) -> Self {
-        let Start { id, of, neighbor, seed, past, complete, bfd, left } = start;
+        let Start { id, of, neighbor, seed, past, complete, bfd, path: (coupling, before), left } = start;
         let session = session_config(config, neighbor, seed);
         let goes_on = left.map(|(left, at)| left.go_on(session.clone(), at));
         let (mut core, open, begun_anew) = match goes_on {
@@ -202,7 +206,8 @@ impl Peer {
             Endpoint::Address(_) | Endpoint::Network(..) => (None, None),
         };
         let (path, path_seen) = watch::channel(neighbor.bfd.clone());
-        let (told, seen) = watch::channel(Seen::default());
+        let (told, seen) = watch::channel(before.over());
+        let (knows, known) = watch::channel(coupling);
         let stop = CancellationToken::new();
         let parts = driver::Parts {
             id: id.clone(),
@@ -217,7 +222,7 @@ impl Peer {
             refusals: Arc::clone(&refusals),
             router,
             links,
-            path: driver::Path::new(bfd.clone(), of.clone(), path_seen, told),
+            path: driver::Path::new(bfd.clone(), of.clone(), path_seen, told, knows),
             stop: stop.clone(),
             state,
             wake,
@@ -239,6 +244,7 @@ impl Peer {
             in_flight: BTreeSet::new(),
             path,
             seen,
+            known,
             stop,
             farewell,
             complete,
@@ -274,6 +280,16 @@ impl Peer {
     /// What is to be seen of its BFD session; `None`: there is to be none.
     pub(crate) fn bfd(&self) -> Option<Seen> {
         self.neighbor.bfd.is_some().then(|| self.seen.borrow().clone())
+    }
+
+    /// How the path stands by what BFD knows.
+    pub(crate) fn coupling(&self) -> Coupling {
+        self.known.borrow().clone()
+    }
+
+    /// The same, and what was seen of the BFD session, for the task that comes after this one.
+    pub(crate) fn path(&self) -> (Coupling, Seen) {
+        (self.coupling(), self.seen.borrow().clone())
     }
 
     /// Every prefix an Established neighbor holds, or may hold: what it was told, and what the task may be telling it

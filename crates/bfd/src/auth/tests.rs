@@ -65,7 +65,7 @@ fn what_is_not_as_configured_is_refused() {
             let refused = verify(&mut all, Some(&ours), &signed(&key(other, "secret"), 1));
             let why = Unauthentic::Type { received: other.code(), configured: auth_type };
             assert_eq!(refused, Err(why));
-            assert_eq!(why.to_string(), format!("{}, and {} is configured", other.name(), auth_type.name()));
+            assert_eq!(why.to_string(), format!("{}, and {} is configured here", other.name(), auth_type.name()));
         }
         let table = [
             (None, &good[..], Unauthentic::Unwanted { received: auth_type.code() }),
@@ -80,7 +80,7 @@ fn what_is_not_as_configured_is_refused() {
         }
     }
     let unknown = Unauthentic::Unwanted { received: 9 };
-    assert_eq!(unknown.to_string(), "authentication of type 9, and no authentication is configured");
+    assert_eq!(unknown.to_string(), "authentication of type 9, and no authentication is configured here");
     assert_eq!(all.received, None, "what is refused says nothing of the sequence");
     assert_eq!(verify(&mut all, None, &plain), Ok(()));
 }

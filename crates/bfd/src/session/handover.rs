@@ -149,12 +149,15 @@ impl Session {
             events: VecDeque::new(),
             counters: left.counters,
             measured: Measured { interval: left.interval, longest: left.longest },
+            known_too_well: false,
+            paced: Duration::ZERO,
         };
         let met = session.heard.is_some() && session.remote.discriminator != 0;
         if matches!(session.state, State::Init | State::Up) && !met {
             return Err(Unfit("Init or Up without the other end"));
         }
         session.settle_intervals();
+        session.paced = session.receive_interval();
         Ok(session)
     }
 }

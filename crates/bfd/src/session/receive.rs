@@ -17,8 +17,8 @@ impl Session {
         // §6.8.6: authentication first.
         self.sequences.verify(self.config.key.as_ref(), received).inspect_err(|_| self.counters.unauthentic += 1)?;
         self.counters.received += 1;
-        self.measure(now);
         let packet = &received.packet;
+        self.measure(!packet.poll && !packet.is_final, now);
         self.remote = Remote {
             discriminator: packet.my_discriminator.get(),
             state: packet.state,
@@ -79,7 +79,11 @@ impl Session {
             self.counters.flaps += 1;
         }
         self.state = to;
+        // How packets came before is no measure of how they come now; who is gone is remembered as it was last.
         self.measured.longest = Duration::ZERO;
+        if to == State::Up {
+            self.measured.interval = None;
+        }
         self.settle_intervals();
         self.events.push_back(Event::Changed { from, to, cause });
     }
@@ -89,6 +93,7 @@ impl Session {
         // §6.7.3: twice the detection time.
         if self.forget_sequence.is_some_and(|at| at <= now) {
             (self.forget_sequence, self.sequences.received) = (None, None);
+            self.known_too_well = true;
         }
         if self.detection_at().is_none_or(|at| at > now) {
             return;
@@ -128,12 +133,21 @@ impl Session {
         self.heard.map(|at| at + self.detection_time())
     }
 
-    fn measure(&mut self, now: Instant) {
+    /// `periodic`: neither a question nor an answer, which come out of turn (§6.5).
+    fn measure(&mut self, periodic: bool, now: Instant) {
+        // What was a long time at another pace tells nothing of this one.
+        let pace = self.receive_interval();
+        if std::mem::replace(&mut self.paced, pace) != pace {
+            (self.measured.interval, self.measured.longest) = (None, Duration::ZERO);
+        }
         let Some(gap) = self.heard.map(|at| now.saturating_duration_since(at)) else {
             return;
         };
-        let smoothed = self.measured.interval.map_or(gap, |before| before.saturating_mul(7).saturating_add(gap) / 8);
-        self.measured.interval = Some(smoothed);
+        if periodic {
+            let smoothed =
+                self.measured.interval.map_or(gap, |before| before.saturating_mul(7).saturating_add(gap) / 8);
+            self.measured.interval = Some(smoothed);
+        }
         if self.state == State::Up {
             self.measured.longest = self.measured.longest.max(gap);
         }

@@ -27,7 +27,7 @@ fn table() -> Table {
     ];
     for (discriminator, remote, path) in entries {
         let session = Session::new(config(), number(discriminator), 0);
-        table.insert(Entry { remote, path, session });
+        table.insert(Entry::new(remote, path, session));
     }
     table
 }
@@ -131,7 +131,7 @@ fn what_is_not_authentic_is_a_discard_too() {
 fn an_interface_may_be_any() {
     let mut all = Table::default();
     let session = Session::new(config(), number(1), 0);
-    all.insert(Entry { remote: PEER, path: Path::SingleHop { interface: None }, session });
+    all.insert(Entry::new(PEER, Path::SingleHop { interface: None }, session));
     for interface in [1, 7] {
         let found = all.handle_datagram(&down(0), &one_hop(PEER, interface), Instant::now());
         assert_eq!(found, Ok(number(1)));
@@ -174,13 +174,109 @@ fn discriminators_are_not_given_twice() {
         assert_eq!(all.discriminator(random).get(), free, "{random}");
     }
     let mut all = Table::default();
-    all.insert(Entry {
-        remote: PEER,
-        path: Path::SingleHop { interface: None },
-        session: Session::new(config(), number(u32::MAX), 0),
-    });
+    let session = Session::new(config(), number(u32::MAX), 0);
+    all.insert(Entry::new(PEER, Path::SingleHop { interface: None }, session));
     assert_eq!(all.discriminator(u32::MAX).get(), 1, "never 0");
     assert_eq!(all.iter().count(), 1);
     assert!(all.remove(number(u32::MAX)).is_some() && all.remove(number(1)).is_none());
     assert_eq!(all.handle_datagram(&down(u32::MAX), &one_hop(PEER, 1), Instant::now()), Err(Discard::Discriminator));
+}
+
+/// What a packet that names no session's discriminator is told by: its sender, and the port.
+#[test]
+fn who_takes_the_path_for_another_kind_is_told_so() {
+    let mut all = table();
+    let mut hear = |from: &Arrival| all.handle_datagram(&down(99), from, Instant::now());
+    assert_eq!(hear(&one_hop(PEER, 1)), Err(Discard::Discriminator));
+    assert_eq!(hear(&far(PEER, TTL)), Err(Discard::Port));
+    assert_eq!(hear(&one_hop(FAR, 1)), Err(Discard::Port));
+    assert_eq!(hear(&far(FAR, TTL)), Err(Discard::Discriminator));
+    assert_eq!(hear(&far(US, TTL)), Err(Discard::Discriminator));
+    let session = Session::new(config(), number(7), 0);
+    all.insert(Entry::new(PEER, Path::Multihop { min_ttl: 1 }, session));
+    let found = all.handle_datagram(&down(99), &far(PEER, TTL), Instant::now());
+    assert_eq!(found, Err(Discard::Discriminator), "it may be the other one's");
+}
+
+#[test]
+fn senders_are_known_as_long_as_they_have_sessions() {
+    let mut all = table();
+    let with = |all: &Table, remote| all.with(remote).map(NonZeroU32::get).collect::<Vec<_>>();
+    assert_eq!(with(&all, LINK_LOCAL), [3, 4]);
+    // Another one in its place.
+    all.insert(Entry::new(PEER, Path::Multihop { min_ttl: 1 }, Session::new(config(), number(3), 0)));
+    assert_eq!((with(&all, LINK_LOCAL), with(&all, PEER)), (vec![4], vec![1, 3]));
+    all.remove(number(4));
+    assert_eq!(with(&all, LINK_LOCAL), [0; 0]);
+    assert_eq!(all.rename(number(1), 9), None, "nobody has forgotten anything");
+}
+
+/// The other end, and what came of it.
+struct Friend(Session);
+
+impl Friend {
+    /// Both ends speak for so long; what the other one has said.
+    fn speak(&mut self, all: &mut Table, now: &mut Instant, time: Duration) -> Vec<Vec<u8>> {
+        let end = *now + time;
+        let mut said = Vec::new();
+        while *now < end {
+            *now += Duration::from_millis(5);
+            self.0.handle_timeout(*now);
+            while let Some(octets) = self.0.poll_transmit(*now) {
+                let _ = all.handle_datagram(&octets, &one_hop(PEER, 1), *now);
+                said.push(octets);
+            }
+            for octets in passed(all, *now) {
+                let _ = self.0.handle_packet(&Packet::read(&octets).unwrap(), *now);
+            }
+        }
+        said
+    }
+}
+
+/// What our end has to say, after its time has come.
+fn passed(all: &mut Table, now: Instant) -> Vec<Vec<u8>> {
+    let session = &mut ours(all).session;
+    session.handle_timeout(now);
+    std::iter::from_fn(|| session.poll_transmit(now)).collect()
+}
+
+/// The only session.
+fn ours(all: &mut Table) -> &mut Entry {
+    let discriminator = all.iter().next().unwrap().0;
+    all.get_mut(discriminator).unwrap()
+}
+
+/// A recording of an earlier conversation of the same session, said again when the other end is gone.
+#[test]
+fn what_was_recorded_is_of_no_use_once_the_other_end_is_forgotten() {
+    let key = Key::new(AuthType::MeticulousKeyedSha1, 1, b"secret").ok();
+    let config = crate::Config { key, ..config() };
+    let (mut all, mut now) = (Table::default(), Instant::now());
+    all.insert(Entry::new(PEER, Path::SingleHop { interface: None }, Session::new(config.clone(), number(1), 7)));
+    let mut friend = Friend(Session::new(config.clone(), number(77), 8));
+    let recorded = friend.speak(&mut all, &mut now, Duration::from_secs(4));
+    assert_eq!(ours(&mut all).session.state(), State::Up);
+    assert!(recorded.len() > 40, "{}", recorded.len());
+    assert_eq!(all.rename(number(1), 9), None, "it is there");
+    now += Duration::from_millis(200);
+    passed(&mut all, now);
+    assert_eq!((ours(&mut all).session.state(), all.rename(number(1), 9)), (State::Down, None), "not so soon");
+    now += Duration::from_secs(1);
+    passed(&mut all, now);
+    assert_eq!(all.rename(number(1), 1), Some(number(2)));
+    assert_eq!(all.rename(number(2), 1), None, "once");
+    for octets in recorded {
+        now += Duration::from_millis(5);
+        let heard = all.handle_datagram(&octets, &one_hop(PEER, 1), now);
+        let names_us = Packet::read(&octets).unwrap().packet.your_discriminator != 0;
+        assert_eq!(heard, if names_us { Err(Discard::Discriminator) } else { Ok(number(2)) });
+        passed(&mut all, now);
+        assert_ne!(ours(&mut all).session.state(), State::Up);
+    }
+    // Another one in its place, with other numbers.
+    let mut friend = Friend(Session::new(config, number(78), 9));
+    friend.speak(&mut all, &mut now, Duration::from_secs(4));
+    assert_eq!((ours(&mut all).session.state(), friend.0.state()), (State::Up, State::Up));
+    assert_eq!(friend.0.discriminators(), (number(78), 2));
 }

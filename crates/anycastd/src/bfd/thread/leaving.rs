@@ -27,16 +27,18 @@ impl Thread {
             let Some(bfd) = neighbors.get(&of).and_then(|neighbor| neighbor.bfd.as_ref()) else { continue };
             let id = left.router.map_or_else(|| of.clone(), |router| of.at(router));
             let config = session_config(bfd);
-            let session = match Session::take_over(config, &left.session, at) {
+            let mut session = match Session::take_over(config, &left.session, at) {
                 Ok(session) => session,
                 Err(error) => {
                     tracing::warn!(neighbor = %id, "its BFD session begins anew: {error}");
                     continue;
                 }
             };
+            // Whether we are fit to be sent to is for this program to say.
+            session.set_suspended(self.stale);
             let tenant = Tenant::left(&left, (id.clone(), of), session.config().clone(), now);
             let discriminator = session.discriminators().0;
-            self.table.insert(Entry { remote: tenant.target.remote, path: tenant.target.path, session });
+            self.table.insert(Entry::new(tenant.target.remote, tenant.target.path, session));
             self.tenants.insert(discriminator, tenant);
             self.current.insert(id, discriminator);
             self.timers.set(discriminator, Some(now));

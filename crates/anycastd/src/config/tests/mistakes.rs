@@ -356,7 +356,7 @@ fn checks() {
         ("type: http\n        url: http://grün.example/", "16:14", "is not plain ASCII", "xn--"),
         ("type: http\n        url: \"http://[::]/\"", "16:14", "nobody answers at ::", "at which"),
         ("type: exec", "14:9", "missing key `command`", "`command: ["),
-        ("type: exec\n        command: /bin/true", "16:18", "`command` must be a list, not a text", "`["),
+        ("type: exec\n        command: /bin/true", "16:18", "`command` must be a list, not what is there", "`["),
         ("type: exec\n        command: []", "16:18", "`command` is empty", "`command: ["),
         ("type: exec\n        command: [check_load, -w]", "16:19", "`check_load` is not an absolute path", "no shell"),
         ("type: exec\n        command: [/bin/true, \"\\0\"]", "16:30", "U+0000", "remove"),

@@ -205,7 +205,7 @@ fn a_line_that_may_hold_a_secret_is_not_shown() {
 fn what_is_shown_of_a_line_with_a_secret_is_its_key() {
     let http = "type: http\n        port: 80\n        headers: \"Authorization: Bearer hunter2\"";
     let error = read(&small_with("type: tcp\n        port: 53", http)).unwrap_err().to_string();
-    assert!(error.contains("`headers` must be a mapping of names to values, not a text"), "{error}");
+    assert!(error.contains("`headers` must be a mapping of names to values, not what is there"), "{error}");
     assert!(error.contains("17 |         headers: …\n"), "{error}");
     assert!(error.contains("--> anycastd.yaml:17:18"), "the column is that of the file: {error}");
 }

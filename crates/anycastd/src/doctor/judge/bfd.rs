@@ -52,7 +52,22 @@ pub(super) fn real_time(facts: &Facts) -> Vec<Finding> {
 /// Sessions that are not Up, although they are to be.
 pub(super) fn not_up(facts: &Facts) -> Vec<Finding> {
     // There is one while there is a session of BGP, or while that waits for it.
-    facts.known.bfd.iter().filter_map(|bfd| Some(of(bfd, bfd.ailment.as_ref()?))).collect()
+    facts.known.bfd.iter().filter_map(|bfd| Some(of(bfd, bfd.ailment.as_ref()?))).chain(held(facts)).collect()
+}
+
+/// Paths that are there, and were lost too often to be believed in at once.
+fn held(facts: &Facts) -> impl Iterator<Item = Finding> {
+    let held = facts.known.bfd.iter().filter(|bfd| bfd.ailment.is_none() && !bfd.established);
+    held.filter_map(|bfd| {
+        Some(finding("bfd_held_back", Severity::Warning, &bfd.name, Words {
+            seen: format!("the path to the router was lost: {}", bfd.held.as_ref()?),
+            why: "a path that comes and goes would be announced and withdrawn everywhere each time; until then this neighbor is told nothing",
+            remedy: format!(
+                "`anycastctl neighbors {}` tells how it was lost, `anycastctl events` how often; see to the link. A reload without `bfd` for this                  neighbor ends the wait",
+                bfd.name
+            ),
+        }))
+    })
 }
 
 fn of(bfd: &Bfd, ailment: &Ailment) -> Finding {
@@ -62,6 +77,7 @@ fn of(bfd: &Bfd, ailment: &Ailment) -> Finding {
     };
     let address = bfd.address.map_or_else(|| "ADDRESS".to_owned(), |address| address.to_string());
     let us = bfd.local.map_or_else(|| "ADDRESS".to_owned(), |local| local.to_string());
+    let named = if bfd.by_interface { "INTERFACE".to_owned() } else { us.clone() };
     let why = match bfd.established {
         true => "a dead path, or a router that hangs, is noticed by the hold timer only",
         false if bfd.strict => "with `bfd.strict` there is no session of BGP before: this neighbor is told nothing",
@@ -76,13 +92,14 @@ fn of(bfd: &Bfd, ailment: &Ailment) -> Finding {
             Severity::Problem,
             format!("`anycastctl neighbors {}` tells more; `ss -ulnp sport = :{port}`", bfd.name),
         ),
-        Ailment::Unanswered => (
+        Ailment::Unanswered { before } => (
             "bfd_unanswered",
             if bfd.established { Severity::Warning } else { Severity::Problem },
             format!(
-                "configure it there for {us}, as a path of {path}. FRR: `neighbor {us} bfd`, and `bfdd=yes` in /etc/frr/daemons; BIRD: `bfd on` in the \
-                 protocol of BGP, and a `protocol bfd`; Junos: `bfd-liveness-detection`; IOS-XR: `bfd fast-detect`; EOS: `neighbor {us} bfd`. Then the \
-                 {filters}. Or take `bfd` out here"
+                "{again}configure it there for {us}, as a path of {path}. FRR: `neighbor {named} bfd`, and `bfdd=yes` in /etc/frr/daemons; BIRD: `bfd on` in \
+                 the protocol of BGP, and a `protocol bfd`; Junos: `bfd-liveness-detection`; IOS-XR: `bfd fast-detect`; EOS: `neighbor {named} bfd`. Then \
+                 the {filters}. Or take `bfd` out here",
+                again = if *before { "it did answer before: see whether its BFD daemon runs. Else " } else { "" }
             ),
         ),
         Ailment::Discarded(Discard::Unauthentic(_), _) => (
@@ -92,7 +109,7 @@ fn of(bfd: &Bfd, ailment: &Ailment) -> Finding {
         ),
         Ailment::Discarded(Discard::Discriminator, _) | Ailment::NotUp(_) => (
             "bfd_one_way",
-            Severity::Warning,
+            if bfd.established { Severity::Warning } else { Severity::Problem },
             format!("it is heard, and does not hear us, or not in time: the {filters}"),
         ),
         Ailment::Discarded(Discard::Ttl, _) if bfd.multihop => (
@@ -141,6 +158,8 @@ mod tests {
             local: Some([192, 0, 2, 2].into()),
             established: true,
             ailment: None,
+            held: None,
+            by_interface: false,
         }
     }
 
@@ -163,8 +182,13 @@ mod tests {
             one.clone()
         };
         let table = [
-            (Ailment::Unanswered, "bfd_unanswered rtr Warning", "FRR: `neighbor 192.0.2.2 bfd`"),
-            (Ailment::Unanswered, "bfd_unanswered rtr Warning", "from ports 49152 to 65535, both ways"),
+            (Ailment::Unanswered { before: false }, "bfd_unanswered rtr Warning", "FRR: `neighbor 192.0.2.2 bfd`"),
+            (
+                Ailment::Unanswered { before: false },
+                "bfd_unanswered rtr Warning",
+                "from ports 49152 to 65535, both ways",
+            ),
+            (Ailment::Unanswered { before: true }, "bfd_unanswered rtr Warning", "see whether its BFD daemon runs"),
             (Ailment::Ours("x".to_owned()), "bfd_not_possible rtr Problem", "ss -ulnp sport = :3784"),
             (Ailment::NotUp("Down".to_owned()), "bfd_one_way rtr Warning", "does not hear us"),
             (Ailment::AdminDown, "bfd_admin_down rtr Note", "shut it down there"),
@@ -185,8 +209,16 @@ mod tests {
 
     #[test]
     fn one_that_the_session_waits_for_is_the_thing_to_look_at() {
-        let down = Bfd { established: false, ailment: Some(Ailment::Unanswered), ..rtr() };
+        let down = Bfd { established: false, ailment: Some(Ailment::Unanswered { before: false }), ..rtr() };
         assert!(of(down.clone())[0].contains("does not come back before it is Up"));
+        let linked = of(Bfd { by_interface: true, ..down.clone() });
+        assert!(linked[0].contains("FRR: `neighbor INTERFACE bfd`"), "{linked:#?}");
+        let one_way = of(Bfd { ailment: Some(Ailment::NotUp("Down".to_owned())), ..down.clone() });
+        assert!(one_way[0].starts_with("bfd_one_way rtr Problem"), "{one_way:#?}");
+        let held = Bfd { ailment: None, held: Some("BGP comes back".to_owned()), ..down.clone() };
+        let told = of(held.clone());
+        assert!(told.len() == 1 && told[0].starts_with("bfd_held_back rtr Warning: the path"), "{told:#?}");
+        assert_eq!(of(Bfd { established: true, ..held }), [""; 0]);
         let down = Bfd { strict: true, multihop: true, ..down };
         let session = |name: &str| Session {
             name: name.to_owned(),

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// What is said where a session waits for the path.
-const WAITS: &str = "waits until its session is Up (`strict`)";
+pub(super) const WAITS: &str = "waits until its session is Up (`strict`)";
 
 /// What the driver has of it.
 pub(in crate::peer) struct Path {
@@ -38,6 +38,8 @@ pub(in crate::peer) struct Path {
     pub(in crate::peer) seen: watch::Receiver<Seen>,
     pub(in crate::peer) line: Option<Line>,
     pub(in crate::peer) coupling: Coupling,
+    /// As whoever comes after this task, and operators, are to know it.
+    pub(in crate::peer) known: watch::Sender<Coupling>,
     /// What was last told of it; `None`: nothing yet.
     pub(in crate::peer) shown: Option<Shown>,
     /// What was so before is no news.
@@ -57,8 +59,9 @@ impl Path {
         of: PeerId,
         settings: watch::Receiver<Option<config::Bfd>>,
         told: watch::Sender<Seen>,
+        known: watch::Sender<Coupling>,
     ) -> Self {
-        let seen = told.subscribe();
+        let (seen, coupling) = (told.subscribe(), known.borrow().clone());
         Self {
             bfd,
             of,
@@ -66,7 +69,8 @@ impl Path {
             told: Arc::new(told),
             seen,
             line: None,
-            coupling: Coupling::default(),
+            coupling,
+            known,
             shown: None,
             began: SystemTime::now(),
         }
@@ -81,6 +85,10 @@ impl Path {
             else => std::future::pending().await,
         }
     }
+
+    fn publish(&self) {
+        self.known.send_replace(self.coupling.clone());
+    }
 }
 
 impl Driver {
@@ -91,9 +99,15 @@ impl Driver {
         path.coupling.set_strict(settings.as_ref().is_some_and(|settings| settings.strict));
         let needed = self.needs_path();
         let path = &mut self.parts.path;
+        let configured = settings.is_some();
         let Some(settings) = settings.filter(|_| needed) else {
-            if path.line.take().is_some() {
+            let ends = path.line.take().is_some();
+            // What was lost is nobody's affair any more where there is to be no BFD.
+            if ends || !configured {
                 path.coupling.begin_anew();
+                path.publish();
+            }
+            if ends {
                 path.shown = None;
                 path.told.send_modify(|seen| *seen = std::mem::take(seen).over());
             }
@@ -164,6 +178,7 @@ impl Driver {
         if self.parts.session.state() == anycast_bgp::State::Established {
             path.coupling.handle_established();
         }
+        path.publish();
         let shown = Shown { up: seen.state == BfdState::Up, problem: seen.problem.clone() };
         let before = path.shown.replace(shown.clone()).unwrap_or_default();
         // What was Up before this process was is no news.

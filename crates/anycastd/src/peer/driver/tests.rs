@@ -44,6 +44,7 @@ pub(super) fn driver() -> (Driver, TcpListener) {
             PeerId::new("leaf").unwrap(),
             watch::channel(None).1,
             watch::channel(crate::bfd::Seen::default()).0,
+            watch::channel(anycast_core::path::Coupling::default()).0,
         ),
         stop: CancellationToken::new(),
         state,

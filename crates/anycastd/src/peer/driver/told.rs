@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use anycast_bgp::{Event, Prefix, QuarantineEvent, Received};
+use anycast_bgp::{DownReason, Event, Prefix, QuarantineEvent, Received};
 
-use super::{Driver, PeerState, state_with};
+use super::{Driver, PeerState, path, state_with};
 
 impl Driver {
     /// Tells the agent what changed.
@@ -17,6 +17,12 @@ impl Driver {
                     moved = true;
                     tracing::info!("established");
                     self.parts.sink.report("neighbor", &self.parts.id, "Established");
+                }
+                // Nothing has ended: nothing had begun.
+                Event::Down(DownReason::BfdDown(why)) if why == path::WAITS => {
+                    moved = true;
+                    tracing::info!("BFD: {why}");
+                    self.parts.sink.report("neighbor", &self.parts.id, format!("BFD: {why}"));
                 }
                 Event::Down(reason) => {
                     moved = true;

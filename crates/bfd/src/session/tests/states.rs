@@ -176,3 +176,23 @@ fn a_sequence_number_is_forgotten_in_time() {
         assert_eq!(session.counters().unauthentic, 2);
     }
 }
+
+/// What is measured is of the pace in force, and of packets in turn.
+#[test]
+fn another_pace_is_measured_anew() {
+    let mut now = Instant::now();
+    let mut session = up(now);
+    let mut hear_after = |session: &mut Session, milliseconds: u32, packet: Packet| {
+        now += MS * milliseconds;
+        hear(session, packet, now);
+        (session.measured().interval, session.measured().longest)
+    };
+    let at = |milliseconds: u32| Packet { desired_min_tx: Micros(milliseconds * 1_000), ..says(State::Up) };
+    assert_eq!(hear_after(&mut session, 50, at(50)), (Some(50 * MS), 50 * MS));
+    let answer = Packet { is_final: true, ..at(50) };
+    assert_eq!(hear_after(&mut session, 2, answer), (Some(50 * MS), 50 * MS), "it comes out of turn");
+    assert_eq!(hear_after(&mut session, 50, at(1_000)).1, 50 * MS);
+    assert_eq!(hear_after(&mut session, 900, at(1_000)), (Some(900 * MS), 900 * MS));
+    assert_eq!(hear_after(&mut session, 875, at(50)).1, 900 * MS);
+    assert_eq!(hear_after(&mut session, 45, at(50)), (Some(45 * MS), 45 * MS));
+}

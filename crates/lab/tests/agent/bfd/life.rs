@@ -1,8 +1,8 @@
 //! What an agent goes through that its neighbor must not see.
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 
-use super::{AGENT, changes, edge, is_settled, ours, theirs, watch, with};
+use super::{AGENT, changes, dropped, edge, is_settled, is_up, mended, ours, theirs, up, watch, with};
 use crate::{
     edge::{Edge, V4, V6, router, story},
     upgrade::{install_ours, start, upgrade},
@@ -47,4 +47,77 @@ async fn an_upgrade_is_no_loss_of_the_path() -> anyhow::Result<()> {
         Ok(())
     };
     story(told, edge().await).await
+}
+
+/// The neighbor is heard for some seconds, and is not spoken to: it says that it does not hear us.
+async fn is_held_back(edge: &Edge, sessions: u64) -> anyhow::Result<()> {
+    let received = async || {
+        let session = ours(edge, "rtr").await?;
+        let count = session["counters"]["packets_received"].as_u64();
+        count.with_context(|| format!("no packets_received in {session}"))
+    };
+    edge.wait("there is a BFD session", async || Ok(received().await.is_ok())).await?;
+    let before = received().await?;
+    edge.wait("the neighbor is heard", async || Ok(received().await? >= before + 4)).await?;
+    let (all, session) = (edge.ask(&["neighbors"]).await?, ours(edge, "rtr").await?);
+    ensure!(session["state"] != "Up" && session["remote_state"] == "Down", "{session}");
+    ensure!(all[0]["state"] == "Idle" && all[0]["bfd"]["held_back"]["losses"] == 1, "{all}");
+    ensure!(edge.sessions().await? == sessions && edge.path(V4).await?.is_none(), "there is a session");
+    let why = edge.ctl(&["explain", V4]).await?.output;
+    let words = why.split_whitespace().collect::<Vec<_>>().join(" ");
+    ensure!(words.contains("BGP comes back when BFD is Up and has been for 1 s"), "{why}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_path_stays_lost_through_an_upgrade_and_a_reload() -> anyhow::Result<()> {
+    let told = async |edge: &Edge| {
+        router(edge, &["neighbor 192.0.2.2 bfd 3 50 50"]).await?;
+        install_ours(edge).await?;
+        edge.configure(&with(super::FAST)).await?;
+        start(edge).await?;
+        edge.announced(V4).await?;
+        is_settled(edge).await?;
+        dropped(edge, &["iifname \"edge\" udp dport 3784"]).await?;
+        edge.withdrawn(V4).await?;
+        let sessions = edge.sessions().await?;
+        is_held_back(edge, sessions).await?;
+        upgrade(edge).await?;
+        is_held_back(edge, sessions).await?;
+        // The session of BGP is another: so is its task, and the session of BFD.
+        let other = with(super::FAST).replace("hold_time: 9s", "hold_time: 12s");
+        ensure!(other != with(super::FAST));
+        edge.configure(&other).await?;
+        ensure!(edge.ctl(&["reload"]).await?.status.success());
+        is_held_back(edge, sessions).await?;
+        mended(edge).await?;
+        edge.announced(V4).await?;
+        is_up(edge).await
+    };
+    story(told, edge().await).await
+}
+
+/// It is said longer the second time, and a router that is silent for as long as that is spoken to without.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_that_comes_and_goes_is_waited_for_longer_each_time() -> anyhow::Result<()> {
+    let told = async |edge: &Edge| {
+        let hold = async || Ok::<_, anyhow::Error>(edge.ask(&["neighbors"]).await?[0]["bfd"]["held_back"].clone());
+        for (losses, seconds) in [(1, 1.0), (2, 2.0), (3, 4.0)] {
+            dropped(edge, &["iifname \"edge\" udp dport 3784"]).await?;
+            edge.wait(&format!("the path is lost for the {losses}. time"), async || {
+                let hold = hold().await?;
+                Ok(hold["losses"] == losses && hold["up_seconds"] == seconds)
+            })
+            .await?;
+            edge.withdrawn(V4).await?;
+            mended(edge).await?;
+            edge.announced(V4).await?;
+            ensure!(hold().await?.is_null());
+            is_up(edge).await?;
+        }
+        let problems = edge.ctl(&["events"]).await?.output;
+        ensure!(problems.matches("BFD Down").count() >= 3, "{problems}");
+        Ok(())
+    };
+    story(told, up().await).await
 }

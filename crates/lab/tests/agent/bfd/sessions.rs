@@ -206,8 +206,19 @@ async fn who_takes_bfd_down_at_the_router_leaves_bgp_alone() -> anyhow::Result<(
         .await?;
         // More than a hold time, and more than any detection time. FRR says AdminDown for a moment, and then nothing.
         tokio::time::sleep(Duration::from_secs(10)).await;
-        ensure!(ours(edge, "rtr").await?["state"] == "Down" && seen(edge).await? == before);
+        let down = ours(edge, "rtr").await?;
+        ensure!(
+            down["state"] == "Down" && down["remote_state"] == "AdminDown" && seen(edge).await? == before,
+            "{down}"
+        );
         ensure!(edge.path(V4).await?.is_some(), "{}", edge.session().await?);
+        // What says nothing of the path keeps nobody from beginning.
+        edge.configure(&with("{ interval: 50ms, multiplier: 3, strict: true }")).await?;
+        edge.reload().await?;
+        edge.lab.run("rtr", &["vtysh", "-c", "clear bgp *"]).await?;
+        edge.wait("there is another session", async || Ok(edge.sessions().await? > before.1)).await?;
+        edge.announced(V4).await?;
+        let before = seen(edge).await?;
         bfdd(edge, "rtr", &["profile held", "no shutdown"]).await?;
         is_up(edge).await?;
         ensure!(seen(edge).await? == before, "{:?}", seen(edge).await?);

@@ -17,7 +17,13 @@ fn coupled(settings: config::Bfd) -> (Driver, std::net::TcpListener, watch::Send
     let bfd = Bfd::for_tests();
     let id = driver.parts.id.clone();
     let (set, configured) = watch::channel(Some(settings.clone()));
-    let mut path = Path::new(bfd.clone(), id.clone(), configured, watch::channel(Seen::default()).0);
+    let mut path = Path::new(
+        bfd.clone(),
+        id.clone(),
+        configured,
+        watch::channel(Seen::default()).0,
+        watch::channel(Coupling::default()).0,
+    );
     path.coupling.set_strict(settings.strict);
     let target = Target {
         remote: IpAddr::from([127, 0, 0, 1]),
