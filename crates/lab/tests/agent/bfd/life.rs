@@ -10,16 +10,21 @@ use crate::{
 
 const UPGRADES: usize = 10;
 
+/// A program that may be upgraded, with BFD Up.
+async fn begun(edge: &Edge) -> anyhow::Result<()> {
+    router(edge, &["neighbor 192.0.2.2 bfd 3 50 50"]).await?;
+    install_ours(edge).await?;
+    edge.configure(&with(super::FAST)).await?;
+    start(edge).await?;
+    edge.announced(V4).await?;
+    edge.announced(V6).await?;
+    is_settled(edge).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upgrade_is_no_loss_of_the_path() -> anyhow::Result<()> {
     let told = async |edge: &Edge| {
-        router(edge, &["neighbor 192.0.2.2 bfd 3 50 50"]).await?;
-        install_ours(edge).await?;
-        edge.configure(&with(super::FAST)).await?;
-        start(edge).await?;
-        edge.announced(V4).await?;
-        edge.announced(V6).await?;
-        is_settled(edge).await?;
+        begun(edge).await?;
         let (downs, sessions) = (changes(edge).await?, edge.sessions().await?);
         let (before, uptime) = (ours(edge, "rtr").await?, theirs(edge, "rtr", AGENT).await?);
         let capture = watch(edge).await?;
@@ -72,12 +77,7 @@ async fn is_held_back(edge: &Edge, sessions: u64) -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_path_stays_lost_through_an_upgrade_and_a_reload() -> anyhow::Result<()> {
     let told = async |edge: &Edge| {
-        router(edge, &["neighbor 192.0.2.2 bfd 3 50 50"]).await?;
-        install_ours(edge).await?;
-        edge.configure(&with(super::FAST)).await?;
-        start(edge).await?;
-        edge.announced(V4).await?;
-        is_settled(edge).await?;
+        begun(edge).await?;
         dropped(edge, &["iifname \"edge\" udp dport 3784"]).await?;
         edge.withdrawn(V4).await?;
         let sessions = edge.sessions().await?;
