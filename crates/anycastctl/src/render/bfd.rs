@@ -21,12 +21,14 @@ pub(super) fn cell(neighbor: &Neighbor) -> Line {
 }
 
 /// All that is known, each line under its name.
-pub(super) fn rows(bfd: &Bfd, network: bool, view: View) -> Vec<(&'static str, Vec<String>)> {
+pub(super) fn rows(bfd: &Bfd, of_bgp: &str, view: View) -> Vec<(&'static str, Vec<String>)> {
     let held = bfd.held_back.as_ref().map(held_back);
     let Some(session) = &bfd.session else {
-        let waits = match network {
-            true => "begins with each router that connects",
-            false => "waits until it is known where the neighbor is",
+        let waits = match of_bgp {
+            "Listen" => "begins with each router that connects",
+            "Established" => "waits until it is known where the neighbor is",
+            _ if bfd.strict || bfd.held_back.is_some() => "waits until it is known where the neighbor is",
+            _ => "begins when the session of BGP is Established",
         };
         return vec![("bfd", vec![format!("{waits}; {}", configured(bfd))]), ("held back", held.into_iter().collect())];
     };
@@ -241,6 +243,8 @@ mod tests {
         leaf1     192.0.2.1  65001  Established  3d 04:12  –    3       –
         leaf2     eth1       65002  Active       00:00:41  –    0       connect: refused (retry in 3 s)
         ");
+        assert_snapshot!(lines(&list[1]), @"  bfd           begins when the session of BGP is Established; configured 50 ms × 3");
+        list[1].state = "Established".to_owned();
         assert_snapshot!(lines(&list[1]), @"  bfd           waits until it is known where the neighbor is; configured 50 ms × 3");
         list[1].state = "Listen".to_owned();
         assert_snapshot!(lines(&list[1]), @"  bfd           begins with each router that connects; configured 50 ms × 3");

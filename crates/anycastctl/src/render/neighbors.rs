@@ -110,7 +110,7 @@ fn detail(neighbor: &Neighbor, view: View) -> Vec<Line> {
     row("local address", neighbor.local_address.iter().cloned().collect());
     row("remote address", neighbor.remote_address.iter().cloned().collect());
     row("transport", vec![transport(&neighbor.transport)]);
-    for (name, texts) in neighbor.bfd.iter().flat_map(|bfd| bfd::rows(bfd, neighbor.state == "Listen", view)) {
+    for (name, texts) in neighbor.bfd.iter().flat_map(|bfd| bfd::rows(bfd, &neighbor.state, view)) {
         row(name, texts);
     }
     if let Some(session) = &neighbor.session {

@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{Agent, Carried, Refusal, reload::RELOAD};
 use crate::{
+    bfd::Seen,
     checker::Known,
     handover::{self, Bound, Document, Places, Since},
     kernel::{AddressState, Owner},
@@ -122,18 +123,21 @@ impl Agent {
     }
 
     /// What is known of the paths to neighbors, whatever their sessions do.
-    fn known_paths(&self, now: Instant) -> impl Iterator<Item = (PeerId, Option<IpAddr>, path::Left)> {
-        let of_tasks = self.peers.iter().map(move |(id, peer)| (id, peer.coupling().hand_over(now)));
-        let kept = self.paths.iter().map(move |(id, coupling)| (id, coupling.hand_over(now)));
+    fn known_paths(&self, now: Instant) -> impl Iterator<Item = (PeerId, Option<IpAddr>, path::Left, Seen)> {
+        let of_tasks = self.peers.iter().map(|(id, peer)| (id, peer.path()));
+        let all = self.paths.iter().chain(of_tasks);
+        let all = all.map(move |(id, (coupling, seen))| (id, coupling.hand_over(now), seen));
         // A network's name has no `@` in it.
         let parts = |id: &PeerId| {
             let (of, router) = id.as_str().split_once('@').map_or((id.as_str(), None), |(of, at)| (of, Some(at)));
             Some((PeerId::new(of).ok()?, router.map(str::parse).transpose().ok()?))
         };
-        kept.chain(of_tasks).filter(|(_, left)| *left != path::Left::default()).filter_map(move |(id, left)| {
-            let (of, router) = parts(id)?;
-            Some((of, router, left))
-        })
+        all.filter(|(_, left, seen)| *left != path::Left::default() || seen.admin_down().is_some()).filter_map(
+            move |(id, left, seen)| {
+                let (of, router) = parts(id)?;
+                Some((of, router, left, seen))
+            },
+        )
     }
 
     fn since_when(&self) -> Since {

@@ -33,9 +33,9 @@ impl Paths {
     }
 
     /// What was so at `at`, in another program or before this one paused.
-    pub(super) fn take_over(&mut self, left: impl IntoIterator<Item = (PeerId, Left)>, at: Instant) {
-        let kept = |left| Kept { coupling: Coupling::take_over(left, at), seen: Seen::default(), endpoint: None, at };
-        self.0.extend(left.into_iter().map(|(id, left)| (id, kept(left))));
+    pub(super) fn take_over(&mut self, left: impl IntoIterator<Item = (PeerId, Left, Seen)>, at: Instant) {
+        let kept = |left, seen| Kept { coupling: Coupling::take_over(left, at), seen, endpoint: None, at };
+        self.0.extend(left.into_iter().map(|(id, left, seen)| (id, kept(left, seen))));
     }
 
     /// For the task that begins.
@@ -51,8 +51,8 @@ impl Paths {
     }
 
     /// All of it.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&PeerId, &Coupling)> {
-        self.0.iter().map(|(id, kept)| (id, &kept.coupling))
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&PeerId, (Coupling, Seen))> {
+        self.0.iter().map(|(id, kept)| (id, (kept.coupling.clone(), kept.seen.clone())))
     }
 }
 
@@ -70,7 +70,7 @@ mod tests {
         let left = Left { lost: true, returning: true, counted: 1, last: None, lately: 1 };
         let kept = |endpoint: Option<&Neighbor>| {
             let mut paths = Paths::default();
-            paths.take_over([(id.clone(), left)], now);
+            paths.take_over([(id.clone(), left, Seen::default())], now);
             let endpoint = endpoint.map(|neighbor| neighbor.endpoint.clone());
             paths.0.values_mut().for_each(|kept| kept.endpoint.clone_from(&endpoint));
             paths

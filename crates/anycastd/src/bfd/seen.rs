@@ -53,8 +53,14 @@ pub(crate) struct Seen {
 impl Seen {
     /// What stays to be known of a session that is over.
     pub(crate) fn over(self) -> Self {
+        let last_word = self.admin_down();
         let Self { losses, last_loss, last_detection, .. } = self;
-        Self { losses, last_loss, last_detection, ..Self::default() }
+        Self { losses, last_loss, last_detection, last_word, ..Self::default() }
+    }
+
+    /// What the other end said last, if that was that it is taken down: it need not say so again (RFC 5880 §6.8.16), to nobody.
+    pub(crate) fn admin_down(&self) -> Option<(State, Diagnostic)> {
+        self.last_word.filter(|(state, _)| *state == State::AdminDown)
     }
 }
 

@@ -110,9 +110,17 @@ impl Tenant {
 
     /// The count of losses goes on.
     pub(super) fn new(open: &Open) -> Self {
-        let Seen { losses, last_loss, last_detection, .. } = open.told.borrow().clone();
+        let before = open.told.borrow().clone();
+        let last_word = before.admin_down();
+        let Seen { losses, last_loss, last_detection, .. } = before;
         let ids = (open.id.clone(), open.of.clone());
-        Self { losses, last_loss, last_detection, ..Self::begin(ids, open.target.clone(), open.config.clone()) }
+        Self {
+            losses,
+            last_loss,
+            last_detection,
+            last_word,
+            ..Self::begin(ids, open.target.clone(), open.config.clone())
+        }
     }
 
     /// One that another program has left; it waits for its neighbor's task.

@@ -8,6 +8,7 @@ use std::{
 };
 
 use anycast_api::{Event, ServiceState, Timestamp};
+use anycast_bfd::{Diagnostic, State};
 use anycast_bgp::{Attributes, Handover, Prefix};
 use anycast_core::{
     CheckName, Health, Outcome, PeerId, ServiceName,
@@ -17,7 +18,14 @@ use anycast_core::{
 use serde::{Deserialize, Serialize};
 
 use super::Places;
-use crate::{bfd::Parted, checker::Known, clock::since_boot, flaps, peer::Left, state::Order};
+use crate::{
+    bfd::{Parted, Seen},
+    checker::Known,
+    clock::since_boot,
+    flaps,
+    peer::Left,
+    state::Order,
+};
 
 /// Of the document. Another one cannot be read; fields that are added need no other.
 const VERSION: u32 = 1;
@@ -89,6 +97,15 @@ struct Path {
     counted: u64,
     last: Option<Duration>,
     lately: u32,
+    /// What was seen of BFD sessions that may be over.
+    #[serde(default)]
+    losses: u64,
+    #[serde(default)]
+    last_loss: Option<(String, Timestamp)>,
+    #[serde(default)]
+    last_detection: Option<Duration>,
+    #[serde(default)]
+    admin_down: bool,
 }
 
 /// Who has ordered that another agent goes on.
@@ -293,18 +310,25 @@ impl Document {
     }
 
     /// The configured neighbor, the router where that is a network, and what is known of the path.
-    pub(crate) fn set_paths(&mut self, paths: impl IntoIterator<Item = (PeerId, Option<IpAddr>, path::Left)>) {
-        let path = |(of, router, left): (PeerId, _, _)| {
+    pub(crate) fn set_paths(&mut self, paths: impl IntoIterator<Item = (PeerId, Option<IpAddr>, path::Left, Seen)>) {
+        let path = |(of, router, left, seen): (PeerId, _, _, Seen)| {
             let path::Left { lost, returning, counted, last, lately } = left;
-            Path { of: of.to_string(), router, lost, returning, counted, last, lately }
+            let admin_down = seen.admin_down().is_some();
+            let Seen { losses, last_loss, last_detection, .. } = seen;
+            let last_loss = last_loss.map(|(text, at)| (text, at.into()));
+            let of = of.to_string();
+            Path { of, router, lost, returning, counted, last, lately, losses, last_loss, last_detection, admin_down }
         };
         self.paths = paths.into_iter().map(path).collect();
     }
 
-    pub(crate) fn paths(&self) -> impl Iterator<Item = (PeerId, path::Left)> {
+    pub(crate) fn paths(&self) -> impl Iterator<Item = (PeerId, path::Left, Seen)> {
         self.paths.iter().filter_map(|path| {
-            let Path { lost, returning, counted, last, lately, .. } = *path;
-            Some((ids(&path.of, path.router)?.1, path::Left { lost, returning, counted, last, lately }))
+            let Path { lost, returning, counted, last, lately, losses, last_detection, .. } = *path;
+            let last_loss = path.last_loss.as_ref().map(|(text, at)| (text.clone(), at.system_time()));
+            let last_word = path.admin_down.then_some((State::AdminDown, Diagnostic::ADMINISTRATIVELY_DOWN));
+            let seen = Seen { losses, last_loss, last_detection, last_word, ..Seen::default() };
+            Some((ids(&path.of, path.router)?.1, path::Left { lost, returning, counted, last, lately }, seen))
         })
     }
 

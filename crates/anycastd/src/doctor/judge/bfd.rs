@@ -63,7 +63,8 @@ fn held(facts: &Facts) -> impl Iterator<Item = Finding> {
             seen: format!("the path to the router was lost: {}", bfd.held.as_ref()?),
             why: "a path that comes and goes would be announced and withdrawn everywhere each time; until then this neighbor is told nothing",
             remedy: format!(
-                "`anycastctl neighbors {}` tells how it was lost, `anycastctl events` how often; see to the link. A reload without `bfd` for this                  neighbor ends the wait",
+                "`anycastctl neighbors {}` tells how it was lost, `anycastctl events` how often; see to the link. A reload without `bfd` for this \
+                 neighbor ends the wait",
                 bfd.name
             ),
         }))

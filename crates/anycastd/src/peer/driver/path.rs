@@ -206,7 +206,7 @@ impl Driver {
             _ if matches!(order, Order::End(_)) => order,
             Verdict::End => {
                 let lost = path.seen.borrow().last_loss.as_ref().map(|(why, _)| why.clone());
-                Order::End(Farewell::BfdDown(lost.unwrap_or_default()))
+                Order::End(Farewell::BfdDown(lost.unwrap_or_else(|| "the path was lost".to_owned())))
             }
             Verdict::Wait if !self.is_established() => Order::End(Farewell::BfdDown(WAITS.to_owned())),
             Verdict::Wait | Verdict::Go => order,

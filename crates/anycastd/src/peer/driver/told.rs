@@ -24,6 +24,11 @@ impl Driver {
                     tracing::info!("BFD: {why}");
                     self.parts.sink.report("neighbor", &self.parts.id, format!("BFD: {why}"));
                 }
+                // Likewise: what was lost before is known.
+                Event::Down(DownReason::BfdDown(why)) if self.parts.session.counters().established == 0 => {
+                    moved = true;
+                    tracing::info!("BFD: {why}: the session waits for the path");
+                }
                 Event::Down(reason) => {
                     moved = true;
                     if !self.stopping {

@@ -115,8 +115,8 @@ async fn a_path_that_comes_and_goes_is_waited_for_longer_each_time() -> anyhow::
             ensure!(hold().await?.is_null());
             is_up(edge).await?;
         }
-        let problems = edge.ctl(&["events"]).await?.output;
-        ensure!(problems.matches("BFD Down").count() >= 3, "{problems}");
+        let events = edge.ctl(&["events"]).await?.output;
+        ensure!(events.matches("down: BFD: the neighbor told that the session is down").count() == 3, "{events}");
         Ok(())
     };
     story(told, up().await).await

@@ -218,6 +218,14 @@ async fn who_takes_bfd_down_at_the_router_leaves_bgp_alone() -> anyhow::Result<(
         edge.lab.run("rtr", &["vtysh", "-c", "clear bgp *"]).await?;
         edge.wait("there is another session", async || Ok(edge.sessions().await? > before.1)).await?;
         edge.announced(V4).await?;
+        // Nor does it where the session, its task and the one of BFD are others, and the router says nothing more.
+        let before = edge.sessions().await?;
+        let strict = with("{ interval: 50ms, multiplier: 3, strict: true }");
+        edge.configure(&strict.replace("hold_time: 9s", "hold_time: 12s")).await?;
+        ensure!(edge.ctl(&["reload", "--yes"]).await?.status.success());
+        edge.wait("there is one more", async || Ok(edge.sessions().await? > before)).await?;
+        edge.announced(V4).await?;
+        ensure!(ours(edge, "rtr").await?["remote_state"] == "AdminDown", "{}", ours(edge, "rtr").await?);
         let before = seen(edge).await?;
         bfdd(edge, "rtr", &["profile held", "no shutdown"]).await?;
         is_up(edge).await?;
