@@ -135,6 +135,15 @@ async fn established(lab: &Lab) -> anyhow::Result<()> {
     .await
 }
 
+/// The plain session with BIRD, and BGP beside it.
+async fn begun() -> anyhow::Result<Lab> {
+    let lab = lab(&PLAIN).await?;
+    start(&lab).await?;
+    up(&lab, &PLAIN).await?;
+    established(&lab).await?;
+    Ok(lab)
+}
+
 /// The session comes up, so does BGP, and tshark understands every packet.
 async fn told(case: Case) -> anyhow::Result<Vec<Control>> {
     let lab = lab(&case).await?;
@@ -201,10 +210,7 @@ async fn bird_with_another_key_is_not_heard() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bird_changes_its_interval_and_so_does_the_agent() -> anyhow::Result<()> {
-    let lab = lab(&PLAIN).await?;
-    start(&lab).await?;
-    up(&lab, &PLAIN).await?;
-    established(&lab).await?;
+    let lab = begun().await?;
     let before = session(&lab).await?;
     let capture = Capture::watch(&lab, "edge", "eth1").await?;
     // Of the two ends' intervals the longer one is in force.
@@ -231,10 +237,7 @@ async fn bird_changes_its_interval_and_so_does_the_agent() -> anyhow::Result<()>
 /// It does not say AdminDown: what it disables is silent.
 #[tokio::test(flavor = "multi_thread")]
 async fn bird_that_takes_bfd_out_is_lost_and_spoken_to_without() -> anyhow::Result<()> {
-    let lab = lab(&PLAIN).await?;
-    start(&lab).await?;
-    up(&lab, &PLAIN).await?;
-    established(&lab).await?;
+    let lab = begun().await?;
     let capture = Capture::watch(&lab, "edge", "eth1").await?;
     lab.run("peer", &["birdc", "-s", "/run/bird.ctl", "disable bfd1"]).await?;
     lab.wait("the path is lost", async || Ok((session(&lab).await?["losses"] == 1).then_some(()))).await?;
