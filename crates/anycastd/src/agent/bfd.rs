@@ -221,7 +221,7 @@ impl Agent {
                 (now.saturating_duration_since(state.since), hold)
             });
             // The first time it is but a second.
-            let hold = peer.coupling().hold().filter(|hold| hold.losses > 1);
+            let hold = peer.hold(state.state).filter(|hold| hold.losses > 1);
             problem(id, bfd, &seen, established, hold.map(|hold| held_words(hold, now)).as_deref(), wall)
         };
         self.peers.iter().filter_map(of)
@@ -255,7 +255,7 @@ pub(super) fn held_words(hold: Hold, now: Instant) -> String {
 
 /// For the chain of `explain`: that there is no session because it waits for the path.
 pub(super) fn awaited(peer: &Peer, state: bgp::State, now: Instant) -> String {
-    match (peer.bfd(), peer.coupling().hold()) {
+    match (peer.bfd(), peer.hold(state)) {
         (Some(seen), Some(hold)) if state == bgp::State::Idle => {
             let down = if hold.until.is_some() { String::new() } else { format!("BFD is {}: ", seen.state) };
             format!("; {down}{}", held_words(hold, now))

@@ -93,6 +93,7 @@ impl Agent {
 
 fn bfd_known(name: &str, peer: &Peer) -> Option<Bfd> {
     let (configured, seen) = (peer.neighbor.bfd.as_ref()?, peer.bfd()?);
+    let state = peer.state.borrow().state;
     Some(Bfd {
         name: name.to_owned(),
         interval: configured.interval,
@@ -100,9 +101,9 @@ fn bfd_known(name: &str, peer: &Peer) -> Option<Bfd> {
         multihop: seen.multihop,
         address: seen.ends.map(|(_, remote)| remote),
         local: seen.ends.map(|(local, _)| local),
-        established: peer.state.borrow().state == State::Established,
+        established: state == State::Established,
         ailment: Ailment::of(&seen, SystemTime::now()),
-        held: peer.coupling().hold().map(|hold| held_words(hold, Instant::now())),
+        held: peer.hold(state).map(|hold| held_words(hold, Instant::now())),
         by_interface: matches!(peer.neighbor.endpoint, Endpoint::Interface(_)),
     })
 }

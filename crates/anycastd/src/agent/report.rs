@@ -286,7 +286,7 @@ impl Agent {
         let state = peer.state.borrow();
         let now = Instant::now();
         let held = state.advertised.values().filter(|entry| entry.attributes.is_some()).count();
-        let hold = peer.coupling().hold().filter(|_| state.state != State::Established);
+        let hold = peer.hold(state.state);
         let retry_at = state.retry_at.or_else(|| hold?.until);
         api::Neighbor {
             name: id.to_string(),

@@ -26,7 +26,7 @@ use anycast_bgp::{
 use anycast_core::{
     Config, PeerId,
     config::{self, Connect, Endpoint, Neighbor},
-    path::Coupling,
+    path::{Coupling, Hold},
 };
 use tokio::{
     net::TcpStream,
@@ -282,14 +282,15 @@ impl Peer {
         self.neighbor.bfd.is_some().then(|| self.seen.borrow().clone())
     }
 
-    /// How the path stands by what BFD knows.
-    pub(crate) fn coupling(&self) -> Coupling {
-        self.known.borrow().clone()
+    /// What it waits for in this state, where its session ended with the path; one that is Established waits for nothing. (It is told the
+    /// state: callers hold on to it, and a lock is not taken twice.)
+    pub(crate) fn hold(&self, state: State) -> Option<Hold> {
+        self.known.borrow().hold().filter(|_| state != State::Established)
     }
 
-    /// The same, and what was seen of the BFD session, for the task that comes after this one.
+    /// How the path stands by what BFD knows, and what was seen of the BFD session, for the task that comes after this one.
     pub(crate) fn path(&self) -> (Coupling, Seen) {
-        (self.coupling(), self.seen.borrow().clone())
+        (self.known.borrow().clone(), self.seen.borrow().clone())
     }
 
     /// Every prefix an Established neighbor holds, or may hold: what it was told, and what the task may be telling it

@@ -57,7 +57,7 @@ pub(super) fn not_up(facts: &Facts) -> Vec<Finding> {
 
 /// Paths that are there, and were lost too often to be believed in at once.
 fn held(facts: &Facts) -> impl Iterator<Item = Finding> {
-    let held = facts.known.bfd.iter().filter(|bfd| bfd.ailment.is_none() && !bfd.established);
+    let held = facts.known.bfd.iter().filter(|bfd| bfd.ailment.is_none());
     held.filter_map(|bfd| {
         Some(finding("bfd_held_back", Severity::Warning, &bfd.name, Words {
             seen: format!("the path to the router was lost: {}", bfd.held.as_ref()?),
@@ -219,7 +219,7 @@ mod tests {
         let held = Bfd { ailment: None, held: Some("BGP comes back".to_owned()), ..down.clone() };
         let told = of(held.clone());
         assert!(told.len() == 1 && told[0].starts_with("bfd_held_back rtr Warning: the path"), "{told:#?}");
-        assert_eq!(of(Bfd { established: true, ..held }), [""; 0]);
+        assert_eq!(of(Bfd { held: None, ..held }), [""; 0]);
         let down = Bfd { strict: true, multihop: true, ..down };
         let session = |name: &str| Session {
             name: name.to_owned(),

@@ -92,7 +92,7 @@ fn peer(session: &Session) -> String {
 pub(super) fn away(facts: &Facts) -> Vec<Finding> {
     // One that waits for BFD is told of there.
     let waits = |session: &Session| {
-        let is_told = |bfd: &crate::doctor::Bfd| !bfd.established && (bfd.ailment.is_some() || bfd.held.is_some());
+        let is_told = |bfd: &crate::doctor::Bfd| (!bfd.established && bfd.ailment.is_some()) || bfd.held.is_some();
         facts.known.bfd.iter().any(|bfd| bfd.name == session.name && is_told(bfd))
     };
     let explained = |session: &&Session| session.remedy.is_some() || session.is_awaited_in_vain() || waits(session);
