@@ -46,7 +46,10 @@ impl Driver {
     pub(super) fn is_cut_off(&self) -> bool {
         let Some(way) = self.way.as_ref().filter(|way| way.is_closed()) else { return false };
         let neighbor = &self.parts.neighbor;
-        let Endpoint::Address(address) = neighbor.endpoint else { return true };
+        let Endpoint::Address(address) = neighbor.endpoint else {
+            // Whether it is not there at all, finding the router says better.
+            return socket::is_interface(&way.interface);
+        };
         let all = socket::interfaces_towards(None, SocketAddr::new(address, neighbor.port.get()));
         if all.is_empty() {
             // One that is down may have no addresses. One that is gone is not waited for: it may never be again.
