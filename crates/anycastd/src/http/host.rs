@@ -68,13 +68,26 @@ mod tests {
 
     #[test]
     fn addresses_and_localhost_are_nobody_elses() {
-        for good in
-            ["127.0.0.1", "127.0.0.1:9273", "[::1]:9273", "[::1]", "192.0.2.7:80", "localhost:9273", "LocalHost.", "a.localhost"]
-        {
+        for good in [
+            "127.0.0.1",
+            "127.0.0.1:9273",
+            "[::1]:9273",
+            "[::1]",
+            "192.0.2.7:80",
+            "localhost:9273",
+            "LocalHost.",
+            "a.localhost",
+        ] {
             assert_eq!(judge(good), Asked::Surely, "{good}");
         }
-        for name in ["edge1", "edge1.example.net:9273", "127.0.0.1.evil.example", "localhost.evil.example", "xlocalhost", "2130706433"]
-        {
+        for name in [
+            "edge1",
+            "edge1.example.net:9273",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example",
+            "xlocalhost",
+            "2130706433",
+        ] {
             assert!(matches!(judge(name), Asked::Name(_)), "{name}");
         }
         for bad in ["", "a b", "127.0.0.1@evil.example", "[::1", "a/b"] {
