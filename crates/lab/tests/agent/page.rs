@@ -71,7 +71,7 @@ async fn a_service_that_dies_is_seen_to_without_a_reload() -> anyhow::Result<()>
         let events = edge.ask(&["events"]).await?;
         let down = |event: &&serde_json::Value| event["kind"] == "service" && event["text"] == "up → down";
         let events = events.as_array().cloned().unwrap_or_default();
-        let at = events.iter().rfind(down).and_then(|event| event["at"].as_str()).map(humantime_of);
+        let at = events.iter().rfind(down).and_then(|event| event["at"].as_str()).map(time_of);
         took(&mut browser, "a service that is down", at.expect("it is an event"), "down").await?;
         browser.until("document.getElementById('verdict').textContent === '✗ web not up'").await?;
         browser.until("document.getElementById('said').textContent.includes('web is down')").await?;
@@ -90,7 +90,7 @@ async fn a_service_that_dies_is_seen_to_without_a_reload() -> anyhow::Result<()>
     story(told, Edge::announcing().await).await
 }
 
-fn humantime_of(text: &str) -> Duration {
+fn time_of(text: &str) -> Duration {
     let time: anycast_api::Timestamp = text.parse().expect("a time");
     time.system_time().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }

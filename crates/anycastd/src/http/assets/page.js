@@ -422,8 +422,8 @@ function silent(why) {
   const at = nodeNow();
   if (state.base) state.base = { node: at, here: performance.now() };
   state.goneSince = { here: performance.now() };
-  const asOf = state.status ? ` What is shown is as of ${clock(new Date(at).toISOString())}.` : "";
-  set(by("gone-text"), `${why} since ${clock(new Date(at).toISOString())}.${asOf}`);
+  const asOf = state.status ? "; what is shown is as of then" : "";
+  set(by("gone-text"), `${why} since ${clock(new Date(at).toISOString())}${asOf}.`);
   by("gone").hidden = false;
   show();
 }
@@ -504,7 +504,7 @@ async function run() {
       heardStatus(await ask("api/status"));
       if (again?.status === 503) await new Promise((go) => setTimeout(go, 2000));
     } catch (error) {
-      silent(error.status ? `The agent answers, and says “${error.message}”,` : "The agent has not answered");
+      silent(error.status ? `The agent answers, and says “${error.message}”` : "The agent has not answered");
     }
     await new Promise((go) => setTimeout(go, AGAIN));
   }
