@@ -61,7 +61,7 @@ impl Dice {
 }
 
 fn path(dice: &mut Dice) -> String {
-    const PATHS: [&str; 14] = [
+    const PATHS: [&str; 18] = [
         "/v1/status",
         "/v1/explain?target=dns",
         "/v1/explain",
@@ -75,6 +75,10 @@ fn path(dice: &mut Dice) -> String {
         "/v1/probe",
         "/metrics",
         "/healthz",
+        "/",
+        "/api/status",
+        "/api/events?after=1-1",
+        "/api/explain?target=%ff",
         "/../../etc/passwd",
     ];
     let path = dice.one(&PATHS).to_owned();

@@ -1,4 +1,12 @@
-//! The HTTP listener: `/metrics`, `/healthz`, `/readyz`. Read-only.
+//! The HTTP listener: `/metrics`, `/healthz`, `/readyz`, and the status page at `/` with what it asks for. Read-only.
+
+mod board;
+mod events;
+mod host;
+mod life;
+mod page;
+#[cfg(test)]
+mod tests;
 
 use std::{
     convert::Infallible,
@@ -9,17 +17,18 @@ use std::{
 
 use anycast_api::{ServiceState, Status};
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
 use hyper::{
     Method, Request, Response, StatusCode,
     body::Incoming,
-    header::{CONTENT_TYPE, HeaderValue},
+    header::{ALLOW, CONTENT_TYPE, HeaderValue},
     server::conn::http1,
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, sync::Semaphore};
 
+use self::{life::Life, page::Site};
 use crate::{agent::Handle, complaints::Complaints, descriptors, metrics, unread::Heard};
 
 /// Connections at a time; more wait to be accepted.
@@ -31,7 +40,7 @@ const HEAD: Duration = Duration::from_secs(5);
 /// The whole node is drawn for one at a time: those who scrape all the time must not take the time of the sessions.
 static DRAWING: Semaphore = Semaphore::const_new(1);
 
-type Answer = Response<Full<Bytes>>;
+type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
 /// How soon an address that cannot be had is tried again.
 const RETRY: Duration = Duration::from_secs(5);
@@ -63,7 +72,9 @@ pub(crate) async fn run(address: SocketAddr, agent: Handle, instruments: metrics
 
 /// Serves what comes there until it is dropped.
 pub(crate) async fn serve(listener: TcpListener, agent: Handle, instruments: metrics::Instruments) {
-    let places = Arc::new(Semaphore::new(descriptors::at_most(CONNECTIONS)));
+    let connections = descriptors::at_most(CONNECTIONS);
+    let places = Arc::new(Semaphore::new(connections));
+    let site = Arc::new(Site::new(agent.clone(), connections));
     let mut complaints = Complaints::default();
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
@@ -77,33 +88,44 @@ pub(crate) async fn serve(listener: TcpListener, agent: Handle, instruments: met
                 continue;
             }
         };
-        let (agent, instruments) = (agent.clone(), instruments.clone());
+        let (agent, instruments, site) = (agent.clone(), instruments.clone(), Arc::clone(&site));
         tokio::spawn(async move {
+            let life = Life::new(LIFE);
+            let longer = life.clone();
             let service = service_fn(move |request: Request<Incoming>| {
-                let (agent, instruments) = (agent.clone(), instruments.clone());
-                async move {
-                    Ok::<_, Infallible>(answer(request.method(), request.uri().path(), &agent, &instruments).await)
-                }
+                let (agent, instruments, site, life) =
+                    (agent.clone(), instruments.clone(), Arc::clone(&site), longer.clone());
+                async move { Ok::<_, Infallible>(answer(&request, &agent, &instruments, &site, &life).await) }
             });
             let served = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD)
                 .max_buf_size(16 * 1024)
                 .serve_connection(TokioIo::new(Heard::new(stream)), service);
-            let _ = tokio::time::timeout(LIFE, served).await;
+            tokio::select! {
+                _ = served => {}
+                () = life.over() => {}
+            }
             drop(place);
         });
     }
 }
 
-async fn answer(method: &Method, path: &str, agent: &Handle, instruments: &metrics::Instruments) -> Answer {
-    if !matches!(*method, Method::GET | Method::HEAD) {
-        return text(StatusCode::METHOD_NOT_ALLOWED, "read-only: GET and HEAD\n".to_owned());
+async fn answer(
+    request: &Request<Incoming>,
+    agent: &Handle,
+    instruments: &metrics::Instruments,
+    site: &Site,
+    life: &Life,
+) -> Answer {
+    match request.uri().path() {
+        "/metrics" | "/healthz" | "/readyz" => {}
+        _ => return page::answer(request, site, life).await,
     }
-    if !matches!(path, "/metrics" | "/healthz" | "/readyz") {
-        return text(StatusCode::NOT_FOUND, "there is /metrics, /healthz and /readyz\n".to_owned());
+    if !is_reading(request.method()) {
+        return read_only();
     }
-    match path {
+    match request.uri().path() {
         // That the loop answers is all there is to it.
         "/healthz" => match agent.ask(|_| ()).await {
             Ok(()) => text(StatusCode::OK, "ok\n".to_owned()),
@@ -111,6 +133,16 @@ async fn answer(method: &Method, path: &str, agent: &Handle, instruments: &metri
         },
         path => drawn(path == "/metrics", agent, instruments).await,
     }
+}
+
+fn is_reading(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
+fn read_only() -> Answer {
+    let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "read-only: GET and HEAD\n".to_owned());
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    answer
 }
 
 async fn drawn(metrics: bool, agent: &Handle, instruments: &metrics::Instruments) -> Answer {
@@ -153,8 +185,13 @@ fn ready(status: &Status) -> Answer {
 }
 
 fn text(status: StatusCode, text: String) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from(text)));
+    whole(status, "text/plain; charset=utf-8", Bytes::from(text))
+}
+
+/// An answer that is known as a whole.
+fn whole(status: StatusCode, kind: &'static str, body: Bytes) -> Answer {
+    let mut answer = Response::new(Full::new(body).boxed_unsync());
     *answer.status_mut() = status;
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     answer
 }

@@ -51,6 +51,7 @@ mod metrics;
 mod peer;
 mod pid_file;
 mod probe;
+mod query;
 mod reload;
 mod signal;
 mod signals;

@@ -22,6 +22,7 @@
 mod bfd;
 mod doctor;
 mod neighbor;
+mod page;
 mod probe;
 mod reload;
 mod service;
@@ -35,6 +36,7 @@ use serde::{Deserialize, Serialize};
 pub use bfd::*;
 pub use doctor::*;
 pub use neighbor::*;
+pub use page::*;
 pub use probe::*;
 pub use reload::*;
 pub use service::*;

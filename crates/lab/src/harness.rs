@@ -1,5 +1,6 @@
 //! What the end-to-end tests stand on: a small lab of their own, and words to say what they wait for.
 
+pub mod browser;
 pub mod control;
 pub mod wire;
 

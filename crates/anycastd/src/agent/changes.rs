@@ -1,6 +1,10 @@
 //! What changed since the last decision, and since when everything is as it is.
 
-use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use anycast_api::ServiceState;
 use anycast_bgp::{Attributes, Prefix};
@@ -46,7 +50,9 @@ impl Agent {
         let services = &self.settings.core.services;
         let states: Vec<_> = services.keys().map(|name| (name.clone(), self.service_state(name))).collect();
         self.since.services.retain(|name, _| services.contains_key(name));
+        self.history.keep(|name| services.contains_key(name));
         for (name, state) in states {
+            self.history.note(&name, state, Instant::now());
             if let Some(before) = changed(&mut self.since.services, &name, state, now) {
                 self.changes.push(Change::Service { name, before, state });
             }

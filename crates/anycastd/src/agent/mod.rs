@@ -17,6 +17,7 @@ mod expiry;
 mod explain;
 mod handle;
 mod handover;
+mod history;
 mod holds;
 mod orders;
 mod paths;
@@ -181,6 +182,8 @@ pub(crate) struct Agent {
     desired: Desired,
     /// Since when everything is as it is.
     since: Since,
+    /// What each service was of late.
+    history: history::History,
     /// What changed and is not told yet.
     changes: Vec<Change>,
     /// What is wrong with the agent itself, by subject.
@@ -269,6 +272,7 @@ pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
         links: parts.links,
         desired: Desired::default(),
         since: Since::default(),
+        history: history::History::default(),
         changes: Vec::new(),
         problems: BTreeMap::new(),
         ring: Ring::default(),

@@ -83,6 +83,17 @@ impl Agent {
         }
     }
 
+    /// Which agent this is, of all that have been: one that goes on for another is the same, one that starts anew is not.
+    pub(crate) fn process(&self) -> u64 {
+        let since = self.started.1.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or_default()
+    }
+
+    /// By what name the node is known.
+    pub(crate) fn node_name(&self) -> &str {
+        &self.settings.core.node.name
+    }
+
     /// The neighbors, or the one that is named.
     pub(crate) fn neighbors(&self, name: Option<&str>) -> Result<Vec<api::Neighbor>, Refusal> {
         let networks = self.networks().filter(|of| name.is_none_or(|name| name == of.as_str()));

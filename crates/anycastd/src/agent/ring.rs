@@ -45,6 +45,14 @@ impl Ring {
         self.events.iter().filter(wanted).cloned().collect()
     }
 
+    /// What was kept after the event of that number, oldest first, `most` at most; and how many there were that are left out or not kept
+    /// any more.
+    pub(crate) fn after(&self, id: u64, most: usize) -> (Vec<Event>, u64) {
+        let all = self.next.saturating_sub(1).saturating_sub(id);
+        let told = self.events.len().min(most).min(usize::try_from(all).unwrap_or(usize::MAX));
+        (self.events.iter().skip(self.events.len() - told).cloned().collect(), all - told as u64)
+    }
+
     /// What was kept, and the number of the next, for another agent that goes on.
     pub(super) fn hand_over(&self) -> (Vec<Event>, u64) {
         (self.events.iter().cloned().collect(), self.next)
@@ -82,5 +90,23 @@ mod tests {
         let kept = ring.since(None);
         assert_eq!((kept.len(), kept[0].id, kept[KEPT - 1].id), (KEPT, 11, KEPT as u64 + 10));
         assert!(matches!(live.try_recv(), Err(broadcast::error::TryRecvError::Lagged(_))));
+    }
+
+    #[test]
+    fn it_tells_what_came_after_one() {
+        let mut ring = Ring::default();
+        let happening = || Happening { at: SystemTime::now(), kind: "agent", subject: "a".into(), text: "b".into() };
+        assert_eq!(ring.after(0, 9), (Vec::new(), 0));
+        (0..KEPT + 10).for_each(|_| ring.push(happening()));
+        let last = KEPT as u64 + 10;
+        let told = |after, most| {
+            let (events, missed) = ring.after(after, most);
+            (events.first().map(|event| event.id), events.len(), missed)
+        };
+        assert_eq!(told(last - 3, 9), (Some(last - 2), 3, 0));
+        assert_eq!(told(last - 30, 9), (Some(last - 8), 9, 21));
+        assert_eq!(told(0, usize::MAX), (Some(11), KEPT, 10));
+        // Of the future, as of another process.
+        assert_eq!([told(last, 9), told(last + 7, 9), told(u64::MAX, 9)], [(None, 0, 0); 3]);
     }
 }

@@ -1,6 +1,6 @@
 //! One request, one answer.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use anycast_api::{ErrorReply, Event, ProbeReply, ProbeRequest, ReloadRequest, Timestamp, UpgradeRequest, WaitRequest};
 use bytes::Bytes;
@@ -18,6 +18,7 @@ use super::{Caller, Desk};
 use crate::{
     agent::{About, Agent, Handle, NoAnswer, Refusal, probe_answers},
     peer::Ask,
+    query::query,
     reload::Wish,
     upgrade::Refused,
 };
@@ -110,7 +111,8 @@ pub(super) fn no_place() -> Answer {
 }
 
 async fn route(request: Request<Incoming>, desk: &Desk, caller: &Caller) -> Result<Answer, Fault> {
-    let query = query(request.uri().query().unwrap_or_default())?;
+    let bad = || Fault::new(StatusCode::BAD_REQUEST, "the query cannot be decoded");
+    let query = query(request.uri().query().unwrap_or_default()).ok_or_else(bad)?;
     let wanted = |key: &str| query.get(key).cloned();
     let agent = &desk.agent;
     let path = request.uri().path().to_owned();
@@ -363,32 +365,6 @@ fn json<T: Serialize>(status: StatusCode, value: &T) -> Answer {
     answer
 }
 
-/// The pairs of a query string, percent-decoded.
-fn query(text: &str) -> Result<BTreeMap<String, String>, Fault> {
-    let pairs = text.split('&').filter(|pair| !pair.is_empty());
-    let decoded = pairs.map(|pair| {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        Some((percent_decode(key)?, percent_decode(value)?))
-    });
-    decoded.collect::<Option<_>>().ok_or_else(|| Fault::new(StatusCode::BAD_REQUEST, "the query cannot be decoded"))
-}
-
-fn percent_decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'%' => {
-                let mut digit = || char::from(rest.next()?).to_digit(16);
-                u8::try_from(digit()? << 4 | digit()?).ok()?
-            }
-            b'+' => b' ',
-            byte => byte,
-        });
-    }
-    String::from_utf8(bytes).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use anycast_api::WithdrawRequest;
@@ -401,17 +377,6 @@ mod tests {
         assert_eq!(good, WithdrawRequest { services: vec!["dns".into()], ..WithdrawRequest::default() });
         for bad in ["[]", "", "null", "{", "{}x", r#"[["dns"]]"#, r#"{"service":["dns"]}"#] {
             assert!(parse::<WithdrawRequest>(bad.as_bytes()).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn queries_are_decoded() {
-        let good = query("target=203.0.113.0%2F24&x=a+b&flag").map_err(|fault| fault.error).unwrap();
-        assert_eq!(good["target"], "203.0.113.0/24");
-        assert_eq!(good["x"], "a b");
-        assert_eq!(good["flag"], "");
-        for bad in ["a=%", "a=%2", "a=%zz", "a=%ff", "%+1=x"] {
-            assert!(query(bad).is_err(), "{bad}");
         }
     }
 }
