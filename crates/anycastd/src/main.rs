@@ -233,12 +233,17 @@ fn end_on_panic(logging: logging::Logging) {
 }
 
 /// The sessions of BFD, those that another program has left among them.
-fn start_bfd(settings: &Settings, fence: &Fence, goes_on: Option<&mut GoesOn>) -> std::io::Result<Bfd> {
+fn start_bfd(
+    settings: &Settings,
+    fence: &Fence,
+    instruments: &Instruments,
+    goes_on: Option<&mut GoesOn>,
+) -> std::io::Result<Bfd> {
     let left = goes_on.and_then(|goes_on| {
         let left = goes_on.document.bfd.take()?;
         Some(bfd::Begin { left, neighbors: &settings.core.neighbors, places: &mut goes_on.places })
     });
-    Bfd::start(fence.clone(), left)
+    Bfd::start(fence.clone(), instruments.lateness(), left)
 }
 
 async fn run(begin: Begin, logging: &Logging) -> anyhow::Result<()> {
@@ -250,7 +255,7 @@ async fn run(begin: Begin, logging: &Logging) -> anyhow::Result<()> {
     let instruments = Instruments::new().context("metrics")?;
     let fence = Fence::new(settings.stale_after, instruments.fencings());
     // Soon: the neighbors wait for a packet.
-    let bfd = start_bfd(&settings, &fence, goes_on.as_mut()).context("BFD")?;
+    let bfd = start_bfd(&settings, &fence, &instruments, goes_on.as_mut()).context("BFD")?;
     let footing = Footing::find(&settings, goes_on.as_mut()).await?;
     let places = Arc::new(footing.places());
     let Footing { state, alone: _alone, loaded, flaps, kept, socket, lasting } = footing;

@@ -69,6 +69,9 @@ pub struct Status {
     pub healthy: bool,
     /// What is wrong with the agent itself (the last reload was refused, netlink fails, …), in words.
     pub problems: Vec<String>,
+    /// How many of them are about what: `reload`, `kernel`, `bfd` and the like.
+    #[serde(default)]
+    pub problem_subjects: BTreeMap<String, usize>,
     /// By name.
     pub services: Vec<Service>,
     /// By name.

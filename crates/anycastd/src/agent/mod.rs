@@ -373,12 +373,16 @@ impl Agent {
             let view = self.view();
             let desired = anycast_core::decide(&self.settings.core, &view);
             let moved = self.settle_drains(&desired, &view, now) | self.settle_holds(&desired, now);
-            self.adopt(desired, &view);
+            self.adopt(desired, &view, now);
             if !moved {
                 break;
             }
         }
+        let parting = self.parting.len();
         self.parting.retain(|(_, peer)| !peer.is_finished());
+        if self.parting.len() < parting {
+            self.keep_times();
+        }
         self.forget_gone(Instant::now());
         self.start_peers();
         self.settle_complete(Instant::now());
@@ -473,10 +477,10 @@ impl Agent {
     }
 
     /// Hands the sets on.
-    fn adopt(&mut self, desired: Desired, view: &View) {
+    fn adopt(&mut self, desired: Desired, view: &View, now: Instant) {
         for peer in self.peers.values_mut() {
             if let Some(routes) = desired.routes.get(&peer.of) {
-                peer.set_routes(routes);
+                peer.set_routes(routes, now);
             }
         }
         if view.stopping {

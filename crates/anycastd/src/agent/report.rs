@@ -36,7 +36,7 @@ impl Agent {
         let services: Vec<_> = core.services.iter().map(|(name, service)| self.service(name, service)).collect();
         let neighbors: Vec<_> = self.neighbors(None).unwrap_or_default();
         let addresses = self.addresses();
-        let problems = self.problems();
+        let (subjects, problems): (Vec<&str>, Vec<String>) = self.problems().into_iter().unzip();
         let used = |name: &str| core.services.values().any(|service| service.neighbors.contains_key(name));
         let healthy = problems.is_empty()
             && !self.is_stopping()
@@ -68,6 +68,7 @@ impl Agent {
             stopping: self.is_stopping(),
             healthy,
             problems,
+            problem_subjects: counted(subjects),
             connections_refused: self
                 .refusals
                 .counts()
@@ -184,7 +185,7 @@ impl Agent {
         if announced.is_some() && (told < all || all == 0) {
             notes.push(format!("{told} of {all} neighbors"));
         }
-        api::PrefixSummary { prefix: prefix.to_string(), announced: announced.is_some(), notes }
+        api::PrefixSummary { prefix: prefix.to_string(), announced: announced.is_some(), neighbors: told, notes }
     }
 
     /// How many of the neighbors that are to carry a prefix have been told of it.
@@ -374,6 +375,15 @@ impl Agent {
             counters: [("sessions".to_owned(), sessions as u64)].into(),
         })
     }
+}
+
+/// How often each is there.
+fn counted(subjects: Vec<&str>) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for subject in subjects {
+        *counts.entry(subject.to_owned()).or_default() += 1;
+    }
+    counts
 }
 
 /// In one word, for the log.
