@@ -55,6 +55,7 @@ mod reload;
 mod signal;
 mod signals;
 mod state;
+mod traffic;
 mod units;
 mod unread;
 mod upgrade;
@@ -86,6 +87,7 @@ use crate::{
     metrics::Instruments,
     reload::Reloader,
     signal::{Sink, Wake},
+    traffic::Meter,
     upgrade::Upgrader,
 };
 
@@ -291,6 +293,7 @@ async fn run(begin: Begin, logging: &Logging) -> anyhow::Result<()> {
     let looks = disable::look(&disable_files).await;
     let (disable_files, looked_for) = watch::channel(Arc::new(disable_files));
     let (watched, woken) = (sink.clone(), wake.clone());
+    let (traffic, traffic_ended) = Meter::start().context("cannot start a thread")?;
     let (agent, handle) = agent::new(Parts {
         settings,
         text,
@@ -313,6 +316,7 @@ async fn run(begin: Begin, logging: &Logging) -> anyhow::Result<()> {
         connections: descriptors::spare(),
         fence: fence.clone(),
         bfd: bfd.clone(),
+        traffic,
         goes_on,
     });
     let _watcher =
@@ -357,6 +361,7 @@ async fn run(begin: Begin, logging: &Logging) -> anyhow::Result<()> {
     tasks.shutdown().await;
     let _ = tokio::time::timeout(flaps::LAST_WRITE, keeper).await;
     netlink.abort();
+    traffic_ended.wait().await;
     ended.context("the decision loop")?;
     tracing::info!("ended");
     Ok(())

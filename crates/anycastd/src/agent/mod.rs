@@ -76,6 +76,7 @@ use crate::{
     peer::Peer,
     signal::{Happening, Sink, Wake},
     state::{Loaded, Order, Orders},
+    traffic::Meter,
 };
 
 /// How many decisions in a row one wake may take before the loop looks at its queues again.
@@ -112,6 +113,8 @@ pub(crate) struct Parts {
     pub(crate) connections: usize,
     pub(crate) fence: Fence,
     pub(crate) bfd: Bfd,
+    /// Counts what comes for addresses.
+    pub(crate) traffic: Meter,
     /// What another agent has left to this one.
     pub(crate) goes_on: Option<GoesOn>,
 }
@@ -196,6 +199,8 @@ pub(crate) struct Agent {
     fence: Fence,
     /// The sessions of BFD.
     bfd: Bfd,
+    /// Counts what comes for addresses.
+    traffic: Meter,
     /// When the loop last went round.
     turned: anycast_core::fence::Moment,
     /// Until when no session begins, because what is claimed is being proven anew.
@@ -281,6 +286,7 @@ pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
         desk: parts.desk,
         fence: parts.fence,
         bfd: parts.bfd,
+        traffic: parts.traffic,
         turned: moment(),
         proving_until: None,
         frozen: false,

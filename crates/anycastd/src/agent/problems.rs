@@ -37,7 +37,7 @@ impl Agent {
         ))
     }
 
-    /// Each with what it is about ([`crate::metrics::SUBJECTS`]).
+    /// Each with what it is about (the table of them is in `docs/src/metrics.md`).
     pub(super) fn problems(&self) -> Vec<(&'static str, String)> {
         let kernel = self.kernel.borrow();
         let deaf = self.deaf.borrow();
@@ -51,6 +51,7 @@ impl Agent {
             .chain(about("max_prefixes", loud))
             .chain(about("bfd", self.bfd_problems()))
             .chain(about("fence", self.fence.problems()))
+            .chain(about("traffic", self.traffic.problem()))
             .chain(about("checks", self.checks_that_cannot_run()))
             .chain(about("neighbors", nobody))
             .collect()

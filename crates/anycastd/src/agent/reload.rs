@@ -231,6 +231,13 @@ impl Agent {
         }
         self.settle_watch();
         self.keep_times();
+        self.count_traffic();
+    }
+
+    /// Has counted what comes for the addresses of the services that ask for it.
+    fn count_traffic(&mut self) {
+        let asking = self.settings.core.services.values().filter(|service| service.traffic);
+        self.traffic.set(asking.flat_map(|service| service.addresses.iter().copied()).collect());
     }
 
     /// What was measured of neighbors and checks that are gone goes with them.

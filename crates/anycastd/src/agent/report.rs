@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::IpAddr,
     sync::Arc,
     time::{Instant, SystemTime},
 };
@@ -27,6 +28,7 @@ use crate::{
     checker::CheckState,
     kernel::{AddressState, Owner},
     peer::{Ask, Peer, PeerState},
+    traffic::Received,
 };
 
 impl Agent {
@@ -268,6 +270,7 @@ impl Agent {
                 interface: Some(interface.clone()),
                 since: (*since).into(),
                 problem: None,
+                traffic: self.traffic_to(address),
             },
             AddressState::Missing { problem, since, .. } => api::Address {
                 address: address.to_string(),
@@ -276,9 +279,15 @@ impl Agent {
                 interface: None,
                 since: (*since).into(),
                 problem: Some(problem.clone()),
+                traffic: self.traffic_to(address),
             },
         });
         known.collect()
+    }
+
+    fn traffic_to(&self, address: &IpAddr) -> Option<api::Traffic> {
+        let Received { packets, bytes } = self.traffic.received(address)?;
+        Some(api::Traffic { packets, bytes })
     }
 }
 

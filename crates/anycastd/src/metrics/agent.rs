@@ -5,7 +5,7 @@ use anycast_api::Status;
 use super::{Drawing, flag};
 
 /// What the problems of the status are about: each has its series, whether there is one or not.
-pub(crate) const SUBJECTS: [&str; 15] = [
+pub(super) const SUBJECTS: [&str; 16] = [
     "bfd",
     "checks",
     "disable_file",
@@ -19,6 +19,7 @@ pub(crate) const SUBJECTS: [&str; 15] = [
     "orders",
     "reload",
     "restart",
+    "traffic",
     "upgrade",
     "watch",
 ];
@@ -97,6 +98,30 @@ fn draw_addresses(drawing: &Drawing, status: &Status) -> prometheus::Result<()> 
     for address in &status.addresses {
         bound.with_label_values(&[&address.address]).set(flag(address.bound));
         foreign.with_label_values(&[&address.address]).set(flag(address.foreign));
+    }
+    draw_traffic(drawing, status)
+}
+
+/// An address that several services have is counted once, and shown with each of them.
+fn draw_traffic(drawing: &Drawing, status: &Status) -> prometheus::Result<()> {
+    let labels = ["service", "address"];
+    let packets = drawing.counter(
+        "anycastd_address_received_packets_total",
+        "IP packets that came for the address, where that is counted; what the node sent itself is not among them.",
+        &labels,
+    )?;
+    let bytes = drawing.counter(
+        "anycastd_address_received_bytes_total",
+        "Octets of those packets, headers of IP included.",
+        &labels,
+    )?;
+    for address in &status.addresses {
+        let Some(traffic) = address.traffic else { continue };
+        for service in status.services.iter().filter(|service| service.addresses.contains(&address.address)) {
+            let labels = [&service.name, &address.address];
+            packets.with_label_values(&labels).inc_by(traffic.packets);
+            bytes.with_label_values(&labels).inc_by(traffic.bytes);
+        }
     }
     Ok(())
 }

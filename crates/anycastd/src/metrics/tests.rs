@@ -40,7 +40,8 @@ fn everything() -> Status {
         "problem_subjects": {"reload": 1, "kernel": 1}, "connections_refused": {"stranger": 3},
         "watch": {"hints": {"listener": 4}, "lists": 9, "lists_failed": 2},
         "bfd": {"without_priority": null, "discards": {"ttl": 3}},
-        "addresses": [{"address": "203.0.113.53", "bound": true, "foreign": false, "interface": "lo", "since": at, "problem": null}]}))
+        "addresses": [{"address": "203.0.113.53", "bound": true, "foreign": false, "interface": "lo", "since": at, "problem": null,
+            "traffic": {"packets": 12, "bytes": 960}}]}))
 }
 
 /// A node on which these fields are laid.
@@ -156,6 +157,8 @@ fn what_is_drawn_is_what_the_status_says() {
         "anycastd_problems_by_subject{subject=\"reload\"} 1",
         "anycastd_problems_by_subject{subject=\"upgrade\"} 0",
         "anycastd_events_dropped_total 6",
+        "anycastd_address_received_packets_total{address=\"203.0.113.53\",service=\"dns\"} 12",
+        "anycastd_address_received_bytes_total{address=\"203.0.113.53\",service=\"dns\"} 960",
         "anycastd_listener_lists_total{result=\"answered\"} 7",
         "anycastd_route_acked_seconds_count{kind=\"withdraw\",neighbor=\"leaf1\"} 1",
         "anycastd_route_written_seconds_bucket{kind=\"announce\",neighbor=\"leaf1\",le=\"0.00025\"} 1",

@@ -17,6 +17,7 @@ mod hops;
 mod kernel;
 mod links;
 mod maintenance;
+mod metrics;
 mod passive;
 mod probe;
 mod reload;
