@@ -24,6 +24,7 @@ mod reload;
 mod routes;
 mod states;
 mod stop;
+mod traffic;
 mod unnumbered;
 mod upgrade;
 mod watch;
