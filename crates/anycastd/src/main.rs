@@ -56,6 +56,7 @@ mod reload;
 mod signal;
 mod signals;
 mod state;
+mod traffic;
 mod units;
 mod unread;
 mod upgrade;
@@ -87,6 +88,7 @@ use crate::{
     metrics::Instruments,
     reload::Reloader,
     signal::{Sink, Wake},
+    traffic::Meter,
     upgrade::Upgrader,
 };
 
@@ -234,12 +236,17 @@ fn end_on_panic(logging: logging::Logging) {
 }
 
 /// The sessions of BFD, those that another program has left among them.
-fn start_bfd(settings: &Settings, fence: &Fence, goes_on: Option<&mut GoesOn>) -> std::io::Result<Bfd> {
+fn start_bfd(
+    settings: &Settings,
+    fence: &Fence,
+    instruments: &Instruments,
+    goes_on: Option<&mut GoesOn>,
+) -> std::io::Result<Bfd> {
     let left = goes_on.and_then(|goes_on| {
         let left = goes_on.document.bfd.take()?;
         Some(bfd::Begin { left, neighbors: &settings.core.neighbors, places: &mut goes_on.places })
     });
-    Bfd::start(fence.clone(), left)
+    Bfd::start(fence.clone(), instruments.lateness(), left)
 }
 
 async fn run(begin: Begin, logging: &Logging) -> anyhow::Result<()> {
@@ -251,7 +258,7 @@ async fn run(begin: Begin, logging: &Logging) -> anyhow::Result<()> {
     let instruments = Instruments::new().context("metrics")?;
     let fence = Fence::new(settings.stale_after, instruments.fencings());
     // Soon: the neighbors wait for a packet.
-    let bfd = start_bfd(&settings, &fence, goes_on.as_mut()).context("BFD")?;
+    let bfd = start_bfd(&settings, &fence, &instruments, goes_on.as_mut()).context("BFD")?;
     let footing = Footing::find(&settings, goes_on.as_mut()).await?;
     let places = Arc::new(footing.places());
     let Footing { state, alone: _alone, loaded, flaps, kept, socket, lasting } = footing;
@@ -287,6 +294,7 @@ async fn run(begin: Begin, logging: &Logging) -> anyhow::Result<()> {
     let looks = disable::look(&disable_files).await;
     let (disable_files, looked_for) = watch::channel(Arc::new(disable_files));
     let (watched, woken) = (sink.clone(), wake.clone());
+    let (traffic, traffic_ended) = Meter::start().context("cannot start a thread")?;
     let (agent, handle) = agent::new(Parts {
         settings,
         text,
@@ -309,6 +317,7 @@ async fn run(begin: Begin, logging: &Logging) -> anyhow::Result<()> {
         connections: descriptors::spare(),
         fence: fence.clone(),
         bfd: bfd.clone(),
+        traffic,
         goes_on,
     });
     let _watcher =
@@ -353,6 +362,7 @@ async fn run(begin: Begin, logging: &Logging) -> anyhow::Result<()> {
     tasks.shutdown().await;
     let _ = tokio::time::timeout(flaps::LAST_WRITE, keeper).await;
     netlink.abort();
+    traffic_ended.wait().await;
     ended.context("the decision loop")?;
     tracing::info!("ended");
     Ok(())

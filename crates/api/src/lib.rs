@@ -71,6 +71,9 @@ pub struct Status {
     pub healthy: bool,
     /// What is wrong with the agent itself (the last reload was refused, netlink fails, …), in words.
     pub problems: Vec<String>,
+    /// How many of them are about what: `reload`, `kernel`, `bfd` and the like.
+    #[serde(default)]
+    pub problem_subjects: BTreeMap<String, usize>,
     /// By name.
     pub services: Vec<Service>,
     /// By name.
@@ -117,6 +120,18 @@ pub struct Address {
     pub since: Timestamp,
     /// What is wrong, in words.
     pub problem: Option<String>,
+    /// What came for it, where that is counted.
+    #[serde(default)]
+    pub traffic: Option<Traffic>,
+}
+
+/// What came for an address since it is counted; what this node sent itself is not among it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// IP packets, as the kernel has put them together: what the network card merged is one.
+    pub packets: u64,
+    /// Their octets, headers of IP included.
+    pub bytes: u64,
 }
 
 /// Why something is, or is not, announced: the whole chain.

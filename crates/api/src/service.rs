@@ -98,6 +98,9 @@ pub struct PrefixSummary {
     pub prefix: String,
     /// Whether it is to be announced.
     pub announced: bool,
+    /// To how many neighbors it is announced now; a network counts once.
+    #[serde(default)]
+    pub neighbors: usize,
     /// What is remarkable about its attributes: `prepend 3`, `graceful-shutdown`; where it is not announced though this service
     /// serves, why: `web is down`.
     pub notes: Vec<String>,

@@ -69,6 +69,7 @@ pub(crate) fn service(name: &str, addresses: &[&str], prefixes: &[&str], neighbo
         unbind: Unbind::Never,
         watch: Watch::None,
         disable_file: None,
+        traffic: false,
     };
     (ServiceName::new(name).unwrap(), service)
 }

@@ -53,7 +53,7 @@ const RUN: [Need; 6] = [
 ];
 
 /// What the tests need besides. OpenBGPD's daemon is called as FRR's is, so it is known by its other program.
-const TEST: [Need; 7] = [
+const TEST: [Need; 8] = [
     Need { program: "bird", package: "bird2" },
     Need { program: "bgpctl", package: "openbgpd" },
     Need { program: "gobgpd", package: "gobgpd" },
@@ -61,6 +61,7 @@ const TEST: [Need; 7] = [
     Need { program: "tshark", package: "tshark" },
     Need { program: "bgpdump", package: "bgpdump" },
     Need { program: "chromium", package: "chromium" },
+    Need { program: "promtool", package: "prometheus" },
 ];
 
 /// What a systemd in a container needs.
@@ -72,13 +73,14 @@ const SYSTEMD: [Need; 4] = [
 ];
 
 /// The packages that bring a service, and what it is called.
-const SERVICES: [(&str, &str); 6] = [
+const SERVICES: [(&str, &str); 7] = [
     ("docker.io", "docker"),
     ("frr", "frr"),
     ("bird2", "bird"),
     ("openbgpd", "openbgpd"),
     ("gobgpd", "gobgpd"),
     ("exabgp", "exabgp"),
+    ("prometheus", "prometheus"),
 ];
 
 /// Says no to everybody but root.

@@ -77,6 +77,7 @@ use crate::{
     peer::Peer,
     signal::{Happening, Sink, Wake},
     state::{Loaded, Order, Orders},
+    traffic::Meter,
 };
 
 /// How many decisions in a row one wake may take before the loop looks at its queues again.
@@ -113,6 +114,8 @@ pub(crate) struct Parts {
     pub(crate) connections: usize,
     pub(crate) fence: Fence,
     pub(crate) bfd: Bfd,
+    /// Counts what comes for addresses.
+    pub(crate) traffic: Meter,
     /// What another agent has left to this one.
     pub(crate) goes_on: Option<GoesOn>,
 }
@@ -199,6 +202,8 @@ pub(crate) struct Agent {
     fence: Fence,
     /// The sessions of BFD.
     bfd: Bfd,
+    /// Counts what comes for addresses.
+    traffic: Meter,
     /// When the loop last went round.
     turned: anycast_core::fence::Moment,
     /// Until when no session begins, because what is claimed is being proven anew.
@@ -285,6 +290,7 @@ pub(crate) fn new(parts: Parts) -> (impl Future<Output = ()>, Handle) {
         desk: parts.desk,
         fence: parts.fence,
         bfd: parts.bfd,
+        traffic: parts.traffic,
         turned: moment(),
         proving_until: None,
         frozen: false,
@@ -377,12 +383,16 @@ impl Agent {
             let view = self.view();
             let desired = anycast_core::decide(&self.settings.core, &view);
             let moved = self.settle_drains(&desired, &view, now) | self.settle_holds(&desired, now);
-            self.adopt(desired, &view);
+            self.adopt(desired, &view, now);
             if !moved {
                 break;
             }
         }
+        let parting = self.parting.len();
         self.parting.retain(|(_, peer)| !peer.is_finished());
+        if self.parting.len() < parting {
+            self.keep_times();
+        }
         self.forget_gone(Instant::now());
         self.start_peers();
         self.settle_complete(Instant::now());
@@ -477,10 +487,10 @@ impl Agent {
     }
 
     /// Hands the sets on.
-    fn adopt(&mut self, desired: Desired, view: &View) {
+    fn adopt(&mut self, desired: Desired, view: &View, now: Instant) {
         for peer in self.peers.values_mut() {
             if let Some(routes) = desired.routes.get(&peer.of) {
-                peer.set_routes(routes);
+                peer.set_routes(routes, now);
             }
         }
         if view.stopping {

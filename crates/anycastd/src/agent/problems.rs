@@ -37,25 +37,32 @@ impl Agent {
         ))
     }
 
-    pub(super) fn problems(&self) -> Vec<String> {
+    /// Each with what it is about (the table of them is in `docs/src/metrics.md`).
+    pub(super) fn problems(&self) -> Vec<(&'static str, String)> {
         let kernel = self.kernel.borrow();
         let deaf = self.deaf.borrow();
+        let own = self.problems.iter().map(|(subject, text)| (*subject, text.clone()));
         let deaf = deaf.iter().map(|(place, why)| format!("cannot listen on {place}: {why}"));
-        let own = self.problems.values().chain(&kernel.error).chain(&kernel.problems).cloned();
         let loud = self.peers.iter().filter_map(|(id, peer)| announces_too_much(id, peer));
-        let blind = self.checks_that_cannot_run();
         let nobody = self.announced_to_nobody().into_iter().chain(self.off_the_air());
-        let watch = self.watch_problems();
-        let bfd = self.bfd_problems();
-        own.chain(watch)
-            .chain(deaf)
-            .chain(loud)
-            .chain(bfd)
-            .chain(self.fence.problems())
-            .chain(blind)
-            .chain(nobody)
+        own.chain(about("kernel", kernel.error.iter().chain(&kernel.problems).cloned()))
+            .chain(about("watch", self.watch_problems()))
+            .chain(about("listen", deaf))
+            .chain(about("max_prefixes", loud))
+            .chain(about("bfd", self.bfd_problems()))
+            .chain(about("fence", self.fence.problems()))
+            .chain(about("traffic", self.traffic.problem()))
+            .chain(about("checks", self.checks_that_cannot_run()))
+            .chain(about("neighbors", nobody))
             .collect()
     }
+}
+
+fn about(
+    subject: &'static str,
+    texts: impl IntoIterator<Item = String>,
+) -> impl Iterator<Item = (&'static str, String)> {
+    texts.into_iter().map(move |text| (subject, text))
 }
 
 /// The alarm of `max_prefixes`.

@@ -199,6 +199,7 @@ impl Agent {
             past,
             complete: self.complete_by.is_none(),
             bfd: &self.bfd,
+            instruments: &self.instruments,
             path,
             left,
         };
@@ -212,7 +213,7 @@ impl Agent {
             self.links.clone(),
         );
         if let Some(routes) = self.desired.routes.get(of) {
-            peer.set_routes(routes);
+            peer.set_routes(routes, Instant::now());
         }
         self.peers.insert(id.clone(), peer);
     }
@@ -229,6 +230,23 @@ impl Agent {
             self.settle_checks(name, service, before.get(name).copied());
         }
         self.settle_watch();
+        self.keep_times();
+        self.count_traffic();
+    }
+
+    /// Has counted what comes for the addresses of the services that ask for it.
+    fn count_traffic(&mut self) {
+        let asking = self.settings.core.services.values().filter(|service| service.traffic);
+        self.traffic.set(asking.flat_map(|service| service.addresses.iter().copied()).collect());
+    }
+
+    /// What was measured of neighbors and checks that are gone goes with them.
+    pub(super) fn keep_times(&self) {
+        let services = &self.settings.core.services;
+        let is_check = |service: &str, check: &str| {
+            services.get(service).is_some_and(|service| service.checks.contains_key(check))
+        };
+        self.instruments.keep(|neighbor| self.peers.contains_key(neighbor), is_check);
     }
 
     /// Checks are matched by service and name: what a check knows survives any change of its settings.

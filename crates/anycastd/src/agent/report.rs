@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::IpAddr,
     sync::Arc,
     time::{Instant, SystemTime},
 };
@@ -27,6 +28,7 @@ use crate::{
     checker::CheckState,
     kernel::{AddressState, Owner},
     peer::{Ask, Peer, PeerState},
+    traffic::Received,
 };
 
 impl Agent {
@@ -36,7 +38,7 @@ impl Agent {
         let services: Vec<_> = core.services.iter().map(|(name, service)| self.service(name, service)).collect();
         let neighbors: Vec<_> = self.neighbors(None).unwrap_or_default();
         let addresses = self.addresses();
-        let problems = self.problems();
+        let (subjects, problems): (Vec<&str>, Vec<String>) = self.problems().into_iter().unzip();
         let used = |name: &str| core.services.values().any(|service| service.neighbors.contains_key(name));
         let healthy = problems.is_empty()
             && !self.is_stopping()
@@ -68,6 +70,7 @@ impl Agent {
             stopping: self.is_stopping(),
             healthy,
             problems,
+            problem_subjects: counted(subjects),
             connections_refused: self
                 .refusals
                 .counts()
@@ -195,7 +198,7 @@ impl Agent {
         if announced.is_some() && (told < all || all == 0) {
             notes.push(format!("{told} of {all} neighbors"));
         }
-        api::PrefixSummary { prefix: prefix.to_string(), announced: announced.is_some(), notes }
+        api::PrefixSummary { prefix: prefix.to_string(), announced: announced.is_some(), neighbors: told, notes }
     }
 
     /// How many of the neighbors that are to carry a prefix have been told of it.
@@ -278,6 +281,7 @@ impl Agent {
                 interface: Some(interface.clone()),
                 since: (*since).into(),
                 problem: None,
+                traffic: self.traffic_to(address),
             },
             AddressState::Missing { problem, since, .. } => api::Address {
                 address: address.to_string(),
@@ -286,9 +290,15 @@ impl Agent {
                 interface: None,
                 since: (*since).into(),
                 problem: Some(problem.clone()),
+                traffic: self.traffic_to(address),
             },
         });
         known.collect()
+    }
+
+    fn traffic_to(&self, address: &IpAddr) -> Option<api::Traffic> {
+        let Received { packets, bytes } = self.traffic.received(address)?;
+        Some(api::Traffic { packets, bytes })
     }
 }
 
@@ -385,6 +395,15 @@ impl Agent {
             counters: [("sessions".to_owned(), sessions as u64)].into(),
         })
     }
+}
+
+/// How often each is there.
+fn counted(subjects: Vec<&str>) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for subject in subjects {
+        *counts.entry(subject.to_owned()).or_default() += 1;
+    }
+    counts
 }
 
 /// In one word, for the log.

@@ -51,6 +51,7 @@ fn parts(home: &std::path::Path) -> Parts {
         restarted: false,
         connections: 64,
         bfd: crate::bfd::Bfd::for_tests(),
+        traffic: crate::traffic::Meter::start().unwrap().0,
         fence: Fence::new(Duration::from_secs(10), Instruments::new().unwrap().fencings()),
         goes_on: None,
     }

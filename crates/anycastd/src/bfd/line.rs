@@ -8,6 +8,7 @@ use std::{
 
 use anycast_bfd::{Config, Path};
 use anycast_core::PeerId;
+use prometheus::Histogram;
 use tokio::sync::{oneshot, watch};
 
 use super::{Bfd, Parted, Seen};
@@ -70,6 +71,8 @@ pub(super) struct Open {
     pub(super) target: Target,
     pub(super) config: Config,
     pub(super) told: Arc<watch::Sender<Seen>>,
+    /// Where it is noted how late packets leave.
+    pub(super) lateness: Histogram,
 }
 
 /// A session; a drop takes it down (AdminDown).
@@ -117,7 +120,8 @@ impl Line {
     fn tell(&self) {
         let (target, config) = self.set.clone();
         let (id, of, told) = (self.id.clone(), self.of.clone(), Arc::clone(&self.told));
-        self.bfd.tell(Command::Open(Box::new(Open { id, of, serial: self.serial, target, config, told })));
+        let (serial, lateness) = (self.serial, self.bfd.lateness.with_label_values(&[id.as_str()]));
+        self.bfd.tell(Command::Open(Box::new(Open { id, of, serial, target, config, told, lateness })));
     }
 
     /// The session goes on without this end, until there is another.

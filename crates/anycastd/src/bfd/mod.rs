@@ -30,6 +30,7 @@ use anycast_core::{
     PeerId,
     config::{self, Distance},
 };
+use prometheus::HistogramVec;
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::oneshot;
 
@@ -55,6 +56,8 @@ pub(crate) struct Bfd {
     commands: Option<mpsc::Sender<Command>>,
     bell: Arc<OwnedFd>,
     shared: Arc<Shared>,
+    /// How late packets leave, by neighbor.
+    lateness: HistogramVec,
 }
 
 /// What is to be known of the thread itself.
@@ -95,7 +98,7 @@ impl Bfd {
     ///
     /// # Errors
     /// There is no thread, or no descriptor to wake it by.
-    pub(crate) fn start(fence: Fence, left: Option<Begin<'_>>) -> io::Result<Self> {
+    pub(crate) fn start(fence: Fence, lateness: HistogramVec, left: Option<Begin<'_>>) -> io::Result<Self> {
         let (commands, obeyed) = mpsc::channel();
         let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let shared = Arc::new(Shared::default());
@@ -104,12 +107,17 @@ impl Bfd {
             thread.take_over(left, neighbors, places);
         }
         std::thread::Builder::new().name("bfd".to_owned()).spawn(move || thread.run())?;
-        Ok(Self { commands: Some(commands), bell, shared })
+        Ok(Self { commands: Some(commands), bell, shared, lateness })
     }
 
     #[cfg(test)]
     pub(crate) fn for_tests() -> Self {
-        Self::start(Self::fence_for_tests(), None).expect("a thread")
+        Self::start(Self::fence_for_tests(), Self::lateness_for_tests(), None).expect("a thread")
+    }
+
+    #[cfg(test)]
+    pub(crate) fn lateness_for_tests() -> HistogramVec {
+        crate::metrics::Instruments::new().expect("names are different").lateness()
     }
 
     /// One whose loop, which there is not, may be silent.

@@ -10,6 +10,7 @@ use std::{
 
 use anycast_bfd::{Cause, Config, Diagnostic, Discard, Entry, Event, Path, Session, State, TTL};
 use anycast_core::PeerId;
+use prometheus::Histogram;
 use tokio::sync::watch;
 
 use super::{
@@ -41,6 +42,10 @@ pub(super) struct Tenant {
     /// The port that packets come from.
     port: Option<u16>,
     told: Option<Arc<watch::Sender<Seen>>>,
+    /// How late its packets leave; noted without a lock and without memory of its own.
+    lateness: Option<Histogram>,
+    /// When its next periodic packet was to leave.
+    planned: Option<Instant>,
     /// When it is over, where it is being ended.
     pub(super) over: Option<Instant>,
     /// When its last packet is said again.
@@ -93,6 +98,8 @@ impl Tenant {
             opened: None,
             port: None,
             told: None,
+            lateness: None,
+            planned: None,
             over: None,
             again: Vec::new(),
             since: SystemTime::now(),
@@ -143,6 +150,7 @@ impl Tenant {
     pub(super) fn belong(&mut self, open: &Open) {
         (self.serial, self.told, self.over) = (Some(open.serial), Some(Arc::clone(&open.told)), None);
         (self.target, self.config) = (open.target.clone(), open.config.clone());
+        self.lateness = Some(open.lateness.clone());
         self.woken_for = None;
     }
 
@@ -200,11 +208,18 @@ impl Tenant {
 
     /// Sends what the session has to say, if there is a way.
     pub(super) fn transmit(&mut self, session: &mut Session, now: Instant, mut random: impl FnMut() -> u64) {
+        // What goes before its time, because something is new, is not late.
+        let mut planned = self.planned.filter(|at| *at <= now && session.periodic_at().is_some());
         while let Some(packet) = session.poll_transmit(now) {
             self.equip(session.state(), now, &mut random);
             let Some(transmitter) = &self.transmitter else { continue };
             match transmitter.send(&packet) {
-                Ok(()) => self.sending = None,
+                Ok(()) => {
+                    self.sending = None;
+                    if let (Some(at), Some(lateness)) = (planned.take(), &self.lateness) {
+                        lateness.observe(at.elapsed().as_secs_f64());
+                    }
+                }
                 // Its queue is full, or memory is short: as if it had been lost on the way.
                 Err(error) if is_passing(&error) => {}
                 Err(error) => {
@@ -213,6 +228,7 @@ impl Tenant {
                 }
             }
         }
+        self.planned = session.periodic_at();
     }
 
     /// Opens the socket where there is none, or another may lead elsewhere.

@@ -17,7 +17,7 @@ use super::{
     reader::{Listed, Section, list, nearest, set, wrong_type},
     source::Span,
     states::{self, States},
-    values::{LONGEST, choice, duration, host_address, path, prefix, text},
+    values::{LONGEST, choice, duration, host_address, path, prefix, text, truth},
     yaml::{Kind, Node},
 };
 
@@ -43,6 +43,8 @@ pub(super) struct Draft {
     pub(super) watch: Option<Watch>,
     /// While it is there the service is drained; the inner `None`: left out.
     pub(super) disable_file: Option<Option<PathBuf>>,
+    /// What comes for its addresses is counted.
+    pub(super) traffic: Option<bool>,
     /// What follows from its state.
     pub(super) states: States,
 }
@@ -90,6 +92,7 @@ fn service(mut section: Section<'_>, names: &mut Names, report: &mut Report<'_>)
     });
     let states = states::read(&mut section, report);
     let disable_file = section.maybe("disable_file", report, |node, report| path(node, "disable_file", report));
+    let traffic = section.or("traffic", false, report, |node, report| truth(node, "traffic", report));
     section.close(report);
     Draft {
         name,
@@ -103,6 +106,7 @@ fn service(mut section: Section<'_>, names: &mut Names, report: &mut Report<'_>)
         unbind,
         watch,
         disable_file,
+        traffic,
         states,
     }
 }

@@ -260,6 +260,7 @@ fn assemble_services(
             unbind: draft.unbind?,
             watch: draft.watch?,
             disable_file: draft.disable_file.clone()?,
+            traffic: draft.traffic?,
             depends_on: depends_on(draft)?,
             on_down: draft.states.on_down?,
             hold_down: draft.states.hold_down?,

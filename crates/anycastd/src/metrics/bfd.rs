@@ -2,7 +2,7 @@
 
 use anycast_api::{Bfd, BfdSession, BfdThread, Neighbor, Status};
 
-use super::{Drawing, flag};
+use super::{Drawing, flag, seconds};
 
 /// The states of RFC 5880 as labels, each with its name in the status.
 const STATES: [(&str, &str); 4] = [("admin_down", "AdminDown"), ("down", "Down"), ("init", "Init"), ("up", "Up")];
@@ -19,6 +19,11 @@ pub(super) fn draw(drawing: &Drawing, status: &Status) -> prometheus::Result<()>
     let up = drawing.gauge("anycastd_bfd_session_up", "Whether the BFD session is Up.", &labels)?;
     let state =
         drawing.gauge("anycastd_bfd_session_state", "1 for the state of the BFD session.", &["neighbor", "state"])?;
+    let since = drawing.gauge(
+        "anycastd_bfd_session_state_timestamp_seconds",
+        "Since when the BFD session is in its state, in seconds since 1970; none before there is one.",
+        &labels,
+    )?;
     let held = drawing.gauge(
         "anycastd_bfd_held_back",
         "Whether the BGP session waits for the path that it was lost with.",
@@ -56,7 +61,8 @@ pub(super) fn draw(drawing: &Drawing, status: &Status) -> prometheus::Result<()>
             packets.with_label_values(&[name, direction]).inc_by(count(key).unwrap_or_default());
         }
         unauthentic.with_label_values(&[name]).inc_by(count("packets_unauthentic").unwrap_or_default());
-        let Some(BfdSession { detection_seconds, longest_gap_seconds, .. }) = &bfd.session else { continue };
+        let Some(BfdSession { detection_seconds, longest_gap_seconds, since: at, .. }) = &bfd.session else { continue };
+        since.with_label_values(&[name]).set(seconds(*at));
         for (gauge, seconds) in [(&detection, detection_seconds), (&gap, longest_gap_seconds)] {
             if let Some(seconds) = seconds {
                 gauge.with_label_values(&[name]).set(*seconds);

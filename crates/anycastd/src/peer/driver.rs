@@ -2,6 +2,7 @@
 
 mod links;
 mod out;
+mod pace;
 mod path;
 mod remedy;
 mod shown;
@@ -31,10 +32,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::shown::state_with;
+use self::{pace::Pace, shown::state_with};
 pub(super) use self::{path::Path, shown::state_of};
 use super::{
-    Ask, PeerState,
+    Ask, PeerState, Wanted,
     handover::{Left, Open},
     hops::{Addresses, Source},
     socket::{self, DialError},
@@ -45,6 +46,7 @@ use crate::{
     fence::{Fence, Gate, Order, lines::Line},
     kernel::Links,
     listener::{Refusal, Refusals},
+    metrics::RouteTimes,
     signal::{Sink, Wake},
 };
 
@@ -65,7 +67,7 @@ pub(super) struct Parts {
     pub(super) id: PeerId,
     pub(super) neighbor: Neighbor,
     pub(super) session: Session,
-    pub(super) routes: watch::Receiver<Arc<Routes>>,
+    pub(super) routes: watch::Receiver<Wanted>,
     pub(super) limits: watch::Receiver<Limits>,
     pub(super) asks: mpsc::Receiver<Ask>,
     pub(super) farewell: watch::Receiver<Farewell>,
@@ -84,6 +86,8 @@ pub(super) struct Parts {
     pub(super) sink: Sink,
     pub(super) fence: Fence,
     pub(super) gate: watch::Receiver<Gate>,
+    /// Where it is noted how long routes take.
+    pub(super) times: RouteTimes,
 }
 
 type Dial = Pin<Box<dyn Future<Output = Result<TcpStream, DialError>> + Send>>;
@@ -114,6 +118,8 @@ pub(super) struct Driver {
     buffer: Vec<u8>,
     /// The set of routes the session has.
     taken: Arc<Routes>,
+    /// How long what changes of it takes.
+    pace: Pace,
     /// A connection that the neighbor made and the session takes once the old one is closed.
     arrived: Option<TcpStream>,
     /// The interface that leads to the neighbor, where nothing else can.
@@ -147,7 +153,8 @@ enum Step {
 impl Driver {
     /// `open`: the connection that the session has already.
     pub(super) fn new(parts: Parts, open: Option<Open>) -> Self {
-        let taken = parts.routes.borrow().clone();
+        let taken = Arc::clone(&parts.routes.borrow().routes);
+        let pace = Pace::new(parts.times.clone());
         let way = match &parts.neighbor.endpoint {
             Endpoint::Interface(interface) => Some(Way::new(interface, &parts.links.borrow())),
             Endpoint::Address(_) | Endpoint::Network(..) => None,
@@ -157,6 +164,7 @@ impl Driver {
             link: Link::None,
             buffer: vec![0; READ_SIZE],
             taken,
+            pace,
             arrived: None,
             way,
             source: None,
@@ -332,7 +340,11 @@ impl Driver {
                 self.parts.session.handle_timeout(now);
             }
             Step::Routes => {
-                self.taken = self.parts.routes.borrow_and_update().clone();
+                let Wanted { routes, decided } = self.parts.routes.borrow_and_update().clone();
+                let before = std::mem::replace(&mut self.taken, routes);
+                if self.parts.session.state() == State::Established {
+                    self.pace.handle_routes(&before, &self.taken, decided);
+                }
                 self.parts.session.set_routes((*self.taken).clone(), now);
             }
             Step::Limits => {

@@ -41,6 +41,7 @@ use crate::{
     fence::Fence,
     kernel::Links,
     listener::{Refusal, Refusals},
+    metrics::Instruments,
     signal::{Sink, Wake},
 };
 
@@ -77,6 +78,14 @@ pub(crate) struct PeerState {
     pub(crate) received: Option<Received>,
     /// Counts.
     pub(crate) counters: Counters,
+}
+
+/// The whole set that a neighbor is to hold.
+#[derive(Debug, Clone)]
+struct Wanted {
+    routes: Arc<Routes>,
+    /// When that was decided.
+    decided: Instant,
 }
 
 /// What the task is asked for besides its state.
@@ -123,6 +132,8 @@ pub(crate) struct Start<'a> {
     pub(crate) complete: bool,
     /// Where there are BFD sessions.
     pub(crate) bfd: &'a Bfd,
+    /// Where it is noted how long things take.
+    pub(crate) instruments: &'a Instruments,
     /// What is known of the path, and what was seen of the BFD session there was.
     pub(crate) path: (Coupling, Seen),
     /// The session that it goes on with, and when it was so.
@@ -137,7 +148,7 @@ pub(crate) struct Peer {
     /// The configured neighbor it belongs to: itself, or the network that it is a router of.
     pub(crate) of: PeerId,
     pub(crate) state: watch::Receiver<PeerState>,
-    routes: watch::Sender<Arc<Routes>>,
+    routes: watch::Sender<Wanted>,
     limits: watch::Sender<Limits>,
     asks: mpsc::Sender<Ask>,
     /// Every prefix of the sets that were given and that the task has not shown to have taken yet.
@@ -169,7 +180,7 @@ impl Peer {
         fence: Fence,
         links: watch::Receiver<Links>,
     ) -> Self {
-        let Start { id, of, neighbor, seed, past, complete, bfd, path: (coupling, before), left } = start;
+        let Start { id, of, neighbor, seed, past, complete, bfd, instruments, path: (coupling, before), left } = start;
         let session = session_config(config, neighbor, seed);
         let goes_on = left.map(|(left, at)| left.go_on(session.clone(), at));
         let (mut core, open, begun_anew) = match goes_on {
@@ -190,11 +201,12 @@ impl Peer {
         core.set_complete(complete);
         let (complete, complete_seen) = watch::channel(complete);
         let (arrivals, arrived) = mpsc::channel(ARRIVALS);
-        let (routes, routes_seen) = watch::channel(Arc::new(core.desired().clone()));
+        let wanted = Arc::new(core.desired().clone());
+        let (routes, routes_seen) = watch::channel(Wanted { routes: Arc::clone(&wanted), decided: Instant::now() });
         let (limits, limits_seen) = watch::channel(neighbor.limits);
         let (asks, asked) = mpsc::channel(ASKS);
         let (farewell, farewell_seen) = watch::channel(Farewell::Shutdown(String::new()));
-        let (state, state_seen) = watch::channel(driver::state_of(&core, neighbor, routes_seen.borrow().clone()));
+        let (state, state_seen) = watch::channel(driver::state_of(&core, neighbor, wanted));
         let (router, finding) = match &neighbor.endpoint {
             Endpoint::Interface(interface) => {
                 let (told, router) = watch::channel(Router::Unknown);
@@ -229,6 +241,7 @@ impl Peer {
             sink,
             gate: fence.gate(),
             fence,
+            times: instruments.route_times(id.as_str()),
         };
         let driver = driver::Driver::new(parts, open);
         let span = tracing::info_span!("neighbor", neighbor = %id, address = %neighbor.endpoint);
@@ -256,13 +269,13 @@ impl Peer {
         }
     }
 
-    /// The whole set it should hold.
-    pub(crate) fn set_routes(&mut self, desired: &Routes) {
-        if **self.routes.borrow() == *desired {
+    /// The whole set it should hold, as it was decided then.
+    pub(crate) fn set_routes(&mut self, desired: &Routes, decided: Instant) {
+        if *self.routes.borrow().routes == *desired {
             return;
         }
         self.in_flight.extend(desired.keys().copied());
-        self.routes.send_replace(Arc::new(desired.clone()));
+        self.routes.send_replace(Wanted { routes: Arc::new(desired.clone()), decided });
     }
 
     /// What of a neighbor's settings changes under a session that stays up.
@@ -297,7 +310,7 @@ impl Peer {
     /// at this moment.
     pub(crate) fn held(&mut self) -> BTreeSet<Prefix> {
         let state = self.state.borrow_and_update();
-        if Arc::ptr_eq(&state.routes, &self.routes.borrow()) {
+        if Arc::ptr_eq(&state.routes, &self.routes.borrow().routes) {
             self.in_flight.clear();
         }
         if state.state != State::Established {

@@ -55,6 +55,16 @@ impl Session {
         Some(periodic)
     }
 
+    /// When the next packet of the periodic ones is due; `None`: the next one goes for another reason, or none does. For who measures
+    /// how punctual they are.
+    #[must_use]
+    pub fn periodic_at(&self) -> Option<Instant> {
+        let (at, part) = self.sent?;
+        let silent = self.remote.demand && self.state == State::Up && self.remote.state == State::Up;
+        let plain = !self.answers() && !silent && self.remote.required_min_rx.0 != 0;
+        (plain && self.said == Some(self.packet())).then(|| at + self.transmit_interval() * part / 1024)
+    }
+
     /// 75 to 100 % of the interval lie between two packets, 75 to 90 % where one that is lost is one too many.
     fn part(&mut self) -> u32 {
         let most = if self.config.detect_mult.get() == 1 { 921 } else { 1024 };

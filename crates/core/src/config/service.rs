@@ -44,6 +44,8 @@ pub struct Service {
     pub watch: Watch,
     /// While this file is there the service is drained.
     pub disable_file: Option<PathBuf>,
+    /// What comes for its addresses is counted.
+    pub traffic: bool,
 }
 
 /// How a service is announced to one neighbor.

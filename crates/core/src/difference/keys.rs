@@ -147,6 +147,7 @@ pub(super) fn of_service(before: &Service, after: &Service) -> Keys {
         unbind,
         watch,
         disable_file,
+        traffic,
     } = before;
     differing([
         ("addresses", *addresses != after.addresses),
@@ -162,6 +163,7 @@ pub(super) fn of_service(before: &Service, after: &Service) -> Keys {
         ("unbind", *unbind != after.unbind),
         ("watch", *watch != after.watch),
         ("disable_file", *disable_file != after.disable_file),
+        ("traffic", *traffic != after.traffic),
     ])
 }
 

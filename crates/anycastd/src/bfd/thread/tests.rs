@@ -180,6 +180,8 @@ fn it_comes_up_is_lost_and_says_so() {
         let up = seen.borrow().clone();
         assert_eq!((up.discriminators, up.lost, up.multihop), ((ours, 7), 0, false));
         assert_eq!(up.ends, Some((OURS.parse().unwrap(), THEIRS.parse().unwrap())));
+        let late = || bfd.lateness.with_label_values(&["leaf"]).get_sample_count();
+        eventually("it is noted how late packets leave", async || late() > 3).await;
         other.say(State::Down, ours);
         let down = until(&mut seen, "Down", |seen| seen.state == State::Down).await;
         assert_eq!((down.losses, down.lost), (1, 1));
@@ -265,7 +267,7 @@ fn a_port_that_somebody_has_is_told_and_asked_for_again() {
 fn without_a_heartbeat_no_session_is_up() {
     isolated(|| async {
         let fence = Bfd::fence_for_tests();
-        let bfd = Bfd::start(fence.clone(), None).unwrap();
+        let bfd = Bfd::start(fence.clone(), Bfd::lateness_for_tests(), None).unwrap();
         let (other, _line, mut seen, (ours, _)) = up(&bfd).await;
         fence.close_for_tests(Some("it hangs"));
         other.hears(State::Down).await;
@@ -283,7 +285,7 @@ fn without_a_heartbeat_no_session_is_up() {
 fn a_loop_that_is_silent_for_too_long_is_not_vouched_for() {
     isolated(|| async {
         let fence = Bfd::fence_for_tests();
-        let bfd = Bfd::start(fence.clone(), None).unwrap();
+        let bfd = Bfd::start(fence.clone(), Bfd::lateness_for_tests(), None).unwrap();
         let (other, _line, mut seen, (ours, _)) = up(&bfd).await;
         fence.set_stale_after(Duration::from_millis(200));
         until(&mut seen, "Down", |seen| seen.state == State::Down).await;
@@ -313,7 +315,7 @@ fn another_program_goes_on_with_it() {
         let neighbor = Neighbor { bfd: Some(settings), ..Neighbor::new(address, anycast_bgp::PeerAs::External) };
         let neighbors = BTreeMap::from([(PeerId::new("leaf").unwrap(), neighbor)]);
         let begin = Begin { left, neighbors: &neighbors, places: &mut places };
-        let bfd = Bfd::start(Bfd::fence_for_tests(), Some(begin)).unwrap();
+        let bfd = Bfd::start(Bfd::fence_for_tests(), Bfd::lateness_for_tests(), Some(begin)).unwrap();
         while other.heard.recv_from(&mut [0; 512]).is_ok() {}
         assert_eq!(other.hears(State::Up).await, (ours, port));
         let (_line, mut seen) = open(&bfd);

@@ -87,6 +87,7 @@ fn types() {
         ),
         ("services:", "log: { level: warning }\nservices:", "8:15", "`level` cannot be `warning`", "`warn`"),
         ("services:", "log: { format: jsno }\nservices:", "8:16", "`format` cannot be `jsno`", "did you mean `json`?"),
+        ("[leaf1]", "[leaf1]\n    traffic: often", "13:14", "`traffic` must be true or false", "without quotes"),
         ("[leaf1]", "[leaf1]\n    unbind: always", "13:13", "`unbind` cannot be `always`", "`never` and `drained`"),
         (
             "  - name: dns",

@@ -9,6 +9,11 @@ use anycast_bgp::{Asn, Attributes, Limits, PeerAs, PeerConfig, Prefix, Progress,
 use super::{shown::since_then, *};
 use crate::kernel::Interface;
 
+/// A set that was decided on just now.
+fn wanted(routes: Routes) -> Wanted {
+    Wanted { routes: Arc::new(routes), decided: Instant::now() }
+}
+
 /// A driver that has not run, and the neighbor it would dial.
 pub(super) fn driver() -> (Driver, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -23,7 +28,7 @@ pub(super) fn driver() -> (Driver, TcpListener) {
         ..PeerConfig::new(Asn::new(65010).unwrap(), RouterId::new([192, 0, 2, 2].into()).unwrap(), neighbor.peer_as)
     };
     let session = Session::new(config, Instant::now());
-    let routes = watch::channel(Arc::default()).1;
+    let routes = watch::channel(wanted(Routes::new())).1;
     let state = watch::channel(state_of(&session, &neighbor, Arc::default())).0;
     let fence = Fence::for_tests();
     let parts = Parts {
@@ -52,6 +57,7 @@ pub(super) fn driver() -> (Driver, TcpListener) {
         sink: Sink::new(1).0,
         gate: fence.gate(),
         fence,
+        times: crate::metrics::Instruments::new().unwrap().route_times("leaf"),
     };
     (Driver::new(parts, None), listener)
 }
@@ -332,14 +338,14 @@ async fn a_neighbor_that_refuses_one_route_keeps_the_others() {
     let (mut driver, neighbor) = driver();
     let with = |med| Arc::new(Attributes { med: Some(med), ..Attributes::default() });
     let (good, bad): (Prefix, Prefix) = ("198.51.100.0/24".parse().unwrap(), "203.0.113.0/24".parse().unwrap());
-    let (routes, routes_seen) = watch::channel(Arc::new(Routes::new()));
+    let (routes, routes_seen) = watch::channel(wanted(Routes::new()));
     let (sink, mut happenings) = Sink::new(64);
     let (asks, asked) = mpsc::channel(4);
     (driver.parts.routes, driver.parts.sink, driver.parts.asks) = (routes_seen, sink, asked);
     let mut state = driver.parts.state.subscribe();
     std::thread::spawn(move || refuse(&neighbor));
     let task = tokio::spawn(driver.run());
-    routes.send_replace(Arc::new([(good, with(1)), (bad, with(2))].into()));
+    routes.send_replace(wanted([(good, with(1)), (bad, with(2))].into()));
 
     let held = |state: &PeerState| {
         let told = state.advertised.get(&good).is_some_and(|entry| entry.progress == Progress::Acked);

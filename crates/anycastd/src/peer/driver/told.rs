@@ -31,6 +31,7 @@ impl Driver {
                 }
                 Event::Down(reason) => {
                     moved = true;
+                    self.pace.forget();
                     if !self.stopping {
                         tracing::warn!(%reason, "session down");
                     }
@@ -58,6 +59,9 @@ impl Driver {
         let old = self.parts.state.borrow().clone();
         let session = &self.parts.session;
         let mut new = state_with(session, &self.parts.neighbor, self.taken.clone(), old.advertised.clone());
+        if advertised {
+            self.pace.handle_progress(session.advertised());
+        }
         if advertised || moved {
             new.advertised = Arc::new(session.advertised().clone());
         }

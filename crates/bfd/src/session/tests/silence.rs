@@ -37,6 +37,32 @@ fn who_wants_nothing_gets_nothing_periodic() {
     assert!(again <= gone + 1_000 * MS && sent(&mut session, again).len() == 1);
 }
 
+/// Who measures how late packets are is told of those that have a time.
+#[test]
+fn what_goes_for_another_reason_than_the_pace_has_no_time() {
+    let begin = Instant::now();
+    let mut session = up(begin);
+    let planned = session.periodic_at().expect("it sends at its pace");
+    assert_eq!(session.poll_timeout(begin), Some(planned));
+    assert_eq!(sent(&mut session, planned).len(), 1);
+    assert!(session.periodic_at().is_some_and(|next| next > planned));
+    // An answer to a Poll, and what is new, go at once.
+    hear(&mut session, Packet { poll: true, ..says(State::Up) }, planned);
+    assert_eq!(session.periodic_at(), None);
+    assert_eq!(sent(&mut session, planned).len(), 1);
+    session.set_suspended(true);
+    assert_eq!(session.periodic_at(), None);
+    assert_eq!(sent(&mut session, planned).len(), 1);
+    assert!(session.periodic_at().is_some(), "as before");
+    for silent in [Packet { required_min_rx: Micros(0), ..says(State::Up) }, Packet { demand: true, ..says(State::Up) }]
+    {
+        let mut session = up(begin);
+        hear(&mut session, silent, begin);
+        sent(&mut session, begin);
+        assert_eq!(session.periodic_at(), None, "{silent:?}");
+    }
+}
+
 /// §6.6: demand mode is active while both ends are Up.
 #[test]
 fn demand_mode_is_honoured() {

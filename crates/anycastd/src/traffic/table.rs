@@ -1,0 +1,127 @@
+//! The table of the packet filter that counts, as it is to be. Every call here waits for the kernel, so none is made by a task.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    net::IpAddr,
+    time::Duration,
+};
+
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
+use socket2::SockRef;
+
+use super::{
+    Received,
+    message::{Batch, Set, counts, messages, question},
+};
+
+/// How long the kernel may take for an answer.
+const DEADLINE: Duration = Duration::from_secs(2);
+/// How often a list is read that changes all the time, and a table made that somebody takes away.
+const TRIES: usize = 3;
+
+pub(super) type Counts = BTreeMap<IpAddr, Received>;
+
+/// Has these addresses counted and no others, and reads the counters. What is there already goes on counting; what is gone begins anew.
+///
+/// # Errors
+/// The kernel does not do it: it has no nf_tables, or is older than Linux 5.7; or `EPERM`.
+pub(super) fn settle(addresses: &BTreeSet<IpAddr>) -> io::Result<Counts> {
+    let mut outcome = Err(io::ErrorKind::NotFound.into());
+    for _ in 0..TRIES {
+        outcome = once(addresses);
+        // Somebody has flushed the whole packet filter between the reading and the writing.
+        if !matches!(&outcome, Err(error) if error.kind() == io::ErrorKind::NotFound) {
+            break;
+        }
+    }
+    outcome
+}
+
+fn once(addresses: &BTreeSet<IpAddr>) -> io::Result<Counts> {
+    let mut batch = Batch::new();
+    let mut found = match read() {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            batch.create();
+            batch.insert(addresses);
+            carry_out(batch)?;
+            return Ok(addresses.iter().map(|address| (*address, Received::default())).collect());
+        }
+        Err(error) => return Err(error),
+    };
+    let gone: Vec<IpAddr> = found.keys().filter(|address| !addresses.contains(address)).copied().collect();
+    let new: Vec<IpAddr> = addresses.iter().filter(|address| !found.contains_key(address)).copied().collect();
+    if !gone.is_empty() || !new.is_empty() {
+        batch.remove(&gone);
+        batch.insert(&new);
+        carry_out(batch)?;
+        found.retain(|address, _| addresses.contains(address));
+        found.extend(new.into_iter().map(|address| (address, Received::default())));
+    }
+    Ok(found)
+}
+
+/// Takes the table away.
+///
+/// # Errors
+/// `NotFound`: there is none; and what the kernel says.
+pub(super) fn remove() -> io::Result<()> {
+    let mut batch = Batch::new();
+    batch.delete();
+    carry_out(batch)
+}
+
+/// What is counted, and how much.
+fn read() -> io::Result<Counts> {
+    let mut found = Counts::new();
+    for set in Set::ALL {
+        found.extend(read_set(set)?);
+    }
+    Ok(found)
+}
+
+fn read_set(set: Set) -> io::Result<Counts> {
+    for _ in 0..TRIES {
+        let mut found = Counts::new();
+        let of_one_piece = exchange(&question(set), None, |body| found.extend(counts(body)))?;
+        if of_one_piece {
+            return Ok(found);
+        }
+    }
+    Err(io::Error::other("the packet filter changes all the time"))
+}
+
+fn carry_out(batch: Batch) -> io::Result<()> {
+    let (bytes, last) = batch.finish();
+    exchange(&bytes, Some(last), |_| {}).map(drop)
+}
+
+/// Asks, and hears the answer until it is over: acknowledged up to that message, or done. `false`: it changed while it was read.
+fn exchange(request: &[u8], last: Option<u32>, mut heard: impl FnMut(&[u8])) -> io::Result<bool> {
+    // A new socket each time: what is left of an answer that was not waited for must not be taken for the next.
+    let socket = Socket::new(NETLINK_NETFILTER)?;
+    SockRef::from(&socket).set_read_timeout(Some(DEADLINE))?;
+    socket.send_to(request, &SocketAddr::new(0, 0), 0)?;
+    let mut of_one_piece = true;
+    loop {
+        let (datagram, _) = socket.recv_from_full()?;
+        for message in messages(&datagram) {
+            let body = message.payload();
+            let code = || body.get(..4).and_then(|code| code.try_into().ok()).map_or(0, i32::from_ne_bytes);
+            of_one_piece &= i32::from(message.flags()) & libc::NLM_F_DUMP_INTR == 0;
+            match i32::from(message.message_type()) {
+                libc::NLMSG_ERROR | libc::NLMSG_DONE if code() < 0 => {
+                    return Err(io::Error::from_raw_os_error(-code()));
+                }
+                libc::NLMSG_ERROR if last == Some(message.sequence_number()) => return Ok(of_one_piece),
+                libc::NLMSG_ERROR => {}
+                libc::NLMSG_DONE => return Ok(of_one_piece),
+                _ => heard(body),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

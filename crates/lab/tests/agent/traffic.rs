@@ -1,0 +1,103 @@
+//! What comes for an address is counted by the kernel, where a service asks for it, and nobody else counts otherwise.
+
+use anycast_lab::{
+    harness::AMPLE,
+    runner::{self, Said},
+};
+use anyhow::ensure;
+use nix::sys::signal::Signal;
+
+use crate::{
+    edge::{ADDRESS_V4, Edge, PLAIN, V4, V6, story},
+    metrics::value,
+    upgrade::{install_ours, start, upgrade},
+};
+
+const ADDRESS_V6: &str = "2001:db8:53::80";
+const PCAP: &str = "/run/traffic.pcap";
+/// An echo request of ping(8): 56 octets behind the headers of ICMP and IPv4.
+const ECHO: f64 = 84.0;
+
+/// So many echo requests from the router, whether they are answered or not.
+async fn pings(edge: &Edge, count: u32, address: &str) -> anyhow::Result<Said> {
+    let count = count.to_string();
+    runner::run(edge.lab.runner(), "rtr", &["ping", "-n", "-c", &count, "-i", "0.05", "-W", "1", address], AMPLE).await
+}
+
+async fn received(edge: &Edge, what: &str, address: &str) -> anyhow::Result<Option<f64>> {
+    value(edge, &format!("anycastd_address_received_{what}_total{{address=\"{address}\",service=\"web\"}}")).await
+}
+
+async fn counts(edge: &Edge, packets: f64) -> anyhow::Result<()> {
+    let what = format!("{packets} packets are counted");
+    edge.wait(&what, async || Ok(received(edge, "packets", ADDRESS_V4).await? == Some(packets))).await
+}
+
+/// The tables of the packet filter.
+async fn tables(edge: &Edge) -> anyhow::Result<String> {
+    edge.run(&["nft", "list", "tables"]).await
+}
+
+/// An agent that can be replaced, and does not count.
+async fn announcing() -> anyhow::Result<Edge> {
+    let edge = Edge::new().await?;
+    install_ours(&edge).await?;
+    edge.configure(PLAIN).await?;
+    start(&edge).await?;
+    edge.announced(V4).await?;
+    edge.announced(V6).await?;
+    Ok(edge)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_is_counted_and_goes_on_being_counted() -> anyhow::Result<()> {
+    let told = async |edge: &Edge| {
+        ensure!(tables(edge).await?.is_empty(), "off by default");
+        ensure!(received(edge, "packets", ADDRESS_V4).await?.is_none());
+        edge.configure(&PLAIN.replace("    drain:", "    traffic: true\n    drain:")).await?;
+        edge.reload().await?;
+        counts(edge, 0.0).await?;
+        let dumpcap = ["dumpcap", "-q", "-i", "eth1", "-f", "dst host 203.0.113.80", "-w", PCAP];
+        edge.lab.start("edge", &dumpcap, "/run/dumpcap.log").await?;
+        edge.wait("packets are captured", async || Ok(edge.run(&["test", "-s", PCAP]).await.is_ok())).await?;
+
+        edge.run(&["ping", "-n", "-c", "3", "-i", "0.05", ADDRESS_V4]).await?;
+        pings(edge, 20, ADDRESS_V4).await?;
+        pings(edge, 5, ADDRESS_V6).await?;
+        counts(edge, 20.0).await?;
+        ensure!(received(edge, "bytes", ADDRESS_V4).await? == Some(20.0 * ECHO));
+        edge.wait("IPv6 is counted", async || Ok(received(edge, "packets", ADDRESS_V6).await? >= Some(5.0))).await?;
+        let captured = async || {
+            let read = edge.run(&["tshark", "-n", "-r", PCAP]).await.unwrap_or_default();
+            Ok(read.lines().count() == 20)
+        };
+        edge.wait("the interface saw as many", captured).await?;
+
+        // Another program, and another process after one that was killed: the counts go on.
+        upgrade(edge).await?;
+        pings(edge, 1, ADDRESS_V4).await?;
+        counts(edge, 21.0).await?;
+        edge.lab.kill("edge", "anycastd", Signal::SIGKILL).await?;
+        edge.withdrawn(V4).await?;
+        start(edge).await?;
+        edge.announced(V4).await?;
+        pings(edge, 1, ADDRESS_V4).await?;
+        counts(edge, 22.0).await?;
+
+        // A node that is drained gets nothing more.
+        edge.ctl(&["withdraw", "--now", "--wait", "--timeout", "20s"]).await?;
+        let said = pings(edge, 3, ADDRESS_V4).await?;
+        ensure!(!said.status.success(), "nothing is answered, nor gets there: {}", said.output);
+        counts(edge, 22.0).await?;
+        edge.ctl(&["announce"]).await?;
+        edge.announced(V4).await?;
+
+        edge.run(&["nft", "flush", "ruleset"]).await?;
+        counts(edge, 0.0).await?;
+        pings(edge, 2, ADDRESS_V4).await?;
+        counts(edge, 2.0).await?;
+        edge.lab.kill("edge", "anycastd", Signal::SIGTERM).await?;
+        edge.wait("the table goes with the agent", async || Ok(tables(edge).await?.is_empty())).await
+    };
+    story(told, announcing().await).await
+}
