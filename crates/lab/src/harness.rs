@@ -1,6 +1,7 @@
 //! What the end-to-end tests stand on: a small lab of their own, and words to say what they wait for.
 
 pub mod control;
+pub(crate) mod service;
 pub mod wire;
 
 use std::{net::SocketAddr, path::Path, process::Stdio, sync::Arc, time::Duration};
