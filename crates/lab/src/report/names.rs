@@ -97,7 +97,7 @@ impl Ground {
         self.ready(Care::HINTED).await?;
         let names: Vec<String> = kill.watched_ttls().map(|ttl| name(REGIONS[0], ttl)).collect();
         let mut words = vec!["names", "--resolver", SERVER, "--every", "100"];
-        words.extend(names.iter().flat_map(|name| ["--name", name.as_str()]));
+        words.extend(names.iter().flat_map(|name| ["--lookup", name.as_str()]));
         self.watchers.tool(AUTHORITY, &words, Lasts::Always)?;
         let checked = async || Ok(self.lab.run(AUTHORITY, &["sh", "-c", CHECKED]).await.ok());
         self.lab.wait("the name server finds both nodes well", checked).await.map(drop)

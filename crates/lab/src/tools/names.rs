@@ -39,8 +39,8 @@ pub struct Names {
     #[arg(long, value_name = "ADDRESS:PORT")]
     resolver: SocketAddr,
     /// What to ask for
-    #[arg(long = "name", value_name = "NAME", required = true, value_parser = question)]
-    names: Vec<Question>,
+    #[arg(long = "lookup", value_name = "NAME", required = true, value_parser = question)]
+    lookups: Vec<Question>,
     /// Ask for each every so many milliseconds
     #[arg(long, value_name = "MS", default_value = "100", value_parser = clap::value_parser!(u64).range(10..=60_000))]
     every: u64,
@@ -55,7 +55,7 @@ impl Names {
             let (mut changes, mut ticks) = (Changes::default(), ticks(Duration::from_millis(self.every)));
             loop {
                 ticks.tick().await;
-                for question in &self.names {
+                for question in &self.lookups {
                     // Silence is no answer, and so not another one.
                     let Ok(answer) = question.ask(self.resolver, PATIENCE).await else { continue };
                     if let Some(told) = changes.told(self.resolver, question, &answer) {
