@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{bench::Bench, demo, exit, package, programs::BIN_DIR, systemd, tools::Tool};
+use crate::{bench::Bench, demo, exit, package, programs::BIN_DIR, report, systemd, tools::Tool};
 
 /// Runs a topology of routers, edge nodes and clients on this machine, and shows on it how anycast fails over.
 #[derive(Debug, Parser)]
@@ -93,6 +93,8 @@ pub enum Verb {
         #[command(subcommand)]
         bench: Bench,
     },
+    /// Compare failover by DNS and by anycast: run both many times, and write report.html and report.json
+    Report(report::Options),
     /// Build the Debian package
     Package {
         /// Which programs it has.

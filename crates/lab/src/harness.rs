@@ -2,6 +2,7 @@
 
 pub mod browser;
 pub mod control;
+pub(crate) mod service;
 pub mod wire;
 
 use std::{net::SocketAddr, path::Path, process::Stdio, sync::Arc, time::Duration};

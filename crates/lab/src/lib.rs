@@ -2,7 +2,7 @@
 //!
 //! [`topology`] understands containerlab's file, [`runner`] brings it up in network namespaces or finds it in containers,
 //! [`tools`] are the programs that run inside its nodes, [`demo`] shows a failover with measured times, [`bench`]
-//! measures, [`check`] runs every test of the repository, [`package`] makes the Debian package and [`systemd`] tries it under a
+//! measures, [`report`] compares failovers, [`check`] runs every test of the repository, [`package`] makes the Debian package and [`systemd`] tries it under a
 //! real one, [`harness`] is what the end-to-end tests stand on, and [`peer`] a neighbor that does what no router does.
 
 pub mod bench;
@@ -16,6 +16,7 @@ pub mod harness;
 pub mod package;
 pub mod peer;
 pub mod programs;
+pub mod report;
 pub mod runner;
 pub mod setup;
 pub mod state;

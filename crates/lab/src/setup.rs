@@ -36,6 +36,8 @@ struct Need {
 pub enum Purpose {
     /// To bring it up.
     Run,
+    /// To compare failovers: through other routers, and by name.
+    Report,
     /// To run every test in it: beside other routers, and read by tshark.
     Test,
     /// To run the package under a real systemd.
@@ -64,6 +66,14 @@ const TEST: [Need; 8] = [
     Need { program: "promtool", package: "prometheus" },
 ];
 
+/// What the report of failovers needs besides.
+const REPORT: [Need; 4] = [
+    Need { program: "bird", package: "bird2" },
+    Need { program: "gdnsd", package: "gdnsd" },
+    Need { program: "unbound", package: "unbound" },
+    Need { program: "unbound-control", package: "unbound" },
+];
+
 /// What a systemd in a container needs.
 const SYSTEMD: [Need; 4] = [
     Need { program: "dockerd", package: "docker.io" },
@@ -73,7 +83,7 @@ const SYSTEMD: [Need; 4] = [
 ];
 
 /// The packages that bring a service, and what it is called.
-const SERVICES: [(&str, &str); 7] = [
+const SERVICES: [(&str, &str); 9] = [
     ("docker.io", "docker"),
     ("frr", "frr"),
     ("bird2", "bird"),
@@ -81,6 +91,8 @@ const SERVICES: [(&str, &str); 7] = [
     ("gobgpd", "gobgpd"),
     ("exabgp", "exabgp"),
     ("prometheus", "prometheus"),
+    ("gdnsd", "gdnsd"),
+    ("unbound", "unbound"),
 ];
 
 /// Says no to everybody but root.
@@ -133,13 +145,16 @@ pub async fn ensure(purpose: Purpose) -> anyhow::Result<()> {
 /// The packages whose programs are not there.
 #[must_use]
 pub fn missing(purpose: Purpose) -> Vec<&'static str> {
-    let beside: &[Need] = match purpose {
-        Purpose::Run => &[],
-        Purpose::Test => &TEST,
-        Purpose::Systemd => &SYSTEMD,
+    let beside: [&[Need]; 2] = match purpose {
+        Purpose::Run => [&[], &[]],
+        Purpose::Report => [&REPORT, &[]],
+        // Some of them run the report.
+        Purpose::Test => [&TEST, &REPORT],
+        Purpose::Systemd => [&SYSTEMD, &[]],
     };
-    let needs = RUN.iter().chain(beside);
+    let needs = RUN.iter().chain(beside.into_iter().flatten());
     let mut packages: Vec<_> = needs.filter(|need| find(need.program).is_none()).map(|need| need.package).collect();
+    packages.sort_unstable();
     packages.dedup();
     packages
 }

@@ -8,7 +8,7 @@ pub mod bfd;
 mod codec;
 pub mod drain;
 pub mod health;
-mod report;
+pub(crate) mod report;
 mod speaker;
 mod stand;
 mod subject;

@@ -89,7 +89,7 @@ impl Report {
 }
 
 /// The load is part of it: figures from a busy machine say little.
-fn machine() -> String {
+pub(crate) fn machine() -> String {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     let (cpuinfo, load, release) = (read("/proc/cpuinfo"), read("/proc/loadavg"), read("/proc/sys/kernel/osrelease"));
     let model =

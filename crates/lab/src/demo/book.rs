@@ -12,7 +12,7 @@ use tokio::{sync::watch, time};
 
 use super::analysis::Requests;
 use crate::tools::{
-    record::{How, Nanos, Record, Request},
+    record::{How, Nanos, Record, Request, Resolved},
     routes::RouteChange,
 };
 
@@ -21,6 +21,7 @@ use crate::tools::{
 pub(crate) struct Series {
     pub(crate) client: String,
     pub(crate) how: How,
+    /// An address, or the name that was looked up.
     pub(crate) target: String,
 }
 
@@ -34,6 +35,8 @@ pub(crate) struct Seen {
     pub(crate) open: BTreeMap<String, Vec<(Nanos, String)>>,
     pub(crate) wire: BTreeMap<String, Vec<Record>>,
     pub(crate) routes: BTreeMap<String, Vec<RouteChange>>,
+    /// What name servers answer with, by the node where they were asked.
+    pub(crate) names: BTreeMap<String, Vec<Resolved>>,
     /// The agents' own words.
     pub(crate) agents: BTreeMap<String, Vec<Event>>,
     /// The tools that watch by now: how many in each node.
@@ -48,10 +51,12 @@ impl Seen {
         self.requests.iter().filter(move |(series, _)| series.client == client && series.how == how)
     }
 
-    /// Keeps nothing of what was asked and routed so far: a run is thousands of requests.
+    /// Keeps nothing of what was asked, routed and said so far: a run is thousands of requests.
     pub(crate) fn forget(&mut self) {
         self.requests.values_mut().for_each(Requests::clear);
         self.routes.clear();
+        self.wire.clear();
+        self.names.clear();
     }
 
     fn add(&mut self, node: &str, record: Record) {
@@ -66,12 +71,14 @@ impl Seen {
             Record::Message(_) | Record::Acked { .. } | Record::Segment { .. } => {
                 self.wire.entry(node.to_owned()).or_default().push(record);
             }
+            Record::Resolved(resolved) => self.names.entry(node.to_owned()).or_default().push(resolved),
             Record::Killed { .. } | Record::Gone { .. } | Record::Connections { .. } => {}
         }
     }
 
     fn add_request(&mut self, node: &str, request: Request) {
-        let series = Series { client: node.to_owned(), how: request.how, target: request.target.to_string() };
+        let target = request.name.clone().unwrap_or_else(|| request.target.to_string());
+        let series = Series { client: node.to_owned(), how: request.how, target };
         self.requests.entry(series).or_default().insert(request.sent, request);
     }
 }
@@ -162,6 +169,7 @@ mod tests {
         Record::Request(Request {
             how,
             target: "203.0.113.80".parse().unwrap(),
+            name: None,
             flow: 1,
             sent: Nanos(sent),
             took: None,

@@ -50,10 +50,15 @@ impl Watchers {
 
     /// One of the lab's own tools.
     pub(crate) fn tool(&mut self, node: &str, words: &[&str], lasts: Lasts) -> anyhow::Result<()> {
+        self.tool_as(node, node, words, lasts)
+    }
+
+    /// The same, what it says being entered under another name: two tools of a kind in one node are told apart so.
+    pub(crate) fn tool_as(&mut self, node: &str, entry: &str, words: &[&str], lasts: Lasts) -> anyhow::Result<()> {
         let program = self.runner.tool(node);
         let argv: Vec<&str> = [&program, "tool"].into_iter().chain(words.iter().copied()).collect();
         let process = start(&*self.runner, node, &argv)?;
-        let (book, node, stop) = (self.book.clone(), node.to_owned(), self.stop.subscribe());
+        let (book, node, stop) = (self.book.clone(), entry.to_owned(), self.stop.subscribe());
         let name = words.first().copied().unwrap_or_default().to_owned();
         self.tasks.spawn(async move {
             let stopped = stop.clone();

@@ -8,6 +8,7 @@ mod capture;
 mod client;
 mod freeze;
 mod kill;
+mod names;
 mod output;
 mod probe;
 pub mod record;
@@ -43,6 +44,8 @@ pub enum Tool {
     Spin(spin::Spin),
     /// Ask, again and again, and tell what became of each request
     Probe(probe::Probe),
+    /// Ask a name server, again and again, and tell each answer that is another
+    Names(names::Names),
     /// One request whose answer takes long
     Slow(slow::Slow),
     /// Tell the BGP messages that pass
@@ -65,6 +68,7 @@ pub async fn run(tool: Tool) -> anyhow::Result<()> {
         Tool::Client(client) => tokio::task::spawn_blocking(move || client.run()).await?,
         Tool::Spin(spin) => spin.run().await,
         Tool::Probe(probe) => probe.run().await,
+        Tool::Names(names) => names.run().await,
         Tool::Slow(slow) => slow.run().await,
         Tool::Capture(capture) => capture.run().await,
         Tool::Kill(kill) => kill.run().await,

@@ -136,6 +136,8 @@ pub enum Record {
         /// How many were not.
         failed: u64,
     },
+    /// A name server gave another answer than before, or its first.
+    Resolved(Resolved),
     /// A signal was sent.
     Killed {
         /// Right before the call.
@@ -179,8 +181,11 @@ impl fmt::Display for How {
 pub struct Request {
     /// How it was asked.
     pub how: How,
-    /// Who was asked.
+    /// Who was asked; the unspecified address where the name was not resolved.
     pub target: IpAddr,
+    /// The name that had this address, where one was looked up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// The source port: what makes a flow stick to one of several paths.
     pub flow: u16,
     /// When it left.
@@ -202,6 +207,21 @@ impl Request {
     pub fn answered(&self) -> Option<Nanos> {
         self.took.map(|took| self.sent.plus(Duration::from_nanos(took)))
     }
+}
+
+/// What a name server answers with from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resolved {
+    /// When the answer came.
+    pub at: Nanos,
+    /// Whose it is.
+    pub by: SocketAddr,
+    /// What was asked for.
+    pub name: String,
+    /// In ascending order.
+    pub addresses: Vec<IpAddr>,
+    /// How long this answer may be kept, in seconds.
+    pub ttl: u32,
 }
 
 /// A BGP message.
@@ -262,6 +282,7 @@ mod tests {
         let request = Request {
             how: How::Udp,
             target: "203.0.113.80".parse().unwrap(),
+            name: None,
             flow: 40_000,
             sent: Nanos(1_790_000_000_123_456_789),
             took: Some(350_000),

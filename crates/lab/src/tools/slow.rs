@@ -55,6 +55,7 @@ impl Slow {
         lines.say(&Record::Request(record::Request {
             how: How::Long,
             target: self.target,
+            name: None,
             flow,
             sent,
             took: end.is_ok().then(|| u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX)),

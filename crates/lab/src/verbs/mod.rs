@@ -18,6 +18,7 @@ use crate::{
     exit::{Complaint, Exit},
     package,
     programs::{self, Programs},
+    report,
     runner::{Runner, containerlab::Containers, namespaces::Namespaces},
     setup,
     state::{Register, Standing},
@@ -37,6 +38,10 @@ pub async fn run(globals: Globals, verb: Verb) -> anyhow::Result<Exit> {
     if let Verb::Exec { node, command } = verb {
         // An interrupt is for the program in the node.
         return exec(&Lab::named(&globals)?, &node, &command).await;
+    }
+    if let Verb::Report(options) = verb {
+        // What was measured when it is interrupted is written.
+        return report::run(options).await;
     }
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let code = tokio::select! {
@@ -63,7 +68,7 @@ async fn uninterrupted(globals: Globals, verb: Verb) -> anyhow::Result<Exit> {
         }
         Verb::Systemd { binaries, options } => systemd::run(&self::programs(&binaries).await?, &options).await,
         Verb::Test { filter } => check::run(filter.as_deref()).await,
-        Verb::Exec { .. } | Verb::Tool { .. } | Verb::Init => unreachable!("done elsewhere"),
+        Verb::Report(_) | Verb::Exec { .. } | Verb::Tool { .. } | Verb::Init => unreachable!("done elsewhere"),
     }
 }
 

@@ -8,12 +8,13 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     Sizes,
-    scene::{self, NEAR, Scene, silent},
+    scene::{self, NEAR, Scene},
     subject::{self, anycastd},
 };
 use crate::{
     bench::report::{Figure, Outcome, Row, Section},
     burden,
+    harness::service::silent,
 };
 
 /// The intervals, in milliseconds.

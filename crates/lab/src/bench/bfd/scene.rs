@@ -1,6 +1,6 @@
 //! The lab: a node that something happens to, another that takes over, the client that asks, and the near router.
 
-use std::{process::Stdio, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use nix::sys::signal::Signal;
@@ -17,7 +17,10 @@ use crate::{
         book::{Book, Seen},
         watchers::{Lasts, Watchers},
     },
-    harness::{AMPLE, Lab},
+    harness::{
+        AMPLE, Lab,
+        service::{self, serve},
+    },
     programs::{self, Programs},
     runner::{Process, namespaces::Namespaces},
     tools::record::{How, Nanos, Record},
@@ -85,9 +88,11 @@ impl Scene {
         let topology = Topology::read(&programs::repository().join("lab/bfd.clab.yml"))?;
         let runner: Arc<Namespaces> = Arc::new(Namespaces::up(topology, programs).await?);
         let lab = Lab::of_shared(runner.clone());
-        let near = scene::serve(&lab, NEAR)?;
-        let others =
-            vec![scene::serve(&lab, FAR)?, scene::agent(&lab, FAR, "192.0.2.18", "192.0.2.17", 65102, None).await?];
+        let near = serve(&lab, NEAR, scene::REGION)?;
+        let others = vec![
+            serve(&lab, FAR, scene::REGION)?,
+            scene::agent(&lab, FAR, "192.0.2.18", "192.0.2.17", 65102, None).await?,
+        ];
         let book = Arc::new(Book::new());
         let mut watchers = Watchers::new(runner, book.clone());
         watchers.tool(CLIENT, &PROBE, Lasts::Always)?;
@@ -101,7 +106,7 @@ impl Scene {
     pub(super) async fn clear(self) -> anyhow::Result<()> {
         self.watchers.stop().await;
         for process in self.service.into_inner().into_iter().chain(self.others) {
-            scene::end(process).await?;
+            service::end(process).await?;
         }
         Ok(())
     }
@@ -184,9 +189,9 @@ impl Scene {
                 // It is killed as it is: it would say goodbye else.
                 if let Some(process) = self.service.lock().await.take() {
                     process.signal(Signal::SIGCONT)?;
-                    scene::end(process).await?;
+                    service::end(process).await?;
                 }
-                *self.service.lock().await = Some(scene::serve(&self.lab, NEAR)?);
+                *self.service.lock().await = Some(serve(&self.lab, NEAR, scene::REGION)?);
                 Ok(())
             }
             Fault::CutOff => {
@@ -242,9 +247,4 @@ pub(super) async fn end(mut process: Process) -> anyhow::Result<()> {
         process.wait().await?;
     }
     Ok(())
-}
-
-/// No input, and nothing that is read.
-pub(super) fn silent() -> crate::runner::Streams {
-    crate::runner::Streams { input: Stdio::null(), output: Stdio::null(), errors: Stdio::null() }
 }

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use super::{
     Sizes,
-    scene::{self, NEAR, ROUTER, Scene, silent},
+    scene::{self, NEAR, ROUTER, Scene},
     subject::{self, anycastd},
 };
 use crate::{
@@ -15,7 +15,10 @@ use crate::{
         health::Quantiles,
         report::{Figure, Outcome, Row, Section},
     },
-    harness::control::{Capture, Control, gaps, losses},
+    harness::{
+        control::{Capture, Control, gaps, losses},
+        service::silent,
+    },
 };
 
 /// Busy threads for each processor.

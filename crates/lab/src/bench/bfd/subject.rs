@@ -1,14 +1,14 @@
 //! Who announces from the near node: the agent with BFD or without, and two routing daemons in its place.
 
-use std::{fmt::Write as _, process::Stdio};
+use std::fmt::Write as _;
 
 use anyhow::Context as _;
 use nix::sys::signal::Signal;
 
 use super::scene::NEAR;
 use crate::{
-    harness::Lab,
-    runner::{Process, Streams},
+    harness::{Lab, service::silent},
+    runner::Process,
     setup,
 };
 
@@ -126,8 +126,7 @@ pub(super) async fn start_agent(lab: &Lab, config: &str, real_time: bool) -> any
 }
 
 fn spawn(lab: &Lab, command: &str) -> anyhow::Result<Process> {
-    let streams = Streams { input: Stdio::null(), output: Stdio::null(), errors: Stdio::null() };
-    lab.runner().spawn(NEAR, &["sh", "-c", &format!("mkdir -p {DIRECTORY}; {command}")], streams)
+    lab.runner().spawn(NEAR, &["sh", "-c", &format!("mkdir -p {DIRECTORY}; {command}")], silent())
 }
 
 /// The agent with the lab's service, neighbors of these keys, and more checks.

@@ -135,6 +135,7 @@ mod tests {
         let request = Request {
             how,
             target: Family::V4.target().parse().unwrap(),
+            name: None,
             flow: 1,
             sent: at(sent),
             took: end.ok().map(|ms| ms * 1_000_000),

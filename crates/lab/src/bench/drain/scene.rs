@@ -1,11 +1,10 @@
 //! The lab with the two nodes, the client that asks, and what is done to the near node.
 
-use std::{process::Stdio, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anycast_api::Status;
 use anyhow::{Context as _, ensure};
-use nix::sys::signal::Signal;
-use tokio::{sync::Mutex, time::timeout};
+use tokio::sync::Mutex;
 
 use super::count::{self, Counted, Family, Stretch};
 use crate::{
@@ -15,9 +14,12 @@ use crate::{
         watchers::{Lasts, Watchers},
     },
     frr,
-    harness::{AMPLE, Lab},
+    harness::{
+        AMPLE, Lab,
+        service::{end, serve, silent},
+    },
     programs::{self, Programs},
-    runner::{self, Process, Streams, namespaces::Namespaces},
+    runner::{self, Process, namespaces::Namespaces},
     tools::record::{How, Nanos},
     topology::Topology,
 };
@@ -26,6 +28,8 @@ use crate::{
 const NEAR: &str = "near";
 const FAR: &str = "far";
 const CLIENT: &str = "client";
+/// What the services call their region.
+pub(in crate::bench) const REGION: &str = "bench";
 /// Those whose routes move.
 const ROUTERS: [&str; 2] = ["near-rtr", "transit"];
 /// How long all must have been well for the traffic to have moved.
@@ -74,7 +78,7 @@ impl Scene {
         let topology = Topology::read(&programs::repository().join("lab/drain.clab.yml"))?;
         let runner: Arc<Namespaces> = Arc::new(Namespaces::up(topology, programs).await?);
         let lab = Lab::of_shared(runner.clone());
-        let (near, far) = (serve(&lab, NEAR)?, serve(&lab, FAR)?);
+        let (near, far) = (serve(&lab, NEAR, REGION)?, serve(&lab, FAR, REGION)?);
         let others = vec![
             far,
             agent(&lab, FAR, "192.0.2.18", "192.0.2.17", 65102, drain).await?,
@@ -130,7 +134,7 @@ impl Scene {
     /// Starts the service again, announces where that was not to be, and waits for the traffic.
     pub(super) async fn bring_back(&self, announce: bool) -> anyhow::Result<Stretch> {
         let mut from = Nanos::now();
-        *self.service.lock().await = Some(serve(&self.lab, NEAR)?);
+        *self.service.lock().await = Some(serve(&self.lab, NEAR, REGION)?);
         if announce {
             let healthy = async || {
                 let said = self.lab.run(NEAR, &["anycastctl", "--json", "status"]).await?;
@@ -215,18 +219,6 @@ fn requests(seen: &Seen, family: Family, how: How) -> Option<&Requests> {
     seen.series(CLIENT, how).find(|(series, _)| series.target == family.target()).map(|(_, requests)| requests)
 }
 
-/// The web service of the lab.
-pub(in crate::bench) fn serve(lab: &Lab, node: &str) -> anyhow::Result<Process> {
-    let tool = lab.runner().tool(node);
-    lab.runner().spawn(node, &[&tool, "tool", "serve", "--node", node, "--region", "bench"], silent())
-}
-
-pub(in crate::bench) async fn end(mut process: Process) -> anyhow::Result<()> {
-    process.signal(Signal::SIGKILL)?;
-    timeout(AMPLE, process.wait()).await.context("a program that is killed does not end")??;
-    Ok(())
-}
-
 const LOG: &str = "/var/log/anycastd.log";
 
 pub(in crate::bench) async fn agent(
@@ -249,8 +241,4 @@ pub(in crate::bench) async fn agent(
     lab.write(node, "/etc/anycastd/anycastd.yaml", &text).await?;
     let start = format!("exec anycastd --config /etc/anycastd/anycastd.yaml >{LOG} 2>&1");
     lab.runner().spawn(node, &["sh", "-c", &start], silent())
-}
-
-fn silent() -> Streams {
-    Streams { input: Stdio::null(), output: Stdio::null(), errors: Stdio::null() }
 }

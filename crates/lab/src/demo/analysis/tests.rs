@@ -14,6 +14,7 @@ fn requests(answers: &[&str]) -> Requests {
         let request = Request {
             how: How::Udp,
             target: "203.0.113.80".parse().unwrap(),
+            name: None,
             flow: 40_000 + (index % 4) as u16,
             sent,
             took: answered.then_some(1_000_000),

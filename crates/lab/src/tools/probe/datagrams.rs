@@ -33,14 +33,14 @@ pub(super) fn start(
     let ring = (0..flows).map(|_| open(target)).collect::<Result<Vec<_>, _>>();
     let ring = ring.with_context(|| format!("cannot open sockets to ask {target}"))?;
     for (socket, _) in &ring {
-        tokio::spawn(listen(socket.clone(), target, ledger.clone()));
+        tokio::spawn(listen(socket.clone(), port, ledger.clone()));
     }
     tokio::spawn(ask(ring, target, every, ledger.clone()));
     Ok(())
 }
 
 /// A socket and its port. It is not connected: what ICMP says of one request must not end another.
-fn open(target: SocketAddr) -> std::io::Result<(Arc<UdpSocket>, u16)> {
+pub(super) fn open(target: SocketAddr) -> std::io::Result<(Arc<UdpSocket>, u16)> {
     let any = if target.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { IpAddr::from(Ipv6Addr::UNSPECIFIED) };
     let socket = std::net::UdpSocket::bind((any, 0))?;
     socket.set_nonblocking(true)?;
@@ -60,13 +60,14 @@ async fn ask(ring: Vec<(Arc<UdpSocket>, u16)>, target: SocketAddr, every: Durati
     }
 }
 
-async fn listen(socket: Arc<UdpSocket>, target: SocketAddr, ledger: Arc<Ledger>) {
+/// Hears the answers that come to a socket, from wherever its requests went to.
+pub(super) async fn listen(socket: Arc<UdpSocket>, port: u16, ledger: Arc<Ledger>) {
     let mut buffer = [0; LONGEST + 1];
     loop {
         let Ok((length, from)) = socket.recv_from(&mut buffer).await else { continue };
         let answer = buffer.get(..length).unwrap_or_default();
         if let Some((ticket, node)) = read(answer)
-            && from == target
+            && from.port() == port
         {
             ledger.answered(ticket, from.ip(), node);
         }

@@ -2,14 +2,14 @@
 
 use std::{
     collections::BTreeMap,
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use crate::tools::{
     output::Lines,
-    record::{How, Nanos, Record, Request},
+    record::{How, Nanos, Record, Request, Resolved},
 };
 
 /// A request of this probe.
@@ -31,6 +31,7 @@ impl Ticket {
 struct UnderWay {
     how: How,
     target: IpAddr,
+    name: Option<String>,
     flow: u16,
     sent: Nanos,
     started: Instant,
@@ -64,11 +65,20 @@ impl Ledger {
 
     /// A request that is about to be sent.
     pub(super) fn enter(&self, how: How, target: IpAddr, flow: u16) -> Ticket {
+        self.enter_whole(how, target, None, flow)
+    }
+
+    /// A request to a name, whose address is to be looked up.
+    pub(super) fn enter_named(&self, how: How, name: &str, flow: u16) -> Ticket {
+        self.enter_whole(how, Ipv4Addr::UNSPECIFIED.into(), Some(name.to_owned()), flow)
+    }
+
+    fn enter_whole(&self, how: How, target: IpAddr, name: Option<String>, flow: u16) -> Ticket {
         let mut book = self.book();
         let ticket = Ticket(book.next);
         book.next += 1;
         // Under the lock: no request enters with an earlier time once `decided` is told.
-        let entry = UnderWay { how, target, flow, sent: Nanos::now(), started: Instant::now() };
+        let entry = UnderWay { how, target, name, flow, sent: Nanos::now(), started: Instant::now() };
         book.under_way.insert(ticket, entry);
         ticket
     }
@@ -78,6 +88,18 @@ impl Ledger {
         if let Some(entry) = self.book().under_way.get_mut(&ticket) {
             entry.flow = flow;
         }
+    }
+
+    /// The address of a name is known only once it was looked up.
+    pub(super) fn set_target(&self, ticket: Ticket, target: IpAddr) {
+        if let Some(entry) = self.book().under_way.get_mut(&ticket) {
+            entry.target = target;
+        }
+    }
+
+    /// A name server gave another answer.
+    pub(super) fn resolved(&self, resolved: Resolved) {
+        self.book().lines.say(&Record::Resolved(resolved));
     }
 
     /// The answer to a datagram. It counts if `target` was asked with this ticket and its time is not over.
@@ -120,12 +142,12 @@ impl Ledger {
 
 impl Book {
     fn close(&mut self, ticket: Ticket, node: Option<String>, error: Option<String>, timeout: Duration) {
-        let Some(UnderWay { how, target, flow, sent, started }) = self.under_way.remove(&ticket) else { return };
+        let Some(UnderWay { how, target, name, flow, sent, started }) = self.under_way.remove(&ticket) else { return };
         let took = started.elapsed();
         // An answer that was there only after the time is a loss, even if the ledger had no chance to say so before.
         let late = || (node.is_none() || took > timeout).then(|| "no answer in time".to_owned());
         let error = error.or_else(late);
         let took = error.is_none().then(|| u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
-        self.lines.push(&Record::Request(Request { how, target, flow, sent, took, node, error }));
+        self.lines.push(&Record::Request(Request { how, target, name, flow, sent, took, node, error }));
     }
 }

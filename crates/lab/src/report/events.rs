@@ -1,0 +1,236 @@
+//! What happened in a run, in the order of time: pure, from what was seen outside of the agent, and its own words marked as such.
+
+use anycast_api::Event as Word;
+
+use super::{
+    analysis::{Marks, Watch, around},
+    data::{Event, Kind},
+};
+use crate::{
+    demo::{analysis::Requests, book::Seen},
+    tools::record::{Flag, Message, Nanos, Record},
+};
+
+/// The nodes, by their addresses.
+const NODES: [(&str, &str); 9] = [
+    ("192.0.2.2", "us-edge"),
+    ("192.0.2.1", "us-rtr"),
+    ("192.0.2.130", "us-rtr"),
+    ("192.0.2.129", "transit"),
+    ("192.0.2.133", "transit"),
+    ("192.0.2.134", "eu-rtr"),
+    ("192.0.2.17", "eu-rtr"),
+    ("192.0.2.18", "eu-edge"),
+    ("192.0.2.66", "dns"),
+];
+/// More packets, routes or words of one run than this say nothing more.
+const MOST: usize = 12;
+
+/// Whose events are told.
+pub(super) struct Scope<'a> {
+    pub(super) seen: &'a Seen,
+    pub(super) watch: Watch,
+    /// The node that fails.
+    pub(super) failed: &'a str,
+    /// The client whose node it is.
+    pub(super) client: &'a str,
+}
+
+impl Scope<'_> {
+    fn event(&self, at: Nanos, kind: Kind, node: &str, text: impl Into<String>) -> Event {
+        Event { at_ms: self.watch.at(at), kind, node: node.to_owned(), text: text.into() }
+    }
+
+    fn is_within(&self, at: Nanos) -> bool {
+        (self.watch.from..self.watch.to).contains(&at)
+    }
+
+    /// The failure itself, or an order.
+    pub(super) fn failure(&self, at: Nanos, text: impl Into<String>) -> Event {
+        self.event(at, Kind::Failure, self.failed, text)
+    }
+
+    /// What the client saw.
+    pub(super) fn users(&self, requests: &Requests) -> Vec<Event> {
+        let marks = Marks::of(&around(requests, self.watch), self.failed, self.watch);
+        let last_good = marks.last_good.map(|at| (at, Kind::Good, format!("the last answer from {}", self.failed)));
+        let lost = marks.lost.map(|(first, last)| {
+            [(first, "the first request that is lost is sent"), (last, "the last request that is lost is sent")]
+        });
+        let lost = lost.into_iter().flatten().map(|(at, text)| (at, Kind::Lost, text.to_owned()));
+        let first_good = marks.first_good.map(|(at, by)| (at, Kind::Good, format!("the first good answer, from {by}")));
+        let all = last_good.into_iter().chain(lost).chain(first_good);
+        all.map(|(at, kind, text)| self.event(at, kind, self.client, text)).collect()
+    }
+
+    /// The packets of BGP that passed a router.
+    pub(super) fn packets(&self, router: &str) -> Vec<Event> {
+        let records = self.seen.wire.get(router).map_or(&[][..], Vec::as_slice);
+        let told = records.iter().filter_map(|record| match record {
+            Record::Message(message) => {
+                let said = said(message)?;
+                Some((message.at, format!("{} → {}: {said}", name(message.from), name(message.to))))
+            }
+            Record::Segment { at, from, to, flag } => {
+                let flag = match flag {
+                    Flag::Syn => return None,
+                    Flag::Fin => "FIN",
+                    Flag::Rst => "RST",
+                };
+                Some((*at, format!("{} → {}: {flag}", name(*from), name(*to))))
+            }
+            _ => None,
+        });
+        let told = told.filter(|(at, _)| self.is_within(*at)).take(MOST);
+        told.map(|(at, text)| self.event(at, Kind::Packet, router, text)).collect()
+    }
+
+    /// Changes of a router's route to a prefix.
+    pub(super) fn routes(&self, router: &str, prefix: &str) -> Vec<Event> {
+        let changes = self.seen.routes.get(router).map_or(&[][..], Vec::as_slice);
+        let changes = changes.iter().filter(|change| change.prefix == prefix && self.is_within(change.at)).take(MOST);
+        let told = changes.map(|change| {
+            let hops: Vec<_> = change.via.iter().map(|hop| node(hop).unwrap_or(hop)).collect();
+            let how = if change.deleted { "no route to it any more via" } else { "via" };
+            self.event(change.at, Kind::Route, router, format!("{prefix}: {how} {}", hops.join(", ")))
+        });
+        told.collect()
+    }
+
+    /// Other answers to a name, told as those of `by`, as they were seen in the book's `place`.
+    pub(super) fn names(&self, place: &str, by: &str, wanted: &str) -> Vec<Event> {
+        let told = self
+            .changes(place, wanted)
+            .map(|(at, addresses)| self.event(at, Kind::Name, by, format!("{wanted} is {addresses} now")));
+        told.collect()
+    }
+
+    fn changes(&self, place: &str, wanted: &str) -> impl Iterator<Item = (Nanos, String)> {
+        let all = self.seen.names.get(place).map_or(&[][..], Vec::as_slice);
+        let within = all.iter().filter(move |told| told.name == wanted && self.is_within(told.at));
+        within.map(|told| {
+            let addresses: Vec<_> = told.addresses.iter().map(|address| named(&address.to_string())).collect();
+            (told.at, if addresses.is_empty() { "nothing".to_owned() } else { addresses.join(", ") })
+        })
+    }
+
+    /// An agent's own.
+    pub(super) fn words(&self, words: &[Word]) -> Vec<Event> {
+        let told = words.iter().map(|word| (Nanos::from(word.at.system_time()), word));
+        let told = told.filter(|(at, _)| self.is_within(*at)).take(MOST);
+        told.map(|(at, word)| {
+            self.event(at, Kind::Word, self.failed, format!("{} {}: {}", word.kind, word.subject, word.text))
+        })
+        .collect()
+    }
+}
+
+/// In the order of time, a failure before what follows from it.
+pub(super) fn sorted(mut events: Vec<Event>) -> Vec<Event> {
+    events.sort_by(|a, b| a.at_ms.total_cmp(&b.at_ms).then(a.kind.cmp(&b.kind)));
+    events
+}
+
+/// What matters of a message; nothing of one that keeps a session up.
+fn said(message: &Message) -> Option<String> {
+    match message.kind.as_str() {
+        "UPDATE" => {
+            let mut parts = Vec::new();
+            if !message.withdrawn.is_empty() {
+                parts.push(format!("withdraws {}", message.withdrawn.join(", ")));
+            }
+            if !message.announced.is_empty() {
+                let leaving = message.communities.iter().any(|community| community == "graceful-shutdown");
+                let how = if leaving { " with GRACEFUL_SHUTDOWN" } else { "" };
+                parts.push(format!("announces {}{how}", message.announced.join(", ")));
+            }
+            (!parts.is_empty()).then(|| format!("UPDATE {}", parts.join(", ")))
+        }
+        "NOTIFICATION" => {
+            Some(format!("NOTIFICATION {}", message.note.as_deref().unwrap_or_default()).trim_end().to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn name(end: std::net::SocketAddr) -> String {
+    let address = end.ip().to_string();
+    node(&address).map_or(address.clone(), str::to_owned)
+}
+
+fn node(address: &str) -> Option<&'static str> {
+    NODES.iter().find(|(known, _)| *known == address).map(|(_, node)| *node)
+}
+
+fn named(address: &str) -> String {
+    node(address).map_or_else(|| address.to_owned(), |node| format!("{address} ({node})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::tools::{record::Resolved, routes::RouteChange};
+
+    fn at(ms: u64) -> Nanos {
+        Nanos(0).plus(Duration::from_millis(10_000 + ms))
+    }
+
+    fn message(ms: u64, kind: &str, withdrawn: &[&str]) -> Record {
+        Record::Message(Message {
+            at: at(ms),
+            from: "192.0.2.2:40000".parse().unwrap(),
+            to: "192.0.2.1:179".parse().unwrap(),
+            kind: kind.to_owned(),
+            octets: 27,
+            announced: Vec::new(),
+            withdrawn: withdrawn.iter().map(|prefix| (*prefix).to_owned()).collect(),
+            communities: Vec::new(),
+            note: None,
+        })
+    }
+
+    #[test]
+    fn what_was_seen_is_told_in_words() {
+        let mut seen = Seen::default();
+        let prefix = "203.0.113.0/24";
+        seen.wire.insert(
+            "us-rtr".to_owned(),
+            vec![message(1, "UPDATE", &[prefix]), message(2, "KEEPALIVE", &[]), message(900, "UPDATE", &[prefix])],
+        );
+        let change = |ms, deleted, via: &str| RouteChange {
+            at: at(ms),
+            prefix: prefix.to_owned(),
+            deleted,
+            via: vec![via.to_owned()],
+        };
+        seen.routes.insert("us-rtr".to_owned(), vec![change(3, true, "192.0.2.2"), change(90, false, "192.0.2.129")]);
+        let told = Resolved {
+            at: at(40),
+            by: "192.0.2.66:53".parse().unwrap(),
+            name: "us-5.lab.example".to_owned(),
+            addresses: vec!["192.0.2.18".parse().unwrap()],
+            ttl: 5,
+        };
+        seen.names.insert("dns".to_owned(), vec![told]);
+        let scope =
+            Scope { seen: &seen, watch: Watch { from: at(0), to: at(500) }, failed: "us-edge", client: "us-client" };
+        let mut all = scope.names("dns", "dns", "us-5.lab.example");
+        all.extend(scope.routes("us-rtr", prefix));
+        all.extend(scope.packets("us-rtr"));
+        all.push(scope.failure(at(0), "the service is killed"));
+        let told: Vec<_> =
+            sorted(all).into_iter().map(|event| format!("{} {} {}", event.at_ms, event.node, event.text)).collect();
+        assert_eq!(
+            told,
+            [
+                "0 us-edge the service is killed",
+                "1 us-rtr us-edge → us-rtr: UPDATE withdraws 203.0.113.0/24",
+                "3 us-rtr 203.0.113.0/24: no route to it any more via us-edge",
+                "40 dns us-5.lab.example is 192.0.2.18 (eu-edge) now",
+                "90 us-rtr 203.0.113.0/24: via transit",
+            ]
+        );
+    }
+}

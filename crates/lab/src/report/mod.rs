@@ -1,0 +1,251 @@
+//! The report of failovers: by DNS and by anycast, in one lab, measured many times.
+//!
+//! Two regions serve the same ([`ground`]); one node fails in each way there is ([`failures`]), and at some kills clients find another by
+//! name ([`names`]). What users saw is counted from their requests ([`analysis`]), what happened meanwhile is told from captures, route
+//! monitors and name servers ([`events`]). [`data`] is what comes of it; [`table`](mod@table) and [`html`](mod@html) show it.
+
+mod analysis;
+mod chance;
+pub mod data;
+mod events;
+mod failures;
+mod ground;
+pub mod html;
+mod methods;
+mod names;
+mod plan;
+pub mod table;
+mod versions;
+
+use std::{
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use anyhow::{Context as _, ensure};
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+pub use self::data::Report;
+use self::{
+    methods::Measured,
+    plan::{Collected, Plan},
+};
+use crate::{
+    bench::report::machine,
+    exit::Exit,
+    programs::{BIN_DIR, Programs},
+    setup,
+    tools::record::Nanos,
+};
+
+/// Of [`Report`].
+const VERSION: u32 = 1;
+/// With fewer runs there is no 95th percentile to speak of.
+const ENOUGH: u32 = 20;
+
+/// What is compared, and how.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// Runs of each method [default: 30; quick: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub runs: Option<u32>,
+    /// Short times and no TTL but 5 s, to see that it works: the figures mean nothing
+    #[arg(long)]
+    pub quick: bool,
+    /// The moments of the failures are random; the same again from the same number [default: another each time]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// So many labs at once, where times are seconds
+    #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub parallel: u8,
+    /// Only these methods, as report.json names them: dns-ttl-60,anycast-drain-bird
+    #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = method)]
+    pub methods: Vec<String>,
+    /// Write report.html and report.json there
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub output: PathBuf,
+    /// Print JSON instead of the table
+    #[arg(long)]
+    pub json: bool,
+    /// Take anycastd, anycastctl and anycast-lab from here instead of building them for release
+    #[arg(long, env = BIN_DIR, hide_env = true, value_name = "DIR")]
+    pub bin_dir: Option<PathBuf>,
+}
+
+fn method(text: &str) -> Result<String, String> {
+    text.parse::<Measured>().map(Measured::id)
+}
+
+/// Measures, writes and prints. Interrupted, it writes what there is.
+///
+/// # Errors
+/// When it cannot be measured or written; what there is then is written all the same.
+pub async fn run(options: Options) -> anyhow::Result<Exit> {
+    setup::ensure(setup::Purpose::Report).await?;
+    // Before half an hour is spent on what cannot be written.
+    fs::create_dir_all(&options.output).with_context(|| format!("cannot make {}", options.output.display()))?;
+    tempfile::NamedTempFile::new_in(&options.output)
+        .with_context(|| format!("cannot write in {}", options.output.display()))?;
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let collected = Collected::default();
+    let (ended, exit) = tokio::select! {
+        ended = carry_out(&options, &collected) => (ended, Exit::Done),
+        _ = interrupt.recv() => (Ok(()), Exit::Code(130)),
+        _ = terminate.recv() => (Ok(()), Exit::Code(143)),
+    };
+    let whole = ended.is_ok() && exit == Exit::Done;
+    if !whole {
+        eprintln!("anycast-lab: not finished after {} runs; all that it ran has ended", collected.count());
+    }
+    if collected.count() > 0 {
+        let report = report(&options, &collected, whole).await;
+        write(&report, &options.output)?;
+        print(&report, options.json)?;
+    }
+    ended.map(|()| exit)
+}
+
+/// Measures; nothing is written.
+///
+/// # Errors
+/// When the lab does not come up, or traffic does not move.
+pub async fn measure(options: &Options) -> anyhow::Result<Report> {
+    let missing = setup::missing(setup::Purpose::Report);
+    ensure!(missing.is_empty(), "missing on this machine: {}; `cargo lab report` installs it", missing.join(", "));
+    let collected = Collected::default();
+    carry_out(options, &collected).await?;
+    Ok(report(options, &collected, true).await)
+}
+
+async fn carry_out(options: &Options, collected: &Collected) -> anyhow::Result<()> {
+    let programs = match &options.bin_dir {
+        Some(directory) => Programs::of(directory)?,
+        None => Programs::build(true).await?,
+    };
+    let plan = plan(options)?;
+    eprintln!("anycast-lab: {} methods, {} runs of each, seed {}", plan.measured.len(), plan.runs, plan.seed);
+    plan.carry_out(&programs, collected).await
+}
+
+fn plan(options: &Options) -> anyhow::Result<Plan> {
+    let given = options.methods.iter().map(|id| id.parse::<Measured>().map_err(anyhow::Error::msg));
+    let mut measured = given.collect::<anyhow::Result<Vec<_>>>()?;
+    if measured.is_empty() {
+        measured = Measured::all();
+        measured.retain(|measured| !options.quick || !matches!(measured, Measured::Switched(6..)));
+    }
+    measured.sort_unstable();
+    measured.dedup();
+    Ok(Plan {
+        measured,
+        runs: runs(options),
+        // What is below a second of the clock is random enough.
+        seed: options.seed.unwrap_or_else(|| Nanos::now().0 % 1_000_000_007),
+        quick: options.quick,
+        parallel: options.parallel.into(),
+    })
+}
+
+fn runs(options: &Options) -> u32 {
+    options.runs.unwrap_or(if options.quick { 1 } else { 30 })
+}
+
+/// What there is.
+async fn report(options: &Options, collected: &Collected, whole: bool) -> Report {
+    let machine = machine();
+    Report {
+        version: VERSION,
+        made: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+        machine: if whole { machine } else { format!("{machine}; interrupted before all runs were made") },
+        quick: options.quick || runs(options) < ENOUGH,
+        programs: versions::all().await,
+        methods: collected.methods(),
+    }
+}
+
+/// Both files, each whole or not at all.
+fn write(report: &Report, directory: &Path) -> anyhow::Result<()> {
+    let json = serde_json::to_string(report)?;
+    for (name, text) in [("report.json", json), ("report.html", html::html(report))] {
+        let path = directory.join(name);
+        let mut file = tempfile::Builder::new().permissions(readable()).tempfile_in(directory)?;
+        file.write_all(text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))?;
+        file.persist(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        eprintln!("anycast-lab: {} is written", path.display());
+    }
+    Ok(())
+}
+
+/// By everybody: there is nothing secret in it.
+fn readable() -> fs::Permissions {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::Permissions::from_mode(0o644)
+}
+
+fn print(report: &Report, json: bool) -> anyhow::Result<()> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(report)?);
+    } else {
+        print!("{}", table::table(report));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn planned(words: &str) -> anyhow::Result<Plan> {
+        plan(&Line::try_parse_from(std::iter::once("report").chain(words.split_whitespace()))?.options)
+    }
+
+    #[test]
+    fn what_is_given_is_planned() {
+        let plan = planned("--methods anycast-drain-bird,dns-ttl-60,anycast-drain-bird --seed 7").unwrap();
+        assert_eq!(
+            plan.measured.iter().map(|measured| measured.id()).collect::<Vec<_>>(),
+            ["dns-ttl-60", "anycast-drain-bird"]
+        );
+        assert_eq!((plan.runs, plan.seed, plan.quick, plan.parallel), (30, 7, false, 4));
+        assert_eq!(planned("").unwrap().measured, Measured::all());
+        let quick = planned("--quick").unwrap();
+        assert!(
+            quick
+                .measured
+                .iter()
+                .all(|measured| measured.method().ttl.is_none_or(|ttl| ttl == 5 || measured.id() == "dns-round-robin"))
+        );
+        assert_eq!((quick.runs, quick.measured.len()), (1, 15));
+        assert!(planned("--methods dns-ttl-300").is_err());
+    }
+
+    #[test]
+    fn both_files_are_written() {
+        let home = tempfile::tempdir().unwrap();
+        let report = Report {
+            version: VERSION,
+            made: "2026-11-27T00:00:00Z".to_owned(),
+            machine: "a machine".to_owned(),
+            quick: true,
+            programs: Vec::new(),
+            methods: Measured::all().into_iter().map(Measured::method).collect(),
+        };
+        for _ in 0..2 {
+            write(&report, home.path()).unwrap();
+        }
+        let json = fs::read_to_string(home.path().join("report.json")).unwrap();
+        assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 2);
+    }
+}
