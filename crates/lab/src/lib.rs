@@ -16,6 +16,7 @@ pub mod harness;
 pub mod package;
 pub mod peer;
 pub mod programs;
+pub mod report;
 pub mod runner;
 pub mod setup;
 pub mod state;
