@@ -61,22 +61,27 @@ fn contrast(report: &Report) -> Vec<&Method> {
         report.methods.iter().filter(found)
     };
     let switched = measured(Steering::SwitchedDns).min_by_key(|method| method.ttl.unwrap_or(u32::MAX).abs_diff(30));
-    measured(Steering::RoundRobin).next().into_iter().chain(switched).chain(measured(Steering::Anycast).next()).collect()
+    measured(Steering::RoundRobin)
+        .next()
+        .into_iter()
+        .chain(switched)
+        .chain(measured(Steering::Anycast).next())
+        .collect()
 }
 
 /// What is to be seen before anything is read.
 fn tiles(report: &Report) -> Element {
     let tile = |method: &Method| {
         let Summary { runs, first_good, recovered, lost, .. } = Summary::of(method)?;
-        let first = format!("First good answer after {} (p95 {})", words::wait(first_good.p50), words::wait(first_good.p95));
-        let lost = format!("{} requests lost, worst {}", words::lost(lost.p50), words::lost(lost.worst));
+        let first = format!("First good answer: {}, p95 {}", words::wait(first_good.p50), words::wait(first_good.p95));
+        let lost = format!("Requests lost: {}, worst {}", words::lost(lost.p50), words::lost(lost.worst));
         let tile = tag("li")
             .class(format!("tile {}", plot::class(method)))
             .child(tag("h2").text(words::steering(method.steering)))
             .child(tag("p").class("method").text(&method.title))
             .child(tag("p").class("big").text(words::wait(recovered.p50)))
             .child(tag("p").class("unit").text("until nothing more is lost"))
-            .child(tag("p").text(first))
+            .child(tag("p").text(together(&first)))
             .child(tag("p").text(lost))
             .child(tag("p").class("quiet").text(format!("Medians of {runs} runs")));
         Some(tile)
@@ -84,13 +89,27 @@ fn tiles(report: &Report) -> Element {
     tag("ul").class("tiles").with("role", "list").children(contrast(report).into_iter().filter_map(tile))
 }
 
+/// A number and its unit stay on one line.
+fn together(text: &str) -> String {
+    text.replace(" ms", "\u{A0}ms").replace(" s", "\u{A0}s").replace("p95 ", "p95\u{A0}")
+}
+
 fn main(report: &Report) -> Element {
-    let lasting = section("How long requests are lost", "The bar is the median of the time from the failure until nothing more is lost, the whisker \
-        goes to the worst run. Twice as long is drawn twice as long; what was only computed is left out.");
-    let first = section("The first good answer", "Every mark is a run: how long after the failure a user of the failed node got a good answer again. \
-        Each step of the axis is ten times the one before. Hollow marks: through BIRD, or computed.");
-    let lost = section("Requests lost", "Every mark is a run: how many requests had no good answer before it ended. An arrow: requests were \
-        lost still when it ended, so that there would have been more.");
+    let lasting = section(
+        "How long requests are lost",
+        "The bar is the median of the time from the failure until nothing more is lost, the whisker \
+        goes to the worst run. Twice as long is drawn twice as long; what was only computed is left out.",
+    );
+    let first = section(
+        "The first good answer",
+        "Every mark is a run: how long after the failure a user of the failed node got a good answer again. \
+        Each step of the axis is ten times the one before. Hollow marks: through BIRD, or computed.",
+    );
+    let lost = section(
+        "Requests lost",
+        "Every mark is a run: how many requests had no good answer before it ended. An arrow: requests were \
+        lost still when it ended, so that there would have been more.",
+    );
     tag("main")
         .child(lasting.child(bars::recovered(report)))
         .child(first.child(strip_legend(report)).child(strips::first_good(report)))

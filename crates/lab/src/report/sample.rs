@@ -29,9 +29,15 @@ pub(super) fn report() -> Report {
         made: "2026-11-27T15:30:00Z".to_owned(),
         machine: "2 × a processor of nobody, Linux 6.18, load 0.40 0.52 0.61".to_owned(),
         quick: false,
-        programs: [("anycastd", "0.1.0"), ("frr", "8.4.4"), ("bird2", "2.0.12"), ("pdns-server", "4.7.3"), ("unbound", "1.17.1")]
-            .map(|(name, version)| Program { name: name.to_owned(), version: version.to_owned() })
-            .to_vec(),
+        programs: [
+            ("anycastd", "0.1.0"),
+            ("frr", "8.4.4"),
+            ("bird2", "2.0.12"),
+            ("pdns-server", "4.7.3"),
+            ("unbound", "1.17.1"),
+        ]
+        .map(|(name, version)| Program { name: name.to_owned(), version: version.to_owned() })
+        .to_vec(),
         methods,
     }
 }
@@ -69,7 +75,9 @@ fn round_robin() -> Method {
     };
     Method {
         title: "Round robin, nobody edits the zone".to_owned(),
-        meaning: "Every client gets the addresses of all nodes, and takes one of them. Nothing is done about the failure.".to_owned(),
+        meaning:
+            "Every client gets the addresses of all nodes, and takes one of them. Nothing is done about the failure."
+                .to_owned(),
         steering: Steering::RoundRobin,
         runs: runs(run),
         ..method("dns-round-robin")

@@ -19,6 +19,12 @@ pub(super) fn time(ms: f64) -> String {
     }
 }
 
+/// A moment of a run, in milliseconds, so that what is near another is told from it.
+pub(super) fn moment(ms: f64) -> String {
+    let digits = usize::from(ms.abs() < 99.95);
+    format!("{ms:.digits$} ms").replace('-', "−")
+}
+
 /// A time that may not have come.
 pub(super) fn wait(wait: Wait) -> String {
     wait.ms().map_or_else(|| "never".to_owned(), time)
@@ -33,7 +39,7 @@ pub(super) fn lost(lost: Lost) -> String {
 pub(super) fn share(share: f64) -> String {
     match share * 100.0 {
         0.0 => "0 %".to_owned(),
-        percent if percent < 0.01 => "< 0.01 %".to_owned(),
+        percent if percent < 0.01 => "<0.01 %".to_owned(),
         percent if percent < 9.995 => format!("{percent:.2} %"),
         percent => format!("{percent:.1} %"),
     }
@@ -83,13 +89,10 @@ pub(super) const DEFINITIONS: [(&str, &str); 7] = [
         "From the failure to the first good answer that came to a client which the failed node had served until then.",
     ),
     (
-        "Nothing lost after",
+        "Nothing lost after, or recovered",
         "From the failure to the moment at which the last request was sent that was lost; 0 where none was lost.",
     ),
-    (
-        "Never",
-        "It had not come when the run ended. Such a run counts as longer than all others, in every percentile.",
-    ),
+    ("Never", "It had not come when the run ended. Such a run counts as longer than all others, in every percentile."),
     (
         "Requests lost",
         "Requests without a good answer, of those sent by all clients between the failure and the end of the run. \
@@ -143,11 +146,12 @@ mod tests {
             assert!(expected.chars().count() <= 7);
         }
         assert_eq!(wait(Wait::Never), "never");
+        assert_eq!([-3.0, 0.0, 99.94, 16_312.4].map(moment), ["−3.0 ms", "0.0 ms", "99.9 ms", "16312 ms"]);
     }
 
     #[test]
     fn shares_do_not_round_a_loss_away() {
-        let table = [(0.0, "0 %"), (0.00001, "< 0.01 %"), (0.0123, "1.23 %"), (0.09999, "10.0 %"), (1.0, "100.0 %")];
+        let table = [(0.0, "0 %"), (0.00001, "<0.01 %"), (0.0123, "1.23 %"), (0.09999, "10.0 %"), (1.0, "100.0 %")];
         for (part, expected) in table {
             assert_eq!(share(part), expected, "{part}");
         }

@@ -25,7 +25,13 @@ pub(super) fn recovered(report: &Report) -> Element {
     }
     body.extend(titles);
     body.extend(rows.iter().flat_map(|(y, method)| row(&scale, *y, method)));
-    plot::plot("plot-recovered", "Time from the failure until nothing more is lost, on a linear axis", &description(report), height, body)
+    plot::plot(
+        "plot-recovered",
+        "Time from the failure until nothing more is lost, on a linear axis",
+        &description(report),
+        height,
+        body,
+    )
 }
 
 fn description(report: &Report) -> String {
@@ -43,7 +49,7 @@ fn row(scale: &Scale, y: f64, method: &Method) -> Vec<Element> {
     };
     let rest = format!("  ·  worst {}", words::wait(worst));
     let mut elements = plot::row_title(method, y + 14.0, &words::wait(p50), &rest);
-    let (middle, at) = (y + 31.0, |wait: Wait| wait.ms().map_or(plot::NEVER, |ms| scale.at(ms)));
+    let (middle, at) = (y + 33.0, |wait: Wait| wait.ms().map_or(plot::NEVER, |ms| scale.at(ms)));
     let class = plot::class(method);
     elements.push(plot::line("base", (0.0, middle), (100.0, middle)));
     elements.push(plot::line(&format!("whisker {class}"), (at(p50), middle), (at(worst), middle)));

@@ -58,7 +58,10 @@ pub(super) fn making(report: &Report) -> Element {
     section("How it was made", lead)
         .child(heading("Machine and programs"))
         .child(tag("p").text(&report.machine))
-        .child(pairs(report.programs.iter().map(|program| (program.name.clone(), program.version.clone()))).class("programs"))
+        .child(
+            pairs(report.programs.iter().map(|program| (program.name.clone(), program.version.clone())))
+                .class("programs"),
+        )
         .child(heading("Methods"))
         .child(pairs(report.methods.iter().map(|method| (words::title(method), meaning(method)))))
         .child(heading("What the figures mean"))
@@ -69,7 +72,12 @@ pub(super) fn making(report: &Report) -> Element {
 
 fn meaning(method: &Method) -> String {
     let computed = method.computed_from.as_ref().map(|from| format!(" Computed from the runs of {from}."));
-    format!("{} What happens to the node: {}.{}", method.meaning, words::failure(method.failure), computed.unwrap_or_default())
+    format!(
+        "{} What happens to the node: {}.{}",
+        method.meaning,
+        words::failure(method.failure),
+        computed.unwrap_or_default()
+    )
 }
 
 fn pairs(pairs: impl IntoIterator<Item = (String, String)>) -> Element {

@@ -114,7 +114,8 @@ mod tests {
     fn nothing_gets_out_of_its_element() {
         let hostile = "\"'><script>alert(1)</script>&\u{0}\u{1b}\u{9f}\u{FFFE}\r";
         let page = tag("p").with("title", hostile).text(hostile).child(tag("br")).to_string();
-        let escaped = "&quot;&#39;&gt;&lt;script&gt;alert(1)&lt;/script&gt;&amp;\u{FFFD}\u{FFFD}\u{FFFD}\u{FFFD}\u{FFFD}";
+        let escaped =
+            "&quot;&#39;&gt;&lt;script&gt;alert(1)&lt;/script&gt;&amp;\u{FFFD}\u{FFFD}\u{FFFD}\u{FFFD}\u{FFFD}";
         assert_eq!(page, format!("<p title=\"{escaped}\">{escaped}<br/></p>"));
     }
 }

@@ -15,7 +15,7 @@ use super::{
 /// Above the rows, for what stands at the lines.
 pub(super) const HEAD: f64 = 26.0;
 /// A row: its title, and below it what is drawn.
-pub(super) const ROW: f64 = 46.0;
+pub(super) const ROW: f64 = 50.0;
 /// The title of some rows.
 pub(super) const GROUP: f64 = 34.0;
 /// Below the rows.
@@ -24,7 +24,13 @@ pub(super) const FOOT: f64 = 22.0;
 pub(super) const NEVER: f64 = 96.0;
 
 /// A drawing with what a screen reader says of it.
-pub(super) fn plot(id: &str, title: &str, description: &str, height: f64, body: impl IntoIterator<Item = Element>) -> Element {
+pub(super) fn plot(
+    id: &str,
+    title: &str,
+    description: &str,
+    height: f64,
+    body: impl IntoIterator<Item = Element>,
+) -> Element {
     let (title_id, description_id) = (format!("{id}-title"), format!("{id}-description"));
     tag("svg")
         .class("plot")
@@ -70,13 +76,22 @@ pub(super) fn label(class: &str, (at, y): (f64, f64), anchor: &str, text: &str) 
 
 /// Lines through the whole height, each with its value above and below.
 pub(super) fn grid(scale: &Scale, height: f64, says: fn(f64) -> String) -> Vec<Element> {
+    let zero = scale.at(0.0);
     let tick = |value: f64| {
         let at = scale.at(value);
-        let anchor = if at < 3.0 { "start" } else if at > 97.0 { "end" } else { "middle" };
+        let anchor = if at < 3.0 {
+            "start"
+        } else if at > scale.right() - 3.0 {
+            "end"
+        } else {
+            "middle"
+        };
+        // On a telephone there is room for one of two that are so near.
+        let class = if value > 0.0 && at - zero < 9.0 { "tick wide" } else { "tick" };
         [
             line("grid", (at, HEAD - 8.0), (at, height - FOOT)),
-            label("tick", (at, HEAD - 13.0), anchor, &says(value)),
-            label("tick", (at, height - 6.0), anchor, &says(value)),
+            label(class, (at, HEAD - 13.0), anchor, &says(value)),
+            label(class, (at, height - 6.0), anchor, &says(value)),
         ]
     };
     scale.ticks().into_iter().flat_map(tick).collect()

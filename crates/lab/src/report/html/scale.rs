@@ -18,6 +18,8 @@ enum Kind {
     Logarithmic,
 }
 
+/// Every drawing reaches as far, so that steps are whole.
+const LEAST: f64 = 10.0;
 /// No drawing reaches farther: eleven days in milliseconds.
 const MOST: f64 = 1e9;
 
@@ -33,13 +35,18 @@ impl Scale {
     }
 
     fn of(kind: Kind, values: impl Iterator<Item = f64>) -> Self {
-        let most = values.filter(|value| value.is_finite()).fold(1.0, f64::max).min(MOST);
+        let most = values.filter(|value| value.is_finite()).fold(LEAST, f64::max).min(MOST);
         Self { kind, most: round_up(most, &FINE), left: 0.0, right: 100.0 }
     }
 
     /// Leaves room at the edges, in per cent.
     pub(super) const fn between(self, left: f64, right: f64) -> Self {
         Self { left, right, ..self }
+    }
+
+    /// Where the largest value is.
+    pub(super) const fn right(&self) -> f64 {
+        self.right
     }
 
     /// Where this value is; what is too small or too large is at an edge.
@@ -78,7 +85,12 @@ fn round_up(value: f64, digits: &[f64]) -> f64 {
 
 /// What stands at a line: `10 ms`, `1 s`.
 pub(super) fn time_at(ms: f64) -> String {
-    if ms >= 1e3 && ms < 1e6 { format!("{} s", ms / 1e3) } else if ms < 1e3 { format!("{ms} ms") } else { words::time(ms) }
+    match ms {
+        0.0 => "0".to_owned(),
+        ms if ms < 1e3 => format!("{ms} ms"),
+        ms if ms < 1e6 => format!("{} s", ms / 1e3),
+        ms => words::time(ms),
+    }
 }
 
 #[cfg(test)]
@@ -100,8 +112,8 @@ mod tests {
         let ticks = |most| Scale::linear([most].into_iter()).ticks();
         assert_eq!(ticks(72_000.0), [0.0, 20_000.0, 40_000.0, 60_000.0, 80_000.0]);
         assert_eq!(ticks(1e300).last(), Some(&MOST));
-        assert_eq!(ticks(f64::NAN), [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]);
+        assert_eq!(ticks(f64::NAN), [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]);
         let words: Vec<_> = [0.0, 10.0, 1e3, 1e5, 1e7].map(time_at).into();
-        assert_eq!(words, ["0 ms", "10 ms", "1 s", "100 s", "167 min"]);
+        assert_eq!(words, ["0", "10 ms", "1 s", "100 s", "167 min"]);
     }
 }

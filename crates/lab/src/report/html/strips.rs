@@ -119,7 +119,7 @@ fn row(quantity: &Quantity, scale: &Scale, y: f64, method: &Method) -> Vec<Eleme
     let say = quantity.say;
     let rest = format!("  ·  p95 {}  ·  worst {}", say(p95), say(worst));
     let mut elements = plot::row_title(method, y + 14.0, &say(p50), &rest);
-    let (middle, at) = (y + 31.0, |point: Point| point.value().map_or(plot::NEVER, |value| scale.at(value)));
+    let (middle, at) = (y + 33.0, |point: Point| point.value().map_or(plot::NEVER, |value| scale.at(value)));
     elements.push(plot::line("base", (0.0, middle), (100.0, middle)));
     elements.extend(marks(quantity, method, middle, at));
     elements.push(plot::line("p95", (at(p95), middle - 9.0), (at(p95), middle + 9.0)));
@@ -131,7 +131,8 @@ fn row(quantity: &Quantity, scale: &Scale, y: f64, method: &Method) -> Vec<Eleme
 /// A mark for each run, beside each other where they are near.
 fn marks(quantity: &Quantity, method: &Method, middle: f64, at: impl Fn(Point) -> f64) -> Vec<Element> {
     let class = format!("mark {}", plot::class(method));
-    let mut points: Vec<_> = method.runs.iter().map(quantity.of).enumerate().map(|(run, point)| (at(point), run, point)).collect();
+    let mut points: Vec<_> =
+        method.runs.iter().map(quantity.of).enumerate().map(|(run, point)| (at(point), run, point)).collect();
     points.sort_by(|(a, ..), (b, ..)| a.total_cmp(b));
     let mut ends = [f64::NEG_INFINITY; OFFSETS.len()];
     let mark = |(x, run, point): (f64, usize, Point)| {

@@ -3,8 +3,7 @@
 use super::{
     super::{
         data::{Event, Kind, Method, Report, Run},
-        statistics,
-        words,
+        statistics, words,
     },
     markup::{Element, tag},
     plot::{self, FOOT, HEAD},
@@ -12,7 +11,7 @@ use super::{
 };
 
 /// Before the failure is at the left of this, in per cent.
-const ZERO: f64 = 12.0;
+const ZERO: f64 = 14.0;
 const TITLE: f64 = 30.0;
 const LEVEL: f64 = 27.0;
 /// Marks are above each other if nearer, in per cent.
@@ -23,9 +22,8 @@ const TRACKS: f64 = 34.0;
 /// The axis of all of them, so that they can be compared.
 pub(super) fn axis(report: &Report) -> Scale {
     let shown = report.methods.iter().filter_map(|method| Some(statistics::median_run(method)?.1));
-    let times = shown.flat_map(|run| {
-        run.events.iter().map(|event| event.at_ms).chain(run.recovered_ms).chain(run.first_good_ms)
-    });
+    let times = shown
+        .flat_map(|run| run.events.iter().map(|event| event.at_ms).chain(run.recovered_ms).chain(run.first_good_ms));
     Scale::logarithmic(times).between(ZERO, 96.0)
 }
 
@@ -36,7 +34,12 @@ pub(super) fn timeline(id: &str, methods: &[&Method], axis: &Scale) -> Element {
     for (method, (index, run)) in &shown {
         let lane = Lane { run, axis, levels: levels(run, axis) };
         let text = format!("run {} of {}", index + 1, method.runs.len());
-        lanes.extend(plot::row_title(method, y + 17.0, &words::wait(run.first_good_ms.into()), &format!("  ·  {text}")));
+        lanes.extend(plot::row_title(
+            method,
+            y + 17.0,
+            &words::wait(run.first_good_ms.into()),
+            &format!("  ·  {text}"),
+        ));
         lanes.extend(lane.draw(y + TITLE));
         y += TITLE + lane.height() + TRACKS;
     }
@@ -78,7 +81,7 @@ impl Lane<'_> {
         }));
         elements.extend(places().flat_map(|(index, (event, level))| {
             let at = place(event, *level);
-            let number = plot::label("number", (at.0, at.1 + 4.0), "middle", &(index + 1).to_string());
+            let number = plot::label(number_class(event.kind), (at.0, at.1 + 4.0), "middle", &(index + 1).to_string());
             [plot::mark(name(event.kind), &kind_class(event.kind), at, &said(index, event)), number]
         }));
         elements
@@ -93,7 +96,12 @@ impl Lane<'_> {
         elements.push(plot::bar("track-good", (good, 100.0), y + 11.0, 6.0));
         elements.push(plot::bar("track-lost", (ZERO, recovered), y + 3.5, 7.0));
         if self.run.recovered_ms.is_none() {
-            elements.push(plot::mark("arrow", "arrow-lost", (99.0, y + 3.5), "requests are lost still at the end of the run"));
+            elements.push(plot::mark(
+                "arrow",
+                "arrow-lost",
+                (99.0, y + 3.5),
+                "requests are lost still at the end of the run",
+            ));
         }
         elements
     }
@@ -104,8 +112,8 @@ fn place(at_ms: f64, run: &Run, axis: &Scale) -> f64 {
     if at_ms >= 0.0 {
         return axis.at(at_ms);
     }
-    let before = Scale::logarithmic(run.events.iter().map(|event| -event.at_ms)).between(0.0, ZERO - 6.0);
-    ZERO - 3.0 - before.at(-at_ms)
+    let before = Scale::logarithmic(run.events.iter().map(|event| -event.at_ms)).between(0.0, 5.0);
+    ZERO - 8.0 - before.at(-at_ms)
 }
 
 /// The lowest place of each where it is not over another.
@@ -133,15 +141,28 @@ pub(super) fn events(method: &Method) -> Element {
             .with("width", 26)
             .with("height", 26)
             .with("aria-hidden", "true")
-            .child(tag("use").class(kind_class(event.kind)).with("href", format!("#{}", name(event.kind))).with("x", 13).with("y", 13))
-            .child(tag("text").class("number").with("x", 13).with("y", 17).with("text-anchor", "middle").text(index + 1));
+            .child(
+                tag("use")
+                    .class(kind_class(event.kind))
+                    .with("href", format!("#{}", name(event.kind)))
+                    .with("x", 13)
+                    .with("y", 13),
+            )
+            .child(
+                tag("text")
+                    .class(number_class(event.kind))
+                    .with("x", 13)
+                    .with("y", 17)
+                    .with("text-anchor", "middle")
+                    .text(index + 1),
+            );
         let words = tag("span")
             .class("what")
             .child(tag("b").class("node").text(&event.node))
             .text(" ")
             .text(&event.text)
             .child(tag("span").class("kind").text(format!(" ({})", kind(event.kind))));
-        tag("li").child(mark).child(tag("span").class("when").text(words::time(event.at_ms))).child(words)
+        tag("li").child(mark).child(tag("span").class("when").text(words::moment(event.at_ms))).child(words)
     };
     let items = run.into_iter().flat_map(|(_, run)| run.events.iter().enumerate().map(item)).collect::<Vec<_>>();
     tag("div")
@@ -155,18 +176,24 @@ pub(super) fn legend() -> Element {
     let all = [Kind::Failure, Kind::Lost, Kind::Good, Kind::Packet, Kind::Route, Kind::Name, Kind::Word];
     let item = |of: Kind| {
         let mark = tag("use").class(kind_class(of)).with("href", format!("#{}", name(of))).with("x", 13).with("y", 13);
-        let drawing = tag("svg").class("key").with("width", 26).with("height", 26).with("aria-hidden", "true").child(mark);
+        let drawing =
+            tag("svg").class("key").with("width", 26).with("height", 26).with("aria-hidden", "true").child(mark);
         tag("li").child(drawing).child(tag("span").text(kind(of)))
     };
     tag("ul").class("legend").with("role", "list").children(all.map(item))
 }
 
 fn said(index: usize, event: &Event) -> String {
-    format!("{}. {}, {}: {}", index + 1, words::time(event.at_ms), event.node, event.text)
+    format!("{}. {}, {}: {}", index + 1, words::moment(event.at_ms), event.node, event.text)
 }
 
 fn kind_class(kind: Kind) -> String {
     format!("event event-{}", name(kind))
+}
+
+/// What is hollow has dark numbers.
+const fn number_class(kind: Kind) -> &'static str {
+    if matches!(kind, Kind::Word) { "number number-word" } else { "number" }
 }
 
 /// Of its shape.
