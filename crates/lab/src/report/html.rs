@@ -1,17 +1,16 @@
 //! The report as a page: one file that needs nothing from outside, no script, and no more room than a telephone has.
 //!
-//! It is XML as well as HTML: all of it is built from [`markup`] elements, which escape what is put into them.
+//! It is XML as well as HTML: all of it is built from [elements](crate::markup), which escape what is put into them.
 
 use super::{
     data::{Failure, Method, Report, Steering},
     statistics::Summary,
     words,
 };
-use markup::{Element, tag};
+use crate::markup::{Element, tag};
 
 mod bars;
 mod cells;
-mod markup;
 mod plot;
 mod scale;
 mod strips;

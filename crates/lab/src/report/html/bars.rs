@@ -6,10 +6,10 @@ use super::{
         statistics::{Spread, Summary, Wait},
         words,
     },
-    markup::Element,
     plot,
     scale::{self, Scale},
 };
+use crate::markup::Element;
 
 /// A bar for each method that was measured: the median of the times until nothing more is lost, and a whisker to the worst.
 pub(super) fn recovered(report: &Report) -> Element {

@@ -6,9 +6,9 @@ use super::{
         statistics::Summary,
         words,
     },
-    markup::{Element, tag},
     plot, section,
 };
+use crate::markup::{Element, tag};
 
 /// A row for each method. It moves sideways in its own frame where it is too wide.
 pub(super) fn table(report: &Report) -> Element {

@@ -8,9 +8,9 @@ use super::{
         data::{Method, Steering},
         words,
     },
-    markup::{Element, tag},
     scale::Scale,
 };
+use crate::markup::{Element, tag};
 
 /// Above the rows, for what stands at the lines.
 pub(super) const HEAD: f64 = 26.0;

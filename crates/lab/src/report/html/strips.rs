@@ -6,10 +6,10 @@ use super::{
         statistics::{Lost, Spread, Summary, Wait},
         words,
     },
-    markup::Element,
     plot,
     scale::{self, Scale},
 };
+use crate::markup::Element;
 
 /// A value of a run.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -5,10 +5,10 @@ use super::{
         data::{Event, Kind, Method, Report, Run},
         statistics, words,
     },
-    markup::{Element, tag},
     plot::{self, FOOT, HEAD},
     scale::{self, Scale},
 };
+use crate::markup::{Element, tag};
 
 /// Before the failure is at the left of this, in per cent.
 const ZERO: f64 = 14.0;

@@ -1,10 +1,10 @@
-//! Elements, from which a page is built: whatever is put into one is escaped, and each that is opened is closed.
+//! Elements, from which pages and drawings are built: whatever is put into one is escaped, and each that is opened is closed.
 
 use std::fmt;
 
 /// An element with its attributes and what it holds.
 #[derive(Debug, Clone)]
-pub(super) struct Element {
+pub(crate) struct Element {
     name: &'static str,
     attributes: Vec<(&'static str, String)>,
     children: Vec<Node>,
@@ -19,42 +19,42 @@ enum Node {
 }
 
 /// An empty element.
-pub(super) const fn tag(name: &'static str) -> Element {
+pub(crate) const fn tag(name: &'static str) -> Element {
     Element { name, attributes: Vec::new(), children: Vec::new() }
 }
 
 impl Element {
     /// With an attribute.
-    pub(super) fn with(mut self, name: &'static str, value: impl fmt::Display) -> Self {
+    pub(crate) fn with(mut self, name: &'static str, value: impl fmt::Display) -> Self {
         self.attributes.push((name, value.to_string()));
         self
     }
 
     /// With classes.
-    pub(super) fn class(self, classes: impl fmt::Display) -> Self {
+    pub(crate) fn class(self, classes: impl fmt::Display) -> Self {
         self.with("class", classes)
     }
 
     /// With text at its end.
-    pub(super) fn text(mut self, text: impl fmt::Display) -> Self {
+    pub(crate) fn text(mut self, text: impl fmt::Display) -> Self {
         self.children.push(Node::Text(text.to_string()));
         self
     }
 
     /// With an element at its end.
-    pub(super) fn child(mut self, child: Self) -> Self {
+    pub(crate) fn child(mut self, child: Self) -> Self {
         self.children.push(Node::Element(child));
         self
     }
 
     /// With elements at its end.
-    pub(super) fn children(mut self, children: impl IntoIterator<Item = Self>) -> Self {
+    pub(crate) fn children(mut self, children: impl IntoIterator<Item = Self>) -> Self {
         self.children.extend(children.into_iter().map(Node::Element));
         self
     }
 
     /// With text of this program that is not escaped.
-    pub(super) fn verbatim(mut self, text: &'static str) -> Self {
+    pub(crate) fn verbatim(mut self, text: &'static str) -> Self {
         self.children.push(Node::Verbatim(text));
         self
     }
