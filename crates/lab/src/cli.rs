@@ -78,6 +78,12 @@ pub enum Verb {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
     },
+    /// Draw the topology as SVG, on standard output
+    Graph {
+        /// Write it into this file instead
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
     /// Show failovers with measured times, in a lab of its own
     Demo {
         /// Which programs to run.

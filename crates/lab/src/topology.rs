@@ -56,6 +56,12 @@ impl Node {
         let repository = self.image.rsplit('/').next().unwrap_or_default();
         repository.split([':', '@']).next() == Some("frr")
     }
+
+    /// Whether a program is started in it, by name or by a shell.
+    #[must_use]
+    pub fn runs(&self, program: &str) -> bool {
+        self.exec.iter().flatten().any(|word| word.split_whitespace().next() == Some(program))
+    }
 }
 
 /// A file or directory of the lab that a node sees in a place of its own.

@@ -2,7 +2,8 @@
 //!
 //! Two regions serve the same ([`ground`]); one node fails in each way there is ([`failures`]), and at some kills clients find another by
 //! name ([`names`]). What users saw is counted from their requests ([`analysis`]), what happened meanwhile is told from captures, route
-//! monitors and name servers ([`events`]). [`data`] is what comes of it; [`table`](mod@table) and [`html`](mod@html) show it.
+//! monitors and name servers ([`events`]). [`data`] is what comes of it, [`statistics`]
+//! what its runs come to; [`table`](mod@table) and [`html`](mod@html) show it.
 
 mod analysis;
 mod chance;
@@ -14,8 +15,12 @@ pub mod html;
 mod methods;
 mod names;
 mod plan;
+#[cfg(test)]
+mod sample;
+pub mod statistics;
 pub mod table;
 mod versions;
+mod words;
 
 use std::{
     fs,

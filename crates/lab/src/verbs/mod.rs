@@ -3,7 +3,13 @@
 mod status;
 mod updown;
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use tokio::{
@@ -16,7 +22,7 @@ use crate::{
     cli::{Binaries, Globals, Verb, Which},
     demo,
     exit::{Complaint, Exit},
-    package,
+    graph, package,
     programs::{self, Programs},
     report,
     runner::{Runner, containerlab::Containers, namespaces::Namespaces},
@@ -34,6 +40,9 @@ const AT_ONCE: Duration = Duration::from_millis(20);
 /// # Errors
 /// When it cannot be done.
 pub async fn run(globals: Globals, verb: Verb) -> anyhow::Result<Exit> {
+    if let Verb::Graph { output } = &verb {
+        return graph(&globals, output.as_deref());
+    }
     setup::root()?;
     if let Verb::Exec { node, command } = verb {
         // An interrupt is for the program in the node.
@@ -68,7 +77,7 @@ async fn uninterrupted(globals: Globals, verb: Verb) -> anyhow::Result<Exit> {
         }
         Verb::Systemd { binaries, options } => systemd::run(&self::programs(&binaries).await?, &options).await,
         Verb::Test { filter } => check::run(filter.as_deref()).await,
-        Verb::Report(_) | Verb::Exec { .. } | Verb::Tool { .. } | Verb::Init => unreachable!("done elsewhere"),
+        Verb::Report(_) | Verb::Exec { .. } | Verb::Graph { .. } | Verb::Tool { .. } | Verb::Init => unreachable!("done elsewhere"),
     }
 }
 
@@ -78,6 +87,8 @@ struct Lab {
     name: String,
     which: Which,
     register: Register,
+    /// The options that find this lab again: nothing, or a space before each.
+    options: String,
 }
 
 impl Lab {
@@ -85,7 +96,8 @@ impl Lab {
         let file = globals.topology.clone().unwrap_or_else(default_topology);
         let topology = Topology::read(&file)?;
         let name = globals.name.clone().unwrap_or_else(|| topology.name.clone());
-        Ok(Self { topology, name, which: globals.runner, register: Register::default() })
+        let options = again(globals);
+        Ok(Self { topology, name, which: globals.runner, register: Register::default(), options })
     }
 
     /// The lab that is up.
@@ -121,6 +133,12 @@ impl Lab {
             Which::Auto => Ok(Containers::find(self.topology.clone(), &self.name).unwrap_or(None)),
         }
     }
+}
+
+fn again(globals: &Globals) -> String {
+    let topology = globals.topology.as_ref().map(|file| format!(" --topology {}", file.display()));
+    let name = globals.name.as_ref().map(|name| format!(" --name {name}"));
+    topology.into_iter().chain(name).collect()
 }
 
 fn default_topology() -> PathBuf {
@@ -160,6 +178,17 @@ async fn exec(lab: &Lab, node: &str, command: &[String]) -> anyhow::Result<Exit>
         }
         _ = terminate.recv() => Ok(Exit::Code(143)),
     }
+}
+
+/// Needs nothing but the files.
+fn graph(globals: &Globals, output: Option<&Path>) -> anyhow::Result<Exit> {
+    let drawing = graph::svg(&Lab::named(globals)?.topology);
+    match output {
+        Some(file) => fs::write(file, drawing).with_context(|| format!("cannot write {}", file.display()))?,
+        // Whoever reads only the first lines has seen enough.
+        None => drop(io::stdout().write_all(drawing.as_bytes())),
+    }
+    Ok(Exit::Done)
 }
 
 fn is_not_found(error: &anyhow::Error) -> bool {

@@ -13,6 +13,7 @@ use crate::{
     runner::{containerlab::Containers, namespaces::Namespaces},
     setup,
     state::Standing,
+    topology::Topology,
 };
 
 /// For every BGP session to come up.
@@ -54,8 +55,30 @@ fn settled(lab: &Lab, sessions: anyhow::Result<()>, begun: Instant) -> anyhow::R
         lab.name,
         begun.elapsed().as_secs_f64()
     );
-    println!("look around: `cargo lab status`, `cargo lab exec NODE COMMAND…`; take it down: `cargo lab down`");
+    println!("{}", hint(&lab.topology, &lab.options));
     Ok(Exit::Done)
+}
+
+/// What to type now, with the names of this lab; `options` are those that found it.
+fn hint(topology: &Topology, options: &str) -> String {
+    let lab = |words: &str| format!("cargo lab{options} {words}");
+    let mut lines = vec![(lab("status"), "what runs in each node, and the BGP sessions")];
+    let agent = topology.nodes.iter().find(|(_, node)| node.runs("anycastd"));
+    if let Some((name, _)) = agent {
+        lines.push((lab(&format!("exec {name} anycastctl status")), "what the agent of an edge node thinks"));
+    }
+    if let Some((name, _)) = topology.nodes.iter().find(|(_, node)| node.is_router()) {
+        lines.push((lab(&format!("exec {name} vtysh -c 'show bgp ipv4'")), "which routes a router knows"));
+    }
+    if agent.is_none()
+        && let Some(name) = topology.nodes.keys().next()
+    {
+        lines.push((lab(&format!("exec {name} bash")), "a shell in a node"));
+    }
+    lines.push((lab("down"), "take it down"));
+    let width = lines.iter().map(|(command, _)| command.chars().count()).max().unwrap_or(0);
+    let lines: Vec<_> = lines.iter().map(|(command, what)| format!("  {command:<width$}   # {what}")).collect();
+    format!("try:\n{}", lines.join("\n"))
 }
 
 pub(super) async fn down(lab: &Lab) -> anyhow::Result<Exit> {
@@ -81,4 +104,25 @@ pub(super) async fn down(lab: &Lab) -> anyhow::Result<Exit> {
     lab.register.forget(&lab.name)?;
     println!("lab {} is down", lab.name);
     Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::programs::repository;
+
+    #[test]
+    fn the_hint_names_nodes_of_this_lab() {
+        let topology = Topology::read(&repository().join("lab/topology.clab.yml")).unwrap();
+        insta::assert_snapshot!(hint(&topology, ""), @r"
+        try:
+          cargo lab status                                  # what runs in each node, and the BGP sessions
+          cargo lab exec ap-edge1 anycastctl status         # what the agent of an edge node thinks
+          cargo lab exec ap-rtr vtysh -c 'show bgp ipv4'    # which routes a router knows
+          cargo lab down                                    # take it down
+        ");
+        let topology = Topology::read(&repository().join("lab/speaker.clab.yml")).unwrap();
+        let hint = hint(&topology, " --name x");
+        assert!(hint.contains("cargo lab --name x exec ") && !hint.contains("vtysh"), "{hint}");
+    }
 }
