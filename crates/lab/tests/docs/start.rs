@@ -1,0 +1,1 @@
+//! The quick start: what it says to type is typed.
