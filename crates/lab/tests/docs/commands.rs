@@ -13,10 +13,10 @@ use anycast_lab::{
 };
 use clap::{Parser as _, error::ErrorKind};
 
-use crate::page::pages;
+use crate::page::{Page, pages};
 
 /// The programs that the commands are tried with.
-pub(crate) fn programs() -> &'static Programs {
+fn programs() -> &'static Programs {
     static PROGRAMS: OnceLock<Programs> = OnceLock::new();
     PROGRAMS.get_or_init(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -24,9 +24,14 @@ pub(crate) fn programs() -> &'static Programs {
     })
 }
 
+/// Where a program of ours is.
+pub(crate) fn program(name: &str) -> &'static Path {
+    programs().all().find(|(known, _)| *known == name).map(|(_, path)| path).unwrap()
+}
+
 /// What is wrong with a line of a shell; the rest of it is the shell's.
 pub(crate) fn faults(line: &str) -> Vec<String> {
-    simple(line).iter().filter_map(|words| fault(words)).collect()
+    words_of(line).iter().filter_map(|words| fault(words)).collect()
 }
 
 /// What is wrong with one command, of which only ours are known.
@@ -76,14 +81,13 @@ fn lab(arguments: &[String]) -> Option<String> {
 
 /// With `--help` behind it a command does nothing, and what stands before is read all the same.
 fn helped(program: &str, arguments: &[String]) -> Option<String> {
-    let path = programs().all().find(|(name, _)| *name == program).map(|(_, path)| path)?;
-    let said = Command::new(path).args(arguments).arg("--help").stdin(Stdio::null()).output().unwrap();
+    let said = Command::new(self::program(program)).args(arguments).arg("--help").stdin(Stdio::null()).output().unwrap();
     (!said.status.success())
         .then(|| format!("{program} {}: {}", arguments.join(" "), String::from_utf8_lossy(&said.stderr)))
 }
 
 /// The simple commands of a line, each as its words, without redirections and comments.
-fn simple(line: &str) -> Vec<Vec<String>> {
+pub(crate) fn words_of(line: &str) -> Vec<Vec<String>> {
     let mut commands = vec![Vec::new()];
     let mut word: Option<String> = None;
     let mut quote = None;
@@ -188,7 +192,26 @@ fn the_examples_of_the_repository_are_good_configurations() {
 
 /// What `anycastd --check` has against a file.
 pub(crate) fn checked(file: &Path) -> Option<String> {
-    let agent = programs().all().find(|(name, _)| *name == "anycastd").map(|(_, path)| path)?;
-    let said = Command::new(agent).arg("--check").arg("--config").arg(file).stdin(Stdio::null()).output().unwrap();
+    let said = Command::new(program("anycastd")).arg("--check").arg("--config").arg(file).stdin(Stdio::null()).output().unwrap();
     (!said.status.success()).then(|| String::from_utf8_lossy(&said.stderr).into_owned())
+}
+
+#[test]
+fn every_test_that_the_page_of_conformance_names_is_there() {
+    let page = Page::read("docs/src/conformance.md".into());
+    let named: Vec<_> = page.spans().into_iter().filter(|(_, span)| span.contains('_') && span.bytes().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == b'_')).filter(|(_, span)| *span != "min_ttl").collect();
+    assert!(named.len() > 60, "{}", named.len());
+    let sources = sources(&repository().join("crates"));
+    let missing: Vec<_> = named.iter().filter(|(_, name)| !sources.contains(&format!("fn {name}("))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// All of the program texts below a directory.
+fn sources(directory: &Path) -> String {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| match path.extension() {
+        _ if path.is_dir() && !path.ends_with("target") => sources(&path),
+        Some(end) if end == "rs" => std::fs::read_to_string(&path).unwrap(),
+        _ => String::new(),
+    }).collect()
 }
