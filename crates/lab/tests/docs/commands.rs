@@ -81,7 +81,8 @@ fn lab(arguments: &[String]) -> Option<String> {
 
 /// With `--help` behind it a command does nothing, and what stands before is read all the same.
 fn helped(program: &str, arguments: &[String]) -> Option<String> {
-    let said = Command::new(self::program(program)).args(arguments).arg("--help").stdin(Stdio::null()).output().unwrap();
+    let said =
+        Command::new(self::program(program)).args(arguments).arg("--help").stdin(Stdio::null()).output().unwrap();
     (!said.status.success())
         .then(|| format!("{program} {}: {}", arguments.join(" "), String::from_utf8_lossy(&said.stderr)))
 }
@@ -145,7 +146,9 @@ fn a_command_with_a_mistake_is_seen() {
     for good in [
         "anycastctl status --json 2>&1 | jq .node",
         "anycastd --check >x && systemctl reload anycastd",
-        "echo 'anycastctl nonsense'", "systemctl restart anycastd", "install anycastd x",
+        "echo 'anycastctl nonsense'",
+        "systemctl restart anycastd",
+        "install anycastd x",
     ] {
         assert_eq!(faults(good), [""; 0], "{good}");
     }
@@ -192,14 +195,28 @@ fn the_examples_of_the_repository_are_good_configurations() {
 
 /// What `anycastd --check` has against a file.
 pub(crate) fn checked(file: &Path) -> Option<String> {
-    let said = Command::new(program("anycastd")).arg("--check").arg("--config").arg(file).stdin(Stdio::null()).output().unwrap();
+    let said = Command::new(program("anycastd"))
+        .arg("--check")
+        .arg("--config")
+        .arg(file)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
     (!said.status.success()).then(|| String::from_utf8_lossy(&said.stderr).into_owned())
 }
 
 #[test]
 fn every_test_that_the_page_of_conformance_names_is_there() {
     let page = Page::read("docs/src/conformance.md".into());
-    let named: Vec<_> = page.spans().into_iter().filter(|(_, span)| span.contains('_') && span.bytes().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == b'_')).filter(|(_, span)| *span != "min_ttl").collect();
+    let named: Vec<_> = page
+        .spans()
+        .into_iter()
+        .filter(|(_, span)| {
+            span.contains('_')
+                && span.bytes().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == b'_')
+        })
+        .filter(|(_, span)| *span != "min_ttl")
+        .collect();
     assert!(named.len() > 60, "{}", named.len());
     let sources = sources(&repository().join("crates"));
     let missing: Vec<_> = named.iter().filter(|(_, name)| !sources.contains(&format!("fn {name}("))).collect();
@@ -209,9 +226,11 @@ fn every_test_that_the_page_of_conformance_names_is_there() {
 /// All of the program texts below a directory.
 fn sources(directory: &Path) -> String {
     let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    entries.map(|path| match path.extension() {
-        _ if path.is_dir() && !path.ends_with("target") => sources(&path),
-        Some(end) if end == "rs" => std::fs::read_to_string(&path).unwrap(),
-        _ => String::new(),
-    }).collect()
+    entries
+        .map(|path| match path.extension() {
+            _ if path.is_dir() && !path.ends_with("target") => sources(&path),
+            Some(end) if end == "rs" => std::fs::read_to_string(&path).unwrap(),
+            _ => String::new(),
+        })
+        .collect()
 }

@@ -21,9 +21,10 @@ fn blocks() -> Vec<Block> {
 
 /// The commands of the lab, from the first `up` to `down`, each with its line.
 fn typed() -> Vec<(String, Vec<String>)> {
-    let lines = blocks().into_iter().filter(|block| block.info == "sh").flat_map(|block| {
-        block.text.lines().map(str::to_owned).collect::<Vec<_>>()
-    });
+    let lines = blocks()
+        .into_iter()
+        .filter(|block| block.info == "sh")
+        .flat_map(|block| block.text.lines().map(str::to_owned).collect::<Vec<_>>());
     let ours = lines.skip_while(|line| line != "cargo lab up").filter(|line| line.starts_with("cargo lab "));
     let mut all: Vec<_> = ours.map(|line| (line.clone(), words_of(&line).remove(0))).collect();
     let end = all.iter().position(|(line, _)| line == "cargo lab down").map_or(0, |at| at + 1);
@@ -57,7 +58,8 @@ fn the_lab_is_as_the_quick_start_says() {
             }
         }
     }
-    let answers = |part: &str| said.iter().filter(|(line, _)| line.contains(part)).map(|(_, text)| text).collect::<Vec<_>>();
+    let answers =
+        |part: &str| said.iter().filter(|(line, _)| line.contains(part)).map(|(_, text)| text).collect::<Vec<_>>();
     let [first, drained] = answers("us-client curl")[..] else { panic!("the client asks before and after: {said:?}") };
     assert!(first.contains("us-edge1"), "its own region: {first}");
     assert!(drained.contains("eu-edge1"), "the next one: {drained}");
@@ -96,10 +98,15 @@ topology:
 #[tokio::test(flavor = "multi_thread")]
 async fn the_node_and_the_router_of_the_quick_start_agree() -> anyhow::Result<()> {
     let blocks = blocks();
-    let of = |info: &str| blocks.iter().find(|block| block.info == info).map(|block| block.text.as_str()).context("no such block");
+    let of = |info: &str| {
+        blocks.iter().find(|block| block.info == info).map(|block| block.text.as_str()).context("no such block")
+    };
     let home = tempfile::tempdir()?;
     fs::write(home.path().join("start.clab.yml"), LINK)?;
-    fs::write(home.path().join("daemons"), "bgpd=yes\nvtysh_enable=yes\nzebra_options=\"  -A 127.0.0.1 -s 90000000\"\nbgpd_options=\"   -A 127.0.0.1\"\n")?;
+    fs::write(
+        home.path().join("daemons"),
+        "bgpd=yes\nvtysh_enable=yes\nzebra_options=\"  -A 127.0.0.1 -s 90000000\"\nbgpd_options=\"   -A 127.0.0.1\"\n",
+    )?;
     fs::write(home.path().join("frr.conf"), of("frr")?)?;
     let lab = Lab::up(&home.path().join("start.clab.yml")).await?;
     // The DNS server of the page, as far as its check asks.
@@ -117,7 +124,8 @@ async fn the_node_and_the_router_of_the_quick_start_agree() -> anyhow::Result<()
     }
     let explained = lab.run("edge", &["anycastctl", "explain", "dns"]).await?;
     ensure!(explained.contains("acknowledged"), "{explained}");
-    let drained = runner::run(lab.runner(), "edge", &["anycastctl", "withdraw", "dns", "--wait", "--now"], AMPLE).await?;
+    let drained =
+        runner::run(lab.runner(), "edge", &["anycastctl", "withdraw", "dns", "--wait", "--now"], AMPLE).await?;
     ensure!(drained.output.contains("safe to stop"), "{}{}", drained.output, drained.errors);
     Ok(())
 }
