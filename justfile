@@ -58,3 +58,7 @@ systemd:
 interop:
     ANYCAST_INTEROP_TABLE="{{justfile_directory()}}/target/interop" cargo test --package anycast-lab --test interop
     ANYCAST_INTEROP_TABLE="{{justfile_directory()}}/target/interop" cargo test --package anycast-lab --test interop -- --ignored
+
+# The book, as pages for a browser in target/book (needs mdBook)
+book:
+    mdbook build docs

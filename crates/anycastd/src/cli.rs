@@ -50,6 +50,9 @@ pub(crate) struct Arguments {
     /// Check the configuration, say what is wrong with it, and end
     #[arg(long)]
     pub(crate) check: bool,
+    /// Print the JSON schema of the configuration, for editors
+    #[arg(long, exclusive = true)]
+    pub(crate) schema: bool,
     /// Print the manual as a man page
     #[arg(long, hide = true, exclusive = true)]
     pub(crate) man: bool,
@@ -88,6 +91,9 @@ const SEE_ALSO: &str = "\
 /etc/anycastd/anycastd.yaml
 the configuration; /usr/share/doc/anycastd/configuration.md tells every key
 .TP
+/usr/share/anycastd/anycastd.schema.json
+its JSON schema, for editors
+.TP
 /var/lib/anycastd
 what outlives the process: orders of operators
 .TP
@@ -112,7 +118,7 @@ mod tests {
     #[test]
     fn the_manual_tells_options_and_exit_codes() {
         let page = Arguments::manual().unwrap();
-        for text in [".TH anycastd 8", "\\-\\-config", "\\-\\-check", "Exit codes", ".SH FILES"] {
+        for text in [".TH anycastd 8", "\\-\\-config", "\\-\\-check", "\\-\\-schema", "Exit codes", ".SH FILES"] {
             assert!(page.contains(text), "{text}: {page}");
         }
         assert!(!page.contains("\\-\\-man"), "hidden options stay hidden");

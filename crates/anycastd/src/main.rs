@@ -117,6 +117,9 @@ fn begin() -> Result<Exit, Exit> {
     if arguments.man {
         return manual();
     }
+    if arguments.schema {
+        return schema();
+    }
     let file = arguments.config;
     if arguments.handover_trial {
         return try_handover(&file);
@@ -175,6 +178,12 @@ fn try_handover(file: &Path) -> Result<Exit, Exit> {
     })?;
     let text = serde_json::to_vec(&verdict).map_err(|_| Exit::Software)?;
     std::io::stdout().write_all(&text).map_err(|_| Exit::Failed)?;
+    Ok(Exit::Done)
+}
+
+fn schema() -> Result<Exit, Exit> {
+    let text = format!("{:#}\n", config::schema());
+    std::io::stdout().write_all(text.as_bytes()).map_err(|_| Exit::Failed)?;
     Ok(Exit::Done)
 }
 

@@ -10,6 +10,7 @@ mod diagnostic;
 mod endpoint;
 mod flow;
 mod graceful;
+mod keys;
 mod lasting;
 mod load;
 mod names;
@@ -100,6 +101,11 @@ pub(crate) enum LogFormat {
     Text,
     /// One JSON object a line, on standard error.
     Json,
+}
+
+/// The JSON schema of the file, for editors.
+pub(crate) fn schema() -> serde_json::Value {
+    keys::schema::schema()
 }
 
 #[cfg(test)]

@@ -104,6 +104,7 @@ impl<'a> Section<'a> {
 
     /// Reports every key that nobody asked for, and every key that is missing.
     pub(super) fn close(mut self, report: &mut Report<'_>) {
+        self.tell_tests();
         let known = std::mem::take(&mut self.known);
         for Entry { key, .. } in self.entries.iter().filter(|entry| !known.contains(&entry.key.name.as_str())) {
             let near = nearest(&key.name, known.iter().copied());
@@ -133,12 +134,26 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// What was asked for, for who holds it against the table of keys.
+    fn tell_tests(&self) {
+        #[cfg(test)]
+        if let Some(first) = self.entries.first() {
+            ASKED.with_borrow_mut(|asked| asked.push((first.key.span, self.known.clone())));
+        }
+    }
+
     fn entry(&mut self, key: &'static str) -> Option<&'a Entry> {
         if !self.known.contains(&key) {
             self.known.push(key);
         }
         self.entries.iter().find(|entry| entry.key.name == key)
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// The mappings that were taken apart on this thread, by the place of their first key, each with the keys that it was asked for.
+    pub(super) static ASKED: std::cell::RefCell<Vec<(Span, Vec<&'static str>)>> = const { std::cell::RefCell::new(Vec::new()) };
 }
 
 /// Where a key belongs that is known, but not here.

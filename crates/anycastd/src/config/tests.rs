@@ -3,10 +3,13 @@
 mod attributes;
 mod bfd;
 mod good;
+mod keys;
 mod kinds;
 mod mistakes;
 mod mutations;
 mod probes;
+mod reference;
+mod schema;
 mod syntax;
 mod together;
 

@@ -1,0 +1,9 @@
+//! The documentation: every block, command and link in it is held against the programs, routers and files that it speaks of.
+//!
+//! A block says by its info string what it is ([`blocks`]); one that does not must be commands. So nobody adds a block that nothing looks at.
+
+mod blocks;
+mod commands;
+mod links;
+mod page;
+mod start;
