@@ -77,7 +77,9 @@ async fn uninterrupted(globals: Globals, verb: Verb) -> anyhow::Result<Exit> {
         }
         Verb::Systemd { binaries, options } => systemd::run(&self::programs(&binaries).await?, &options).await,
         Verb::Test { filter } => check::run(filter.as_deref()).await,
-        Verb::Report(_) | Verb::Exec { .. } | Verb::Graph { .. } | Verb::Tool { .. } | Verb::Init => unreachable!("done elsewhere"),
+        Verb::Report(_) | Verb::Exec { .. } | Verb::Graph { .. } | Verb::Tool { .. } | Verb::Init => {
+            unreachable!("done elsewhere")
+        }
     }
 }
 
