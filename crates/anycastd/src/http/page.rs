@@ -43,10 +43,11 @@ const AFTERWARDS: Duration = Duration::from_secs(10);
 const JSON: &str = "application/json";
 
 /// What the page is made of: where, of which type, and what it is.
-const ASSETS: [(&str, &str, &str); 4] = [
+const ASSETS: [(&str, &str, &str); 5] = [
     ("/", "text/html; charset=utf-8", include_str!("assets/page.html")),
     ("/assets/page.css", "text/css; charset=utf-8", include_str!("assets/page.css")),
     ("/assets/page.js", "text/javascript; charset=utf-8", include_str!("assets/page.js")),
+    ("/assets/parts.js", "text/javascript; charset=utf-8", include_str!("assets/parts.js")),
     ("/assets/icon.svg", "image/svg+xml", include_str!("assets/icon.svg")),
 ];
 

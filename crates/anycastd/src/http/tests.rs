@@ -100,6 +100,7 @@ async fn each_answer_has_its_type_and_its_guards() {
         ("/", "200", "text/html; charset=utf-8"),
         ("/assets/page.css", "200", "text/css; charset=utf-8"),
         ("/assets/page.js", "200", "text/javascript; charset=utf-8"),
+        ("/assets/parts.js", "200", "text/javascript; charset=utf-8"),
         ("/assets/icon.svg", "200", "image/svg+xml"),
         ("/api/status", "200", "application/json"),
         ("/api/history", "200", "application/json"),
@@ -245,14 +246,15 @@ async fn those_who_follow_leave_room_for_scrapers() {
 /// Nothing comes from elsewhere, and nothing that is said can become anything but text.
 #[test]
 fn the_page_is_whole_and_writes_no_html() {
-    let [page, style, script, icon] = [
+    let [page, style, parts, script, icon] = [
         include_str!("assets/page.html"),
         include_str!("assets/page.css"),
+        include_str!("assets/parts.js"),
         include_str!("assets/page.js"),
         include_str!("assets/icon.svg"),
     ];
     const NAMESPACE: &str = "http://www.w3.org/2000/svg";
-    for text in [page, style, script, icon] {
+    for text in [page, style, parts, script, icon] {
         let text = text.replace(NAMESPACE, "");
         for bad in ["http:", "https:", "@import", "url("] {
             assert!(!text.contains(bad), "{bad}");
@@ -261,7 +263,7 @@ fn the_page_is_whole_and_writes_no_html() {
     for bad in
         ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function(", "DOMParser", "srcdoc"]
     {
-        assert!(!script.contains(bad), "{bad}");
+        assert!(!script.contains(bad) && !parts.contains(bad), "{bad}");
     }
     for bad in ["style=", " onclick", " onload", "<style", "javascript:"] {
         assert!(!page.contains(bad), "{bad}");

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use anycast_lab::harness::browser::{Browser, View};
+use anyhow::Context as _;
 use nix::sys::signal::Signal;
 
 use crate::edge::{Edge, PLAIN, V4, router, story};
@@ -68,11 +69,8 @@ async fn a_service_that_dies_is_seen_to_without_a_reload() -> anyhow::Result<()>
         browser.evaluate(&note("down", &is("down"))).await?;
         edge.health("2").await?;
         browser.until(&is("down")).await?;
-        let events = edge.ask(&["events"]).await?;
-        let down = |event: &&serde_json::Value| event["kind"] == "service" && event["text"] == "up → down";
-        let events = events.as_array().cloned().unwrap_or_default();
-        let at = events.iter().rfind(down).and_then(|event| event["at"].as_str()).map(time_of);
-        took(&mut browser, "a service that is down", at.expect("it is an event"), "down").await?;
+        let at = went_down(&edge.run(&["anycastctl", "--json", "events"]).await?)?;
+        took(&mut browser, "a service that is down", at, "down").await?;
         browser.until("document.getElementById('verdict').textContent === '✗ web not up'").await?;
         browser.until("document.getElementById('said').textContent.includes('web is down')").await?;
         browser.until("document.getElementById('event-list').textContent.includes('up → down')").await?;
@@ -90,9 +88,12 @@ async fn a_service_that_dies_is_seen_to_without_a_reload() -> anyhow::Result<()>
     story(told, Edge::announcing().await).await
 }
 
-fn time_of(text: &str) -> Duration {
-    let time: anycast_api::Timestamp = text.parse().expect("a time");
-    time.system_time().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+/// When the service went down last, by the agent's events.
+fn went_down(events: &str) -> anyhow::Result<Duration> {
+    let events = events.lines().map(serde_json::from_str::<anycast_api::Event>);
+    let events = events.collect::<Result<Vec<_>, _>>()?;
+    let down = events.iter().rfind(|event| event.kind == "service" && event.text == "up → down");
+    Ok(down.context("it is an event")?.at.system_time().duration_since(SystemTime::UNIX_EPOCH)?)
 }
 
 #[tokio::test(flavor = "multi_thread")]

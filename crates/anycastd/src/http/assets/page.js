@@ -2,11 +2,12 @@
 //
 // What is said comes from checks, neighbors and files, and is text: it is put into text nodes, and nowhere else. Nothing here writes HTML.
 
+import { SVG, about, by, each, look, make, many, nodes, put, set, shown, span, texts, took } from "./parts.js";
+
 const HEARD_WITHIN = 6000; // Milliseconds: the agent says something every two seconds, or every three on a busy node.
 const AGAIN = 500; // Until the agent is asked again that does not answer.
 const SETTLE = 400; // What follows from an event is asked for once, when so much time has passed.
 const EVENTS = 300; // That are kept here.
-const MINUTE = 60, HOUR = 3600, DAY = 86400;
 
 // By state: the class that colours it, the sign beside its word, and the height of its bar, so that no colour is needed to tell them.
 const STATES = {
@@ -19,90 +20,16 @@ const PHASES = {
   withdrawing: "withdrawn, not yet acknowledged", lingering: "acknowledged; packets may still arrive", drained: "withdrawn: safe to stop",
 };
 
-const by = (id) => document.getElementById(id);
-const SVG = "http://www.w3.org/2000/svg";
-
-// ── Text ──
-
-// Characters that are not seen, or that turn others round: shown as what they are.
-const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
-const shown = (text) =>
-  String(text ?? "").replace(UNSEEN, (one) => `⟨U+${one.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
-
-function set(node, text) {
-  const now = shown(text);
-  if (node.textContent !== now) node.textContent = now;
-  return node;
-}
-
-function make(tag, looks = "", text = null) {
-  const node = document.createElement(tag);
-  if (looks) node.className = looks;
-  return text === null ? node : set(node, text);
-}
-
-function put(parent, ...children) {
-  parent.append(...children);
-  return parent;
-}
-
-function look(node, looks) {
-  if (node.className !== looks) node.className = looks;
-}
-
-// Makes the children of `parent` those of `items`, and leaves those alone that are there: who has opened or reached one keeps it.
-const nodes = new WeakMap();
-function each(parent, items, key, begin, show) {
-  const known = nodes.get(parent) ?? new Map();
-  const next = new Map();
-  let at = parent.firstChild;
-  for (const item of items) {
-    const name = key(item);
-    if (next.has(name)) continue;
-    const part = known.get(name) ?? begin(item);
-    known.delete(name);
-    next.set(name, part);
-    if (part.root === at) at = at.nextSibling;
-    else parent.insertBefore(part.root, at);
-    show(part, item);
-  }
-  for (const part of known.values()) part.root.remove();
-  nodes.set(parent, next);
-}
-
-// A list of plain texts.
-function texts(parent, tag, items) {
-  each(parent, items.map((text, index) => ({ text, index })), (item) => item.index,
-    () => ({ root: make(tag) }), (part, item) => set(part.root, item.text));
-}
-
-function span(seconds) {
-  const whole = Math.max(0, Math.floor(seconds));
-  if (whole < MINUTE) return `${whole} s`;
-  if (whole < HOUR) return `${Math.floor(whole / MINUTE)} min ${whole % MINUTE} s`;
-  if (whole < DAY) return `${Math.floor(whole / HOUR)} h ${Math.floor((whole % HOUR) / MINUTE)} min`;
-  return `${Math.floor(whole / DAY)} d ${Math.floor((whole % DAY) / HOUR)} h`;
-}
-
-// The same where it is added up.
-function about(seconds) {
-  const minutes = Math.round(seconds / MINUTE);
-  if (seconds < MINUTE) return span(seconds);
-  return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h${minutes % 60 ? ` ${minutes % 60} min` : ""}`;
-}
-
-const took = (seconds) => (seconds < 1 ? `${(seconds * 1000).toFixed(1)} ms` : `${seconds.toFixed(2)} s`);
 const clock = (time) => String(time ?? "").slice(11, 19);
 // With the day, where that is another.
 const moment = (time) => {
   const today = new Date(nodeNow()).toISOString().slice(0, 10);
   return time.startsWith(today) ? clock(time) : `${time.slice(5, 10)} ${time.slice(11, 16)}`;
 };
-const many = (number, one, more) => `${number} ${number === 1 ? one : more}`;
 
 // ── What is known ──
 
-const state = { status: null, heard: 0, base: null, goneSince: null, last: null, version: null, events: [], unseen: 0, history: null };
+const state = { status: null, base: null, goneSince: null, last: null, version: null, events: [], unseen: 0, history: null };
 
 // The node's clock; it stands still while nobody answers.
 function nodeNow() {
@@ -235,7 +162,7 @@ function showPast(part) {
   for (const one of spans) sums.set(one.state, (sums.get(one.state) ?? 0) + one.from - one.to);
   const before = window - (spans[0]?.from ?? 0);
   if (before >= 1) sums.set("before that not known", before);
-  const told = [...sums].map(([name, seconds]) => `${name} ${about(seconds)}`).join(", ");
+  const told = [...sums].filter(([, seconds]) => seconds >= 1).map(([name, seconds]) => `${name} ${about(seconds)}`).join(", ");
   const changes = Math.max(0, spans.length - 1);
   const text = `Last hour: ${told}; ${many(changes, "change", "changes")}`;
   set(part.pastText, text);
@@ -468,7 +395,8 @@ function heard(kind, id, data) {
 // One stream, up to its end. Returns whether it was ended as it should be.
 async function follow() {
   const end = new AbortController();
-  let watchdog = setTimeout(() => end.abort(), HEARD_WITHIN);
+  const bite = () => end.abort();
+  let watchdog = setTimeout(bite, HEARD_WITHIN);
   try {
     const headers = state.last ? { "Last-Event-ID": state.last } : {};
     const answer = await fetch("api/events", { headers, cache: "no-store", signal: end.signal });
@@ -479,7 +407,7 @@ async function follow() {
       const { value, done } = await reader.read();
       if (done) return false;
       clearTimeout(watchdog);
-      watchdog = setTimeout(() => end.abort(), HEARD_WITHIN);
+      watchdog = setTimeout(bite, HEARD_WITHIN);
       const parts = (rest + value).split("\n\n");
       rest = parts.pop();
       for (const part of parts) {
@@ -499,6 +427,7 @@ async function run() {
   for (;;) {
     const again = await follow().catch((error) => error);
     if (again === true) continue;
+    if (again?.name === "AbortError") silent("The agent has not answered");
     try {
       // There may be no place to follow, or nobody at all; the rest of the page works without a stream.
       heardStatus(await ask("api/status"));
