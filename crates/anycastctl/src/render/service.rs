@@ -1,6 +1,6 @@
 //! One service in detail.
 
-use anycast_api::{Check, Performance, Service, ServiceState, Status};
+use anycast_api::{Address, Check, Performance, Service, ServiceState, Status, Traffic};
 
 use super::{
     Page, View, health,
@@ -23,9 +23,24 @@ pub(crate) fn page(status: &Status, service: &Service, view: View) -> Page {
     page.section(prefixes(service, view));
     page.section(checks(service, view));
     page.section(watches(service, view));
-    let own = status.addresses.iter().filter(|address| service.addresses.contains(&address.address));
-    page.section(address_table(own, view, 0));
+    let own = || status.addresses.iter().filter(|address| service.addresses.contains(&address.address));
+    page.section(address_table(own(), view, 0));
+    page.section(traffic(own(), view));
     page
+}
+
+/// What came for the addresses, where that is counted.
+fn traffic<'a>(addresses: impl Iterator<Item = &'a Address>, view: View) -> Vec<Line> {
+    let mut table = Table::new(vec![Column::fixed("TRAFFIC TO"), Column::fixed("PACKETS"), Column::fixed("BYTES")]);
+    let mut any = false;
+    for address in addresses {
+        if let Some(Traffic { packets, bytes }) = address.traffic {
+            any = true;
+            let name = Cell::wrap(Line::plain(&address.address));
+            table.row(vec![name, number(Some(packets)).into(), number(Some(bytes)).into()]);
+        }
+    }
+    if any { table.lay_out(view.width) } else { Vec::new() }
 }
 
 fn header(service: &Service) -> Line {
@@ -177,6 +192,18 @@ mod tests {
         assert_snapshot!(shown.join("\n"), @r"
         CHECK  HINTS  WATCHES
         load   3      listener tcp 203.0.113.3:80, tcp 203.0.113.3:443
+        ");
+    }
+
+    #[test]
+    fn traffic_is_shown_where_it_is_counted() {
+        let mut status = node(json!({}));
+        status.addresses[0].traffic = Some(Traffic { packets: 20, bytes: 1680 });
+        let dns = page(&status, &status.services[0], view()).paint(false);
+        let shown: Vec<&str> = dns.lines().skip_while(|line| !line.contains("TRAFFIC")).collect();
+        assert_snapshot!(shown.join("\n"), @r"
+        TRAFFIC TO   PACKETS  BYTES
+        203.0.113.3  20       1680
         ");
     }
 

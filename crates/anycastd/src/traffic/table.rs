@@ -40,26 +40,27 @@ pub(super) fn settle(addresses: &BTreeSet<IpAddr>) -> io::Result<Counts> {
 
 fn once(addresses: &BTreeSet<IpAddr>) -> io::Result<Counts> {
     let mut batch = Batch::new();
-    let mut found = match read() {
-        Ok(found) => found,
+    match read() {
+        Ok(found) => {
+            let gone: Vec<IpAddr> = found.keys().filter(|address| !addresses.contains(address)).copied().collect();
+            let new: Vec<IpAddr> = addresses.iter().filter(|address| !found.contains_key(address)).copied().collect();
+            if gone.is_empty() && new.is_empty() {
+                return Ok(found);
+            }
+            batch.remove(&gone);
+            batch.insert(&new);
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             batch.create();
             batch.insert(addresses);
-            carry_out(batch)?;
-            return Ok(addresses.iter().map(|address| (*address, Received::default())).collect());
         }
         Err(error) => return Err(error),
-    };
-    let gone: Vec<IpAddr> = found.keys().filter(|address| !addresses.contains(address)).copied().collect();
-    let new: Vec<IpAddr> = addresses.iter().filter(|address| !found.contains_key(address)).copied().collect();
-    if !gone.is_empty() || !new.is_empty() {
-        batch.remove(&gone);
-        batch.insert(&new);
-        carry_out(batch)?;
-        found.retain(|address, _| addresses.contains(address));
-        found.extend(new.into_iter().map(|address| (address, Received::default())));
     }
-    Ok(found)
+    carry_out(batch)?;
+    let found = read()?;
+    // An older kernel takes the set, and no counters in it.
+    let all = addresses.iter().all(|address| found.contains_key(address));
+    if all { Ok(found) } else { Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP)) }
 }
 
 /// Takes the table away.
@@ -105,7 +106,7 @@ fn exchange(request: &[u8], last: Option<u32>, mut heard: impl FnMut(&[u8])) -> 
     socket.send_to(request, &SocketAddr::new(0, 0), 0)?;
     let mut of_one_piece = true;
     loop {
-        let (datagram, _) = socket.recv_from_full()?;
+        let (datagram, _) = socket.recv_from_full().map_err(unanswered)?;
         for message in messages(&datagram) {
             let body = message.payload();
             let code = || body.get(..4).and_then(|code| code.try_into().ok()).map_or(0, i32::from_ne_bytes);
@@ -121,6 +122,11 @@ fn exchange(request: &[u8], last: Option<u32>, mut heard: impl FnMut(&[u8])) -> 
             }
         }
     }
+}
+
+/// What a read that has waited for too long says is none of the operator's words.
+fn unanswered(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::WouldBlock { io::ErrorKind::TimedOut.into() } else { error }
 }
 
 #[cfg(test)]

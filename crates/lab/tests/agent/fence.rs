@@ -8,7 +8,10 @@ use anyhow::ensure;
 use nix::sys::signal::Signal;
 use tokio::time::{Instant, sleep};
 
-use crate::edge::{Edge, PLAIN, V4, V6, router, story};
+use crate::{
+    edge::{Edge, PLAIN, V4, V6, router, story},
+    metrics::value,
+};
 
 /// [`PLAIN`] with a deadline that is soon over.
 fn hasty() -> String {
@@ -50,15 +53,9 @@ async fn events(edge: &Edge) -> anyhow::Result<String> {
     Ok(edge.ctl(&["events"]).await?.output)
 }
 
-/// The value of a metric.
-async fn metric(edge: &Edge, series: &str) -> anyhow::Result<f64> {
-    let metrics = edge.run(&["curl", "-s", "http://127.0.0.1:9273/metrics"]).await?;
-    let line = metrics.lines().find_map(|line| line.strip_prefix(series));
-    Ok(line.and_then(|value| value.trim().parse().ok()).unwrap_or_default())
-}
-
 async fn fencings(edge: &Edge, deadline: &str) -> anyhow::Result<f64> {
-    metric(edge, &format!("anycastd_fencings_total{{deadline=\"{deadline}\"}}")).await
+    let count = value(edge, &format!("anycastd_fencings_total{{deadline=\"{deadline}\"}}")).await?;
+    Ok(count.unwrap_or_default())
 }
 
 async fn stopped_for(edge: &Edge, time: Duration) -> anyhow::Result<()> {
@@ -203,7 +200,7 @@ async fn a_check_whose_task_dies_is_restarted_and_nothing_is_withdrawn() -> anyh
         let (before, pids) = (settled(edge).await?, edge.lab.pids("edge", "anycastd").await?);
         order(edge, r#"{"what":"probes_panic","times":3}"#).await?;
         let restarts = "anycastd_check_task_restarts_total{cause=\"panicked\"}";
-        edge.wait("it is restarted each time", async || Ok(metric(edge, restarts).await? == 3.0)).await?;
+        edge.wait("it is restarted each time", async || Ok(value(edge, restarts).await? == Some(3.0))).await?;
         edge.wait("it goes on", async || {
             Ok(edge.ask(&["status"]).await?["services"][0]["checks"][0]["last"]["health"] == "up")
         })
@@ -229,7 +226,7 @@ async fn a_check_that_cannot_be_restarted_claims_nothing_any_more() -> anyhow::R
         ensure!(fencings(edge, "check").await? == 1.0 && fencings(edge, "scheduler").await? == 0.0);
         edge.announced(V4).await?;
         ensure!(edge.sessions().await? == 1, "nobody else is concerned");
-        ensure!(metric(edge, "anycastd_check_task_restarts_total{cause=\"hung\"}").await? == 1.0);
+        ensure!(value(edge, "anycastd_check_task_restarts_total{cause=\"hung\"}").await? == Some(1.0));
         Ok(())
     };
     story(told, Edge::new().await).await
