@@ -97,7 +97,7 @@ pub async fn run(options: Options) -> anyhow::Result<Exit> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let collected = Collected::default();
     let (ended, exit) = tokio::select! {
-        ended = carry_out(&options, &collected) => (ended, Exit::Done),
+        ended = find_and_carry_out(&options, &collected) => (ended, Exit::Done),
         _ = interrupt.recv() => (Ok(()), Exit::Code(130)),
         _ = terminate.recv() => (Ok(()), Exit::Code(143)),
     };
@@ -117,22 +117,26 @@ pub async fn run(options: Options) -> anyhow::Result<Exit> {
 ///
 /// # Errors
 /// When the lab does not come up, or traffic does not move.
-pub async fn measure(options: &Options) -> anyhow::Result<Report> {
+pub async fn measure(options: &Options, programs: &Programs) -> anyhow::Result<Report> {
     let missing = setup::missing(setup::Purpose::Report);
     ensure!(missing.is_empty(), "missing on this machine: {}; `cargo lab report` installs it", missing.join(", "));
     let collected = Collected::default();
-    carry_out(options, &collected).await?;
+    carry_out(options, programs, &collected).await?;
     Ok(report(options, &collected, true).await)
 }
 
-async fn carry_out(options: &Options, collected: &Collected) -> anyhow::Result<()> {
+async fn find_and_carry_out(options: &Options, collected: &Collected) -> anyhow::Result<()> {
     let programs = match &options.bin_dir {
         Some(directory) => Programs::of(directory)?,
         None => Programs::build(true).await?,
     };
+    carry_out(options, &programs, collected).await
+}
+
+async fn carry_out(options: &Options, programs: &Programs, collected: &Collected) -> anyhow::Result<()> {
     let plan = plan(options)?;
     eprintln!("anycast-lab: {} methods, {} runs of each, seed {}", plan.measured.len(), plan.runs, plan.seed);
-    plan.carry_out(&programs, collected).await
+    plan.carry_out(programs, collected).await
 }
 
 fn plan(options: &Options) -> anyhow::Result<Plan> {

@@ -237,6 +237,24 @@ mod tests {
         assert!(read(&cut[..cut.len() - 2], &query).unwrap().is_err());
     }
 
+    #[tokio::test]
+    async fn what_answers_something_else_is_passed_over() {
+        let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let at = server.local_addr().unwrap();
+        let asked = question("us-5.lab.example").unwrap();
+        let serving = async {
+            let mut buffer = [0; LONGEST];
+            let (length, from) = server.recv_from(&mut buffer).await.unwrap();
+            server.send_to(b"no answer to anything", from).await.unwrap();
+            let good = testing::answer(&buffer[..length], Rcode::NOERROR, &[ONE], 5);
+            server.send_to(&good, from).await.unwrap();
+        };
+        let (answer, ()) = tokio::join!(asked.ask(at, crate::harness::AMPLE), serving);
+        assert_eq!(answer.unwrap(), Answer { addresses: vec![ONE.into()], ttl: Duration::from_secs(5) });
+        let silence = asked.ask(at, Duration::from_millis(1)).await.unwrap_err();
+        assert_eq!(silence.to_string(), "no answer within 1ms");
+    }
+
     #[test]
     fn a_change_is_told_once_whatever_the_order() {
         let (mut changes, by) = (Changes::default(), "192.0.2.66:53".parse().unwrap());
