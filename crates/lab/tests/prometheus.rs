@@ -28,7 +28,7 @@ fn read(path: &Path) -> String {
 }
 
 fn yaml(file: &str) -> Value {
-    serde_yaml::from_str(&read(&deploy(file))).unwrap()
+    serde_yaml::from_str(&read(&deploy(file))).expect("it is YAML")
 }
 
 fn page() -> String {

@@ -20,7 +20,9 @@ pub(in crate::config) fn schema() -> Value {
 }
 
 fn mapping(keys: &Keys) -> Value {
-    object(keys.keys.iter().map(|key| (key.name, property(key))), &[keys])
+    let mut object = object(keys.keys.iter().map(|key| (key.name, property(key))), &[keys]);
+    object["title"] = json!(keys.place);
+    object
 }
 
 fn object(properties: impl Iterator<Item = (&'static str, Value)>, of: &[&Keys]) -> Value {
@@ -69,7 +71,9 @@ fn shape(shape: &Shape) -> Value {
     match shape {
         // `007` and `true` are texts here, whatever YAML makes of them.
         Shape::Text => json!({ "type": ["string", "number", "boolean"] }),
-        Shape::Form(pattern, _) => json!({ "type": ["string", "number", "boolean"], "pattern": pattern }),
+        Shape::Form(pattern, what) => {
+            json!({ "title": what, "type": ["string", "number", "boolean"], "pattern": pattern })
+        }
         Shape::Word(words) => json!({ "enum": words.iter().flat_map(|word| both(word)).collect::<Vec<_>>() }),
         Shape::Truth => json!({ "type": "boolean" }),
         Shape::Number(least, most) => {
@@ -96,6 +100,7 @@ fn each(kinds: &Kinds) -> Vec<Value> {
         let all = kinds.common.keys.iter().chain(own.keys).map(|key| (key.name, property(key)));
         let by = json!({ "const": value, "description": kinds.by.doc });
         let mut object = object(std::iter::once((kinds.by.name, by)).chain(all), &[kinds.common, own]);
+        object["title"] = json!(own.place);
         if let Some(required) = object["required"].as_array_mut() {
             required.insert(0, json!(kinds.by.name));
         }
