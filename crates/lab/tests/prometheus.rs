@@ -28,7 +28,7 @@ fn read(path: &Path) -> String {
 }
 
 fn yaml(file: &str) -> Value {
-    serde_yaml::from_str(&read(&deploy(file))).expect("it is YAML")
+    serde_yaml::from_str(&read(&deploy(file))).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
 fn page() -> String {

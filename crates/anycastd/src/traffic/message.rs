@@ -45,6 +45,40 @@ const META_PROTOCOL: u32 = 15;
 const META_INTERFACE_KIND: u32 = 26;
 const NETWORK_HEADER: u32 = 1;
 
+/// Attributes, by what they belong to (NFTA_TABLE_NAME and so on).
+const TABLE_NAME: u16 = 1;
+const SET_TABLE: u16 = 1;
+const SET_NAME: u16 = 2;
+const SET_FLAGS: u16 = 3;
+const SET_KEY_TYPE: u16 = 4;
+const SET_KEY_LENGTH: u16 = 5;
+const SET_ID: u16 = 10;
+const SET_EXPRESSION: u16 = 17;
+const CHAIN_TABLE: u16 = 1;
+const CHAIN_NAME: u16 = 3;
+const CHAIN_HOOK: u16 = 4;
+const CHAIN_POLICY: u16 = 5;
+const CHAIN_TYPE: u16 = 7;
+const HOOK_NUMBER: u16 = 1;
+const HOOK_PRIORITY: u16 = 2;
+const RULE_TABLE: u16 = 1;
+const RULE_CHAIN: u16 = 2;
+const RULE_EXPRESSIONS: u16 = 4;
+const ELEMENTS_TABLE: u16 = 1;
+const ELEMENTS_SET: u16 = 2;
+const ELEMENTS_LIST: u16 = 3;
+const ELEMENT_KEY: u16 = 1;
+const ELEMENT_EXPRESSION: u16 = 7;
+const COUNTER_BYTES: u16 = 1;
+const COUNTER_PACKETS: u16 = 2;
+/// An entry of any list.
+const ENTRY: u16 = 1;
+const EXPRESSION_NAME: u16 = 1;
+const EXPRESSION_DATA: u16 = 2;
+const DATA_VALUE: u16 = 1;
+const DATA_VERDICT: u16 = 2;
+const VERDICT_CODE: u16 = 1;
+
 /// No list of elements is longer than that: an attribute has at most 65535 octets.
 const ELEMENTS: usize = 1000;
 
@@ -104,17 +138,29 @@ impl Batch {
 
     /// The table with its sets and rules, and no address in it.
     pub(super) fn create(&mut self) {
-        let table = || text(1, TABLE);
-        self.add(NEW_TABLE, libc::NLM_F_CREATE, &[table()]);
+        self.add(NEW_TABLE, libc::NLM_F_CREATE, &[text(TABLE_NAME, TABLE)]);
         for set in Set::ALL {
             let (kind, length, ..) = set.layout();
-            let counter = nested(17, &[text(1, "counter"), nested(2, &[])]);
-            let id = number(10, set as u32 + 1);
-            let parts = [table(), text(2, set.name()), number(3, 0), number(4, kind), number(5, length), id, counter];
+            let counter = nested(SET_EXPRESSION, &[text(EXPRESSION_NAME, "counter"), nested(EXPRESSION_DATA, &[])]);
+            let parts = [
+                text(SET_TABLE, TABLE),
+                text(SET_NAME, set.name()),
+                number(SET_FLAGS, 0),
+                number(SET_KEY_TYPE, kind),
+                number(SET_KEY_LENGTH, length),
+                number(SET_ID, set as u32 + 1),
+                counter,
+            ];
             self.add(NEW_SET, libc::NLM_F_CREATE, &parts);
         }
-        let hook = nested(4, &[number(1, PREROUTING), number(2, PRIORITY.cast_unsigned())]);
-        let parts = [table(), text(3, CHAIN), hook, number(5, ACCEPT), text(7, "filter")];
+        let hook = [number(HOOK_NUMBER, PREROUTING), number(HOOK_PRIORITY, PRIORITY.cast_unsigned())];
+        let parts = [
+            text(CHAIN_TABLE, TABLE),
+            text(CHAIN_NAME, CHAIN),
+            nested(CHAIN_HOOK, &hook),
+            number(CHAIN_POLICY, ACCEPT),
+            text(CHAIN_TYPE, "filter"),
+        ];
         self.add(NEW_CHAIN, libc::NLM_F_CREATE, &parts);
         // What this node sends to itself is no traffic of clients: the checks do so.
         let loopback = [meta(META_INTERFACE_TYPE), equals(&libc::ARPHRD_LOOPBACK.to_ne_bytes()), leave()];
@@ -129,7 +175,7 @@ impl Batch {
     }
 
     fn rule(&mut self, expressions: &[Vec<u8>]) {
-        let parts = [text(1, TABLE), text(2, CHAIN), nested(4, expressions)];
+        let parts = [text(RULE_TABLE, TABLE), text(RULE_CHAIN, CHAIN), nested(RULE_EXPRESSIONS, expressions)];
         self.add(NEW_RULE, libc::NLM_F_CREATE | libc::NLM_F_APPEND, &parts);
     }
 
@@ -149,20 +195,21 @@ impl Batch {
             let of_set: Vec<Vec<u8>> =
                 all.iter().filter(|address| Set::of(address) == set).map(|address| element(address)).collect();
             for some in of_set.chunks(ELEMENTS) {
-                self.add(kind, flags, &[text(1, TABLE), text(2, set.name()), nested(3, some)]);
+                let parts = [text(ELEMENTS_TABLE, TABLE), text(ELEMENTS_SET, set.name()), nested(ELEMENTS_LIST, some)];
+                self.add(kind, flags, &parts);
             }
         }
     }
 
     /// The table goes, with all that is in it.
     pub(super) fn delete(&mut self) {
-        self.add(DELETE_TABLE, 0, &[text(1, TABLE)]);
+        self.add(DELETE_TABLE, 0, &[text(TABLE_NAME, TABLE)]);
     }
 }
 
 /// The question what is in a set.
 pub(super) fn question(set: Set) -> Vec<u8> {
-    let parts = [text(1, TABLE), text(2, set.name())];
+    let parts = [text(ELEMENTS_TABLE, TABLE), text(ELEMENTS_SET, set.name())];
     message(GET_ELEMENTS, libc::NLM_F_DUMP, 1, INET, 0, &parts.concat())
 }
 
@@ -171,25 +218,25 @@ fn element(address: &IpAddr) -> Vec<u8> {
         IpAddr::V4(address) => address.octets().to_vec(),
         IpAddr::V6(address) => address.octets().to_vec(),
     };
-    nested(1, &[nested(1, &[attribute(1, &octets)])])
+    nested(ENTRY, &[nested(ELEMENT_KEY, &[attribute(DATA_VALUE, &octets)])])
 }
 
 /// What is in a set, as far as one message tells of it.
 pub(super) fn counts(body: &[u8]) -> Vec<(IpAddr, Received)> {
-    let list = body.get(FAMILY..).and_then(|attributes| find(attributes, 3)).unwrap_or_default();
+    let list = body.get(FAMILY..).and_then(|attributes| find(attributes, ELEMENTS_LIST)).unwrap_or_default();
     attributes(list).filter_map(|(_, element)| counted(element)).collect()
 }
 
 fn counted(element: &[u8]) -> Option<(IpAddr, Received)> {
-    let key = find(find(element, 1)?, 1)?;
+    let key = find(find(element, ELEMENT_KEY)?, DATA_VALUE)?;
     let address = match key.len() {
         4 => IpAddr::from(<[u8; 4]>::try_from(key).ok()?),
         16 => IpAddr::from(<[u8; 16]>::try_from(key).ok()?),
         _ => return None,
     };
-    let counter = find(find(element, 7)?, 2)?;
+    let counter = find(find(element, ELEMENT_EXPRESSION)?, EXPRESSION_DATA)?;
     let wide = |kind| Some(u64::from_be_bytes(find(counter, kind)?.try_into().ok()?));
-    Some((address, Received { bytes: wide(1)?, packets: wide(2)? }))
+    Some((address, Received { bytes: wide(COUNTER_BYTES)?, packets: wide(COUNTER_PACKETS)? }))
 }
 
 /// Every message of a datagram; what cannot be read is passed over.
@@ -255,33 +302,33 @@ fn number(kind: u16, value: u32) -> Vec<u8> {
 }
 
 fn expression(name: &str, data: &[Vec<u8>]) -> Vec<u8> {
-    nested(1, &[text(1, name), nested(2, data)])
+    nested(ENTRY, &[text(EXPRESSION_NAME, name), nested(EXPRESSION_DATA, data)])
 }
 
-/// Loads what is known of the packet besides its octets.
+/// Loads what is known of the packet besides its octets (NFTA_META_KEY, NFTA_META_DREG).
 fn meta(key: u32) -> Vec<u8> {
     expression("meta", &[number(2, key), number(1, REGISTER)])
 }
 
-/// Goes on only where that was loaded.
+/// Goes on only where that was loaded (NFTA_CMP_SREG, NFTA_CMP_OP: NFT_CMP_EQ, NFTA_CMP_DATA).
 fn equals(value: &[u8]) -> Vec<u8> {
-    expression("cmp", &[number(1, REGISTER), number(2, 0), nested(3, &[attribute(1, value)])])
+    expression("cmp", &[number(1, REGISTER), number(2, 0), nested(3, &[attribute(DATA_VALUE, value)])])
 }
 
-/// Loads the address that the packet is for.
+/// Loads the address that the packet is for (NFTA_PAYLOAD_DREG, _BASE, _OFFSET, _LEN).
 fn destination(offset: u32, length: u32) -> Vec<u8> {
     let parts = [number(1, REGISTER), number(2, NETWORK_HEADER), number(3, offset), number(4, length)];
     expression("payload", &parts)
 }
 
-/// Counts at the element that was loaded.
+/// Counts at the element that was loaded (NFTA_LOOKUP_SET, NFTA_LOOKUP_SREG).
 fn lookup(set: &str) -> Vec<u8> {
     expression("lookup", &[text(1, set), number(2, REGISTER)])
 }
 
-/// Looks at no further rule.
+/// Looks at no further rule (NFTA_IMMEDIATE_DREG: NFT_REG_VERDICT, NFTA_IMMEDIATE_DATA).
 fn leave() -> Vec<u8> {
-    let verdict = nested(2, &[number(1, RETURN.cast_unsigned())]);
+    let verdict = nested(DATA_VERDICT, &[number(VERDICT_CODE, RETURN.cast_unsigned())]);
     expression("immediate", &[number(1, 0), nested(2, &[verdict])])
 }
 
