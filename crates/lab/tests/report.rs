@@ -24,7 +24,7 @@ struct Line {
 async fn one_kill_is_measured_by_name_and_by_anycast() -> anyhow::Result<()> {
     setup::root()?;
     let methods = "dns-round-robin,dns-ttl-5,anycast-beside-dns,anycast-drain-bird";
-    let words = ["report", "--quick", "--seed", "1", "--parallel", "1", "--methods", methods];
+    let words = ["report", "--quick", "--seed", "1", "--parallel", "2", "--methods", methods];
     let report = report::measure(&Line::try_parse_from(words)?.options, harness::programs().await?).await?;
     let told: Vec<_> = report.methods.iter().map(|method| (method.id.as_str(), method.runs.len())).collect();
     assert_eq!(told, [("dns-round-robin", 1), ("dns-ttl-5", 1), ("anycast-beside-dns", 1), ("anycast-drain-bird", 1)]);

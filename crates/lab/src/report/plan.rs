@@ -86,7 +86,12 @@ impl Plan {
             works.flat_map(|work| self.shares(work, crews)).collect()
         };
         // Both routers share what is at work at once.
-        let phases = [(names, self.parallel), (of(true, self.parallel.div_ceil(2)), self.parallel), (of(false, 1), 1)];
+        let (slow, fast) = (of(true, self.parallel.div_ceil(2)), of(false, 1));
+        if self.quick {
+            // Figures mean nothing then.
+            return vec![([names, slow, fast].concat(), self.parallel)];
+        }
+        let phases = [(names, self.parallel), (slow, self.parallel), (fast, 1)];
         phases.into_iter().filter(|(crews, _)| !crews.is_empty()).collect()
     }
 
@@ -253,6 +258,9 @@ mod tests {
         let phases = plan(vec![Measured::Anycast(Way::Drain, Routers::Bird)], 1, 1).phases();
         let work = Work::Ways(Routers::Bird, vec![Way::Drain]);
         assert_eq!(phases, [(vec![Crew { work, numbers: vec![0] }], 1)]);
+        let quick = Plan { quick: true, ..plan(Measured::all(), 1, 2) };
+        let at_once: Vec<_> = quick.phases().iter().map(|(crews, at_once)| (crews.len(), *at_once)).collect();
+        assert_eq!(at_once, [(5, 2)]);
         let kill = plan(vec![Measured::RoundRobin, Measured::Switched(30)], 1, 1).kill();
         assert_eq!((kill.ttls, kill.round_robin, kill.beside), (vec![30], true, false));
     }
