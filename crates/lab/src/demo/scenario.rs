@@ -269,10 +269,10 @@ mod tests {
         // (a step, of what the message tells)
         let table = [
             ("  - {do: explode, node: us-edge1, title: x}", ["steps[0].do", "`explode`", "`cut-off`"]),
-            ("  - {do: mend, node: mars, title: x}", ["steps[0].node", "`mars`", "there are us-edge1"]),
+            ("  - {do: mend, node: mars, title: x}", ["steps[0]: `mars`", "line 3", "there are us-edge1"]),
             ("  - {do: mend, node: us-edge1, titel: x}", ["steps[0]", "`titel`", "line 3"]),
-            ("  - {do: mend, node: us-edge1, title: x, within: soon}", ["steps[0].within", "`soon`", "like 20s"]),
-            ("  - {do: mend, node: us-edge1, title: x, within: 1h}", ["steps[0].within", "`1h`", "600s"]),
+            ("  - {do: mend, node: us-edge1, title: x, within: soon}", ["steps[0]: `soon`", "line 3", "like 20s"]),
+            ("  - {do: mend, node: us-edge1, title: x, within: 1h}", ["steps[0]: `1h`", "line 3", "600s"]),
             (
                 "  - {do: mend, node: us-edge1, title: x, expect: [hold-time]}",
                 ["steps[0].expect", "goes with", "`cut-off`"],
