@@ -126,7 +126,7 @@ mod tests {
             let topology = Topology::read(&repository().join(file)).unwrap();
             let drawing = svg(&topology);
             for name in topology.nodes.keys() {
-                assert_eq!(drawing.matches(&format!(">{name}</text>")).count(), 1, "{file}: {name}");
+                assert_eq!(drawing.matches(&format!("y=\"23\">{name}</text>")).count(), 1, "{file}: {name}");
             }
             let ends = drawing.matches("class=\"interface\"").count();
             assert_eq!(ends, 2 * topology.links.len(), "{file}");

@@ -55,13 +55,14 @@ const RUN: [Need; 6] = [
 ];
 
 /// What the tests need besides. OpenBGPD's daemon is called as FRR's is, so it is known by its other program.
-const TEST: [Need; 9] = [
+const TEST: [Need; 10] = [
     Need { program: "bird", package: "bird2" },
     Need { program: "bgpctl", package: "openbgpd" },
     Need { program: "gobgpd", package: "gobgpd" },
     Need { program: "exabgp", package: "exabgp" },
     Need { program: "tshark", package: "tshark" },
     Need { program: "bgpdump", package: "bgpdump" },
+    Need { program: "jsonschema", package: "python3-jsonschema" },
     Need { program: "curl", package: "curl" },
     Need { program: "chromium", package: "chromium" },
     Need { program: "promtool", package: "prometheus" },

@@ -118,6 +118,17 @@ impl Hands {
         Ok(Nanos(at))
     }
 
+    /// Stops every program of a node where it is, or lets all go on; returns when that was done.
+    pub(super) async fn freeze(&self, node: &str, stop: bool) -> anyhow::Result<Nanos> {
+        let tool = self.runner.tool(node);
+        let mut argv = vec![tool.as_str(), "tool", "freeze"];
+        if !stop {
+            argv.push("--thaw");
+        }
+        let said = self.run(node, &argv).await?;
+        killed(&said).map(|killed| killed.at).with_context(|| format!("{node}: {}", argv.join(" ")))
+    }
+
     /// The addresses of a node, as its kernel has them.
     pub(super) async fn addresses(&self, node: &str) -> anyhow::Result<Addresses> {
         let said = self.run(node, &["ip", "-json", "address", "show"]).await?;

@@ -1,21 +1,23 @@
 //! The demonstration: what fails over, how fast, and what is lost.
 //!
 //! Clients ask the anycast addresses all the time, captures and route monitors run in the nodes, and what they say goes into
-//! one [`book`]. An act ([`acts`]) does something to a node, waits on the [`stage`] until the book shows that the traffic has
-//! moved, and has the [`analysis`] tell when each step was reached and what was lost. The agent's own word is used for one
+//! one [`book`]. A [`scenario`] says what is done to which node; it is [`play`]ed by waiting on the [`stage`] until the book shows
+//! that the traffic has moved, and by having the [`analysis`] tell when each step was reached and what was lost. The agent's own word is used for one
 //! thing only, when a check turned, and is marked as such. The bench of drains stands on the same book.
 
-mod acts;
 pub(crate) mod analysis;
 pub(crate) mod book;
 mod hands;
 mod places;
+mod play;
+mod region;
 mod report;
+mod scenario;
 mod screen;
 mod stage;
 pub(crate) mod watchers;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{fmt::Write as _, path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, bail};
 
@@ -29,6 +31,12 @@ use crate::{runner::Runner, tools::record::Nanos};
 /// How it is shown.
 #[derive(Debug, Default, clap::Args)]
 pub struct Options {
+    /// What to show: names of lab/scenarios, or paths of files like those [default: what the README shows]
+    #[arg(value_name = "SCENARIO")]
+    pub scenarios: Vec<String>,
+    /// List the scenarios, or the steps of those named, and do nothing
+    #[arg(long)]
+    pub list: bool,
     /// Write all that was measured into this file as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -37,11 +45,48 @@ pub struct Options {
     pub keep_pcap: Option<PathBuf>,
 }
 
+/// Tells which scenarios there are; of those named, each step.
+///
+/// # Errors
+/// When one of them is not understood.
+pub fn list(named: &[String]) -> anyhow::Result<String> {
+    let mut text = String::new();
+    if named.is_empty() {
+        for name in scenario::names() {
+            writeln!(text, "{name:<16}  {}", scenario::Scenario::find(&name)?.title)?;
+        }
+        return Ok(text);
+    }
+    for scenario in scenario::all(named)? {
+        writeln!(text, "{}", scenario.title)?;
+        scenario.steps.iter().try_for_each(|step| writeln!(text, "  {:<10}  {}", step.node(), step.title))?;
+    }
+    Ok(text)
+}
+
+/// What is to be shown.
+#[derive(Debug)]
+pub struct Story {
+    options: Options,
+    scenarios: Vec<scenario::Scenario>,
+}
+
+impl Story {
+    /// Understands what is to be shown.
+    ///
+    /// # Errors
+    /// When a scenario cannot be read, or says what is not understood.
+    pub fn new(options: Options) -> anyhow::Result<Self> {
+        Ok(Self { scenarios: scenario::all(&options.scenarios)?, options })
+    }
+}
+
 /// Shows it.
 ///
 /// # Errors
 /// When it cannot be shown, or when what is shown is not what was expected.
-pub async fn run(runner: Arc<dyn Runner>, options: Options) -> anyhow::Result<()> {
+pub async fn run(runner: Arc<dyn Runner>, story: Story) -> anyhow::Result<()> {
+    let Story { options, scenarios } = story;
     if let Some(file) = &options.json {
         // Before half a minute is spent on what cannot be written.
         let opened = std::fs::OpenOptions::new().create(true).append(true).open(file);
@@ -51,7 +96,7 @@ pub async fn run(runner: Arc<dyn Runner>, options: Options) -> anyhow::Result<()
     let screen = Screen::new();
     let mut stage = Stage::set(runner, screen, options.keep_pcap.is_some()).await?;
     let mut shown = Vec::new();
-    let played = play(&mut stage, &mut shown).await;
+    let played = play(&mut stage, &scenarios, &mut shown).await;
     stage.clear(options.keep_pcap.as_deref()).await?;
     let report = Report::new(started, shown);
     let written = options.json.as_ref().map_or(Ok(()), |file| report.write(file));
@@ -92,15 +137,14 @@ const LEGEND: [&str; 2] = [
      one.",
 ];
 
-/// The acts, one after the other; each begins as the one before left the stage.
-async fn play(stage: &mut Stage, shown: &mut Vec<Act>) -> anyhow::Result<()> {
-    shown.push(acts::own_region(stage).await?);
+/// The scenarios, one after the other; each begins as the one before left the stage.
+async fn play(stage: &mut Stage, scenarios: &[scenario::Scenario], shown: &mut Vec<Act>) -> anyhow::Result<()> {
+    shown.push(region::own_region(stage).await?);
     if shown.iter().any(|act| !act.failures.is_empty()) {
         bail!("the lab does not stand as it should; there is no point in breaking it");
     }
-    acts::service_dies(stage, shown).await?;
-    acts::service_returns(stage, shown).await?;
-    acts::maintenance(stage, shown).await?;
-    acts::agent_dies(stage, shown).await?;
-    acts::node_cut_off(stage, shown).await
+    for scenario in scenarios {
+        play::play(stage, scenario, shown).await?;
+    }
+    Ok(())
 }

@@ -43,6 +43,12 @@ pub async fn run(globals: Globals, verb: Verb) -> anyhow::Result<Exit> {
     if let Verb::Graph { output } = &verb {
         return graph(&globals, output.as_deref());
     }
+    if let Verb::Demo { options, .. } = &verb
+        && options.list
+    {
+        let _ = io::stdout().write_all(demo::list(&options.scenarios)?.as_bytes());
+        return Ok(Exit::Done);
+    }
     setup::root()?;
     if let Verb::Exec { node, command } = verb {
         // An interrupt is for the program in the node.
@@ -199,10 +205,12 @@ fn is_not_found(error: &anyhow::Error) -> bool {
 
 /// In the containers that are there, or else in namespaces of its own, which nobody else can disturb.
 async fn demo(lab: Lab, binaries: &Binaries, options: demo::Options) -> anyhow::Result<Exit> {
+    // Before minutes are spent on what is not understood.
+    let story = demo::Story::new(options)?;
     if let Some(containers) = lab.containers()? {
         let containers = Arc::new(containers.whole()?);
         let shown = Unfinished(&lab.name);
-        demo::run(containers, options).await?;
+        demo::run(containers, story).await?;
         std::mem::forget(shown);
         return Ok(Exit::Done);
     }
@@ -212,7 +220,7 @@ async fn demo(lab: Lab, binaries: &Binaries, options: demo::Options) -> anyhow::
     setup::ensure(setup::Purpose::Run).await?;
     let programs = programs(binaries).await?;
     let runner = Arc::new(Namespaces::up(lab.topology, &programs).await?);
-    demo::run(runner, options).await.map(|()| Exit::Done)
+    demo::run(runner, story).await.map(|()| Exit::Done)
 }
 
 /// A demonstration in containers that stay. Dropped, it was interrupted or has failed: something may still be killed or cut off.

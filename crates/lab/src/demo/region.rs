@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use crate::{
-    demo::{
-        places::{REGIONS, Region, TARGETS},
-        report::Act,
-        stage::{Move, Stage, Way, shares},
-    },
-    tools::record::{How, Nanos},
+use super::{
+    places::{REGIONS, Region, TARGETS},
+    report::Act,
+    stage::{Move, Stage, Way, shares},
 };
+use crate::tools::record::{How, Nanos};
 
 /// How long the lab may take until every client is served by its own region.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -19,7 +17,7 @@ const CALM: Duration = Duration::from_secs(1);
 const AFTER: Duration = Duration::from_nanos(1);
 
 /// Waits until it is so, and shows who serves whom.
-pub(in crate::demo) async fn own_region(stage: &mut Stage) -> anyhow::Result<Act> {
+pub(super) async fn own_region(stage: &mut Stage) -> anyhow::Result<Act> {
     let mut act = Act::new("a", "Each region is served by its own nodes", "", "");
     stage.screen.act(&act.letter, &act.title);
     stage.screen.aside(&format!(
