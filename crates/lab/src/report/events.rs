@@ -27,6 +27,7 @@ const NODES: [(&str, &str); 9] = [
 const MOST: usize = 12;
 
 /// Whose events are told.
+#[derive(Clone, Copy)]
 pub(super) struct Scope<'a> {
     pub(super) seen: &'a Seen,
     pub(super) watch: Watch,
@@ -61,6 +62,17 @@ impl Scope<'_> {
         let first_good = marks.first_good.map(|(at, by)| (at, Kind::Good, format!("the first good answer, from {by}")));
         let all = last_good.into_iter().chain(lost).chain(first_good);
         all.map(|(at, kind, text)| self.event(at, kind, self.client, text)).collect()
+    }
+
+    /// The failed node's last message of BGP before the failure: its neighbor's hold timer runs from then on.
+    pub(super) fn last_word(&self, router: &str) -> Option<Event> {
+        let own = |message: &Message| node(&message.from.ip().to_string()) == Some(self.failed);
+        let last = self.seen.wire.get(router)?.iter().rev().find_map(|record| match record {
+            Record::Message(message) if message.at < self.watch.from && own(message) => Some(message),
+            _ => None,
+        })?;
+        let text = format!("{} → {}: {}, the last message", name(last.from), name(last.to), last.kind);
+        Some(self.event(last.at, Kind::Packet, router, text))
     }
 
     /// The packets of BGP that passed a router.
@@ -216,6 +228,10 @@ mod tests {
         seen.names.insert("dns".to_owned(), vec![told]);
         let scope =
             Scope { seen: &seen, watch: Watch { from: at(0), to: at(500) }, failed: "us-edge", client: "us-client" };
+        let later = Scope { watch: Watch { from: at(500), to: at(600) }, ..scope };
+        let last = later.last_word("us-rtr").map(|event| (event.at_ms, event.text));
+        assert_eq!(last, Some((-498.0, "us-edge → us-rtr: KEEPALIVE, the last message".to_owned())));
+        assert_eq!(scope.last_word("us-rtr"), None);
         let mut all = scope.names("dns", "dns", "us-5.lab.example");
         all.extend(scope.routes("us-rtr", prefix));
         all.extend(scope.packets("us-rtr"));

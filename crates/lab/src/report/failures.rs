@@ -31,6 +31,7 @@ struct Deed {
 impl Ground {
     /// Has the node fail, and come back; what was seen of it.
     pub(super) async fn fail(&mut self, way: Way, chance: &mut Chance) -> anyhow::Result<Run> {
+        self.book.seen().forget();
         self.ready(Care::of(way)).await?;
         let wait = chance.below(way.spread());
         self.pass(wait).await;
@@ -52,6 +53,9 @@ impl Ground {
             let scope = Scope { seen: &seen, watch, failed: FAILS, client: CLIENT };
             run.events = told(&scope, &deeds);
             run.events.extend(scope.words(&words));
+            if way == Way::FrozenHoldTime {
+                run.events.extend(scope.last_word(ROUTER));
+            }
             run
         };
         if let Some(failure) = run.events.first_mut() {

@@ -250,9 +250,8 @@ impl Ground {
         self.book.until(AMPLE, decided).await?.context("a probe does not go on")
     }
 
-    /// Lets so much time pass, to fail at a moment that nobody chose, with nothing in the book but what leads up to it.
+    /// Lets so much time pass, to fail at a moment that nobody chose.
     pub(super) async fn pass(&self, time: Duration) {
-        self.book.seen().forget();
         // Long enough for every port of every client to be in it.
         sleep(Duration::from_secs(1) + time).await;
     }

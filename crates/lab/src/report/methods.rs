@@ -106,8 +106,9 @@ impl Way {
                  BFD in a row, 50 ms apart, and ends the session."
             }
             Self::FrozenHoldTime => {
-                "The same without BFD: the router waits until its hold timer expires, 9 s after the last message of the node (RFC 4271 §6.5). A \
-                 KEEPALIVE is due every 3 s, so that is 6 to 9 s after the node froze."
+                "Every program of the node is stopped with SIGSTOP, and there is no BFD: the router waits until its hold timer expires, 9 s after the last \
+                 message of the node (RFC 4271 §6.5). One is due every 3 s, so that is 6 to 9 s after the node froze through \
+                 FRR, which waits just so long. BIRD varies its timers at random (RFC 4271 §10)."
             }
             Self::Drain => {
                 "`anycastctl withdraw --wait` with the default times: GRACEFUL_SHUTDOWN (RFC 8326), 10 s later the withdraw, 5 s later \"safe to \

@@ -124,6 +124,8 @@ impl Ground {
         let early = (FIRST_REQUESTS + chance.below(LOOKED_UP - FIRST_REQUESTS)).min(wait);
         sleep(wait.saturating_sub(early)).await;
         let keepers = if kill.round_robin { Some(self.keepers().await?) } else { None };
+        // A minute of requests that all were well.
+        self.book.seen().forget();
         self.pass(early).await;
         let from = self.kill_service().await?;
         let runs = self.watch_kill(kill, &names, from, wait).await;
