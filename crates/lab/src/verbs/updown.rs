@@ -116,10 +116,10 @@ mod tests {
         let topology = Topology::read(&repository().join("lab/topology.clab.yml")).unwrap();
         insta::assert_snapshot!(hint(&topology, ""), @r"
         try:
-          cargo lab status                                  # what runs in each node, and the BGP sessions
-          cargo lab exec ap-edge1 anycastctl status         # what the agent of an edge node thinks
-          cargo lab exec ap-rtr vtysh -c 'show bgp ipv4'    # which routes a router knows
-          cargo lab down                                    # take it down
+          cargo lab status                                 # what runs in each node, and the BGP sessions
+          cargo lab exec ap-edge1 anycastctl status        # what the agent of an edge node thinks
+          cargo lab exec ap-rtr vtysh -c 'show bgp ipv4'   # which routes a router knows
+          cargo lab down                                   # take it down
         ");
         let topology = Topology::read(&repository().join("lab/speaker.clab.yml")).unwrap();
         let hint = hint(&topology, " --name x");
