@@ -54,7 +54,8 @@ const RUN: [Need; 6] = [
     Need { program: "bgpd", package: "frr" },
 ];
 
-/// What the tests need besides. OpenBGPD's daemon is called as FRR's is, so it is known by its other program.
+/// What the tests need besides. OpenBGPD's daemon is called as FRR's is, so it is known by its other program; the validator of schemas by
+/// where the package puts it, as others bring one that is of no use to Debian's Python.
 const TEST: [Need; 10] = [
     Need { program: "bird", package: "bird2" },
     Need { program: "bgpctl", package: "openbgpd" },
@@ -62,7 +63,7 @@ const TEST: [Need; 10] = [
     Need { program: "exabgp", package: "exabgp" },
     Need { program: "tshark", package: "tshark" },
     Need { program: "bgpdump", package: "bgpdump" },
-    Need { program: "jsonschema", package: "python3-jsonschema" },
+    Need { program: "/usr/bin/jsonschema", package: "python3-jsonschema" },
     Need { program: "curl", package: "curl" },
     Need { program: "chromium", package: "chromium" },
     Need { program: "promtool", package: "prometheus" },

@@ -17,20 +17,21 @@ const PYTHON: &str = "/usr/bin/python3";
 
 fn topologies() -> Vec<PathBuf> {
     let directories = ["lab", "crates/lab/topologies", "crates/lab/tests/topologies"];
-    let entries = directories.iter().flat_map(|name| fs::read_dir(repository().join(name)).unwrap());
-    let files = entries.map(|entry| entry.unwrap().path());
+    let entries =
+        directories.iter().flat_map(|name| fs::read_dir(repository().join(name)).expect("the directory is there"));
+    let files = entries.map(|entry| entry.expect("it can be listed").path());
     files.filter(|path| path.to_str().is_some_and(|path| path.ends_with(".clab.yml"))).collect()
 }
 
 /// What the schema has against this text.
 fn faults(text: &str) -> String {
-    let value: serde_json::Value = serde_yaml::from_str(text).unwrap();
-    let file = tempfile::NamedTempFile::new().unwrap();
-    fs::write(file.path(), value.to_string()).unwrap();
+    let value: serde_json::Value = serde_yaml::from_str(text).expect("it is YAML");
+    let file = tempfile::NamedTempFile::new().expect("there is room");
+    fs::write(file.path(), value.to_string()).expect("there is room");
     let schema = repository().join("lab/schema/clab.schema.json");
-    let said = Command::new(PYTHON).args(["-c", CHECK]).arg(schema).arg(file.path()).output().unwrap();
+    let said = Command::new(PYTHON).args(["-c", CHECK]).arg(schema).arg(file.path()).output().expect("Python runs");
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
-    String::from_utf8(said.stdout).unwrap()
+    String::from_utf8_lossy(&said.stdout).into_owned()
 }
 
 #[test]
