@@ -161,6 +161,9 @@ fn may_be_left() -> bool {
 fn words(error: &io::Error) -> String {
     match error.raw_os_error() {
         Some(libc::EPERM) => "CAP_NET_ADMIN is missing".to_owned(),
+        Some(libc::EEXIST) => {
+            "there is a table `inet anycastd` that is not this agent's (`nft list table inet anycastd`)".to_owned()
+        }
         Some(libc::EPROTONOSUPPORT | libc::EOPNOTSUPP | libc::EINVAL | libc::EAFNOSUPPORT) => {
             format!("{error}: it takes nf_tables (`modprobe nf_tables`) of Linux 5.7 or later")
         }

@@ -12,7 +12,7 @@ use socket2::SockRef;
 
 use super::{
     Received,
-    message::{Batch, Set, counts, messages, question},
+    message::{Batch, RULES, Set, counts, is_dormant, messages, question, question_of_rules, question_of_table},
 };
 
 /// How long the kernel may take for an answer.
@@ -41,6 +41,12 @@ pub(super) fn settle(addresses: &BTreeSet<IpAddr>) -> io::Result<Counts> {
 fn once(addresses: &BTreeSet<IpAddr>) -> io::Result<Counts> {
     let mut batch = Batch::new();
     match read() {
+        // Somebody has taken the rules away and left the counters, which would stand still for ever.
+        Ok(_) if !counts_on()? => {
+            batch.delete();
+            batch.create();
+            batch.insert(addresses);
+        }
         Ok(found) => {
             let gone: Vec<IpAddr> = found.keys().filter(|address| !addresses.contains(address)).copied().collect();
             let new: Vec<IpAddr> = addresses.iter().filter(|address| !found.contains_key(address)).copied().collect();
@@ -80,6 +86,15 @@ fn read() -> io::Result<Counts> {
         found.extend(read_set(set)?);
     }
     Ok(found)
+}
+
+/// Whether what is read still changes: all rules are there, and the table is awake.
+fn counts_on() -> io::Result<bool> {
+    let (mut rules, mut dormant) = (0, false);
+    exchange(&question_of_rules(), None, |_| rules += 1)?;
+    let (question, number) = question_of_table();
+    exchange(&question, Some(number), |body| dormant |= is_dormant(body))?;
+    Ok(rules == RULES && !dormant)
 }
 
 fn read_set(set: Set) -> io::Result<Counts> {

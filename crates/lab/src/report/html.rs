@@ -79,10 +79,10 @@ fn tiles(report: &Report) -> Element {
             .child(tag("h2").text(words::steering(method.steering)))
             .child(tag("p").class("method").text(&method.title))
             .child(tag("p").class("big").text(words::wait(recovered.p50)))
-            .child(tag("p").class("unit").text("until nothing more is lost"))
+            .child(tag("p").class("unit").text("until the last request is sent that is lost"))
             .child(tag("p").text(together(&first)))
             .child(tag("p").text(lost))
-            .child(tag("p").class("quiet").text(format!("Medians of {runs} runs")));
+            .child(tag("p").class("quiet").text(format!("Medians of {}", words::runs(runs))));
         Some(tile)
     };
     tag("ul").class("tiles").with("role", "list").children(contrast(report).into_iter().filter_map(tile))

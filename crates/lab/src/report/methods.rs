@@ -195,7 +195,8 @@ impl Measured {
             }
             Self::Anycast(way, routers) => {
                 let meaning = format!("{} {ANYCAST}", way.meaning());
-                (way.title().to_owned(), meaning, Steering::Anycast, way.failure(), Some(routers), None)
+                let title = format!("{}, {}", way.title(), routers.name());
+                (title, meaning, Steering::Anycast, way.failure(), Some(routers), None)
             }
         };
         let routers = routers.map(|routers| routers.name().to_owned());

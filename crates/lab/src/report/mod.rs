@@ -102,13 +102,15 @@ pub async fn run(options: Options) -> anyhow::Result<Exit> {
         _ = terminate.recv() => (Ok(()), Exit::Code(143)),
     };
     let whole = ended.is_ok() && exit == Exit::Done;
-    if !whole {
-        eprintln!("anycast-lab: not finished after {} runs; all that it ran has ended", collected.count());
+    if exit != Exit::Done || (!whole && collected.count() > 0) {
+        eprintln!("anycast-lab: not finished, with {} made; all that it ran has ended", words::runs(collected.count()));
     }
     if collected.count() > 0 {
         let report = report(&options, &collected, whole).await;
-        write(&report, &options.output)?;
+        // What was measured for half an hour is at least shown.
+        let written = write(&report, &options.output);
         print(&report, options.json)?;
+        written?;
     }
     ended.map(|()| exit)
 }
@@ -135,7 +137,8 @@ async fn find_and_carry_out(options: &Options, collected: &Collected) -> anyhow:
 
 async fn carry_out(options: &Options, programs: &Programs, collected: &Collected) -> anyhow::Result<()> {
     let plan = plan(options)?;
-    eprintln!("anycast-lab: {} methods, {} runs of each, seed {}", plan.measured.len(), plan.runs, plan.seed);
+    let runs = words::runs(plan.runs as usize);
+    eprintln!("anycast-lab: {} methods, {runs} of each, seed {}", plan.measured.len(), plan.seed);
     plan.carry_out(programs, collected).await
 }
 
@@ -171,7 +174,7 @@ async fn report(options: &Options, collected: &Collected, whole: bool) -> Report
         machine: if whole { machine } else { format!("{machine}; interrupted before all runs were made") },
         quick: options.quick || runs(options) < ENOUGH,
         programs: versions::all().await,
-        methods: collected.methods(),
+        methods: collected.methods(options.quick),
     }
 }
 

@@ -196,10 +196,13 @@ impl Plan {
 
 impl Collected {
     /// Each method with its runs, in the order of the table; those without any are left out.
-    pub(super) fn methods(&self) -> Vec<Method> {
+    pub(super) fn methods(&self, quick: bool) -> Vec<Method> {
         let mut methods = Vec::new();
         for (measured, runs) in &*self.lock() {
             let mut method = measured.method();
+            if quick && matches!(measured, Measured::Anycast(Way::Drain, _)) {
+                method.meaning += &format!(" Not so in this quick report: `drain: {DRAIN_QUICKLY}`.");
+            }
             method.runs = runs.values().cloned().collect();
             let computed = (*measured == Measured::Switched(COMPUTED.1)).then(|| computed(&method));
             methods.push(method);
@@ -281,7 +284,7 @@ mod tests {
         plan.enter(&collected, Measured::Switched(60), 1, run(13_000.0, vec![dns(3000.0)]));
         plan.enter(&collected, Measured::Switched(60), 0, run(9000.0, Vec::new()));
         plan.enter(&collected, Measured::RoundRobin, 0, run(1.0, Vec::new()));
-        let methods = collected.methods();
+        let methods = collected.methods(false);
         let told: Vec<_> = methods.iter().map(|method| (method.id.as_str(), method.runs.len())).collect();
         assert_eq!(told, [("dns-round-robin", 1), ("dns-ttl-60", 2), ("dns-ttl-300", 1)]);
         assert_eq!(methods[1].runs[0].first_good_ms, Some(9000.0));

@@ -45,6 +45,11 @@ pub(super) fn share(share: f64) -> String {
     }
 }
 
+/// How many.
+pub(super) fn runs(count: usize) -> String {
+    format!("{count} run{}", if count == 1 { "" } else { "s" })
+}
+
 /// A method's title, with a star where nothing of it was measured.
 pub(super) fn title(method: &Method) -> String {
     format!("{}{}", method.title, if method.computed_from.is_some() { " *" } else { "" })
@@ -146,6 +151,7 @@ mod tests {
             assert!(expected.chars().count() <= 7);
         }
         assert_eq!(wait(Wait::Never), "never");
+        assert_eq!([0, 1, 2].map(runs), ["0 runs", "1 run", "2 runs"]);
         assert_eq!([-3.0, 0.0, 99.94, 16_312.4].map(moment), ["−3.0 ms", "0.0 ms", "99.9 ms", "16312 ms"]);
     }
 

@@ -46,7 +46,7 @@ pub async fn run(globals: Globals, verb: Verb) -> anyhow::Result<Exit> {
     if let Verb::Demo { options, .. } = &verb
         && options.list
     {
-        let _ = io::stdout().write_all(demo::list(&options.scenarios)?.as_bytes());
+        show(&demo::list(&options.scenarios)?)?;
         return Ok(Exit::Done);
     }
     setup::root()?;
@@ -188,13 +188,26 @@ async fn exec(lab: &Lab, node: &str, command: &[String]) -> anyhow::Result<Exit>
     }
 }
 
+/// Prints. Whoever reads only the first lines has seen enough; a disk that is full has not.
+///
+/// # Errors
+/// When it cannot be written.
+pub(super) fn show(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to standard output")
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Needs nothing but the files.
 fn graph(globals: &Globals, output: Option<&Path>) -> anyhow::Result<Exit> {
     let drawing = graph::svg(&Lab::named(globals)?.topology);
     match output {
         Some(file) => fs::write(file, drawing).with_context(|| format!("cannot write {}", file.display()))?,
-        // Whoever reads only the first lines has seen enough.
-        None => drop(io::stdout().write_all(drawing.as_bytes())),
+        None => show(&drawing)?,
     }
     Ok(Exit::Done)
 }

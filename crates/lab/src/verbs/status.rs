@@ -1,11 +1,6 @@
 //! `status`: what runs where, and which sessions are up.
 
-use std::{
-    collections::BTreeMap,
-    fmt::Write as _,
-    io::{self, Write as _},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use futures_util::future::join_all;
 
@@ -44,8 +39,7 @@ pub(super) async fn run(runner: &dyn Runner) -> anyhow::Result<Exit> {
         let Neighbor { remote_as, family, state, received, .. } = &n;
         writeln!(text, "{router:<12}  {:<12}  {remote_as:>6}  {family:<6}  {state:<12}  {received:>8}", n.name())?;
     }
-    // Whoever reads only the first lines has seen enough.
-    let _ = io::stdout().write_all(text.as_bytes());
+    super::show(&text)?;
     Ok(Exit::Done)
 }
 

@@ -6,6 +6,7 @@
 //! | none with `$ ` or `# ` before the first, `console` | commands, and what they answer |
 //! | `yaml` | a whole configuration that `anycastd --check` finds good |
 //! | `yaml,of=top`, `neighbor`, `service`, `check` | keys of that; where one is there twice, each is an example for itself |
+//! | `yaml,of=scenario` | a scenario that `cargo lab demo` would play |
 //! | `frr`, `bird` | a configuration that `vtysh` or `bird` reads |
 //! | `ini` | a drop-in that systemd knows |
 //! | `json` | JSON |
@@ -90,6 +91,7 @@ fn fault(info: &str, text: &str) -> Option<String> {
         "" | "sh" => shell(text),
         "console" => console(text),
         "yaml" => configuration(text),
+        "yaml,of=scenario" => read_by(&[env!("CARGO_BIN_EXE_anycast-lab"), "demo", "--list"], text),
         "frr" => read_by(&["vtysh", "-C", "-f"], text),
         "bird" => read_by(&["bird", "-p", "-c"], text),
         "nft" => read_by(&["nft", "-c", "-f"], text),
@@ -251,6 +253,7 @@ fn a_block_that_is_not_what_it_says_is_seen() {
         ("yaml,of=check", "type: tpc\nport: 53\n"),
         ("yaml,of=top", "on_exit: stay\n"),
         ("yaml,of=nothing", "a: b\n"),
+        ("yaml,of=scenario", "title: x\nsteps: [{ do: kill-everybody, node: us-edge1, title: x }]\n"),
         ("frr", "router bgp 65001\n neighbour 192.0.2.1 remote-as 1\n"),
         ("bird", "protocol bgp { neighbour 192.0.2.1; }\n"),
         ("json", "{ a: 1 }\n"),

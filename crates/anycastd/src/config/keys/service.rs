@@ -52,6 +52,7 @@ pub(super) const SERVICE: Keys = Keys {
             "Whether a drained service keeps its addresses, and its checks go on.",
         )
         .or("never"),
+        key("traffic", TRUTH, "Whether the kernel counts what comes for its addresses.").or("false"),
     ],
 };
 

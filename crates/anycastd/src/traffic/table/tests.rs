@@ -40,6 +40,18 @@ fn what_is_counted_is_what_is_asked_for() {
         assert_eq!(settle(&addresses(&two)).unwrap().len(), 2);
         assert_eq!(settle(&addresses(&two)).unwrap().len(), 2);
         assert!(nft("list ruleset").contains("192.0.2.2 counter"));
+        // Or takes away what counts, and leaves the counters.
+        for deed in [
+            "flush table inet anycastd",
+            "flush chain inet anycastd received",
+            "add table inet anycastd { flags dormant; }",
+        ] {
+            nft(deed);
+            assert_eq!(settle(&addresses(&two)).unwrap().len(), 2, "{deed}");
+            let rules = nft("list table inet anycastd");
+            assert!(rules.contains("ip daddr @received_v4") && !rules.contains("dormant"), "{deed}: {rules}");
+            assert!(rules.contains("hook prerouting") && rules.contains("192.0.2.2 counter"), "{deed}: {rules}");
+        }
         // Other tables stay.
         nft("add table inet other");
         remove().unwrap();

@@ -32,6 +32,8 @@ const NAMESPACES: CloneFlags = CloneFlags::CLONE_NEWNET
 
 /// How long the processes of a node that was killed may take to be gone.
 const REAPED_WITHIN: Duration = Duration::from_secs(20);
+/// How long is waited for the same where nobody asks for the outcome.
+const DROPPED_WITHIN: Duration = Duration::from_millis(50);
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// What programs in a node know of the caller's environment.
 const INHERITED: [&str; 6] = ["TERM", "LANG", "LC_ALL", "NO_COLOR", "RUST_LOG", "RUST_BACKTRACE"];
@@ -222,10 +224,14 @@ impl Node {
 
     /// Kills all that is in it.
     pub(super) fn kill(&mut self) -> anyhow::Result<()> {
+        self.kill_within(REAPED_WITHIN)
+    }
+
+    fn kill_within(&mut self, limit: Duration) -> anyhow::Result<()> {
         kill(&self.first).with_context(|| format!("cannot end {}", self.name))?;
         if let Some(mut tie) = self.tie.take() {
             // It ends once every process of the node is reaped, those too that we started in it and have not waited for.
-            let patience = Instant::now() + REAPED_WITHIN;
+            let patience = Instant::now() + limit;
             while tie.child.try_wait()?.is_none() {
                 if Instant::now() >= patience {
                     bail!("{} does not end: a program that was started in it was not waited for", self.name);
@@ -240,7 +246,8 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         if self.tie.is_some() {
-            let _ = self.kill();
+            // Those that we started and have not waited for may be reaped only when we end, too.
+            let _ = self.kill_within(DROPPED_WITHIN);
         }
     }
 }
