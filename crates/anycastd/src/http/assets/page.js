@@ -381,12 +381,15 @@ function answers() {
   soon();
 }
 
+const goneFor = () => set(by("gone-for"), `for ${span((performance.now() - state.goneSince.here) / 1000)}`);
+
 // Since the last status, not since that was noticed.
 function silent(why, wholly = true) {
   if (state.goneSince !== null) return;
   state.goneSince = { here: state.base?.here ?? performance.now() };
   const then = state.status ? "; what is shown is as of then" : "";
   set(by("gone-text"), `${why} since ${clock(new Date(nodeNow()).toISOString())}${then}.`);
+  goneFor();
   by("gone-routes").hidden = !wholly;
   by("gone").hidden = false;
   show();
@@ -484,7 +487,7 @@ by("pause").addEventListener("click", () => {
   showEvents();
 });
 setInterval(() => {
-  if (state.goneSince) set(by("gone-for"), `for ${span((performance.now() - state.goneSince.here) / 1000)}`);
+  if (state.goneSince) goneFor();
   else show();
 }, 1000);
 setInterval(soon, 60000);
