@@ -6,7 +6,7 @@ use anycast_lab::harness::browser::{Browser, View};
 use anyhow::Context as _;
 use nix::sys::signal::Signal;
 
-use crate::edge::{Edge, PLAIN, V4, router, story};
+use crate::edge::{Edge, PLAIN, V4, V6, router, story};
 
 const PAGE: &str = "http://127.0.0.1:9273/";
 const DESK: View = View { width: 1400, height: 900, dark: false };
