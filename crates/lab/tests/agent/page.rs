@@ -6,7 +6,7 @@ use anycast_lab::harness::browser::{Browser, View};
 use anyhow::Context as _;
 use nix::sys::signal::Signal;
 
-use crate::edge::{Edge, PLAIN, V4, router, story};
+use crate::edge::{Edge, PLAIN, V4, V6, router, story};
 
 const PAGE: &str = "http://127.0.0.1:9273/";
 const DESK: View = View { width: 1400, height: 900, dark: false };
@@ -40,6 +40,13 @@ async fn looking(edge: &Edge, view: View) -> anyhow::Result<Browser> {
     browser.until(&is("up")).await?;
     browser.until("document.querySelector('#neighbor-list .pill')?.textContent === '✓ Established'").await?;
     Ok(browser)
+}
+
+const DAY: u64 = 86_400;
+
+/// Of `19:06:00`.
+fn seconds_of_day(clock: &str) -> anyhow::Result<u64> {
+    clock.split(':').try_fold(0, |sum, part| Ok(sum * 60 + part.parse::<u64>()?))
 }
 
 fn now() -> Duration {
@@ -83,6 +90,8 @@ async fn a_service_that_dies_is_seen_to_without_a_reload() -> anyhow::Result<()>
         edge.ctl(&["withdraw", "web", "--reason", "kernel update", "--for", "2h"]).await?;
         browser.until("/By root at .*“kernel update”, until .* for 1 h 59 min more/.test(document.querySelector('.order').textContent)").await?;
         browser.until(&is("drained")).await?;
+        let order = "/^↓ web drained by root until (\\d\\d-\\d\\d )?\\d\\d:\\d\\d$/";
+        browser.until(&format!("{order}.test(document.getElementById('verdict').textContent)")).await?;
         is_the_same(&mut browser).await
     };
     story(told, Edge::announcing().await).await
@@ -106,6 +115,8 @@ async fn an_agent_that_dies_is_seen_to_and_so_is_its_return() -> anyhow::Result<
         took(&mut browser, "an agent that was killed", killed, "gone").await?;
         browser.until("document.getElementById('gone-text').textContent.includes('has not answered since')").await?;
         browser.until("document.getElementById('as-of').textContent.includes('as of')").await?;
+        let remedy = "['journalctl -u anycastd', 'its routes are gone from the neighbors'].every((one) => ";
+        browser.until(&format!("{remedy}document.getElementById('gone').innerText.includes(one))")).await?;
 
         browser.evaluate(&note("back", IS_THERE)).await?;
         let started = now();
@@ -125,7 +136,14 @@ async fn an_agent_that_dies_is_seen_to_and_so_is_its_return() -> anyhow::Result<
         browser.evaluate(&note("hangs", IS_GONE)).await?;
         let stopped = now();
         edge.lab.kill("edge", "anycastd", Signal::SIGSTOP).await?;
+        let silent = now();
         took(&mut browser, "an agent that was stopped", stopped, "hangs").await?;
+        // It is as of its last word, not as of when that was noticed, seconds later.
+        let since =
+            browser.evaluate("document.getElementById('gone-text').textContent.match(/since ([0-9:]+)/)[1]").await?;
+        let since = seconds_of_day(since.as_str().context("it is a time")?)?;
+        let before = (silent.as_secs() % DAY + DAY - since) % DAY;
+        assert!(before < DAY / 2, "{since} s after midnight, and it was silent from {silent:?} on");
         edge.lab.kill("edge", "anycastd", Signal::SIGCONT).await?;
         browser.until(IS_THERE).await?;
         is_the_same(&mut browser).await
@@ -244,4 +262,39 @@ async fn it_is_for_phones_keyboards_and_ears_too() -> anyhow::Result<()> {
         is_the_same(&mut browser).await
     };
     story(told, Edge::announcing().await).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn routes_that_nobody_has_are_seen_to() -> anyhow::Result<()> {
+    let told = async |edge: &Edge| {
+        edge.configure(&PLAIN.replace("hold_time: 9s", "hold_time: 9s, max_announced: 1")).await?;
+        edge.start().await?;
+        edge.announced(V4).await?;
+        let mut browser = looking(edge, View { width: 1280, ..DESK }).await?;
+        browser.evaluate(&note("nothing", "false")).await?;
+        browser.until("document.getElementById('verdict').textContent === '✗ 1 problem'").await?;
+        // The same words as in a terminal, however wide that is.
+        let listed = browser.evaluate("document.getElementById('problem-list').innerText").await?;
+        let listed = listed.as_str().unwrap_or_default();
+        assert!(listed.starts_with(&format!("rtr cannot be given {V6}: ")), "{listed}");
+        let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let terminal = words(&edge.run(&["anycastctl", "status"]).await?);
+        assert!(terminal.contains(&words(listed)), "{listed}: {terminal}");
+        let card = |what: &str| format!("document.querySelector('.facts').innerText.includes('{what}')");
+        browser.until(&card(&format!("✓ {V4} announced"))).await?;
+        browser.until(&card(&format!("! {V6} to be announced, nobody has it"))).await?;
+        // What is to be said of a neighbor has room.
+        let wide =
+            "document.querySelector('.rows .more').offsetWidth > 0.9 * document.querySelector('.rows').offsetWidth";
+        for width in [1280, 390] {
+            browser.view(View { width, ..DESK }).await?;
+            browser.until(&format!("innerWidth === {width} && {wide}")).await?;
+            assert_eq!(browser.evaluate(FAULTS).await?, "", "{width}");
+        }
+        router(edge, &["neighbor 192.0.2.2 shutdown message moved to another rack"]).await?;
+        browser.until(&card(&format!("! {V4} to be announced, nobody has it"))).await?;
+        browser.until("document.getElementById('verdict').textContent.startsWith('✗ no session with rtr')").await?;
+        is_the_same(&mut browser).await
+    };
+    story(told, Edge::new().await).await
 }

@@ -2,23 +2,12 @@
 //
 // What is said comes from checks, neighbors and files, and is text: it is put into text nodes, and nowhere else. Nothing here writes HTML.
 
-import { SVG, about, by, each, look, make, many, nodes, put, set, shown, span, texts, took } from "./parts.js";
+import { LINKS, PHASES, STATES, SVG, about, by, each, look, make, many, nodes, put, set, shown, span, texts, took } from "./parts.js";
 
 const HEARD_WITHIN = 6000; // Milliseconds: the agent says something every two seconds, or every three on a busy node.
 const AGAIN = 500; // Until the agent is asked again that does not answer.
 const SETTLE = 400; // What follows from an event is asked for once, when so much time has passed.
 const EVENTS = 300; // That are kept here.
-
-// By state: the class that colours it, the sign beside its word, and the height of its bar, so that no colour is needed to tell them.
-const STATES = {
-  up: ["good", "✓", 0.4], degraded: ["warn", "!", 0.7], down: ["bad", "✗", 1], held: ["warn", "‖", 0.85],
-  draining: ["info", "↓", 0.6], drained: ["info", "–", 0.25], unknown: ["unknown", "?", 0.12],
-};
-const LINKS = { ok: ["good", "✓", "holds"], warning: ["warn", "!", "to be seen"], broken: ["bad", "✗", "broken"] };
-const PHASES = {
-  degraded: "announced with the degraded attributes", graceful_shutdown: "saying goodbye (GRACEFUL_SHUTDOWN)",
-  withdrawing: "withdrawn, not yet acknowledged", lingering: "acknowledged; packets may still arrive", drained: "withdrawn: safe to stop",
-};
 
 const clock = (time) => String(time ?? "").slice(11, 19);
 // With the day, where that is another.
@@ -27,14 +16,19 @@ const moment = (time) => {
   return time.startsWith(today) ? clock(time) : `${time.slice(5, 10)} ${time.slice(11, 16)}`;
 };
 
+const toTheMinute = (time) => moment(time).replace(/^(\d\d:\d\d):\d\d$/, "$1");
+
 // ── What is known ──
 
 const state = { status: null, base: null, goneSince: null, last: null, version: null, events: [], unseen: 0, history: null };
 
-// The node's clock; it stands still while nobody answers.
+// When what is shown was so, by the clock of this page: now, or while nobody answers, when the last status came.
+const asOf = () => (state.goneSince ? state.goneSince.here : performance.now());
+
+// The node's clock then.
 function nodeNow() {
   if (!state.base) return Date.now();
-  return state.base.node + (state.goneSince ? 0 : performance.now() - state.base.here);
+  return state.base.node + asOf() - state.base.here;
 }
 
 const ago = (time) => (nodeNow() - Date.parse(time)) / 1000;
@@ -89,7 +83,8 @@ function showCard(part, service) {
 
 function prefixText(prefix) {
   const notes = prefix.notes.length ? ` (${prefix.notes.join(", ")})` : "";
-  return `${prefix.announced ? "✓" : "✗"} ${prefix.prefix} ${prefix.announced ? "announced" : "not announced"}${notes}`;
+  const [sign, said] = !prefix.announced ? ["✗", "not announced"] : prefix.neighbors ? ["✓", "announced"] : ["!", "to be announced, nobody has it"];
+  return `${sign} ${prefix.prefix} ${said}${notes}`;
 }
 
 function addressText(address) {
@@ -146,7 +141,7 @@ function showCheck(part, check) {
 function showPast(part) {
   const service = state.history?.services.find((one) => one.name === part.name);
   if (!service) return;
-  const since = (performance.now() - state.history.here) / 1000 * (state.goneSince ? 0 : 1);
+  const since = Math.max(0, asOf() - state.history.here) / 1000;
   const window = state.history.window_seconds;
   const spans = service.spans.map((one, index) => ({
     index, state: one.state, from: Math.min(window, one.from_seconds + since),
@@ -216,7 +211,7 @@ function beginNeighbor() {
   const part = { root: make("li") };
   for (const name of names) part[name] = put(part.root, make("span", name)).lastChild;
   part.where.className = "quiet";
-  part.more.className = "wide quiet";
+  part.more.className = "more quiet";
   return part;
 }
 
@@ -236,7 +231,7 @@ function showNeighbor(part, one) {
   if (one.retry_seconds) more.push(`again in ${span(one.retry_seconds)}`);
   if (one.remedy) more.push(`→ ${one.remedy}`);
   if (bfd?.problem) more.push(`BFD: ${bfd.problem}`);
-  for (const [prefix, why] of Object.entries(one.unsendable)) more.push(`${prefix} cannot be told: ${why}`);
+  for (const [prefix, why] of Object.entries(one.unsendable)) more.push(`cannot be given ${prefix}: ${why}`);
   set(part.more, more.join(" · "));
 }
 
@@ -286,25 +281,67 @@ function show() {
   set(by("verdict"), text);
   document.title = `${text.slice(0, 1)} ${shown(status.node)} – anycastd`;
   set(by("as-of"), gone ? `; as of ${clock(new Date(nodeNow()).toISOString())}` : "");
-  by("problems").hidden = status.problems.length === 0;
-  texts(by("problem-list"), "li", status.problems);
+  const problems = ailing(status);
+  by("problems").hidden = problems.length === 0;
+  texts(by("problem-list"), "li", problems);
   by("no-services").hidden = status.services.length > 0;
   each(by("service-list"), status.services, (one) => one.name, beginCard, showCard);
   by("no-neighbors").hidden = status.neighbors.length > 0;
   each(by("neighbor-list"), status.neighbors, (one) => one.name, beginNeighbor, showNeighbor);
 }
 
+// What is wrong with the agent, and routes that a neighbor cannot be given: as `anycastctl status` has it under PROBLEMS.
+function ailing(status) {
+  const unsendable = status.neighbors.flatMap((one) =>
+    Object.entries(one.unsendable).map(([prefix, why]) => `${one.name} cannot be given ${prefix}: ${why}`));
+  return [...status.problems, ...unsendable];
+}
+
 function verdict(status) {
   if (status.stopping) return ["info", "↓ the agent is ending"];
   if (status.healthy) return ["good", "✓ all is as configured"];
-  const ill = status.services.filter((one) => one.state !== "up");
+  const amiss = faults(status);
+  const orders = new Map();
+  for (const one of status.services.filter(asOrdered)) orders.set(orderOf(one), [...(orders.get(orderOf(one)) ?? []), one]);
+  const told = [...orders].map(([order, some]) => `${named(some, "services")} ${order}`);
+  const bad = amiss.length > 0 || told.length === 0;
+  return [bad ? "bad" : "info", `${bad ? "✗" : "↓"} ${[...amiss, ...told].join(", ") || awaited(status)}`];
+}
+
+// What nobody has ordered, in few words.
+function faults(status) {
+  const ill = status.services.filter((one) => one.state !== "up" && !asOrdered(one));
+  const up = status.services.filter((one) => one.state === "up");
+  const back = up.flatMap((one) => one.prefixes).filter((one) => !one.announced).map((one) => ({ name: one.prefix }));
+  const bound = new Set(status.addresses.filter((one) => one.bound).map((one) => one.address));
+  const unbound = up.flatMap((one) => one.addresses).filter((one) => !bound.has(one)).map((name) => ({ name }));
   const alone = status.neighbors.filter((one) => !one.dynamic && one.state !== "Established");
+  const problems = ailing(status).length;
   const parts = [];
   if (ill.length) parts.push(`${named(ill, "services")} not up`);
+  if (back.length) parts.push(`${named(back, "prefixes")} not announced`);
+  if (unbound.length) parts.push(`${named(unbound, "addresses")} not bound`);
   if (alone.length) parts.push(`no session with ${named(alone, "neighbors")}`);
-  if (status.problems.length) parts.push(many(status.problems.length, "problem", "problems"));
-  const orders = ill.every((one) => one.drain) && !alone.length && !status.problems.length;
-  return [orders && ill.length ? "info" : "bad", `${orders && ill.length ? "↓" : "✗"} ${parts.join(", ") || "not all is as configured"}`];
+  if (problems) parts.push(many(problems, "problem", "problems"));
+  return parts;
+}
+
+// What is left: a network that a service needs, and of which nobody has come.
+function awaited(status) {
+  const networks = status.neighbors.filter((one) => one.state === "Listen" && !(one.counters.sessions > 0));
+  return networks.length ? `no session yet with ${named(networks, "networks")}` : "not all is as configured";
+}
+
+// Somebody wants it so.
+function asOrdered({ state: now, drain }) {
+  return drain && (now === "draining" || now === "drained" || (now === "degraded" && drain.phase === "degraded"));
+}
+
+// An order in few words: `drained by root until 19:06`.
+function orderOf({ state: now, drain }) {
+  const ends = drain.until_boot ? " until the machine starts anew" : drain.until ? ` until ${toTheMinute(drain.until)}`
+    : drain.disable_file ? ` while ${drain.disable_file} is there` : " until announced";
+  return `${now} by ${drain.by}${ends}`;
 }
 
 const named = (some, what) => (some.length > 3 ? `${some.length} ${what}` : some.map((one) => one.name).join(", "));
@@ -344,13 +381,16 @@ function answers() {
   soon();
 }
 
-function silent(why) {
+const goneFor = () => set(by("gone-for"), `for ${span((performance.now() - state.goneSince.here) / 1000)}`);
+
+// Since the last status, not since that was noticed.
+function silent(why, wholly = true) {
   if (state.goneSince !== null) return;
-  const at = nodeNow();
-  if (state.base) state.base = { node: at, here: performance.now() };
-  state.goneSince = { here: performance.now() };
-  const asOf = state.status ? "; what is shown is as of then" : "";
-  set(by("gone-text"), `${why} since ${clock(new Date(at).toISOString())}${asOf}.`);
+  state.goneSince = { here: state.base?.here ?? performance.now() };
+  const then = state.status ? "; what is shown is as of then" : "";
+  set(by("gone-text"), `${why} since ${clock(new Date(nodeNow()).toISOString())}${then}.`);
+  goneFor();
+  by("gone-routes").hidden = !wholly;
   by("gone").hidden = false;
   show();
 }
@@ -388,7 +428,7 @@ function heard(kind, id, data) {
     by("missed").hidden = false;
     set(by("missed"), `${many(told.events, "event", "events")} came too fast, or while nobody looked, and are not shown: anycastctl events`);
   } else if (kind === "silent") {
-    silent("The agent is there, and its decision loop has not answered");
+    silent("The agent is there, and its decision loop has not answered", false);
   }
 }
 
@@ -433,7 +473,7 @@ async function run() {
       heardStatus(await ask("api/status"));
       if (again?.status === 503) await new Promise((go) => setTimeout(go, 2000));
     } catch (error) {
-      silent(error.status ? `The agent answers, and says “${error.message}”` : "The agent has not answered");
+      silent(error.status ? `The agent answers, and says “${error.message}”` : "The agent has not answered", !error.status);
     }
     await new Promise((go) => setTimeout(go, AGAIN));
   }
@@ -447,7 +487,7 @@ by("pause").addEventListener("click", () => {
   showEvents();
 });
 setInterval(() => {
-  if (state.goneSince) set(by("gone-for"), `for ${span((performance.now() - state.goneSince.here) / 1000)}`);
+  if (state.goneSince) goneFor();
   else show();
 }, 1000);
 setInterval(soon, 60000);

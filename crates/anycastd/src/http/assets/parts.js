@@ -5,6 +5,17 @@ const MINUTE = 60, HOUR = 3600, DAY = 86400;
 export const by = (id) => document.getElementById(id);
 export const SVG = "http://www.w3.org/2000/svg";
 
+// By state: the class that colours it, the sign beside its word, and the height of its bar, so that no colour is needed to tell them.
+export const STATES = {
+  up: ["good", "✓", 0.4], degraded: ["warn", "!", 0.7], down: ["bad", "✗", 1], held: ["warn", "‖", 0.85],
+  draining: ["info", "↓", 0.6], drained: ["info", "–", 0.25], unknown: ["unknown", "?", 0.12],
+};
+export const LINKS = { ok: ["good", "✓", "holds"], warning: ["warn", "!", "to be seen"], broken: ["bad", "✗", "broken"] };
+export const PHASES = {
+  degraded: "announced with the degraded attributes", graceful_shutdown: "saying goodbye (GRACEFUL_SHUTDOWN)",
+  withdrawing: "withdrawn, not yet acknowledged", lingering: "acknowledged; packets may still arrive", drained: "withdrawn: safe to stop",
+};
+
 // Characters that are not seen, or that turn others round: shown as what they are.
 const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
 export const shown = (text) =>
