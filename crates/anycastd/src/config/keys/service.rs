@@ -1,6 +1,6 @@
 //! `services`.
 
-use super::{FAMILIES, HOST, Keys, LONGEST, NAME, PATH, PREFIX, Shape, check::CHECK, key, neighbor::attributes};
+use super::{FAMILIES, HOST, Keys, LONGEST, NAME, PATH, PREFIX, Shape, TRUTH, check::CHECK, key, neighbor::attributes};
 
 /// A service.
 pub(super) const SERVICE: Keys = Keys {
