@@ -267,7 +267,9 @@ async fn it_is_for_phones_keyboards_and_ears_too() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn routes_that_nobody_has_are_seen_to() -> anyhow::Result<()> {
     let told = async |edge: &Edge| {
-        edge.configure(&PLAIN.replace("hold_time: 9s", "hold_time: 9s, max_announced: 1")).await?;
+        // The router takes no IPv6 in this session.
+        router(edge, &["address-family ipv6 unicast", "no neighbor 192.0.2.2 activate"]).await?;
+        edge.configure(PLAIN).await?;
         edge.start().await?;
         edge.announced(V4).await?;
         let mut browser = looking(edge, View { width: 1280, ..DESK }).await?;
