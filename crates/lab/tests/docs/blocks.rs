@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// What a command line of the documentation may begin with.
-const PROGRAMS: [&str; 48] = [
+const PROGRAMS: [&str; 50] = [
     "anycastctl",
     "anycastd",
     "apt",
@@ -39,6 +39,7 @@ const PROGRAMS: [&str; 48] = [
     "curl",
     "cd",
     "date",
+    "deploy/build-images",
     "deploy/check-static",
     "dig",
     "docker",
@@ -62,6 +63,7 @@ const PROGRAMS: [&str; 48] = [
     "python3",
     "sleep",
     "ss",
+    "ssh",
     "sudo",
     "sysctl",
     "systemctl",
