@@ -45,6 +45,7 @@ function beginCard(service) {
   part.strip.setAttribute("role", "img");
   part.strip.setAttribute("viewBox", "0 0 3600 1");
   part.strip.setAttribute("preserveAspectRatio", "none");
+  part.strip.setAttribute("aria-label", "The last hour: not known yet.");
   part.pastText = make("summary", "", "The last hour is not known yet");
   part.pastList = make("ol");
   part.order = make("p", "order");
