@@ -114,7 +114,11 @@ async fn refused(request: &Request<Incoming>, site: &Site) -> Option<Answer> {
     match host::asked(request) {
         Asked::Surely => {}
         Asked::Name(name) if site.is_called(&name).await => {}
-        Asked::Name(_) | Asked::Garbage => {
+        Asked::Garbage => {
+            let why = "a request has one Host field, with a name or an address in it (RFC 9112 §3.2)\n";
+            return Some(text(StatusCode::BAD_REQUEST, why.to_owned()));
+        }
+        Asked::Name(_) => {
             let why = "this node is asked by a name that is not its own (DNS rebinding looks like that): use an address, `localhost`, \
                        the machine's host name, or `node.name` of the configuration; a proxy sets the Host header to one of them\n";
             return Some(text(StatusCode::MISDIRECTED_REQUEST, why.to_owned()));

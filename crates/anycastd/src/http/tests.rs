@@ -160,6 +160,8 @@ async fn a_name_that_is_not_ours_is_refused_but_for_scrapers() {
             assert!(refused || answer.starts_with(&format!("HTTP/1.1 {status} ")), "{host} {path}: {answer}");
         }
     }
+    let twice = node.ask("GET", "/", "Host: 127.0.0.1\r\nHost: 127.0.0.1\r\n").await;
+    assert!(twice.starts_with("HTTP/1.1 400 "), "{twice}");
     for path in ["/metrics", "/healthz"] {
         let answer = node.ask("GET", path, "Host: prometheus.example\r\n").await;
         assert!(answer.starts_with("HTTP/1.1 200 "), "{path}: {answer}");
