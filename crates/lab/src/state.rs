@@ -54,9 +54,11 @@ impl Default for Register {
     }
 }
 
-/// Held while a lab is brought up or taken down.
+/// Held while a lab is brought up or taken down; it is unlocked when it is dropped.
 #[derive(Debug)]
-pub struct Lock(#[allow(dead_code, reason = "what is locked is unlocked when it is dropped")] Flock<File>);
+pub struct Lock {
+    _held: Flock<File>,
+}
 
 impl Register {
     /// Locks a name.
@@ -70,7 +72,7 @@ impl Register {
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
         let file = file.with_context(|| format!("cannot open {}", path.display()))?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => Ok(Lock(lock)),
+            Ok(lock) => Ok(Lock { _held: lock }),
             Err((_, Errno::EWOULDBLOCK)) => {
                 bail!("lab {name} is being brought up or taken down by another anycast-lab")
             }
