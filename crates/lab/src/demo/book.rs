@@ -68,7 +68,7 @@ impl Seen {
             Record::Missed { packets, .. } => {
                 self.fault.get_or_insert(format!("the capture in {node} missed {packets} packets"));
             }
-            Record::Message(_) | Record::Acked { .. } | Record::Segment { .. } => {
+            Record::Message(_) | Record::Acked { .. } | Record::Segment { .. } | Record::Bfd { .. } => {
                 self.wire.entry(node.to_owned()).or_default().push(record);
             }
             Record::Resolved(resolved) => self.names.entry(node.to_owned()).or_default().push(resolved),
@@ -103,8 +103,12 @@ impl Book {
 
     /// A line of a tool.
     pub(crate) fn record(&self, node: &str, record: Record) {
-        // A probe tells many requests and then that they are decided: nobody needs to look before.
-        let whole = !matches!(record, Record::Request(ref request) if request.how != How::Long);
+        let whole = match &record {
+            // A probe tells many requests and then that they are decided: nobody needs to look before.
+            Record::Request(request) => request.how == How::Long,
+            Record::Bfd { .. } => false,
+            _ => true,
+        };
         self.seen().add(node, record);
         if whole {
             self.changed.send_replace(());

@@ -1,5 +1,7 @@
 //! What happened in a run, in the order of time: pure, from what was seen outside of the agent, and its own words marked as such.
 
+use std::net::SocketAddr;
+
 use anycast_api::Event as Word;
 
 use super::{
@@ -73,6 +75,39 @@ impl Scope<'_> {
         })?;
         let text = format!("{} → {}: {}, the last message", name(last.from), name(last.to), last.kind);
         Some(self.event(last.at, Kind::Packet, router, text))
+    }
+
+    /// The failed node's last packet of BFD before its neighbor noticed, from when on its detection time runs, and what either said anew
+    /// since the failure.
+    pub(super) fn bfd(&self, router: &str) -> Vec<Event> {
+        let records = self.seen.wire.get(router).map_or(&[][..], Vec::as_slice);
+        let all: Vec<_> = records
+            .iter()
+            .filter_map(|record| match record {
+                Record::Bfd { at, from, to, state, diagnostic } => {
+                    let said = if state == "Up" { state.clone() } else { format!("{state} ({diagnostic})") };
+                    Some((*at, *from, format!("{} → {}: BFD {said}", name(*from), name(*to))))
+                }
+                _ => None,
+            })
+            .filter(|(at, ..)| *at < self.watch.to)
+            .collect();
+        let own = |from: &SocketAddr| node(&from.ip().to_string()) == Some(self.failed);
+        let mut told = Vec::new();
+        // Each end's packets: what it said before is not news.
+        for is_own in [true, false] {
+            let mut last: Option<&str> = None;
+            for (at, _, text) in all.iter().filter(|(_, from, _)| own(from) == is_own) {
+                if *at >= self.watch.from && last.is_some_and(|last| last != text) && told.len() < MOST {
+                    told.push((*at, text.clone()));
+                }
+                last = Some(text);
+            }
+        }
+        let noticed = told.iter().map(|(at, _)| *at).min().unwrap_or(self.watch.to);
+        let heard = all.iter().rfind(|(at, from, _)| own(from) && *at < noticed);
+        told.extend(heard.map(|(at, _, text)| (*at, format!("{text}, the last packet before that"))));
+        told.into_iter().map(|(at, text)| self.event(at, Kind::Packet, router, text)).collect()
     }
 
     /// The packets of BGP that passed a router.
@@ -165,7 +200,7 @@ fn said(message: &Message) -> Option<String> {
     }
 }
 
-fn name(end: std::net::SocketAddr) -> String {
+fn name(end: SocketAddr) -> String {
     let address = end.ip().to_string();
     node(&address).map_or(address.clone(), str::to_owned)
 }
@@ -203,6 +238,46 @@ mod tests {
         })
     }
 
+    fn scope(seen: &Seen, from: u64, to: u64) -> Scope<'_> {
+        Scope { seen, watch: Watch { from: at(from), to: at(to) }, failed: "us-edge", client: "us-client" }
+    }
+
+    #[test]
+    fn the_last_packet_of_bfd_is_told_and_what_is_new() {
+        let bfd = |ms, is_own: bool, state: &str, diagnostic: &str| {
+            let (own, router) = ("192.0.2.2:49152".parse().unwrap(), "192.0.2.1:3784".parse().unwrap());
+            let (from, to) = if is_own { (own, router) } else { (router, own) };
+            Record::Bfd { at: at(ms), from, to, state: state.to_owned(), diagnostic: diagnostic.to_owned() }
+        };
+        let expired = "Control Detection Time Expired";
+        let mut seen = Seen::default();
+        let wire = vec![
+            bfd(40, true, "Up", "No Diagnostic"),
+            bfd(45, false, "Up", "No Diagnostic"),
+            bfd(90, true, "Up", "No Diagnostic"),
+            bfd(120, false, "Up", "No Diagnostic"),
+            bfd(240, false, "Down", expired),
+            bfd(290, false, "Down", expired),
+            bfd(700, true, "Down", expired),
+        ];
+        seen.wire.insert("us-rtr".to_owned(), wire);
+        let told = |from, to| {
+            let events = sorted(scope(&seen, from, to).bfd("us-rtr"));
+            events.into_iter().map(|event| format!("{} {}", event.at_ms, event.text)).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            told(100, 500),
+            [
+                "-10 us-edge → us-rtr: BFD Up, the last packet before that",
+                "140 us-rtr → us-edge: BFD Down (Control Detection Time Expired)",
+            ]
+        );
+        // It froze while a packet was on its way: that is the last one.
+        assert_eq!(told(80, 500)[0], "10 us-edge → us-rtr: BFD Up, the last packet before that");
+        assert_eq!(told(130, 200), ["-40 us-edge → us-rtr: BFD Up, the last packet before that"]);
+        assert_eq!(told(0, 30), Vec::<String>::new());
+    }
+
     #[test]
     fn what_was_seen_is_told_in_words() {
         let mut seen = Seen::default();
@@ -226,8 +301,7 @@ mod tests {
             ttl: 5,
         };
         seen.names.insert("dns".to_owned(), vec![told]);
-        let scope =
-            Scope { seen: &seen, watch: Watch { from: at(0), to: at(500) }, failed: "us-edge", client: "us-client" };
+        let scope = scope(&seen, 0, 500);
         let later = Scope { watch: Watch { from: at(500), to: at(600) }, ..scope };
         let last = later.last_word("us-rtr").map(|event| (event.at_ms, event.text));
         assert_eq!(last, Some((-498.0, "us-edge → us-rtr: KEEPALIVE, the last message".to_owned())));

@@ -53,8 +53,10 @@ impl Ground {
             let scope = Scope { seen: &seen, watch, failed: FAILS, client: CLIENT };
             run.events = told(&scope, &deeds);
             run.events.extend(scope.words(&words));
-            if way == Way::FrozenHoldTime {
-                run.events.extend(scope.last_word(ROUTER));
+            match way {
+                Way::FrozenHoldTime => run.events.extend(scope.last_word(ROUTER)),
+                Way::FrozenBfd => run.events.extend(scope.bfd(ROUTER)),
+                Way::Listener | Way::Polling | Way::AgentKilled | Way::Drain => {}
             }
             run
         };

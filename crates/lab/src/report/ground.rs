@@ -114,7 +114,7 @@ impl Ground {
         for router in [ROUTER, TRANSIT] {
             watchers.routes(router)?;
         }
-        watchers.tool(ROUTER, &["capture"], Lasts::Always)?;
+        watchers.tool(ROUTER, &["capture", "--bfd"], Lasts::Always)?;
         let others = vec![serve(&lab, TAKES_OVER, "eu")?, agent(&lab, TAKES_OVER, Care::HINTED, drain).await?];
         Ok(Self { lab, runner, book, watchers, routers, drain, service: None, agent: None, others })
     }

@@ -24,7 +24,7 @@ mod words;
 
 use std::{
     fs,
-    io::Write as _,
+    io::{self, Read as _, Write as _},
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -44,10 +44,15 @@ use crate::{
     programs::{BIN_DIR, Programs},
     setup,
     tools::record::Nanos,
+    verbs::show,
 };
 
 /// Of [`Report`].
 const VERSION: u32 = 1;
+/// The page.
+const HTML: &str = "report.html";
+/// A thousand runs of every method are shorter, in octets.
+const LONGEST: u64 = 256 << 20;
 /// With fewer runs there is no 95th percentile to speak of.
 const ENOUGH: u32 = 20;
 
@@ -72,6 +77,9 @@ pub struct Options {
     /// Write report.html and report.json there
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub output: PathBuf,
+    /// Measure nothing: draw report.html and print the table of this report.json
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["runs", "quick", "seed", "methods", "bin_dir"])]
+    pub from: Option<PathBuf>,
     /// Print JSON instead of the table
     #[arg(long)]
     pub json: bool,
@@ -89,6 +97,13 @@ fn method(text: &str) -> Result<String, String> {
 /// # Errors
 /// When it cannot be measured or written; what there is then is written all the same.
 pub async fn run(options: Options) -> anyhow::Result<Exit> {
+    if let Some(path) = &options.from {
+        let report = read(path)?;
+        fs::create_dir_all(&options.output).with_context(|| format!("cannot make {}", options.output.display()))?;
+        let written = write_file(&options.output, HTML, &html::html(&report));
+        show(&text(&report, options.json)?)?;
+        return written.map(|()| Exit::Done);
+    }
     setup::ensure(setup::Purpose::Report).await?;
     // Before half an hour is spent on what cannot be written.
     fs::create_dir_all(&options.output).with_context(|| format!("cannot make {}", options.output.display()))?;
@@ -107,10 +122,7 @@ pub async fn run(options: Options) -> anyhow::Result<Exit> {
     }
     if collected.count() > 0 {
         let report = report(&options, &collected, whole).await;
-        // What was measured for half an hour is at least shown.
-        let written = write(&report, &options.output);
-        print(&report, options.json)?;
-        written?;
+        deliver(&report, &options, show)?;
     }
     ended.map(|()| exit)
 }
@@ -178,17 +190,48 @@ async fn report(options: &Options, collected: &Collected, whole: bool) -> Report
     }
 }
 
+/// Writes and prints; what cannot be written is printed all the same: it took half an hour.
+fn deliver(report: &Report, options: &Options, show: impl FnOnce(&str) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let written = write(report, &options.output);
+    show(&text(report, options.json)?)?;
+    written
+}
+
 /// Both files, each whole or not at all.
 fn write(report: &Report, directory: &Path) -> anyhow::Result<()> {
     let json = serde_json::to_string(report)?;
-    for (name, text) in [("report.json", json), ("report.html", html::html(report))] {
-        let path = directory.join(name);
+    write_file(directory, "report.json", &json)?;
+    write_file(directory, HTML, &html::html(report))
+}
+
+/// Whole or not at all.
+fn write_file(directory: &Path, name: &str, text: &str) -> anyhow::Result<()> {
+    let path = directory.join(name);
+    let whole = || -> io::Result<()> {
         let mut file = tempfile::Builder::new().permissions(readable()).tempfile_in(directory)?;
-        file.write_all(text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))?;
-        file.persist(&path).with_context(|| format!("cannot write {}", path.display()))?;
-        eprintln!("anycast-lab: {} is written", path.display());
-    }
+        file.write_all(text.as_bytes())?;
+        file.persist(&path)?;
+        Ok(())
+    };
+    whole().with_context(|| format!("cannot write {}", path.display()))?;
+    eprintln!("anycast-lab: {} is written", path.display());
     Ok(())
+}
+
+/// What was written before.
+fn read(path: &Path) -> anyhow::Result<Report> {
+    #[derive(serde::Deserialize)]
+    struct Head {
+        version: u32,
+    }
+    let place = || path.display().to_string();
+    let mut text = String::new();
+    let file = fs::File::open(path).with_context(place)?;
+    file.take(LONGEST + 1).read_to_string(&mut text).with_context(place)?;
+    ensure!(text.len() as u64 <= LONGEST, "{}: longer than {LONGEST} octets: no report.json", place());
+    let head: Head = serde_json::from_str(&text).with_context(|| format!("{}: no report.json", place()))?;
+    ensure!(head.version == VERSION, "{}: of version {}, and only {VERSION} can be read", place(), head.version);
+    serde_json::from_str(&text).with_context(|| format!("{}: no report.json", place()))
 }
 
 /// By everybody: there is nothing secret in it.
@@ -197,13 +240,8 @@ fn readable() -> fs::Permissions {
     fs::Permissions::from_mode(0o644)
 }
 
-fn print(report: &Report, json: bool) -> anyhow::Result<()> {
-    if json {
-        println!("{}", serde_json::to_string_pretty(report)?);
-    } else {
-        print!("{}", table::table(report));
-    }
-    Ok(())
+fn text(report: &Report, json: bool) -> anyhow::Result<String> {
+    Ok(if json { serde_json::to_string_pretty(report)? + "\n" } else { table::table(report) })
 }
 
 #[cfg(test)]
@@ -258,6 +296,53 @@ mod tests {
         }
         let json = fs::read_to_string(home.path().join("report.json")).unwrap();
         assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 2);
+        assert_eq!(read(&home.path().join("report.json")).unwrap(), report);
+    }
+
+    #[test]
+    fn what_is_no_report_is_refused_with_its_name() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("other.json");
+        for (text, expected) in [
+            ("{}", "no report.json: missing field `version`"),
+            ("{\"version\": 2}", "of version 2, and only 1 can be read"),
+            ("{\"version\": 1}", "no report.json: missing field `made`"),
+            ("PNG", "no report.json: expected value"),
+        ] {
+            fs::write(&path, text).unwrap();
+            let error = format!("{:#}", read(&path).unwrap_err());
+            assert!(error.starts_with(&format!("{}: {expected}", path.display())), "{error}");
+        }
+        assert!(planned("--from report.json --quick").is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_printed() {
+        let home = tempfile::tempdir().unwrap();
+        let gone = home.path().join("gone");
+        let words = ["report", "--json", "--output", gone.to_str().unwrap()];
+        let options = Line::try_parse_from(words).unwrap().options;
+        let mut printed = String::new();
+        let show = |text: &str| {
+            printed += text;
+            Ok(())
+        };
+        let error = deliver(&sample::report(), &options, show).unwrap_err();
+        assert!(format!("{error:#}").starts_with("cannot write "), "{error:#}");
+        assert_eq!(serde_json::from_str::<Report>(&printed).unwrap(), sample::report());
+    }
+
+    #[tokio::test]
+    async fn a_report_is_drawn_again() {
+        let home = tempfile::tempdir().unwrap();
+        let source = home.path().join("measured.json");
+        fs::write(&source, serde_json::to_string(&sample::report()).unwrap()).unwrap();
+        let words = ["report", "--output", home.path().to_str().unwrap(), "--from", source.to_str().unwrap()];
+        let options = Line::try_parse_from(words).unwrap().options;
+        assert_eq!(run(options).await.unwrap(), Exit::Done);
+        let page = fs::read_to_string(home.path().join(HTML)).unwrap();
+        assert_eq!(page, html::html(&sample::report()));
         assert_eq!(fs::read_dir(home.path()).unwrap().count(), 2);
     }
 }

@@ -118,6 +118,19 @@ pub enum Record {
         /// What it says.
         flag: Flag,
     },
+    /// A BFD control packet was on the wire (RFC 5880 §4.1).
+    Bfd {
+        /// When.
+        at: Nanos,
+        /// Who sent it.
+        from: SocketAddr,
+        /// To whom.
+        to: SocketAddr,
+        /// The sender's state, as the RFC writes it.
+        state: String,
+        /// Why that changed last, as the RFC writes it.
+        diagnostic: String,
+    },
     /// The capture has holes: the kernel dropped packets.
     Missed {
         /// When this was noticed.

@@ -192,7 +192,7 @@ async fn exec(lab: &Lab, node: &str, command: &[String]) -> anyhow::Result<Exit>
 ///
 /// # Errors
 /// When it cannot be written.
-pub(super) fn show(text: &str) -> anyhow::Result<()> {
+pub(crate) fn show(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

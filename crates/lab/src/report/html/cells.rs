@@ -63,11 +63,21 @@ pub(super) fn making(report: &Report) -> Element {
                 .class("programs"),
         )
         .child(heading("Methods"))
-        .child(pairs(report.methods.iter().map(|method| (words::title(method), meaning(method)))))
+        .child(methods(report))
         .child(heading("What the figures mean"))
         .child(pairs(words::DEFINITIONS.map(|(term, meaning)| (term.to_owned(), meaning.to_owned()))))
         .child(heading("What this lab cannot say"))
         .child(tag("ul").children(words::LIMITS.map(|limit| tag("li").text(limit))))
+}
+
+/// What is said of several, one after the other, is said once.
+fn methods(report: &Report) -> Element {
+    let group = |methods: &[Method]| {
+        let terms = methods.iter().map(|method| tag("dt").text(words::title(method)));
+        let said = methods.first().map(|method| tag("dd").text(meaning(method)));
+        terms.chain(said).collect::<Vec<_>>()
+    };
+    tag("dl").children(report.methods.chunk_by(|one, other| meaning(one) == meaning(other)).flat_map(group))
 }
 
 fn meaning(method: &Method) -> String {

@@ -89,6 +89,20 @@ fn each_drawing_is_told_in_words() {
 }
 
 #[test]
+fn what_is_said_of_several_methods_is_said_once() {
+    let mut report = sample::report();
+    let meaning = "What both of them mean.";
+    report.methods[0].meaning = "What the first of them means.".to_owned();
+    for method in &mut report.methods[1..3] {
+        method.meaning = meaning.to_owned();
+    }
+    let page = html(&report);
+    assert_eq!(page.matches(meaning).count(), 1);
+    let titles = [&report.methods[1], &report.methods[2]].map(|method| format!("<dt>{}</dt>", method.title)).concat();
+    assert!(page.contains(&format!("{titles}<dd>{meaning}")), "{page}");
+}
+
+#[test]
 fn both_lights_are_provided_for() {
     let page = html(&sample::report());
     assert!(page.contains("prefers-color-scheme: dark") && page.contains("content=\"light dark\""));

@@ -1,7 +1,10 @@
-//! From the octets of a packet to what BGP's connection sees of it.
+//! From the octets of a packet to what BGP's connection, or BFD, sees of it.
 
 use std::net::{IpAddr, SocketAddr};
 
+/// Protocol numbers.
+const TCP: u8 = 6;
+const UDP: u8 = 17;
 /// The flags of RFC 9293 §3.1 that matter here.
 const FIN: u8 = 0x01;
 const SYN: u8 = 0x02;
@@ -25,8 +28,8 @@ impl<'a> Packet<'a> {
     /// The segment in a packet that begins with its IP header, if one end of it is `port`.
     pub(super) fn parse(bytes: &'a [u8], port: u16) -> Option<Self> {
         let (source, destination, segment) = match bytes.first()? >> 4 {
-            4 => ipv4(bytes)?,
-            6 => ipv6(bytes)?,
+            4 => ipv4(bytes, TCP)?,
+            6 => ipv6(bytes, TCP)?,
             _ => return None,
         };
         let from = SocketAddr::new(source, half(segment, 0)?);
@@ -49,12 +52,35 @@ impl<'a> Packet<'a> {
     }
 }
 
+/// A datagram of UDP and its ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Datagram<'a> {
+    pub(super) from: SocketAddr,
+    pub(super) to: SocketAddr,
+    pub(super) payload: &'a [u8],
+}
+
+impl<'a> Datagram<'a> {
+    /// The datagram in a packet that begins with its IP header, if it goes to `port` (RFC 768).
+    pub(super) fn parse(bytes: &'a [u8], port: u16) -> Option<Self> {
+        let (source, destination, datagram) = match bytes.first()? >> 4 {
+            4 => ipv4(bytes, UDP)?,
+            6 => ipv6(bytes, UDP)?,
+            _ => return None,
+        };
+        let from = SocketAddr::new(source, half(datagram, 0)?);
+        let to = SocketAddr::new(destination, half(datagram, 2)?);
+        let payload = datagram.get(8..usize::from(half(datagram, 4)?))?;
+        (to.port() == port).then_some(Self { from, to, payload })
+    }
+}
+
 /// RFC 791 §3.1.
-fn ipv4(bytes: &[u8]) -> Option<(IpAddr, IpAddr, &[u8])> {
+fn ipv4(bytes: &[u8], protocol: u8) -> Option<(IpAddr, IpAddr, &[u8])> {
     let header = usize::from(bytes.first()? & 0x0F) * 4;
     let total = usize::from(half(bytes, 2)?);
     let fragment = half(bytes, 6)? & 0x1FFF;
-    if header < 20 || fragment != 0 || *bytes.get(9)? != 6 {
+    if header < 20 || fragment != 0 || *bytes.get(9)? != protocol {
         return None;
     }
     let source: [u8; 4] = *bytes.get(12..)?.first_chunk()?;
@@ -64,10 +90,10 @@ fn ipv4(bytes: &[u8]) -> Option<(IpAddr, IpAddr, &[u8])> {
     Some((source.into(), destination.into(), bytes.get(header..end)?))
 }
 
-/// RFC 8200 §3; TCP right behind the header, as BGP has it.
-fn ipv6(bytes: &[u8]) -> Option<(IpAddr, IpAddr, &[u8])> {
+/// RFC 8200 §3; the protocol right behind the header, as BGP and BFD have it.
+fn ipv6(bytes: &[u8], protocol: u8) -> Option<(IpAddr, IpAddr, &[u8])> {
     let length = usize::from(half(bytes, 4)?);
-    if *bytes.get(6)? != 6 {
+    if *bytes.get(6)? != protocol {
         return None;
     }
     let source: [u8; 16] = *bytes.get(8..)?.first_chunk()?;
@@ -98,22 +124,35 @@ pub(super) mod tests {
         tcp.extend(ack.to_be_bytes());
         tcp.extend([0x60, flags, 0, 0, 0, 0, 0, 0, 2, 4, 5, 0xB4]);
         tcp.extend(payload);
-        let length = u16::try_from(tcp.len()).unwrap();
-        match (from.ip(), to.ip()) {
+        in_ip(from.ip(), to.ip(), TCP, &tcp)
+    }
+
+    /// A datagram in a packet.
+    pub(crate) fn datagram(from: &str, to: &str, payload: &[u8]) -> Vec<u8> {
+        let (from, to): (SocketAddr, SocketAddr) = (from.parse().unwrap(), to.parse().unwrap());
+        let length = u16::try_from(payload.len() + 8).unwrap();
+        let mut udp: Vec<u8> = [from.port(), to.port(), length, 0].into_iter().flat_map(u16::to_be_bytes).collect();
+        udp.extend(payload);
+        in_ip(from.ip(), to.ip(), UDP, &udp)
+    }
+
+    fn in_ip(from: IpAddr, to: IpAddr, protocol: u8, inner: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(inner.len()).unwrap();
+        match (from, to) {
             (IpAddr::V4(from), IpAddr::V4(to)) => {
                 let total = (length + 20).to_be_bytes();
-                let mut packet = vec![0x45, 0, total[0], total[1], 0, 0, 0x40, 0, 64, 6, 0, 0];
+                let mut packet = vec![0x45, 0, total[0], total[1], 0, 0, 0x40, 0, 64, protocol, 0, 0];
                 packet.extend(from.octets());
                 packet.extend(to.octets());
-                packet.extend(tcp);
+                packet.extend(inner);
                 packet
             }
             (IpAddr::V6(from), IpAddr::V6(to)) => {
                 let length = length.to_be_bytes();
-                let mut packet = vec![0x60, 0, 0, 0, length[0], length[1], 6, 64];
+                let mut packet = vec![0x60, 0, 0, 0, length[0], length[1], protocol, 64];
                 packet.extend(from.octets());
                 packet.extend(to.octets());
-                packet.extend(tcp);
+                packet.extend(inner);
                 packet
             }
             _ => panic!("two families in one packet"),
@@ -138,6 +177,23 @@ pub(super) mod tests {
             };
             assert_eq!(Packet::parse(&bytes, 179), Some(expected));
             assert_eq!(Packet::parse(&bytes, 80), None);
+        }
+    }
+
+    #[test]
+    fn a_datagram_is_found_in_both_families() {
+        for (from, to) in [("192.0.2.1:49152", "192.0.2.2:3784"), ("[2001:db8::1]:49152", "[2001:db8::2]:3784")] {
+            let mut bytes = datagram(from, to, b"hello");
+            let whole = bytes.len();
+            // The padding of a short frame.
+            bytes.extend([0; 6]);
+            let expected = Datagram { from: from.parse().unwrap(), to: to.parse().unwrap(), payload: b"hello" };
+            assert_eq!(Datagram::parse(&bytes, 3784), Some(expected));
+            assert_eq!(Datagram::parse(&bytes, 49152), None);
+            assert_eq!(Packet::parse(&bytes, 3784), None);
+            for length in 0..whole {
+                assert_eq!(Datagram::parse(&bytes[..length], 3784), None, "{length}");
+            }
         }
     }
 

@@ -21,6 +21,8 @@ pub(super) const LONGEST: usize = 1 << 16;
 const ROOM: usize = 4 << 20;
 /// How long a read waits before it looks whether it should stop.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// What no port equals.
+const NO_PORT: u32 = u32::MAX;
 /// A kernel's time that is further than this from ours is none.
 const BELIEVABLE: Duration = Duration::from_secs(60);
 
@@ -38,12 +40,12 @@ pub(super) struct Seen {
 }
 
 impl PacketSocket {
-    /// All packets of TCP from or to a port, in and out.
-    pub(super) fn open(port: u16) -> io::Result<Self> {
+    /// All packets of TCP from or to a port, and those of UDP to another, in and out.
+    pub(super) fn open(tcp: u16, udp: Option<u16>) -> io::Result<Self> {
         // Outgoing packets are shown only to sockets for all protocols. The packets begin at their network header.
         let all = Protocol::from(i32::from((libc::ETH_P_ALL as u16).to_be()));
         let socket = Socket::new(Domain::PACKET, Type::DGRAM, Some(all))?;
-        socket.attach_filter(&tcp_port(port))?;
+        socket.attach_filter(&wanted(tcp, udp))?;
         socket.set_recv_buffer_size(ROOM)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
@@ -85,10 +87,10 @@ fn believable(at: Nanos, now: Nanos) -> bool {
     at.after(now) < BELIEVABLE && now.after(at) < BELIEVABLE
 }
 
-/// A classic BPF program for packets that begin at their network header: IPv4 or IPv6, TCP, source or destination port.
-/// Extension headers of IPv6 are not followed; BGP's packets have none.
-fn tcp_port(port: u16) -> [SockFilter; 19] {
-    let (tcp, port) = (libc::IPPROTO_TCP as u32, u32::from(port));
+/// A classic BPF program for packets that begin at their network header: IPv4 or IPv6, TCP with this source or destination port, or UDP with
+/// that destination port. Extension headers of IPv6 are not followed; the packets of BGP and BFD have none.
+fn wanted(tcp: u16, udp: Option<u16>) -> [SockFilter; 25] {
+    let (tcp, udp) = (u32::from(tcp), udp.map_or(NO_PORT, u32::from));
     let byte = |offset| statement(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, offset);
     let half = |offset| statement(libc::BPF_LD | libc::BPF_H | libc::BPF_ABS, offset);
     let half_behind = |offset| statement(libc::BPF_LD | libc::BPF_H | libc::BPF_IND, offset);
@@ -97,24 +99,30 @@ fn tcp_port(port: u16) -> [SockFilter; 19] {
     [
         byte(0),
         statement(libc::BPF_ALU | libc::BPF_RSH | libc::BPF_K, 4),
-        equals(6, 0, 6),
+        equals(6, 0, 9),
         // 3: IPv6 (RFC 8200 §3)
         byte(6),
-        equals(tcp, 0, 12),
+        equals(libc::IPPROTO_TCP as u32, 0, 4),
         half(40),
-        equals(port, 11, 0),
+        equals(tcp, 17, 0),
         half(42),
-        equals(port, 9, 8),
-        // 9: IPv4 (RFC 791 §3.1), whose header says how long it is
-        equals(4, 0, 7),
+        equals(tcp, 15, 14),
+        equals(libc::IPPROTO_UDP as u32, 0, 13),
+        half(42),
+        equals(udp, 12, 11),
+        // 12: IPv4 (RFC 791 §3.1), whose header says how long it is
+        equals(4, 0, 10),
         byte(9),
-        equals(tcp, 0, 5),
         statement(libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH, 0),
+        equals(libc::IPPROTO_TCP as u32, 0, 4),
         half_behind(0),
-        equals(port, 3, 0),
+        equals(tcp, 6, 0),
         half_behind(2),
-        equals(port, 1, 0),
-        // 17: not wanted; 18: wanted, whole
+        equals(tcp, 4, 3),
+        equals(libc::IPPROTO_UDP as u32, 0, 2),
+        half_behind(2),
+        equals(udp, 1, 0),
+        // 23: not wanted; 24: wanted, whole
         verdict(0),
         verdict(LONGEST as u32),
     ]
