@@ -1,5 +1,7 @@
 //! The report measures what it says it does. What the figures are is nobody's promise; what each method waits for is.
 
+use std::{fs, process::Stdio, time::Duration};
+
 use anycast_lab::{
     harness,
     report::{
@@ -10,6 +12,15 @@ use anycast_lab::{
 };
 use anyhow::Context as _;
 use clap::Parser as _;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::Command,
+    time::timeout,
+};
 
 /// Two failures in a row, 2 s apart: the first at once at the earliest.
 const NOTICED_MS: f64 = 1900.0;
@@ -37,6 +48,54 @@ async fn one_kill_is_measured_by_name_and_by_anycast() -> anyhow::Result<()> {
     assert!(report.quick && report.programs.iter().any(|program| program.name == "gdnsd"), "{:?}", report.programs);
     let json = serde_json::to_string(&report)?;
     assert_eq!(serde_json::from_str::<Report>(&json)?.methods.len(), report.methods.len());
+    Ok(())
+}
+
+/// A lab comes up, and a run of it is made.
+const A_RUN: Duration = Duration::from_secs(150);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn interrupted_it_writes_and_prints_what_there_is() -> anyhow::Result<()> {
+    setup::root()?;
+    let programs = harness::programs().await?;
+    let home = tempfile::tempdir()?;
+    let mut command = Command::new(programs.lab());
+    command.args(["report", "--quick", "--runs", "1000", "--methods", "anycast-frozen-bfd-bird", "--output"]);
+    command.arg(home.path()).arg("--bin-dir").arg(programs.lab().parent().context("a directory")?);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn()?;
+    let mut said = BufReader::new(child.stderr.take().context("it was piped")?).lines();
+    let mut all = Vec::new();
+    let first = async {
+        while let Some(line) = said.next_line().await? {
+            let is_run = line.starts_with("anycast-lab: anycast-frozen-bfd-bird 1 of 1000: ");
+            all.push(line);
+            if is_run {
+                return anyhow::Ok(());
+            }
+        }
+        anyhow::bail!("it ended")
+    };
+    timeout(A_RUN, first).await?.with_context(|| all.join("\n"))?;
+    kill(Pid::from_raw(child.id().context("it runs")?.try_into()?), Signal::SIGINT)?;
+    let ended = timeout(harness::AMPLE, child.wait_with_output()).await.context("it goes on")??;
+    assert_eq!(ended.status.code(), Some(130));
+    let printed = String::from_utf8(ended.stdout)?;
+    assert!(printed.contains("Anycast, node frozen, BFD"), "{printed}");
+    let report: Report = serde_json::from_str(&fs::read_to_string(home.path().join("report.json"))?)?;
+    assert!(report.machine.ends_with("; interrupted before all runs were made"), "{}", report.machine);
+    assert!(home.path().join("report.html").is_file());
+    let [method] = &report.methods[..] else { panic!("{report:?}") };
+    method.runs.iter().try_for_each(bfd_is_silent_and_the_router_says_so)
+}
+
+/// The node's last packet, and what the router makes of it.
+fn bfd_is_silent_and_the_router_says_so(run: &Run) -> anyhow::Result<()> {
+    let told = |text: &str| run.events.iter().find(|event| event.kind == Kind::Packet && event.text == text);
+    let last = told("us-edge → us-rtr: BFD Up, the last packet before that");
+    let down = told("us-rtr → us-edge: BFD Down (Control Detection Time Expired)");
+    let (last, down) = last.zip(down).with_context(|| format!("{run:?}"))?;
+    // RFC 5880 §6.8.4: not before the detection time, 3 times 50 ms here.
+    assert!(down.at_ms - last.at_ms >= 149.0 && down.at_ms > 0.0, "{run:?}");
     Ok(())
 }
 
