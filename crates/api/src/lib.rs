@@ -67,9 +67,10 @@ pub struct Status {
     pub uptime_seconds: f64,
     /// The agent is ending.
     pub stopping: bool,
-    /// All is as configured: every service is up, announced and bound, every neighbor Established.
+    /// All is as configured: every service is up, announced and bound, every neighbor Established, and there is no problem.
     pub healthy: bool,
-    /// What is wrong with the agent itself (the last reload was refused, netlink fails, …), in words.
+    /// What is wrong with the agent itself (the last reload was refused, netlink fails, …), and routes that a neighbor cannot be
+    /// given, in words.
     pub problems: Vec<String>,
     /// How many of them are about what: `reload`, `kernel`, `bfd` and the like.
     #[serde(default)]

@@ -282,20 +282,12 @@ function show() {
   set(by("verdict"), text);
   document.title = `${text.slice(0, 1)} ${shown(status.node)} – anycastd`;
   set(by("as-of"), gone ? `; as of ${clock(new Date(nodeNow()).toISOString())}` : "");
-  const problems = ailing(status);
-  by("problems").hidden = problems.length === 0;
-  texts(by("problem-list"), "li", problems);
+  by("problems").hidden = status.problems.length === 0;
+  texts(by("problem-list"), "li", status.problems);
   by("no-services").hidden = status.services.length > 0;
   each(by("service-list"), status.services, (one) => one.name, beginCard, showCard);
   by("no-neighbors").hidden = status.neighbors.length > 0;
   each(by("neighbor-list"), status.neighbors, (one) => one.name, beginNeighbor, showNeighbor);
-}
-
-// What is wrong with the agent, and routes that a neighbor cannot be given: as `anycastctl status` has it under PROBLEMS.
-function ailing(status) {
-  const unsendable = status.neighbors.flatMap((one) =>
-    Object.entries(one.unsendable).map(([prefix, why]) => `${one.name} cannot be given ${prefix}: ${why}`));
-  return [...status.problems, ...unsendable];
 }
 
 function verdict(status) {
@@ -317,13 +309,12 @@ function faults(status) {
   const bound = new Set(status.addresses.filter((one) => one.bound).map((one) => one.address));
   const unbound = up.flatMap((one) => one.addresses).filter((one) => !bound.has(one)).map((name) => ({ name }));
   const alone = status.neighbors.filter((one) => !one.dynamic && one.state !== "Established");
-  const problems = ailing(status).length;
   const parts = [];
   if (ill.length) parts.push(`${named(ill, "services")} not up`);
   if (back.length) parts.push(`${named(back, "prefixes")} not announced`);
   if (unbound.length) parts.push(`${named(unbound, "addresses")} not bound`);
   if (alone.length) parts.push(`no session with ${named(alone, "neighbors")}`);
-  if (problems) parts.push(many(problems, "problem", "problems"));
+  if (status.problems.length) parts.push(many(status.problems.length, "problem", "problems"));
   return parts;
 }
 
