@@ -6,6 +6,7 @@ import { LINKS, PHASES, STATES, SVG, about, by, each, look, make, many, nodes, p
 
 const HEARD_WITHIN = 6000; // Milliseconds: the agent says something every two seconds, or every three on a busy node.
 const AGAIN = 500; // Until the agent is asked again that does not answer.
+const UPGRADES = 5000; // For so long nobody is missed that has said that another program goes on.
 const SETTLE = 400; // What follows from an event is asked for once, when so much time has passed.
 const EVENTS = 300; // That are kept here.
 
@@ -424,7 +425,7 @@ function heard(kind, id, data) {
   }
 }
 
-// One stream, up to its end. Returns whether it was ended as it should be.
+// One stream, up to its end. Returns why it was ended; false: it broke off.
 async function follow() {
   const end = new AbortController();
   const bite = () => end.abort();
@@ -444,7 +445,7 @@ async function follow() {
       rest = parts.pop();
       for (const part of parts) {
         const fields = Object.fromEntries(part.split("\n").map((line) => line.split(/: (.*)/s, 2)));
-        if (fields.event === "bye") return true;
+        if (fields.event === "bye") return JSON.parse(fields.data).reason ?? "";
         if (fields.event) heard(fields.event, fields.id, fields.data);
       }
       showEvents();
@@ -456,18 +457,21 @@ async function follow() {
 }
 
 async function run() {
+  let missedFrom = 0;
+  const misses = (...why) => performance.now() < missedFrom || silent(...why);
   for (;;) {
     const again = await follow().catch((error) => error);
-    if (again === true) continue;
-    if (again?.name === "AbortError") silent("The agent has not answered");
+    if (again === "upgrade") missedFrom = performance.now() + UPGRADES;
+    if (typeof again === "string") continue;
+    if (again?.name === "AbortError") misses("The agent has not answered");
     try {
       // There may be no place to follow, or nobody at all; the rest of the page works without a stream.
       heardStatus(await ask("api/status"));
       if (again?.status === 503) await new Promise((go) => setTimeout(go, 2000));
     } catch (error) {
-      silent(error.status ? `The agent answers, and says “${error.message}”` : "The agent has not answered", !error.status);
+      misses(error.status ? `The agent answers, and says “${error.message}”` : "The agent has not answered", !error.status);
     }
-    await new Promise((go) => setTimeout(go, AGAIN));
+    await new Promise((go) => setTimeout(go, performance.now() < missedFrom ? AGAIN / 5 : AGAIN));
   }
 }
 
