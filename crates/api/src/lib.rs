@@ -307,6 +307,18 @@ pub struct WaitReply {
     /// The services that are under no order any more: somebody has ended it.
     #[serde(default)]
     pub ended: Vec<String>,
+    /// Where it is done, what came at the end for those of them that have it counted (`traffic`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<Arrived>,
+}
+
+/// What came of late for the addresses of some services, but for those that another service goes on with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Arrived {
+    /// In how many seconds up to now.
+    pub seconds: f64,
+    /// IP packets, by service.
+    pub packets: BTreeMap<String, u64>,
 }
 
 /// Why a request was refused.
