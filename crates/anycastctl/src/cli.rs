@@ -192,7 +192,8 @@ pub(crate) struct Withdraw {
     /// Stay announced with the degraded attributes, so that others are preferred
     #[arg(long)]
     pub(crate) degrade: bool,
-    /// Return when it is safe to stop: every Established neighbor has acknowledged the withdraw and the linger is over
+    /// Return when it is safe to stop: every Established neighbor has acknowledged the withdraw and the linger is over.
+    /// Says what still arrives where that is counted (`traffic: true`)
     // Degrading ends nowhere: there is nothing to wait for.
     #[arg(long, conflicts_with = "degrade")]
     pub(crate) wait: bool,

@@ -306,7 +306,7 @@ async fn the_http_listener_outlives_ten_thousand_hostile_requests() {
     let running = tokio::spawn(run);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let serving = tokio::spawn(http::serve(listener, agent, Instruments::new().unwrap()));
+    let serving = tokio::spawn(http::serve(listener, agent, Instruments::new().unwrap(), http::Followers::default()));
     besiege(async || TcpStream::connect(address).await.unwrap(), "/metrics").await;
     assert!(!running.is_finished() && !serving.is_finished());
 }
@@ -319,7 +319,7 @@ async fn who_does_not_read_does_not_keep_the_scrapers_out() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let running = tokio::spawn(async {
-        tokio::join!(run, http::serve(listener, agent, Instruments::new().unwrap()));
+        tokio::join!(run, http::serve(listener, agent, Instruments::new().unwrap(), http::Followers::default()));
     });
     let mut deaf = tokio::task::JoinSet::new();
     for _ in 0..32 {

@@ -2,6 +2,7 @@
 
 mod board;
 mod events;
+mod followers;
 mod host;
 mod life;
 mod page;
@@ -28,6 +29,7 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, sync::Semaphore};
 
+pub(crate) use self::followers::Followers;
 use self::{life::Life, page::Site};
 use crate::{agent::Handle, complaints::Complaints, descriptors, metrics, unread::Heard};
 
@@ -47,7 +49,7 @@ const RETRY: Duration = Duration::from_secs(5);
 
 /// Serves at `address` until it is dropped. A node whose metrics cannot be read serves all the same: an address that cannot
 /// be had is a problem the status shows, and is tried again.
-pub(crate) async fn run(address: SocketAddr, agent: Handle, instruments: metrics::Instruments) {
+pub(crate) async fn run(address: SocketAddr, agent: Handle, instruments: metrics::Instruments, followers: Followers) {
     let mut failed = false;
     let listener = loop {
         match TcpListener::bind(address).await {
@@ -67,14 +69,19 @@ pub(crate) async fn run(address: SocketAddr, agent: Handle, instruments: metrics
         tracing::info!(%address, "http listener");
         let _ = agent.order(|agent| agent.problem("http", None)).await;
     }
-    serve(listener, agent, instruments).await;
+    serve(listener, agent, instruments, followers).await;
 }
 
 /// Serves what comes there until it is dropped.
-pub(crate) async fn serve(listener: TcpListener, agent: Handle, instruments: metrics::Instruments) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    agent: Handle,
+    instruments: metrics::Instruments,
+    followers: Followers,
+) {
     let connections = descriptors::at_most(CONNECTIONS);
     let places = Arc::new(Semaphore::new(connections));
-    let site = Arc::new(Site::new(agent.clone(), connections));
+    let site = Arc::new(Site::new(agent.clone(), connections, followers));
     let mut complaints = Complaints::default();
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };

@@ -83,6 +83,7 @@ use crate::{
     control::{Counter, Desk},
     fence::{Fence, Watcher},
     footing::Footing,
+    http::Followers,
     listener::{Deaf, ListenPlan, Listener, Refusals},
     logging::Logging,
     metrics::Instruments,
@@ -335,7 +336,7 @@ async fn run(begin: Begin, logging: &Logging) -> anyhow::Result<()> {
     let mut tasks = JoinSet::new();
     let reloader = Reloader::new(handle.clone(), file.clone());
     let (replace, mut replacements) = mpsc::channel(1);
-    let counter = Counter::default();
+    let (counter, followers) = (Counter::default(), Followers::default());
     let upgrader = Upgrader {
         agent: handle.clone(),
         orders: desk.clone(),
@@ -348,6 +349,7 @@ async fn run(begin: Begin, logging: &Logging) -> anyhow::Result<()> {
         bfd,
         replace,
         counter: counter.clone(),
+        followers: followers.clone(),
         turn: Arc::default(),
     };
     let desk = Desk { agent: handle.clone(), orders: desk, reloader: reloader.clone(), upgrader, counter, operators };
@@ -357,7 +359,7 @@ async fn run(begin: Begin, logging: &Logging) -> anyhow::Result<()> {
     tasks.spawn(manager::report(handle.clone(), kernel));
     tasks.spawn(signals.obey(reloader, handle.clone()));
     if let Some(address) = http {
-        tasks.spawn(http::run(address, handle, instruments));
+        tasks.spawn(http::run(address, handle, instruments, followers));
     }
     // A task like those that wake it and those that it wakes: they follow each other on one thread, and nobody has to be roused.
     let mut agent = tokio::spawn(agent);

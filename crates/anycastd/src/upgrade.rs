@@ -34,6 +34,7 @@ use crate::{
     control::Counter,
     flaps,
     handover::{self, Document, Places, Upgrade, Verdict},
+    http::Followers,
     logging::Logging,
     peer::Left,
     reload::Reloader,
@@ -101,6 +102,7 @@ pub(crate) struct Upgrader {
     pub(crate) bfd: Bfd,
     pub(crate) replace: mpsc::Sender<Replacement>,
     pub(crate) counter: Counter,
+    pub(crate) followers: Followers,
     /// One at a time.
     pub(crate) turn: Arc<Mutex<()>>,
 }
@@ -121,6 +123,7 @@ impl Upgrader {
             bfd: Bfd::for_tests(),
             replace: mpsc::channel(1).0,
             counter: Counter::default(),
+            followers: Followers::default(),
             turn: Arc::default(),
         }
     }
@@ -168,7 +171,7 @@ impl Upgrader {
 
     /// Nothing else is under way from here on: no reload, no order, no signal.
     async fn replace(&self, order: Upgrade, program: &Path) -> Refused {
-        let _closed = self.counter.close(ANSWERED).await;
+        let _closed = tokio::join!(self.counter.close(ANSWERED), self.followers.send_away(ANSWERED));
         let turns = async { (self.reloader.hold().await, self.orders.hold().await, self.signals.lock().await) };
         let Ok(_turns) = timeout(TURN, turns).await else {
             return Refused::Not("a reload or an order is under way, and does not end: try again".to_owned());

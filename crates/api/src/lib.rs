@@ -67,9 +67,10 @@ pub struct Status {
     pub uptime_seconds: f64,
     /// The agent is ending.
     pub stopping: bool,
-    /// All is as configured: every service is up, announced and bound, every neighbor Established.
+    /// All is as configured: every service is up, announced and bound, every neighbor Established, and there is no problem.
     pub healthy: bool,
-    /// What is wrong with the agent itself (the last reload was refused, netlink fails, …), in words.
+    /// What is wrong with the agent itself (the last reload was refused, netlink fails, …), and routes that a neighbor cannot be
+    /// given, in words.
     pub problems: Vec<String>,
     /// How many of them are about what: `reload`, `kernel`, `bfd` and the like.
     #[serde(default)]
@@ -306,6 +307,18 @@ pub struct WaitReply {
     /// The services that are under no order any more: somebody has ended it.
     #[serde(default)]
     pub ended: Vec<String>,
+    /// Where it is done, what came at the end for those of them that have it counted (`traffic`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<Arrived>,
+}
+
+/// What came of late for the addresses of some services, but for those that another service goes on with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Arrived {
+    /// In how many seconds up to now.
+    pub seconds: f64,
+    /// IP packets, by service.
+    pub packets: BTreeMap<String, u64>,
 }
 
 /// Why a request was refused.

@@ -8,7 +8,8 @@
 //! | `GET /api/events[?after=ID]` | server-sent events (`text/event-stream`) |
 //!
 //! Of the events, `happened` is an [`Event`](crate::Event), whose id in the stream is `PROCESS-NUMBER`; `status` is a [`StatusNow`]; `missed` says how
-//! many events cannot be told any more; `silent`, that the agent's decision loop does not answer; `bye`, that the stream ends and another is to be asked for.
+//! many events cannot be told any more; `silent`, that the agent's decision loop does not answer; `bye`, that the stream ends and another is to be asked for,
+//! with its `reason`: `time` (it has lasted for as long as one may), `upgrade` (another program goes on, which takes a moment) or `end` (the agent ends).
 
 use serde::{Deserialize, Serialize};
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use std::{fmt, net::Ipv4Addr, num::NonZeroU32, str::FromStr, time::Duration};
+use std::{fmt, net::Ipv4Addr, num::NonZeroU32, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use ipnet::IpNet;
 
@@ -149,6 +149,12 @@ impl Prefix {
     #[must_use]
     pub fn contains(self, address: std::net::IpAddr) -> bool {
         self.0.contains(&address)
+    }
+
+    /// Its addresses, from the first to the last: an ordered set finds those that lie in it without looking at the others.
+    #[must_use]
+    pub fn addresses(self) -> RangeInclusive<std::net::IpAddr> {
+        self.0.network()..=self.0.broadcast()
     }
 }
 

@@ -231,12 +231,9 @@ fn contribution(
     if phase.is_withdrawn() {
         return Contribution::Blocked(Blocker::Drained);
     }
-    let not_bound: BTreeSet<IpAddr> = service
-        .addresses
-        .iter()
-        .filter(|address| prefix.contains(**address) && !view.bound.contains(*address))
-        .copied()
-        .collect();
+    // Thousands of addresses may lie in thousands of prefixes: those of the others are not looked at.
+    let within = service.addresses.range(prefix.addresses());
+    let not_bound: BTreeSet<IpAddr> = within.filter(|address| !view.bound.contains(*address)).copied().collect();
     if !not_bound.is_empty() {
         return Contribution::Blocked(Blocker::NotBound(not_bound));
     }

@@ -20,7 +20,8 @@ pub(crate) fn page(status: &Status, view: View) -> Page {
     page.section(services(&status.services, view));
     page.section(addresses(&status.addresses, view));
     page.section(neighbors::table(&status.neighbors, view));
-    page.list("PROBLEMS", (Style::Bad, "✗"), &problems(status), view.width);
+    let problems: Vec<Line> = status.problems.iter().map(|problem| Line::plain(problem)).collect();
+    page.list("PROBLEMS", (Style::Bad, "✗"), &problems, view.width);
     page
 }
 
@@ -225,16 +226,6 @@ pub(super) fn address_table<'a>(addresses: impl Iterator<Item = &'a Address>, vi
         ]);
     }
     table.lay_out(view.width)
-}
-
-/// What is wrong with the agent, and routes that a neighbor cannot be given.
-fn problems(status: &Status) -> Vec<Line> {
-    let own = status.problems.iter().map(|problem| Line::plain(problem));
-    let unsendable = status.neighbors.iter().flat_map(|neighbor| {
-        let sentence = |(prefix, why)| Line::plain(&format!("{} cannot be given {prefix}: {why}", neighbor.name));
-        neighbor.unsendable.iter().map(sentence)
-    });
-    own.chain(unsendable).collect()
 }
 
 #[cfg(test)]

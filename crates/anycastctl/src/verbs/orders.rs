@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anycast_api::{AnnounceRequest, OrderReply, WaitReply, WaitRequest, WithdrawMode, WithdrawRequest};
+use anycast_api::{AnnounceRequest, Arrived, OrderReply, WaitReply, WaitRequest, WithdrawMode, WithdrawRequest};
 use anyhow::Context as _;
 use serde::Serialize;
 use tokio::{signal, time};
@@ -105,6 +105,9 @@ impl Session {
         if self.json {
             self.output.text(&json::pretty(&joined(ordered.text(), answer.text())))?;
         } else if reply.done {
+            if let Some(arrived) = &reply.traffic {
+                self.output.text(&format!("{}\n", arriving(arrived)))?;
+            }
             self.output.text("safe to stop\n")?;
         }
         if !reply.ended.is_empty() {
@@ -155,6 +158,17 @@ impl Session {
 /// What is said on the way.
 fn waiting(text: &str, waiting_for: &[String]) -> String {
     if waiting_for.is_empty() { text.to_owned() } else { format!("{text}: {}", waiting_for.join("; ")) }
+}
+
+/// Whether anything comes yet. That it does is no reason to wait: nobody knows when it ends.
+fn arriving(arrived: &Arrived) -> String {
+    let some = arrived.packets.iter().filter(|(_, packets)| **packets > 0);
+    let some: Vec<String> = some.map(|(service, packets)| format!("{packets} for {service}")).collect();
+    let what = match some.is_empty() {
+        true => "0 packets".to_owned(),
+        false => format!("packets still arrive, {}", some.join(", ")),
+    };
+    format!("traffic: {what} in the last {:.1} s", arrived.seconds)
 }
 
 /// The answer to the order with the answer to the waiting as its field `wait`.

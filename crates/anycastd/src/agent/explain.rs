@@ -65,13 +65,8 @@ impl Agent {
             chain.push(self.service_link(name, service));
             chain.extend(self.hold_link(name, service));
             chain.extend(self.drain_link(name, service));
-            chain.extend(
-                service
-                    .addresses
-                    .iter()
-                    .filter(|address| prefix.contains(**address))
-                    .map(|address| self.address_link(name, *address)),
-            );
+            let within = service.addresses.range(prefix.addresses());
+            chain.extend(within.map(|address| self.address_link(name, *address)));
         }
         chain.push(self.decision_link(prefix, verdict));
         let first = verdict.services.keys().next().and_then(|name| self.settings.core.services.get(name));

@@ -4,6 +4,7 @@
 //! The loop never waits for the disk. An order is planned here (a pure step that may refuse it), saved by whoever asked,
 //! and then committed here. One lock, held by the askers, keeps two orders from overtaking each other.
 
+mod arriving;
 mod dependents;
 mod desk;
 mod effect;
@@ -327,7 +328,7 @@ impl Agent {
         let open = under.iter().filter(|name| self.phase_of(name) != Phase::Drained);
         let open: Vec<String> = open.map(|name| self.waiting_for(name)).collect();
         let ended: Vec<String> = ended.into_iter().map(ToString::to_string).chain(gone).collect();
-        WaitReply { done: open.is_empty() && ended.is_empty(), waiting_for: open, ended }
+        WaitReply { done: open.is_empty() && ended.is_empty(), waiting_for: open, ended, traffic: None }
     }
 
     fn waiting_for(&self, name: &ServiceName) -> String {

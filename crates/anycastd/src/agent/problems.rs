@@ -1,7 +1,8 @@
 //! What is not as it should be, in the words of `status`.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
+use anycast_api::Neighbor;
 use anycast_bgp::State;
 use anycast_core::PeerId;
 
@@ -38,7 +39,7 @@ impl Agent {
     }
 
     /// Each with what it is about (the table of them is in `docs/src/metrics.md`).
-    pub(super) fn problems(&self) -> Vec<(&'static str, String)> {
+    pub(super) fn problems(&self, neighbors: &[Neighbor]) -> Vec<(&'static str, String)> {
         let kernel = self.kernel.borrow();
         let deaf = self.deaf.borrow();
         let own = self.problems.iter().map(|(subject, text)| (*subject, text.clone()));
@@ -49,6 +50,7 @@ impl Agent {
             .chain(about("watch", self.watch_problems()))
             .chain(about("listen", deaf))
             .chain(about("max_prefixes", loud))
+            .chain(about("unsendable", neighbors.iter().flat_map(|it| untold(&it.name, &it.unsendable))))
             .chain(about("bfd", self.bfd_problems()))
             .chain(about("fence", self.fence.problems()))
             .chain(about("traffic", self.traffic.problem()))
@@ -73,4 +75,50 @@ fn announces_too_much(id: &PeerId, peer: &Peer) -> Option<String> {
         "neighbor {id} announced {prefixes} different prefixes in its session, more than `max_prefixes: {limit}`; nothing is done with \
          them, but it may leak routes to others: see what it is to send here"
     ))
+}
+
+/// Routes that a neighbor should hold and cannot be given. Thousands may have one reason, and share a line.
+fn untold(neighbor: &str, unsendable: &BTreeMap<String, String>) -> Vec<String> {
+    let mut reasons: BTreeMap<&str, (&str, usize)> = BTreeMap::new();
+    for (prefix, why) in unsendable {
+        reasons.entry(why).and_modify(|(_, others)| *others += 1).or_insert((prefix, 0));
+    }
+    let line = |(why, (prefix, others)): (&str, (&str, usize))| {
+        let others = match others {
+            0 => String::new(),
+            1 => " and 1 other".to_owned(),
+            _ => format!(" and {others} others"),
+        };
+        format!("{neighbor} cannot be given {prefix}{others}: {why}")
+    };
+    reasons.into_iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_of_one_reason_share_a_line() {
+        let (hop, quarantine) = ("there is no IPv6 next hop on this session", "in quarantine: 3/5");
+        let unsendable = |routes: &[(&str, &str)]| -> BTreeMap<String, String> {
+            routes.iter().map(|(prefix, why)| ((*prefix).to_owned(), (*why).to_owned())).collect()
+        };
+        let all = [
+            ("198.51.100.0/24", quarantine),
+            ("2001:db8:53::/48", hop),
+            ("2001:db8:54::/48", hop),
+            ("2001:db8:55::/48", hop),
+        ];
+        let alone = "leaf1 cannot be given 198.51.100.0/24: in quarantine: 3/5";
+        for (count, lines) in [
+            (0, vec![]),
+            (1, vec![alone.to_owned()]),
+            (2, vec![alone.to_owned(), format!("leaf1 cannot be given 2001:db8:53::/48: {hop}")]),
+            (3, vec![alone.to_owned(), format!("leaf1 cannot be given 2001:db8:53::/48 and 1 other: {hop}")]),
+            (4, vec![alone.to_owned(), format!("leaf1 cannot be given 2001:db8:53::/48 and 2 others: {hop}")]),
+        ] {
+            assert_eq!(untold("leaf1", &unsendable(&all[..count])), lines);
+        }
+    }
 }

@@ -38,7 +38,7 @@ impl Agent {
         let services: Vec<_> = core.services.iter().map(|(name, service)| self.service(name, service)).collect();
         let neighbors: Vec<_> = self.neighbors(None).unwrap_or_default();
         let addresses = self.addresses();
-        let (subjects, problems): (Vec<&str>, Vec<String>) = self.problems().into_iter().unzip();
+        let (subjects, problems): (Vec<&str>, Vec<String>) = self.problems(&neighbors).into_iter().unzip();
         let used = |name: &str| core.services.values().any(|service| service.neighbors.contains_key(name));
         let healthy = problems.is_empty()
             && !self.is_stopping()
@@ -47,15 +47,14 @@ impl Agent {
             })
             && neighbors.iter().all(|neighbor| {
                 // The routers of a network come and go as they like.
-                let there = match neighbor.state.as_str() {
+                match neighbor.state.as_str() {
                     "Established" => true,
                     // A network that a service needs has a session at least.
                     "Listen" => {
                         !used(&neighbor.name) || neighbor.counters.get("sessions").is_some_and(|sessions| *sessions > 0)
                     }
                     _ => neighbor.dynamic,
-                };
-                there && neighbor.unsendable.is_empty()
+                }
             })
             && addresses.iter().all(|address| address.bound);
         api::Status {

@@ -242,7 +242,16 @@ async fn wait(desk: &Desk, request: WaitRequest) -> Result<Answer, Fault> {
     let over = desk.agent.ask(move |agent| agent.wait(&services)).await??;
     let _ = tokio::time::timeout(timeout, over).await;
     let services = request.services;
-    good(&desk.agent.ask(move |agent| agent.wait_reply(&services)).await?)
+    let told = desk.agent.ask(move |agent| {
+        let reply = agent.wait_reply(&services);
+        let arriving = reply.done.then(|| agent.arriving(&services)).flatten();
+        (reply, arriving)
+    });
+    let (mut reply, arriving) = told.await?;
+    if let Some(arriving) = arriving {
+        reply.traffic = arriving.told().await;
+    }
+    good(&reply)
 }
 
 /// It changes nothing, but it makes the agent ask, and run programs: that is for those who may change things.

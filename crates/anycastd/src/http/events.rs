@@ -12,7 +12,10 @@ use tokio::{
     time::{Instant, Interval, MissedTickBehavior, interval, sleep_until},
 };
 
-use super::board::{Board, Drawn};
+use super::{
+    board::{Board, Drawn},
+    followers::Follows,
+};
 use crate::agent::{Handle, NoAnswer};
 
 /// How long a stream lasts before another is to be asked for.
@@ -65,6 +68,27 @@ impl Seen {
     }
 }
 
+/// Why a stream ends, as its last event says. Another may be asked for at once.
+#[derive(Debug, Clone, Copy)]
+enum Bye {
+    /// It has lasted for as long as one may.
+    Time,
+    /// Another program goes on for this one, which takes a moment.
+    Upgrade,
+    /// The agent ends.
+    End,
+}
+
+impl Bye {
+    const fn data(self) -> &'static [u8] {
+        match self {
+            Self::Time => b"{\"reason\":\"time\"}",
+            Self::Upgrade => b"{\"reason\":\"upgrade\"}",
+            Self::End => b"{\"reason\":\"end\"}",
+        }
+    }
+}
+
 /// What one follower is told.
 pub(super) struct Follower {
     process: u64,
@@ -80,6 +104,7 @@ pub(super) struct Follower {
     owed: Option<Instant>,
     ends: Instant,
     over: bool,
+    follows: Follows,
     _place: OwnedSemaphorePermit,
 }
 
@@ -92,7 +117,7 @@ impl Follower {
         agent: &Handle,
         board: Arc<Board>,
         seen: Option<Seen>,
-        place: OwnedSemaphorePermit,
+        (place, follows): (OwnedSemaphorePermit, Follows),
     ) -> Result<Self, NoAnswer> {
         let (process, (past, missed), live) = agent
             .ask(move |agent| {
@@ -118,6 +143,7 @@ impl Follower {
             owed: None,
             ends: Instant::now() + LASTS,
             over: false,
+            follows,
             _place: place,
         })
     }
@@ -128,6 +154,8 @@ impl Follower {
 
     async fn next(&mut self) -> Option<Bytes> {
         if self.over {
+            // What was said last is written before the stream ends: whoever waits for its end may close everything.
+            tokio::task::yield_now().await;
             return None;
         }
         if self.missed > 0 {
@@ -147,7 +175,8 @@ impl Follower {
                     return Some(drawn.frame);
                 }
                 _ = self.tick.tick() => self.owe(Instant::now().checked_sub(FRESH).unwrap_or_else(Instant::now)),
-                () = sleep_until(self.ends) => return Some(self.bye()),
+                () = self.follows.is_to_go() => return Some(self.bye(Bye::Upgrade)),
+                () = sleep_until(self.ends) => return Some(self.bye(Bye::Time)),
             }
         }
     }
@@ -178,7 +207,7 @@ impl Follower {
             }
             Err(broadcast::error::RecvError::Lagged(number)) => missed(number),
             // The loop has ended.
-            Err(broadcast::error::RecvError::Closed) => self.bye(),
+            Err(broadcast::error::RecvError::Closed) => self.bye(Bye::End),
         }
     }
 
@@ -191,9 +220,9 @@ impl Follower {
         frames.freeze()
     }
 
-    fn bye(&mut self) -> Bytes {
+    fn bye(&mut self, why: Bye) -> Bytes {
         self.over = true;
-        frame("bye", None, b"{}")
+        frame("bye", None, why.data())
     }
 }
 

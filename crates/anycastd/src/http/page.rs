@@ -23,6 +23,7 @@ use super::{
     Answer, DRAWING,
     board::Board,
     events::{Follower, LASTS, Seen},
+    followers::Followers,
     host::{self, Asked},
     is_reading,
     life::Life,
@@ -70,14 +71,15 @@ pub(super) struct Site {
     agent: Handle,
     board: Arc<Board>,
     places: Arc<Semaphore>,
+    followers: Followers,
     host: String,
 }
 
 impl Site {
     /// For a listener with so many connections.
-    pub(super) fn new(agent: Handle, connections: usize) -> Self {
+    pub(super) fn new(agent: Handle, connections: usize, followers: Followers) -> Self {
         let places = Arc::new(Semaphore::new((connections / 4).clamp(1, FOLLOWERS)));
-        Self { board: Arc::new(Board::new(agent.clone())), places, agent, host: host::own() }
+        Self { board: Arc::new(Board::new(agent.clone())), places, followers, agent, host: host::own() }
     }
 
     /// Whether a name is ours.
@@ -163,7 +165,9 @@ async fn follow(site: &Site, life: &Life, seen: Option<&str>) -> Answer {
     let Ok(place) = Arc::clone(&site.places).try_acquire_owned() else {
         return later("as many follow the events as may at a time; `/api/status` tells how all is");
     };
-    let follower = Follower::begin(&site.agent, Arc::clone(&site.board), seen.and_then(Seen::read), place).await;
+    let follows = site.followers.take_in().await;
+    let seen = seen.and_then(Seen::read);
+    let follower = Follower::begin(&site.agent, Arc::clone(&site.board), seen, (place, follows)).await;
     let Ok(follower) = follower else { return silent() };
     life.at_least(LASTS + AFTERWARDS);
     let mut answer = Response::new(StreamBody::new(follower.told()).boxed_unsync());

@@ -20,6 +20,7 @@ struct Node {
     agent: Handle,
     running: JoinHandle<()>,
     serving: JoinHandle<()>,
+    followers: Followers,
     _home: tempfile::TempDir,
 }
 
@@ -29,8 +30,9 @@ impl Node {
         let (run, agent) = idle(home.path());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let serving = tokio::spawn(serve(listener, agent.clone(), metrics::Instruments::new().unwrap()));
-        Self { address, agent, running: tokio::spawn(run), serving, _home: home }
+        let followers = Followers::default();
+        let serving = serve(listener, agent.clone(), metrics::Instruments::new().unwrap(), followers.clone());
+        Self { address, agent, running: tokio::spawn(run), serving: tokio::spawn(serving), followers, _home: home }
     }
 
     /// Sends a request, which ends the connection, and gives all of the answer.
@@ -217,9 +219,32 @@ async fn what_happens_is_told_and_how_all_is_since() {
     // Where nothing happens the status is told all the same.
     hear(&mut stream, &["event: status"]).await;
     node.running.abort();
-    hear(&mut stream, &["event: bye"]).await;
+    hear(&mut stream, &["event: bye\ndata: {\"reason\":\"end\"}\n\n"]).await;
     assert!(node.ask("GET", "/api/events", "").await.starts_with("HTTP/1.1 503 "));
     assert!(node.get("/api/status").await.starts_with("HTTP/1.1 503 "));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_follows_is_told_that_another_program_goes_on() {
+    let node = Node::new().await;
+    let mut following = Vec::new();
+    for _ in 0..2 {
+        following.push(node.follow("", &["event: status"]).await.0);
+    }
+    let sent_away = timeout(AMPLE, node.followers.send_away(2 * AMPLE)).await.expect("they have heard it");
+    for stream in following {
+        // It is with them, and not on its way: everything may end now.
+        let (mut stream, mut heard) = (stream.into_std().unwrap(), Vec::new());
+        let more = std::io::Read::read_to_end(&mut stream, &mut heard);
+        let heard = String::from_utf8(heard).unwrap();
+        assert!(heard.contains("event: bye\ndata: {\"reason\":\"upgrade\"}\n\n"), "{heard}, and then {more:?}");
+    }
+    // They come again at once, and wait for whoever goes on.
+    let mut again = node.send("GET", "/api/events", "").await;
+    let taken_in = timeout(Duration::from_millis(100), hear(&mut again, &["HTTP/1.1 "])).await;
+    assert!(taken_in.is_err(), "nobody is taken in by one that is to end");
+    drop(sent_away);
+    hear(&mut again, &["event: status"]).await;
 }
 
 #[tokio::test]

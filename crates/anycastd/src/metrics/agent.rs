@@ -5,7 +5,7 @@ use anycast_api::Status;
 use super::{Drawing, flag};
 
 /// What the problems of the status are about: each has its series, whether there is one or not.
-pub(super) const SUBJECTS: [&str; 16] = [
+pub(super) const SUBJECTS: [&str; 17] = [
     "bfd",
     "checks",
     "disable_file",
@@ -20,6 +20,7 @@ pub(super) const SUBJECTS: [&str; 16] = [
     "reload",
     "restart",
     "traffic",
+    "unsendable",
     "upgrade",
     "watch",
 ];
@@ -48,7 +49,7 @@ fn draw_node(drawing: &Drawing, status: &Status) -> prometheus::Result<()> {
 fn draw_problems(drawing: &Drawing, status: &Status) -> prometheus::Result<()> {
     let problems = drawing.gauge(
         "anycastd_problems",
-        "What is wrong with the agent itself, neighbors beyond max_prefixes and BFD that does not do; see `anycastctl status`.",
+        "What is wrong with the agent itself, and with what it has to do with neighbors; see `anycastctl status`.",
         &[],
     )?;
     problems.with_label_values::<&str>(&[]).set(status.problems.len() as f64);

@@ -5,6 +5,7 @@
 //! ends without being told to, or goes over into another program: the next one finds it, and the counts go on.
 
 mod message;
+mod seen;
 mod table;
 
 use std::{
@@ -18,12 +19,17 @@ use std::{
 
 use tokio::sync::{oneshot, watch};
 
+pub(crate) use self::seen::Seen;
 use self::table::Counts;
 
 /// How often the counters are read.
 const EVERY: Duration = Duration::from_secs(1);
 /// What is older than that is told no more.
 const STALE: Duration = Duration::from_secs(10);
+/// What is not older than that need not be read anew, …
+const FRESH: Duration = Duration::from_millis(100);
+/// … and how long it may take where it is.
+const LOOK: Duration = Duration::from_millis(500);
 /// How long the end may take.
 const END: Duration = Duration::from_secs(1);
 
@@ -35,15 +41,6 @@ pub(crate) struct Received {
     pub(crate) bytes: u64,
 }
 
-/// What is known of all of them.
-#[derive(Debug, Clone)]
-struct Seen {
-    counts: Counts,
-    /// Why they are not counted.
-    problem: Option<String>,
-    at: Instant,
-}
-
 /// Where the thread is told what to count. It ends with this, and takes the table away.
 #[derive(Debug)]
 pub(crate) struct Meter {
@@ -51,6 +48,23 @@ pub(crate) struct Meter {
     seen: watch::Receiver<Seen>,
     set: BTreeSet<IpAddr>,
     told: bool,
+}
+
+/// A reading that was asked for.
+#[derive(Debug)]
+pub(crate) struct Look {
+    seen: watch::Receiver<Seen>,
+    is_there: bool,
+}
+
+impl Look {
+    /// `None`: it does not come soon.
+    pub(crate) async fn taken(mut self) -> Option<Seen> {
+        if !self.is_there {
+            tokio::time::timeout(LOOK, self.seen.changed()).await.ok()?.ok()?;
+        }
+        Some(self.seen.borrow().clone())
+    }
 }
 
 /// The end of the thread.
@@ -71,7 +85,7 @@ impl Meter {
     /// There is no thread to be had.
     pub(crate) fn start() -> io::Result<(Self, Ended)> {
         let (wanted, asked) = mpsc::channel();
-        let (told, seen) = watch::channel(Seen { counts: Counts::new(), problem: None, at: Instant::now() });
+        let (told, seen) = watch::channel(Seen::nothing(Instant::now()));
         let (alive, ended) = oneshot::channel();
         std::thread::Builder::new().name("traffic".to_owned()).spawn(move || {
             run(&asked, &told);
@@ -95,6 +109,17 @@ impl Meter {
         let seen = self.seen.borrow();
         let counted = self.set.contains(address) && seen.at.elapsed() < STALE;
         seen.counts.get(address).filter(|_| counted).copied()
+    }
+
+    /// Has the counters read now, and not within a second.
+    pub(crate) fn look(&self) -> Look {
+        let mut seen = self.seen.clone();
+        let is_there = seen.borrow_and_update().at.elapsed() < FRESH;
+        if !is_there {
+            // It ends with the process only.
+            let _ = self.wanted.send(self.set.clone());
+        }
+        Look { seen, is_there }
     }
 
     /// Why it is not counted though it is to be.
@@ -122,13 +147,14 @@ fn run(asked: &Receiver<BTreeSet<IpAddr>>, told: &watch::Sender<Seen>) {
         if problem.is_some() && told.borrow().problem != problem {
             tracing::warn!("traffic is not counted: {}", problem.as_deref().unwrap_or_default());
         }
-        told.send_replace(Seen { counts, problem, at: Instant::now() });
+        let seen = told.borrow().then(counts, problem, Instant::now());
+        told.send_replace(seen);
         let next = match wanted.is_empty() {
             true => asked.recv().map_err(|_| RecvTimeoutError::Disconnected),
             false => asked.recv_timeout(EVERY),
         };
         match next {
-            Ok(other) => wanted = other,
+            Ok(other) => wanted = asked.try_iter().last().unwrap_or(other),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
@@ -204,6 +230,11 @@ mod tests {
             meter.set([address].into());
             eventually("it is counted", || meter.received(&address) == Some(Received::default())).await;
             assert_eq!((meter.problem(), meter.received(&"203.0.113.81".parse().unwrap())), (None, None));
+            let deadline = Instant::now() + AMPLE;
+            while meter.look().taken().await.and_then(|seen| seen.packets(&[address].into())) != Some(0) {
+                assert!(Instant::now() < deadline, "nothing has come");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
             drop(meter);
             ended.wait().await;
             assert!(!there(), "it goes with the agent");

@@ -525,27 +525,5 @@ proptest! {
     }
 }
 
+mod cover;
 mod states;
-
-proptest! {
-    #[test]
-    fn a_cover_is_the_union_of_its_prefixes(
-        nets in proptest::collection::vec((any::<bool>(), 0u8..16, 0u8..=128), 0..6),
-        addresses in proptest::collection::vec((any::<bool>(), 0u8..16, any::<u32>()), 1..6),
-    ) {
-        let at = |v6: bool, high: u8, low: u32| match v6 {
-            true => IpAddr::from((u128::from(high) << 120 | u128::from(low)).to_be_bytes()),
-            false => IpAddr::from((u32::from(high) << 28 | low >> 4).to_be_bytes()),
-        };
-        let prefixes: BTreeSet<Prefix> = nets
-            .into_iter()
-            .filter_map(|(v6, high, length)| IpNet::new(at(v6, high, 0), length).ok())
-            .filter_map(|net| Prefix::new(net.trunc()).ok())
-            .collect();
-        let cover = Cover::of(prefixes.iter().copied());
-        for (v6, high, low) in addresses {
-            let address = at(v6, high, low);
-            prop_assert_eq!(cover.contains(address), prefixes.iter().any(|prefix| prefix.contains(address)));
-        }
-    }
-}

@@ -244,9 +244,9 @@ fn routes(
         let prefixes: BTreeSet<Prefix> = was.keys().chain(is.keys()).copied().collect();
         let change = |prefix: &Prefix| match (was.get(prefix), is.get(prefix)) {
             (None, Some(attributes)) => Some(RouteChange::Announced(Arc::clone(attributes))),
-            (Some(_), None) if becomes.contains_key(prefix) => Some(RouteChange::Interrupted(
-                bound.iter().filter(|address| prefix.contains(**address)).copied().collect(),
-            )),
+            (Some(_), None) if becomes.contains_key(prefix) => {
+                Some(RouteChange::Interrupted(bound.range(prefix.addresses()).copied().collect()))
+            }
             (Some(_), None) => Some(RouteChange::Withdrawn),
             (Some(before), Some(after)) if before != after => {
                 Some(RouteChange::Replaced { before: Arc::clone(before), after: Arc::clone(after) })

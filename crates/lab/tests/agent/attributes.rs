@@ -1,9 +1,13 @@
 //! What is said of a route, and to whom, as the router tells it.
 
+use anyhow::ensure;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::edge::{Edge, PLAIN, V4, V6, has_community, router, story};
+use crate::{
+    edge::{Edge, PLAIN, V4, V6, has_community, router, story},
+    metrics,
+};
 
 const NEIGHBOR: &str = "- { name: rtr, address: 192.0.2.1, asn: 65101, hold_time: 9s }";
 /// A session for each family, both with `rtr`.
@@ -226,6 +230,15 @@ async fn what_a_neighbor_cannot_be_told_is_said_loudly() -> anyhow::Result<()> {
         assert!(events.contains("cannot be told of 2001:db8:53::/48: the neighbor did not offer ipv6"), "{events}");
         let status = edge.ask(&["status"]).await?;
         assert_eq!(status["healthy"], false, "{status}");
+        let problem = "rtr cannot be given 2001:db8:53::/48: the neighbor did not offer ipv6";
+        ensure!(status["problems"].as_array().is_some_and(|all| all.len() == 1), "{status}");
+        ensure!(status["problems"][0].as_str().is_some_and(|said| said.starts_with(problem)), "{status}");
+        for (name, value) in [("problems_by_subject{subject=\"unsendable\"}", 1.0), ("healthy", 0.0)] {
+            assert_eq!(metrics::value(edge, &format!("anycastd_{name}")).await?, Some(value), "{name}");
+        }
+        // It is no reason to take the node for one that does not serve.
+        let ready = edge.run(&["curl", "-s", "http://127.0.0.1:9273/readyz"]).await?;
+        assert_eq!(ready, "ready\n");
         assert!(link(edge, V6).await?.contains("activate that family"), "{status}");
         Ok(())
     };

@@ -12,6 +12,14 @@ const PAGE: &str = "http://127.0.0.1:9273/";
 const DESK: View = View { width: 1400, height: 900, dark: false };
 const PHONE: View = View { width: 375, height: 700, dark: true };
 
+const EVENTS: &str = "http://127.0.0.1:9273/api/events";
+/// What was heard there.
+const FOLLOWED: &str = "/run/followed";
+
+async fn followed(edge: &Edge) -> String {
+    edge.run(&["cat", FOLLOWED]).await.unwrap_or_default()
+}
+
 /// What would run if it were anything but text, and what would turn the rest of a line round.
 const HOSTILE: &str = "<img src=x onerror=window.stolen=1><script>window.stolen=1</script>&lt;b&gt; \u{202e}gnp.exe";
 
@@ -125,12 +133,20 @@ async fn an_agent_that_dies_is_seen_to_and_so_is_its_return() -> anyhow::Result<
         browser.until(&is("up")).await?;
         edge.announced(V4).await?;
 
-        // Another program in the same process: the stream breaks off, and nobody has to load anything again.
+        // Another program in the same process: it says so before the stream ends, and nobody has to load anything again.
+        edge.lab.start("edge", &["curl", "-sN", EVENTS], FOLLOWED).await?;
+        edge.wait("it is followed", async || Ok(followed(edge).await.contains("event: status"))).await?;
+        browser.evaluate(&note("missed", IS_GONE)).await?;
         let upgraded = edge.ctl(&["upgrade"]).await?;
         assert!(upgraded.status.success(), "{}", upgraded.errors);
+        edge.wait("it has ended", async || Ok(edge.lab.pids("edge", "curl").await?.is_empty())).await?;
+        let heard = followed(edge).await;
+        assert!(heard.ends_with("event: bye\ndata: {\"reason\":\"upgrade\"}\n\n"), "{heard}");
         edge.health("2").await?;
         browser.until(&is("down")).await?;
         browser.until(IS_THERE).await?;
+        let missed = browser.evaluate("window.missed !== null").await?;
+        println!("an agent that was upgraded: taken for one that is gone: {missed}");
 
         // It hangs: nothing is closed, and nothing comes.
         browser.evaluate(&note("hangs", IS_GONE)).await?;

@@ -15,6 +15,8 @@ use crate::{
 
 const ADDRESS_V6: &str = "2001:db8:53::80";
 const PCAP: &str = "/run/traffic.pcap";
+/// The stream of datagrams ends once it is there.
+const ENOUGH: &str = "/run/enough";
 /// An octet behind the headers of UDP and IPv4.
 const DATAGRAM: f64 = 29.0;
 
@@ -37,6 +39,13 @@ async fn received(edge: &Edge, what: &str, address: &str) -> anyhow::Result<Opti
 async fn counts(edge: &Edge, packets: f64) -> anyhow::Result<()> {
     let what = format!("{packets} packets are counted");
     edge.wait(&what, async || Ok(received(edge, "packets", ADDRESS_V4).await? == Some(packets))).await
+}
+
+/// What is said of a drain once it is over.
+async fn withdrawn(edge: &Edge) -> anyhow::Result<String> {
+    let said = edge.ctl(&["withdraw", "--now", "--wait", "--timeout", "20s"]).await?;
+    ensure!(said.status.success() && said.output.ends_with("\nsafe to stop\n"), "{}{}", said.output, said.errors);
+    Ok(said.output)
 }
 
 /// The tables of the packet filter.
@@ -92,9 +101,20 @@ async fn what_comes_is_counted_and_goes_on_being_counted() -> anyhow::Result<()>
         counts(edge, 22.0).await?;
 
         // A node that is drained gets nothing more.
-        edge.ctl(&["withdraw", "--now", "--wait", "--timeout", "20s"]).await?;
+        let said = withdrawn(edge).await?;
+        ensure!(said.contains("\ntraffic: "), "{said}");
         ensure!(!datagrams(edge, "rtr", 1, ADDRESS_V4).await?.status.success(), "the router has no way there");
         counts(edge, 22.0).await?;
+        // But from a router that does not follow; whoever drains is told.
+        edge.lab.run("rtr", &["ip", "route", "add", ADDRESS_V4, "via", "192.0.2.2"]).await?;
+        let script = format!("until test -e {ENOUGH}; do printf x >/dev/udp/{ADDRESS_V4}/9; sleep 0.05; done");
+        edge.lab.start("rtr", &["bash", "-c", &script], "/run/stream.log").await?;
+        let still = async || Ok(withdrawn(edge).await?.contains("\ntraffic: packets still arrive, "));
+        edge.wait("it is told that packets still arrive", still).await?;
+        edge.lab.run("rtr", &["touch", ENOUGH]).await?;
+        let none = async || Ok(withdrawn(edge).await?.contains("\ntraffic: 0 packets in the last "));
+        edge.wait("it is told that nothing arrives any more", none).await?;
+        edge.lab.run("rtr", &["ip", "route", "del", ADDRESS_V4, "via", "192.0.2.2"]).await?;
         edge.ctl(&["announce"]).await?;
         edge.announced(V4).await?;
 

@@ -40,10 +40,12 @@ fn what_is_remarkable_has_its_section() {
     leaf["unsendable"] = json!({"2001:db8:53::/48": "there is no IPv6 next hop on this session"});
     leaf["last_error"] = "they sent Cease, administrative reset".into();
     leaf["last_error_at"] = "2026-11-23T14:00:00Z".into();
-    let problem =
-        "the last reload was refused, the configuration of 14:02 stays in force: line 12, column 5: unknown key `asnn`";
+    let problems = [
+        "the last reload was refused, the configuration of 14:02 stays in force: line 12, column 5: unknown key `asnn`",
+        "leaf1 cannot be given 2001:db8:53::/48: there is no IPv6 next hop on this session",
+    ];
     assert_snapshot!(text(json!({
-        "stopping": true, "region": null, "problems": [problem], "neighbors": [leaf],
+        "stopping": true, "region": null, "problems": problems, "neighbors": [leaf],
         "addresses": [address("203.0.113.4", true), foreign, unbound],
     })), @r#"
         edge-sin1  AS65010  up 3d 04:12  anycastd 0.4.0  stopping

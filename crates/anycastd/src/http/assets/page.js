@@ -6,6 +6,7 @@ import { LINKS, PHASES, STATES, SVG, about, by, each, look, make, many, nodes, p
 
 const HEARD_WITHIN = 6000; // Milliseconds: the agent says something every two seconds, or every three on a busy node.
 const AGAIN = 500; // Until the agent is asked again that does not answer.
+const UPGRADES = 5000; // For so long nobody is missed that has said that another program goes on.
 const SETTLE = 400; // What follows from an event is asked for once, when so much time has passed.
 const EVENTS = 300; // That are kept here.
 
@@ -282,20 +283,12 @@ function show() {
   set(by("verdict"), text);
   document.title = `${text.slice(0, 1)} ${shown(status.node)} – anycastd`;
   set(by("as-of"), gone ? `; as of ${clock(new Date(nodeNow()).toISOString())}` : "");
-  const problems = ailing(status);
-  by("problems").hidden = problems.length === 0;
-  texts(by("problem-list"), "li", problems);
+  by("problems").hidden = status.problems.length === 0;
+  texts(by("problem-list"), "li", status.problems);
   by("no-services").hidden = status.services.length > 0;
   each(by("service-list"), status.services, (one) => one.name, beginCard, showCard);
   by("no-neighbors").hidden = status.neighbors.length > 0;
   each(by("neighbor-list"), status.neighbors, (one) => one.name, beginNeighbor, showNeighbor);
-}
-
-// What is wrong with the agent, and routes that a neighbor cannot be given: as `anycastctl status` has it under PROBLEMS.
-function ailing(status) {
-  const unsendable = status.neighbors.flatMap((one) =>
-    Object.entries(one.unsendable).map(([prefix, why]) => `${one.name} cannot be given ${prefix}: ${why}`));
-  return [...status.problems, ...unsendable];
 }
 
 function verdict(status) {
@@ -317,13 +310,12 @@ function faults(status) {
   const bound = new Set(status.addresses.filter((one) => one.bound).map((one) => one.address));
   const unbound = up.flatMap((one) => one.addresses).filter((one) => !bound.has(one)).map((name) => ({ name }));
   const alone = status.neighbors.filter((one) => !one.dynamic && one.state !== "Established");
-  const problems = ailing(status).length;
   const parts = [];
   if (ill.length) parts.push(`${named(ill, "services")} not up`);
   if (back.length) parts.push(`${named(back, "prefixes")} not announced`);
   if (unbound.length) parts.push(`${named(unbound, "addresses")} not bound`);
   if (alone.length) parts.push(`no session with ${named(alone, "neighbors")}`);
-  if (problems) parts.push(many(problems, "problem", "problems"));
+  if (status.problems.length) parts.push(many(status.problems.length, "problem", "problems"));
   return parts;
 }
 
@@ -433,7 +425,7 @@ function heard(kind, id, data) {
   }
 }
 
-// One stream, up to its end. Returns whether it was ended as it should be.
+// One stream, up to its end. Returns why it was ended; false: it broke off.
 async function follow() {
   const end = new AbortController();
   const bite = () => end.abort();
@@ -453,7 +445,7 @@ async function follow() {
       rest = parts.pop();
       for (const part of parts) {
         const fields = Object.fromEntries(part.split("\n").map((line) => line.split(/: (.*)/s, 2)));
-        if (fields.event === "bye") return true;
+        if (fields.event === "bye") return JSON.parse(fields.data).reason ?? "";
         if (fields.event) heard(fields.event, fields.id, fields.data);
       }
       showEvents();
@@ -465,18 +457,21 @@ async function follow() {
 }
 
 async function run() {
+  let missedFrom = 0;
+  const misses = (...why) => performance.now() < missedFrom || silent(...why);
   for (;;) {
     const again = await follow().catch((error) => error);
-    if (again === true) continue;
-    if (again?.name === "AbortError") silent("The agent has not answered");
+    if (again === "upgrade") missedFrom = performance.now() + UPGRADES;
+    if (typeof again === "string") continue;
+    if (again?.name === "AbortError") misses("The agent has not answered");
     try {
       // There may be no place to follow, or nobody at all; the rest of the page works without a stream.
       heardStatus(await ask("api/status"));
       if (again?.status === 503) await new Promise((go) => setTimeout(go, 2000));
     } catch (error) {
-      silent(error.status ? `The agent answers, and says “${error.message}”` : "The agent has not answered", !error.status);
+      misses(error.status ? `The agent answers, and says “${error.message}”` : "The agent has not answered", !error.status);
     }
-    await new Promise((go) => setTimeout(go, AGAIN));
+    await new Promise((go) => setTimeout(go, performance.now() < missedFrom ? AGAIN / 5 : AGAIN));
   }
 }
 
