@@ -7,7 +7,7 @@ use crate::{
     topology::{Link, Topology},
 };
 use facts::Facts;
-use layout::{Layout, Place};
+use layout::{Layout, Place, Route, Side};
 
 mod facts;
 mod layout;
@@ -41,8 +41,8 @@ pub fn svg(topology: &Topology) -> String {
         .child(tag("rect").class("ground").with("width", width).with("height", height))
         .child(text("title", MARGIN, 36.0, &title));
     let inner = tag("g").with("transform", format!("translate({MARGIN} {TOP})"));
-    let cables = topology.links.iter().enumerate().flat_map(|(index, link)| line(&layout, index, link));
-    let names = topology.links.iter().enumerate().flat_map(|(index, link)| names(&layout, index, link));
+    let cables = layout.routes.iter().map(line);
+    let names = topology.links.iter().zip(&layout.routes).flat_map(|(link, route)| names(link, route));
     let boxes = layout.places.iter().map(|(name, place)| node(name, place, &facts[*name]));
     format!("{}\n", drawing.child(inner.children(cables).children(boxes).children(names)))
 }
@@ -76,38 +76,54 @@ fn node(name: &str, place: &Place, facts: &Facts) -> Element {
 }
 
 /// From one box to the other.
-fn line(layout: &Layout<'_>, index: usize, link: &Link) -> Option<Element> {
-    let [(x1, y1), (x2, y2)] = layout.ends(index, link)?;
-    let path = if layout.is_sideways(link) {
-        format!("M{x1:.1},{y1:.1} L{x2:.1},{y2:.1}")
-    } else {
-        let middle = (y1 + y2) / 2.0;
-        format!("M{x1:.1},{y1:.1} C{x1:.1},{middle:.1} {x2:.1},{middle:.1} {x2:.1},{y2:.1}")
+fn line(route: &Route) -> Element {
+    let [a, b] = &route.ends;
+    let path = match route.bend {
+        None => format!("M{:.1},{:.1} L{:.1},{:.1}", a.x, a.y, b.x, b.y),
+        Some(bend) => {
+            let (first, last) = (upright(a.y, a.clear), upright(b.clear, b.y));
+            format!(
+                "M{:.1},{:.1}{first} C{:.1},{bend:.1} {:.1},{bend:.1} {:.1},{:.1}{last}",
+                a.x, a.y, a.x, b.x, b.x, b.clear
+            )
+        }
     };
-    Some(tag("path").class("cable").with("d", path))
+    tag("path").class("cable").with("d", path)
+}
+
+/// Straight up or down, where there is a way to go.
+fn upright(from: f64, to: f64) -> String {
+    if from == to { String::new() } else { format!(" V{to:.1}") }
 }
 
 /// The interfaces, at their ends of the line.
-fn names(layout: &Layout<'_>, index: usize, link: &Link) -> Vec<Element> {
-    let Some(ends) = layout.ends(index, link) else { return Vec::new() };
-    let label = |which: usize| {
-        let ((x, y), other) = (ends[which], ends[1 - which]);
-        let interface = &link.ends[which].interface;
-        let (x, y, anchor) = match (layout.is_sideways(link), x < other.0, y < other.1) {
-            (true, true, _) => (x + 5.0, y - 5.0, "start"),
-            (true, false, _) => (x - 5.0, y - 5.0, "end"),
-            (false, _, true) => (x, y + 15.0, "middle"),
-            (false, _, false) => (x, y - 7.0, "middle"),
+fn names(link: &Link, route: &Route) -> [Element; 2] {
+    [0, 1].map(|which| {
+        let end = route.ends[which];
+        let (x, y, anchor) = match end.side {
+            Side::Right => (end.x + 5.0, end.y - 5.0, "start"),
+            Side::Left => (end.x - 5.0, end.y - 5.0, "end"),
+            Side::Bottom => (end.x, end.y + 15.0, "middle"),
+            Side::Top => (end.x, end.y - 7.0, "middle"),
         };
-        text("interface", x, y, interface).with("text-anchor", anchor)
-    };
-    vec![label(0), label(1)]
+        text("interface", x, y, &link.ends[which].interface).with("text-anchor", anchor)
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::programs::repository;
+
+    /// Those of the repository.
+    pub(super) const FILES: [&str; 6] = [
+        "lab/topology.clab.yml",
+        "lab/drain.clab.yml",
+        "lab/bfd.clab.yml",
+        "lab/speaker.clab.yml",
+        "lab/report.clab.yml",
+        "lab/report-bird.clab.yml",
+    ];
 
     fn drawn(file: &str) -> String {
         svg(&Topology::read(&repository().join(file)).unwrap())
@@ -122,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_drawing_has_every_node_and_every_interface() {
-        for file in ["lab/topology.clab.yml", "lab/drain.clab.yml", "lab/bfd.clab.yml", "lab/speaker.clab.yml"] {
+        for file in FILES {
             let topology = Topology::read(&repository().join(file)).unwrap();
             let drawing = svg(&topology);
             for name in topology.nodes.keys() {

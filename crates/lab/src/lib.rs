@@ -15,6 +15,7 @@ pub mod exit;
 pub mod frr;
 pub mod graph;
 pub mod harness;
+mod input;
 mod markup;
 pub mod package;
 pub mod peer;

@@ -2,8 +2,9 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File, OpenOptions},
+    fs::{self, File, Metadata, OpenOptions},
     io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -54,10 +55,27 @@ impl Default for Register {
     }
 }
 
-/// Held while a lab is brought up or taken down; it is unlocked when it is dropped.
+/// Held while a lab is brought up or taken down. When it is dropped its file is removed, and then unlocked.
 #[derive(Debug)]
 pub struct Lock {
-    _held: Flock<File>,
+    path: PathBuf,
+    held: Flock<File>,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Only who holds the file that is there removes it. One that stays does no harm.
+        if is_there(&self.held, &self.path) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Whether an open file is the one that has this path now.
+fn is_there(file: &File, path: &Path) -> bool {
+    let which = |about: io::Result<Metadata>| about.ok().map(|about| (about.dev(), about.ino()));
+    let there = which(fs::metadata(path));
+    there.is_some() && there == which(file.metadata())
 }
 
 impl Register {
@@ -67,16 +85,19 @@ impl Register {
     /// When somebody else holds it.
     pub fn lock(&self, name: &str) -> anyhow::Result<Lock> {
         fs::create_dir_all(&self.directory).with_context(|| format!("cannot make {}", self.directory.display()))?;
-        // It is never removed: a lock on a file that is gone is none.
         let path = self.path(name, "lock");
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-        let file = file.with_context(|| format!("cannot open {}", path.display()))?;
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => Ok(Lock { _held: lock }),
-            Err((_, Errno::EWOULDBLOCK)) => {
-                bail!("lab {name} is being brought up or taken down by another anycast-lab")
+        loop {
+            let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+            let file = file.with_context(|| format!("cannot open {}", path.display()))?;
+            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(held) if is_there(&held, &path) => return Ok(Lock { path, held }),
+                // Who held it removed it after we had opened it, and a lock on a file that is gone keeps nobody out.
+                Ok(_gone) => {}
+                Err((_, Errno::EWOULDBLOCK)) => {
+                    bail!("lab {name} is being brought up or taken down by another anycast-lab")
+                }
+                Err((_, errno)) => return Err(errno).with_context(|| format!("cannot lock {}", path.display())),
             }
-            Err((_, errno)) => Err(errno).with_context(|| format!("cannot lock {}", path.display())),
         }
     }
 
@@ -135,6 +156,11 @@ impl Register {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering},
+        thread,
+    };
+
     use super::*;
 
     fn register() -> (tempfile::TempDir, Register) {
@@ -168,6 +194,43 @@ mod tests {
         register.lock("b").unwrap();
         drop(first);
         register.lock("a").unwrap();
+    }
+
+    #[test]
+    fn a_lock_leaves_no_file_and_takes_nobody_elses() {
+        let (_home, register) = register();
+        let path = register.path("a", "lock");
+        let first = register.lock("a").unwrap();
+        // As somebody who opens the file just before it is removed, and locks it just after.
+        let late = File::open(&path).unwrap();
+        drop(first);
+        assert!(!path.exists());
+        let late = Flock::lock(late, FlockArg::LockExclusiveNonblock).unwrap();
+        let second = register.lock("a").unwrap();
+        assert!(!is_there(&late, &path) && is_there(&second.held, &path));
+        drop(Lock { path: path.clone(), held: late });
+        assert!(is_there(&second.held, &path), "the file of the second is left alone");
+    }
+
+    #[test]
+    fn of_many_who_lock_and_unlock_one_has_it_at_a_time() {
+        let (_home, register) = register();
+        let (holders, times) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    while times.load(Ordering::Relaxed) < 200 {
+                        let Ok(lock) = register.lock("a") else { continue };
+                        assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0);
+                        times.fetch_add(1, Ordering::Relaxed);
+                        thread::yield_now();
+                        holders.fetch_sub(1, Ordering::SeqCst);
+                        drop(lock);
+                    }
+                });
+            }
+        });
+        assert!(!register.path("a", "lock").exists());
     }
 
     #[test]

@@ -14,6 +14,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use crate::input;
+
 /// The size that containerlab gives its links.
 const DEFAULT_MTU: u32 = 9500;
 /// IFNAMSIZ, without its closing zero.
@@ -97,29 +99,19 @@ pub struct Endpoint {
 #[derive(Debug, thiserror::Error)]
 pub enum TopologyError {
     /// The file cannot be read.
-    #[error("cannot read the topology {path}: {source}")]
+    #[error("cannot read the topology {path}")]
     Read {
         /// The file.
         path: PathBuf,
         /// Why not.
         source: io::Error,
     },
-    /// It is not understood.
-    #[error("{path}: {source}")]
-    Parse {
-        /// The file.
-        path: PathBuf,
-        /// What is not understood, and where.
-        source: serde_yaml::Error,
-    },
-    /// It is understood, and says what cannot be.
-    #[error("{path}: {place}: {fault}")]
+    /// It is not understood, or says what cannot be.
+    #[error("{path}: {fault}")]
     Wrong {
         /// The file.
         path: PathBuf,
-        /// Where it says so.
-        place: String,
-        /// What is wrong, and what would be right.
+        /// Where it says so, what is wrong, and what would be right: a few lines of a terminal, however much it quotes.
         fault: String,
     },
 }
@@ -138,10 +130,10 @@ impl Topology {
     /// Reads a file.
     ///
     /// # Errors
-    /// When it cannot be read, or says what this lab does not understand.
+    /// When it cannot be read, is larger than 1 MiB, or says what this lab does not understand.
     pub fn read(path: &Path) -> Result<Self, TopologyError> {
         let fail = |source| TopologyError::Read { path: path.to_owned(), source };
-        let text = fs::read_to_string(path).map_err(fail)?;
+        let text = input::read(path).map_err(fail)?;
         let file = fs::canonicalize(path).map_err(fail)?;
         Self::parse(&text, &file)
     }
@@ -151,10 +143,10 @@ impl Topology {
     /// # Errors
     /// When it says what this lab does not understand.
     pub fn parse(text: &str, file: &Path) -> Result<Self, TopologyError> {
-        let wrong = |Wrong { place, fault }| TopologyError::Wrong { path: file.to_owned(), place, fault };
+        let fail = |fault: String| TopologyError::Wrong { path: file.to_owned(), fault: input::brief(&fault) };
+        let wrong = |Wrong { place, fault }| fail(format!("{place}: {fault}"));
         no_variables(text).map_err(wrong)?;
-        let raw: raw::File =
-            serde_yaml::from_str(text).map_err(|source| TopologyError::Parse { path: file.to_owned(), source })?;
+        let raw: raw::File = serde_yaml::from_str(text).map_err(|error| fail(error.to_string()))?;
         convert(raw, file).map_err(wrong)
     }
 

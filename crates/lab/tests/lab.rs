@@ -1,6 +1,10 @@
 //! The lab itself: nodes that are apart, routers that speak to each other, and nothing that is left behind.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output, Stdio},
+};
 
 use anycast_lab::{
     harness::{AMPLE, Lab},
@@ -10,6 +14,33 @@ use nix::sys::signal::Signal;
 
 fn small() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/topologies/small.clab.yml")
+}
+
+/// The program with these arguments.
+fn said(arguments: &[&str], to: impl Into<Stdio>) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_anycast-lab")).args(arguments).stdout(to).output().expect("it runs")
+}
+
+#[test]
+fn a_full_disk_is_told_of_and_a_reader_who_has_enough_is_not() {
+    for arguments in [&["graph"][..], &["demo", "--list"]] {
+        let told = said(arguments, fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
+        let errors = String::from_utf8_lossy(&told.stderr);
+        assert!(errors.starts_with("anycast-lab: cannot write to standard output: No space left"), "{errors}");
+        assert_eq!((told.status.code(), errors.lines().count()), (Some(1), 1), "{arguments:?}: {errors}");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let told = said(arguments, writer);
+        assert_eq!((told.status.code(), &*told.stderr), (Some(0), &b""[..]), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_topology_that_has_no_end_is_refused_in_one_line() {
+    let told = said(&["graph", "--topology", "/dev/zero"], Stdio::null());
+    let errors = String::from_utf8_lossy(&told.stderr);
+    assert_eq!(errors, "anycast-lab: cannot read the topology /dev/zero: it is no regular file\n");
+    assert_eq!(told.status.code(), Some(1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

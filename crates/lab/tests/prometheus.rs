@@ -78,8 +78,11 @@ fn text(value: &Value) -> &str {
 
 /// Every rule for an alert.
 fn alerts() -> Vec<Value> {
-    let rules = yaml("prometheus/alerts.yml");
-    list(&rules["groups"]).iter().flat_map(|group| list(&group["rules"]).to_vec()).collect()
+    rules(&yaml("prometheus/alerts.yml"))
+}
+
+fn rules(file: &Value) -> Vec<Value> {
+    list(&file["groups"]).iter().flat_map(|group| list(&group["rules"]).to_vec()).collect()
 }
 
 /// The anchors that the page's headings have in the book.
@@ -101,7 +104,7 @@ fn every_alert_says_what_it_is_and_what_to_do() {
         for key in ["summary", "description"] {
             assert!(!text(&alert["annotations"][key]).is_empty(), "{name} has no {key}");
         }
-        let anchor = text(&alert["annotations"]["runbook"]).strip_prefix("metrics.md#");
+        let anchor = text(&alert["annotations"]["runbook_url"]).strip_prefix("metrics.md#");
         assert!(anchor.is_some_and(|anchor| anchors.contains(anchor)), "{name}: no such section: {anchor:?}");
         assert_eq!(unknown(text(&alert["expr"]), &documented), [""; 0], "{name} is about metrics that there are not");
     }
@@ -121,6 +124,25 @@ fn every_alert_fires_and_has_a_case_in_which_it_does_not() {
     assert_eq!(seen.keys().cloned().collect::<BTreeSet<_>>(), names);
     assert!(seen.values().all(|(fires, silent)| *fires > 0 && *silent > 0), "{seen:?}");
     promtool(&["test", "rules", "alerts_test.yml"]);
+}
+
+#[test]
+fn the_line_that_gives_the_runbooks_an_address_does_so_and_the_rules_stay_good() {
+    let page = page();
+    let typed = page.lines().find(|line| line.starts_with("sed -i 's|runbook_url")).expect("the page has the line");
+    let home = tempfile::tempdir().unwrap();
+    for file in ["alerts.yml", "alerts_test.yml"] {
+        fs::copy(deploy("prometheus").join(file), home.path().join(file)).unwrap();
+    }
+    assert!(Command::new("sh").args(["-c", typed]).current_dir(home.path()).status().unwrap().success());
+    let changed: Value = serde_yaml::from_str(&read(&home.path().join("alerts.yml"))).unwrap();
+    for (alert, before) in rules(&changed).iter().zip(alerts()) {
+        let (now, before) = (&alert["annotations"]["runbook_url"], text(&before["annotations"]["runbook_url"]));
+        let anchor = before.strip_prefix("metrics.md").unwrap();
+        assert_eq!(text(now), format!("https://docs.example.net/anycastd/metrics.html{anchor}"));
+    }
+    let tests = home.path().join("alerts_test.yml");
+    promtool(&["test", "rules", tests.to_str().unwrap()]);
 }
 
 #[test]

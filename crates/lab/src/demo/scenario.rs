@@ -7,7 +7,7 @@ use std::{fs, path::Path, time::Duration};
 use serde::{Deserialize, Deserializer};
 
 use super::places::{self, REGIONS, Region};
-use crate::{exit::Complaint, programs::repository};
+use crate::{exit::Complaint, input, programs::repository};
 
 /// Those that the demonstration shows when none is named, in this order.
 const SHOWN: [&str; 4] = ["service-killed", "maintenance", "agent-killed", "node-cut-off"];
@@ -163,7 +163,7 @@ impl Step {
 impl Scenario {
     /// Understands the text of `file`.
     fn parse(text: &str, file: &Path) -> anyhow::Result<Self> {
-        let wrong = |fault: String| Complaint::usage(format!("{}: {fault}", file.display()));
+        let wrong = |fault: String| Complaint::usage(format!("{}: {}", file.display(), input::brief(&fault)));
         let scenario: Self = serde_yaml::from_str(text).map_err(|error| wrong(error.to_string()))?;
         if scenario.steps.is_empty() {
             return Err(wrong("steps: there is none; a scenario has at least one".to_owned()));
@@ -178,7 +178,7 @@ impl Scenario {
         let shipped = repository().join("lab/scenarios").join(format!("{name}.yml"));
         let is_name = path.components().count() == 1 && path.extension().is_none();
         let file = if is_name { shipped.as_path() } else { path };
-        let text = fs::read_to_string(file).map_err(|error| {
+        let text = input::read(file).map_err(|error| {
             let known = names().join(", ");
             let remedy = format!("name one of {known}, or the path of a file that ends in .yml");
             Complaint::usage(format!("cannot read the scenario {}: {error}; {remedy}", file.display()))
@@ -292,6 +292,17 @@ mod tests {
             assert!(words.iter().all(|word| message.contains(word)), "{step}: {message}");
             assert!(message.starts_with("own.yml: "), "{message}");
         }
+    }
+
+    #[test]
+    fn a_fault_is_told_once_and_in_few_words() {
+        let long = "x".repeat(100_000);
+        let message = format!("{:#}", parse(&format!("  - {{do: {long}, node: us-edge1, title: x}}")).unwrap_err());
+        assert!(message.starts_with("own.yml: steps[0].do: unknown variant `xxx"), "{message}");
+        assert!(message.contains("`announce`") && message.chars().count() < 700, "{message}");
+        assert_eq!(message.matches("unknown variant").count(), 1, "{message}");
+        let message = format!("{:#}", Scenario::find("/dev/zero").unwrap_err());
+        assert!(message.contains("/dev/zero: it is no regular file; name one of "), "{message}");
     }
 
     #[test]

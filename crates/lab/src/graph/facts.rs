@@ -1,19 +1,25 @@
 //! What the files of a topology tell of its nodes. A file that says nothing of what is looked for is no fault: the drawing has less then.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 use serde_yaml::Value;
 
-use crate::topology::{Node, Topology};
+use crate::{
+    input,
+    topology::{Node, Topology},
+};
+
+/// Where a node has the agent's configuration.
+const AGENT: &str = "/etc/anycastd/anycastd.yaml";
 
 /// What a node is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// It runs the agent.
     Edge,
-    /// It runs FRR, and something that is no router is connected to it.
+    /// It runs FRR or BIRD, and something that is no router is connected to it.
     Router,
-    /// It runs FRR, and only routers are connected to it.
+    /// It runs FRR or BIRD, and only routers are connected to it.
     Transit,
     /// Anything else.
     Host,
@@ -74,14 +80,15 @@ impl Facts {
 pub(super) fn of(topology: &Topology) -> BTreeMap<String, Facts> {
     let facts = |(name, node): (&String, &Node)| {
         let frr = bound(node, "/etc/frr/frr.conf").unwrap_or_default();
-        let agent = bound(node, "/etc/anycastd/anycastd.yaml");
+        let bird = bound(node, "/etc/bird/bird.conf").unwrap_or_default();
+        let agent = bound(node, AGENT);
         let agent_yaml = agent.as_deref().and_then(|text| serde_yaml::from_str(text).ok()).unwrap_or(Value::Null);
         let addresses = topology.interfaces(name).map(|interface| {
             (interface.to_owned(), configured(&frr, interface).chain(ordered(node, interface)).collect())
         });
         let facts = Facts {
-            kind: kind(topology, name, node, agent.is_some()),
-            asn: router_as(&frr).or_else(|| asn(&agent_yaml["bgp"]["asn"])),
+            kind: kind(topology, name, node),
+            asn: router_as(&frr).or_else(|| local_as(&bird)).or_else(|| asn(&agent_yaml["bgp"]["asn"])),
             prefixes: prefixes(&agent_yaml),
             addresses: addresses.collect(),
         };
@@ -90,16 +97,24 @@ pub(super) fn of(topology: &Topology) -> BTreeMap<String, Facts> {
     topology.nodes.iter().map(facts).collect()
 }
 
-fn kind(topology: &Topology, name: &str, node: &Node, has_agent: bool) -> Kind {
-    if has_agent || node.runs("anycastd") {
+fn kind(topology: &Topology, name: &str, node: &Node) -> Kind {
+    if is_edge(node) {
         return Kind::Edge;
     }
-    if !node.is_router() {
+    if !is_router(node) {
         return Kind::Host;
     }
-    let is_router = |other: &str| topology.nodes.get(other).is_some_and(Node::is_router);
+    let routes = |other: &str| topology.nodes.get(other).is_some_and(is_router);
     let mut others = neighbors(topology, name).peekable();
-    if others.peek().is_some() && others.all(is_router) { Kind::Transit } else { Kind::Router }
+    if others.peek().is_some() && others.all(routes) { Kind::Transit } else { Kind::Router }
+}
+
+fn is_edge(node: &Node) -> bool {
+    node.runs("anycastd") || node.binds.iter().any(|bind| bind.target == Path::new(AGENT))
+}
+
+fn is_router(node: &Node) -> bool {
+    !is_edge(node) && (node.is_router() || node.runs("bird"))
 }
 
 /// The nodes at the other ends of a node's links.
@@ -114,12 +129,22 @@ pub(super) fn neighbors<'a>(topology: &'a Topology, name: &'a str) -> impl Itera
 /// The text of a file that a node sees there.
 fn bound(node: &Node, target: &str) -> Option<String> {
     let bind = node.binds.iter().find(|bind| bind.target == Path::new(target))?;
-    fs::read_to_string(&bind.source).ok()
+    input::read(&bind.source).ok()
 }
 
 fn router_as(frr: &str) -> Option<String> {
     let asn = frr.lines().find_map(|line| line.strip_prefix("router bgp "))?;
     asn.split_whitespace().next().map(str::to_owned)
+}
+
+/// The first AS number that BIRD has as its own: `local as 65001;`, with an address before `as` or without.
+fn local_as(bird: &str) -> Option<String> {
+    let own = bird.lines().filter_map(|line| line.trim().strip_prefix("local ")).find_map(|rest| {
+        let mut words = rest.split([' ', '\t', ';']).filter(|word| !word.is_empty());
+        words.find(|word| *word == "as")?;
+        words.next()
+    })?;
+    own.bytes().all(|byte| byte.is_ascii_digit()).then(|| own.to_owned())
 }
 
 fn asn(value: &Value) -> Option<String> {
@@ -167,6 +192,7 @@ fn ordered<'a>(node: &'a Node, interface: &'a str) -> impl Iterator<Item = Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::programs::repository;
 
     #[test]
     fn an_interface_has_the_addresses_of_its_own_block() {
@@ -175,6 +201,33 @@ mod tests {
         assert_eq!(configured(frr, "a").collect::<Vec<_>>(), ["192.0.2.1/30", "2001:db8::1/64"]);
         assert_eq!(router_as(frr).as_deref(), Some("65001"));
         assert_eq!(router_as("log stdout"), None);
+    }
+
+    #[test]
+    fn the_as_of_bird_is_its_own_and_no_neighbors() {
+        // (a file, what it tells)
+        let table = [
+            ("protocol bgp a {\n  neighbor 192.0.2.2 as 65010;\n  local as 65101;\n}\n", Some("65101")),
+            ("protocol bgp a {\n\tlocal 192.0.2.1 as 65101 ;\n}\n", Some("65101")),
+            ("  local port 1790 as 65101;\n  local as 65102;", Some("65101")),
+            ("# local as 65101;\n", None),
+            ("local as OWN;", None),
+            ("local role peer;", None),
+            ("", None),
+        ];
+        for (file, own) in table {
+            assert_eq!(local_as(file).as_deref(), own, "{file}");
+        }
+    }
+
+    #[test]
+    fn what_runs_bird_is_a_router() {
+        let facts = of(&Topology::read(&repository().join("lab/report-bird.clab.yml")).unwrap());
+        let told = |name: &str| facts[name].lines()[0].clone();
+        assert_eq!(
+            ["us-rtr", "transit", "eu-rtr", "us-client"].map(told),
+            ["router · AS65101", "transit · AS65001", "router · AS65102", "host"]
+        );
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Where a tool's lines go, and when it ends.
 
 use std::{
-    io::{self, BufWriter, Read as _, Stdout, Write as _},
+    fmt,
+    io::{self, BufWriter, Read as _, Write as _},
     process, thread,
 };
 
@@ -12,13 +13,24 @@ use tokio::{
 
 use super::record::Record;
 
-/// Lines on standard output, written when flushed.
-#[derive(Debug)]
-pub(super) struct Lines(BufWriter<Stdout>);
+/// Lines, written when flushed.
+pub(super) struct Lines(BufWriter<Box<dyn io::Write + Send>>);
+
+impl fmt::Debug for Lines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lines").finish_non_exhaustive()
+    }
+}
 
 impl Lines {
+    /// On standard output.
     pub(super) fn new() -> Self {
-        Self(BufWriter::with_capacity(64 * 1024, io::stdout()))
+        Self::to(io::stdout())
+    }
+
+    /// Elsewhere.
+    pub(super) fn to(out: impl io::Write + Send + 'static) -> Self {
+        Self(BufWriter::with_capacity(64 * 1024, Box::new(out)))
     }
 
     /// Adds a line.

@@ -19,7 +19,7 @@ use self::{ledger::Ledger, lookups::Lookups};
 use super::{
     HTTP_PORT, UDP_PORT,
     names::{self, Question},
-    output,
+    output::{self, Lines},
 };
 
 /// How often what is known is told.
@@ -70,7 +70,7 @@ impl Probe {
     /// Asks until it is enough.
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let timeout = Duration::from_millis(self.timeout);
-        let ledger = Arc::new(Ledger::new(timeout));
+        let ledger = Arc::new(Ledger::new(timeout, Lines::new()));
         for target in self.targets {
             let every = Duration::from_millis(self.udp_every);
             datagrams::start(target, self.udp_port, self.flows, every, &ledger)?;

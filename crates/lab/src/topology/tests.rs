@@ -104,6 +104,32 @@ fn what_is_not_understood_is_named() {
 }
 
 #[test]
+fn what_is_wrong_is_said_once_and_in_few_words() {
+    let said = |error: TopologyError| format!("{:#}", anyhow::Error::from(error));
+    let long = "x".repeat(100_000);
+    // (what is right, what stands in its place, how the message begins, of what else it tells)
+    let table = [
+        (
+            "    e1:",
+            format!("    e1:\n      ? {long}\n      : 3"),
+            "topology.nodes.e1: unknown field `xx",
+            "`exec` at line 1",
+        ),
+        ("mtu: 1500", format!("mtu: {long}"), "topology.links[1].mtu: invalid type: string", "expected u32 at line 2"),
+        ("'e1:eth2'", format!("'e1:{long}'"), "topology.links[1]: `xx", "` cannot be an interface; use"),
+        ("    e1:", format!("    ? {long}\n    :"), "topology.nodes.xx", "xx` cannot be a name; use"),
+    ];
+    for (good, bad, begin, words) in table {
+        let message = said(parse(&SMALL.replacen(good, &bad, 1)).expect_err(begin));
+        assert!(message.chars().count() < 700, "{} characters", message.chars().count());
+        assert!(message.starts_with(&format!("/labs/small.clab.yml: {begin}")), "{message}");
+        assert_eq!(message.matches(words).count(), 1, "{message}");
+    }
+    let message = said(Topology::read(Path::new("/dev/zero")).unwrap_err());
+    assert_eq!(message, "cannot read the topology /dev/zero: it is no regular file");
+}
+
+#[test]
 fn the_labs_own_topology_is_understood_and_its_files_are_there() {
     let topology = Topology::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../lab/topology.clab.yml")).unwrap();
     let routers = topology.nodes.values().filter(|node| node.is_router()).count();

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// What a command line of the documentation may begin with.
-const PROGRAMS: [&str; 50] = [
+const PROGRAMS: [&str; 51] = [
     "anycastctl",
     "anycastd",
     "apt",
@@ -61,6 +61,7 @@ const PROGRAMS: [&str; 50] = [
     "pip",
     "promtool",
     "python3",
+    "sed",
     "sleep",
     "ss",
     "ssh",

@@ -7,5 +7,6 @@
 mod blocks;
 mod commands;
 mod links;
+mod messages;
 mod page;
 mod start;

@@ -53,8 +53,8 @@ struct Book {
 }
 
 impl Ledger {
-    pub(super) fn new(timeout: Duration) -> Self {
-        let book = Book { next: 0, under_way: BTreeMap::new(), lines: Lines::new() };
+    pub(super) fn new(timeout: Duration, lines: Lines) -> Self {
+        let book = Book { next: 0, under_way: BTreeMap::new(), lines };
         Self { timeout, book: Mutex::new(book) }
     }
 

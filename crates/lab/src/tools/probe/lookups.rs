@@ -115,3 +115,6 @@ impl Lookups {
         Ok(((*first).into(), Instant::now() + answer.ttl))
     }
 }
+
+#[cfg(test)]
+mod tests;
