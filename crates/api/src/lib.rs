@@ -319,6 +319,9 @@ pub struct Arrived {
     pub seconds: f64,
     /// IP packets, by service.
     pub packets: BTreeMap<String, u64>,
+    /// Why nothing is known of it; then there are no packets here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<String>,
 }
 
 /// Why a request was refused.

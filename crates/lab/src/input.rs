@@ -8,6 +8,7 @@ use std::{
 };
 
 use nix::fcntl::OFlag;
+use serde::de::DeserializeOwned;
 
 /// The largest file in bytes: a hundred times what the largest topology here needs.
 const LARGEST: u64 = 1 << 20;
@@ -21,6 +22,14 @@ const TAIL: usize = 200;
 /// # Errors
 /// When it cannot be read, is no regular file, is larger than 1 MiB, or is no UTF-8.
 pub(crate) fn read(path: &Path) -> io::Result<String> {
+    read_up_to(path, LARGEST)
+}
+
+/// The same with a limit of its own, in bytes: whole MiB.
+///
+/// # Errors
+/// When it cannot be read, is no regular file, is larger than that, or is no UTF-8.
+pub(crate) fn read_up_to(path: &Path, largest: u64) -> io::Result<String> {
     // Not to wait for somebody who writes into a pipe: it is refused anyway.
     let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
     if !file.metadata()?.is_file() {
@@ -28,11 +37,24 @@ pub(crate) fn read(path: &Path) -> io::Result<String> {
     }
     let mut bytes = Vec::new();
     // Whatever length it claims: files of /proc claim none.
-    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(io::Error::other(format!("it is larger than {} MiB", LARGEST >> 20)));
+    file.take(largest + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > largest {
+        return Err(io::Error::other(format!("it is larger than {} MiB", largest >> 20)));
     }
     String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is no UTF-8 text"))
+}
+
+/// What the text of a file in YAML says.
+///
+/// # Errors
+/// In words, with the place, when it is no such thing.
+pub(crate) fn yaml<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    // What is nested without end is only refused at once where all of it is wanted: what nobody asks for is skipped in quadratic time.
+    let all: Result<serde_yaml::Value, _> = serde_yaml::from_str(text);
+    match all {
+        Err(error) if error.to_string().contains("recursion limit") => Err(error.to_string()),
+        _ => serde_yaml::from_str(text).map_err(|error| error.to_string()),
+    }
 }
 
 /// What is said of a file, on one line and never endless, however much of the file it quotes: the middle is left out then.
@@ -45,7 +67,7 @@ pub(crate) fn brief(text: &str) -> String {
 }
 
 /// Without what moves a terminal's cursor.
-fn plain(text: impl Iterator<Item = char>) -> String {
+pub(crate) fn plain(text: impl Iterator<Item = char>) -> String {
     text.fold(String::new(), |mut plain, c| {
         if c.is_control() {
             plain.extend(c.escape_default());
@@ -77,6 +99,21 @@ mod tests {
         fs::write(&path, [b'a', 0xff]).unwrap();
         assert_eq!(read(&path).unwrap_err().to_string(), "it is no UTF-8 text");
         assert_eq!(read(&home.path().join("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn what_is_nested_without_end_is_refused() {
+        #[derive(Debug, serde::Deserialize)]
+        struct File {
+            name: String,
+        }
+        assert_eq!(yaml::<File>("{name: a, other: [[1]]}").unwrap().name, "a");
+        for text in
+            [format!("{{name: a, other: {}", "[".repeat(50_000)), format!("name: a\nother: {}1", "- ".repeat(50_000))]
+        {
+            let error = yaml::<File>(&text).unwrap_err();
+            assert!(error.contains("recursion limit exceeded") || error.contains("not allowed"), "{error:.200}");
+        }
     }
 
     #[test]

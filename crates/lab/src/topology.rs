@@ -146,7 +146,7 @@ impl Topology {
         let fail = |fault: String| TopologyError::Wrong { path: file.to_owned(), fault: input::brief(&fault) };
         let wrong = |Wrong { place, fault }| fail(format!("{place}: {fault}"));
         no_variables(text).map_err(wrong)?;
-        let raw: raw::File = serde_yaml::from_str(text).map_err(|error| fail(error.to_string()))?;
+        let raw: raw::File = input::yaml(text).map_err(fail)?;
         convert(raw, file).map_err(wrong)
     }
 

@@ -91,7 +91,7 @@ async fn interrupted_it_writes_and_prints_what_there_is() -> anyhow::Result<()> 
 /// The node's last packet, and what the router makes of it.
 fn bfd_is_silent_and_the_router_says_so(run: &Run) -> anyhow::Result<()> {
     let told = |text: &str| run.events.iter().find(|event| event.kind == Kind::Packet && event.text == text);
-    let last = told("us-edge → us-rtr: BFD Up, the last packet before that");
+    let last = told("us-edge → us-rtr: BFD Up, the last packet");
     let down = told("us-rtr → us-edge: BFD Down (Control Detection Time Expired)");
     let (last, down) = last.zip(down).with_context(|| format!("{run:?}"))?;
     // RFC 5880 §6.8.4: not before the detection time, 3 times 50 ms here.

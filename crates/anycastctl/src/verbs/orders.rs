@@ -162,6 +162,9 @@ fn waiting(text: &str, waiting_for: &[String]) -> String {
 
 /// Whether anything comes yet. That it does is no reason to wait: nobody knows when it ends.
 fn arriving(arrived: &Arrived) -> String {
+    if let Some(why) = &arrived.unknown {
+        return format!("traffic: not known: {why}");
+    }
     let some = arrived.packets.iter().filter(|(_, packets)| **packets > 0);
     let some: Vec<String> = some.map(|(service, packets)| format!("{packets} for {service}")).collect();
     let what = match some.is_empty() {

@@ -249,7 +249,7 @@ async fn wait(desk: &Desk, request: WaitRequest) -> Result<Answer, Fault> {
     });
     let (mut reply, arriving) = told.await?;
     if let Some(arriving) = arriving {
-        reply.traffic = arriving.told().await;
+        reply.traffic = Some(arriving.told().await);
     }
     good(&reply)
 }

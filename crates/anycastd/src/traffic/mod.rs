@@ -140,14 +140,14 @@ fn run(asked: &Receiver<BTreeSet<IpAddr>>, told: &watch::Sender<Seen>) {
     let mut is_there = may_be_left();
     loop {
         let outcome = settle(&wanted, &mut is_there);
-        let (counts, problem) = match outcome {
-            Ok(counts) => (counts, None),
-            Err(error) => (Counts::new(), Some(words(&error))),
+        let (counts, anew, problem) = match outcome {
+            Ok((counts, anew)) => (counts, anew, None),
+            Err(error) => (Counts::new(), false, Some(words(&error))),
         };
         if problem.is_some() && told.borrow().problem != problem {
             tracing::warn!("traffic is not counted: {}", problem.as_deref().unwrap_or_default());
         }
-        let seen = told.borrow().then(counts, problem, Instant::now());
+        let seen = told.borrow().then(counts, anew, problem, Instant::now());
         told.send_replace(seen);
         let next = match wanted.is_empty() {
             true => asked.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -163,7 +163,7 @@ fn run(asked: &Receiver<BTreeSet<IpAddr>>, told: &watch::Sender<Seen>) {
 }
 
 /// Nothing to count is no table.
-fn settle(wanted: &BTreeSet<IpAddr>, is_there: &mut bool) -> io::Result<Counts> {
+fn settle(wanted: &BTreeSet<IpAddr>, is_there: &mut bool) -> io::Result<(Counts, bool)> {
     if !wanted.is_empty() {
         *is_there = true;
         return table::settle(wanted);
@@ -174,7 +174,7 @@ fn settle(wanted: &BTreeSet<IpAddr>, is_there: &mut bool) -> io::Result<Counts> 
     {
         tracing::debug!(%error, "the table inet anycastd may still be there");
     }
-    Ok(Counts::new())
+    Ok((Counts::new(), false))
 }
 
 /// Whether a table of another process may be there. Where the kernel's module is not loaded there is none, and asking would load it.

@@ -22,11 +22,12 @@ const TRIES: usize = 3;
 
 pub(super) type Counts = BTreeMap<IpAddr, Received>;
 
-/// Has these addresses counted and no others, and reads the counters. What is there already goes on counting; what is gone begins anew.
+/// Has these addresses counted and no others, and reads the counters; whether some of them began anew with this. What is there already goes
+/// on counting.
 ///
 /// # Errors
 /// The kernel does not do it: it has no nf_tables, or is older than Linux 5.7; or `EPERM`.
-pub(super) fn settle(addresses: &BTreeSet<IpAddr>) -> io::Result<Counts> {
+pub(super) fn settle(addresses: &BTreeSet<IpAddr>) -> io::Result<(Counts, bool)> {
     let mut outcome = Err(io::ErrorKind::NotFound.into());
     for _ in 0..TRIES {
         outcome = once(addresses);
@@ -38,35 +39,38 @@ pub(super) fn settle(addresses: &BTreeSet<IpAddr>) -> io::Result<Counts> {
     outcome
 }
 
-fn once(addresses: &BTreeSet<IpAddr>) -> io::Result<Counts> {
+fn once(addresses: &BTreeSet<IpAddr>) -> io::Result<(Counts, bool)> {
     let mut batch = Batch::new();
-    match read() {
+    let anew = match read() {
         // Somebody has taken the rules away and left the counters, which would stand still for ever.
         Ok(_) if !counts_on()? => {
             batch.delete();
             batch.create();
             batch.insert(addresses);
+            true
         }
         Ok(found) => {
             let gone: Vec<IpAddr> = found.keys().filter(|address| !addresses.contains(address)).copied().collect();
             let new: Vec<IpAddr> = addresses.iter().filter(|address| !found.contains_key(address)).copied().collect();
             if gone.is_empty() && new.is_empty() {
-                return Ok(found);
+                return Ok((found, false));
             }
             batch.remove(&gone);
             batch.insert(&new);
+            !new.is_empty()
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             batch.create();
             batch.insert(addresses);
+            true
         }
         Err(error) => return Err(error),
-    }
+    };
     carry_out(batch)?;
     let found = read()?;
     // An older kernel takes the set, and no counters in it.
     let all = addresses.iter().all(|address| found.contains_key(address));
-    if all { Ok(found) } else { Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP)) }
+    if all { Ok((found, anew)) } else { Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP)) }
 }
 
 /// Takes the table away.

@@ -164,7 +164,7 @@ impl Scenario {
     /// Understands the text of `file`.
     fn parse(text: &str, file: &Path) -> anyhow::Result<Self> {
         let wrong = |fault: String| Complaint::usage(format!("{}: {}", file.display(), input::brief(&fault)));
-        let scenario: Self = serde_yaml::from_str(text).map_err(|error| wrong(error.to_string()))?;
+        let scenario: Self = input::yaml(text).map_err(wrong)?;
         if scenario.steps.is_empty() {
             return Err(wrong("steps: there is none; a scenario has at least one".to_owned()));
         }

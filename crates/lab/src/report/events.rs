@@ -106,7 +106,7 @@ impl Scope<'_> {
         }
         let noticed = told.iter().map(|(at, _)| *at).min().unwrap_or(self.watch.to);
         let heard = all.iter().rfind(|(at, from, _)| own(from) && *at < noticed);
-        told.extend(heard.map(|(at, _, text)| (*at, format!("{text}, the last packet before that"))));
+        told.extend(heard.map(|(at, _, text)| (*at, format!("{text}, the last packet"))));
         told.into_iter().map(|(at, text)| self.event(at, Kind::Packet, router, text)).collect()
     }
 
@@ -268,13 +268,13 @@ mod tests {
         assert_eq!(
             told(100, 500),
             [
-                "-10 us-edge → us-rtr: BFD Up, the last packet before that",
+                "-10 us-edge → us-rtr: BFD Up, the last packet",
                 "140 us-rtr → us-edge: BFD Down (Control Detection Time Expired)",
             ]
         );
         // It froze while a packet was on its way: that is the last one.
-        assert_eq!(told(80, 500)[0], "10 us-edge → us-rtr: BFD Up, the last packet before that");
-        assert_eq!(told(130, 200), ["-40 us-edge → us-rtr: BFD Up, the last packet before that"]);
+        assert_eq!(told(80, 500)[0], "10 us-edge → us-rtr: BFD Up, the last packet");
+        assert_eq!(told(130, 200), ["-40 us-edge → us-rtr: BFD Up, the last packet"]);
         assert_eq!(told(0, 30), Vec::<String>::new());
     }
 

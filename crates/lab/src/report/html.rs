@@ -79,7 +79,10 @@ fn tiles(report: &Report) -> Element {
             .child(tag("h2").text(words::steering(method.steering)))
             .child(tag("p").class("method").text(&method.title))
             .child(tag("p").class("big").text(words::wait(recovered.p50)))
-            .child(tag("p").class("unit").text("until the last request is sent that is lost"))
+            .child(tag("p").class("unit").text(match recovered.p50.ms() {
+                Some(_) => "after the failure, nothing is lost any more",
+                None => "was there an end of losses before the end of the run",
+            }))
             .child(tag("p").text(together(&first)))
             .child(tag("p").text(lost))
             .child(tag("p").class("quiet").text(format!("Medians of {}", words::runs(runs))));
@@ -107,7 +110,9 @@ fn main(report: &Report) -> Element {
     let lost = section(
         "Requests lost",
         "Every mark is a run: how many requests had no good answer before it ended. An arrow: requests were \
-        lost still when it ended, so that there would have been more.",
+        lost still when it ended, so that there would have been more. Each client asks once a second in round robin, every 50 ms by \
+        switched names and every 10 ms by anycast: a number says something beside others of the same pace, while how long requests are \
+        lost is to be compared with all.",
     );
     tag("main")
         .child(lasting.child(bars::recovered(report)))

@@ -24,7 +24,7 @@ mod words;
 
 use std::{
     fs,
-    io::{self, Read as _, Write as _},
+    io::{self, Write as _},
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -41,6 +41,7 @@ use self::{
 use crate::{
     bench::report::machine,
     exit::Exit,
+    input,
     programs::{BIN_DIR, Programs},
     setup,
     tools::record::Nanos,
@@ -51,8 +52,8 @@ use crate::{
 const VERSION: u32 = 1;
 /// The page.
 const HTML: &str = "report.html";
-/// A thousand runs of every method are shorter, in octets.
-const LONGEST: u64 = 256 << 20;
+/// A thousand runs of every method are shorter, in bytes.
+const LONGEST: u64 = 64 << 20;
 /// With fewer runs there is no 95th percentile to speak of.
 const ENOUGH: u32 = 20;
 
@@ -78,7 +79,7 @@ pub struct Options {
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub output: PathBuf,
     /// Measure nothing: draw report.html and print the table of this report.json
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["runs", "quick", "seed", "methods", "bin_dir"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["runs", "quick", "seed", "methods"])]
     pub from: Option<PathBuf>,
     /// Print JSON instead of the table
     #[arg(long)]
@@ -225,10 +226,7 @@ fn read(path: &Path) -> anyhow::Result<Report> {
         version: u32,
     }
     let place = || path.display().to_string();
-    let mut text = String::new();
-    let file = fs::File::open(path).with_context(place)?;
-    file.take(LONGEST + 1).read_to_string(&mut text).with_context(place)?;
-    ensure!(text.len() as u64 <= LONGEST, "{}: longer than {LONGEST} octets: no report.json", place());
+    let text = input::read_up_to(path, LONGEST).with_context(place)?;
     let head: Head = serde_json::from_str(&text).with_context(|| format!("{}: no report.json", place()))?;
     ensure!(head.version == VERSION, "{}: of version {}, and only {VERSION} can be read", place(), head.version);
     serde_json::from_str(&text).with_context(|| format!("{}: no report.json", place()))

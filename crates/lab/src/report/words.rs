@@ -4,6 +4,7 @@ use super::{
     data::{Failure, Method, Report, Steering},
     statistics::{Lost, Wait},
 };
+use crate::input::plain;
 
 /// A time in at most seven characters: three digits are more than a run can promise.
 pub(super) fn time(ms: f64) -> String {
@@ -52,7 +53,7 @@ pub(super) fn runs(count: usize) -> String {
 
 /// A method's title, with a star where nothing of it was measured.
 pub(super) fn title(method: &Method) -> String {
-    format!("{}{}", method.title, if method.computed_from.is_some() { " *" } else { "" })
+    format!("{}{}", plain(method.title.chars()), if method.computed_from.is_some() { " *" } else { "" })
 }
 
 /// What the stars mean: a sentence for each.
@@ -101,7 +102,8 @@ pub(super) const DEFINITIONS: [(&str, &str); 7] = [
     (
         "Requests lost",
         "Requests without a good answer, of those sent by all clients between the failure and the end of the run. \
-         A plus says that requests were lost still when the run ended.",
+         The ways ask at different paces (see the methods), so a number compares with those of the same pace only, and the time without \
+         answers with all. A plus says that requests were lost still when the run ended.",
     ),
     ("Share", "Requests lost of requests sent, in all runs together; it depends on how long a run was watched."),
     (

@@ -37,11 +37,15 @@ impl Agent {
 }
 
 impl Arriving {
-    /// `None`: the kernel does not say, or not soon.
-    pub(crate) async fn told(self) -> Option<Arrived> {
+    /// What came, or why that is not known.
+    pub(crate) async fn told(self) -> Arrived {
         let Self { look, addresses } = self;
-        let seen = look.taken().await?;
+        let unknown = |why: String| Arrived { seconds: 0.0, packets: BTreeMap::new(), unknown: Some(why) };
+        let Some(seen) = look.taken().await else { return unknown("the packet filter does not answer".to_owned()) };
         let packets = addresses.into_iter().map(|(service, addresses)| Some((service, seen.packets(&addresses)?)));
-        Some(Arrived { seconds: seen.span().as_secs_f64(), packets: packets.collect::<Option<_>>()? })
+        match packets.collect::<Option<_>>() {
+            Some(packets) => Arrived { seconds: seen.span().as_secs_f64(), packets, unknown: None },
+            None => unknown(seen.ignorance()),
+        }
     }
 }

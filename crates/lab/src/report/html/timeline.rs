@@ -90,7 +90,9 @@ impl Lane<'_> {
     /// From the failure until nothing more is lost; from the first good answer to the end.
     fn tracks(&self, y: f64) -> Vec<Element> {
         let at = |ms: Option<f64>| ms.map_or(100.0, |ms| self.axis.at(ms));
-        let (recovered, good) = (at(self.run.recovered_ms), at(self.run.first_good_ms));
+        let recovered = at(self.run.recovered_ms);
+        // Where nothing is lost the failed node has answered up to the first answer of another.
+        let good = if self.run.recovered_ms == Some(0.0) { ZERO } else { at(self.run.first_good_ms) };
         let mut elements = vec![plot::bar("track", (0.0, 100.0), y + 7.0, 14.0)];
         elements.push(plot::bar("track-good", (0.0, ZERO), y + 7.0, 14.0));
         elements.push(plot::bar("track-good", (good, 100.0), y + 11.0, 6.0));
