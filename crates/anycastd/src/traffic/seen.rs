@@ -89,7 +89,7 @@ mod tests {
             // Somebody has reset the counters.
             (5015, 1, 0, None),
             (5100, 1, 85, None),
-            (6100, 2, 1085, Some(2)),
+            (6100, 2, 1000, Some(2)),
         ] {
             seen = seen.then(read(packets), false, None, at(millis));
             assert_eq!((seen.span().as_millis(), seen.packets(&addresses)), (span, came), "after {millis} ms");
