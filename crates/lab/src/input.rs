@@ -108,11 +108,10 @@ mod tests {
             name: String,
         }
         assert_eq!(yaml::<File>("{name: a, other: [[1]]}").unwrap().name, "a");
-        for text in
-            [format!("{{name: a, other: {}", "[".repeat(50_000)), format!("name: a\nother: {}1", "- ".repeat(50_000))]
-        {
+        let deep = |open: &str| open.repeat(50_000);
+        for text in [format!("{{name: a, other: {}", deep("[")), format!("name: a\nother:\n{}1", deep("- "))] {
             let error = yaml::<File>(&text).unwrap_err();
-            assert!(error.contains("recursion limit exceeded") || error.contains("not allowed"), "{error:.200}");
+            assert!(error.contains("recursion limit exceeded"), "{error:.200}");
         }
     }
 

@@ -100,14 +100,13 @@ fn method(text: &str) -> Result<String, String> {
 pub async fn run(options: Options) -> anyhow::Result<Exit> {
     if let Some(path) = &options.from {
         let report = read(path)?;
-        fs::create_dir_all(&options.output).with_context(|| format!("cannot make {}", options.output.display()))?;
-        let written = write_file(&options.output, HTML, &html::html(&report));
+        let written = make(&options.output).and_then(|()| write_file(&options.output, HTML, &html::html(&report)));
         show(&text(&report, options.json)?)?;
         return written.map(|()| Exit::Done);
     }
     setup::ensure(setup::Purpose::Report).await?;
     // Before half an hour is spent on what cannot be written.
-    fs::create_dir_all(&options.output).with_context(|| format!("cannot make {}", options.output.display()))?;
+    make(&options.output)?;
     tempfile::NamedTempFile::new_in(&options.output)
         .with_context(|| format!("cannot write in {}", options.output.display()))?;
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
@@ -203,6 +202,10 @@ fn write(report: &Report, directory: &Path) -> anyhow::Result<()> {
     let json = serde_json::to_string(report)?;
     write_file(directory, "report.json", &json)?;
     write_file(directory, HTML, &html::html(report))
+}
+
+fn make(directory: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))
 }
 
 /// Whole or not at all.

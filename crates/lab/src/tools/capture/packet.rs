@@ -27,13 +27,7 @@ pub(super) struct Packet<'a> {
 impl<'a> Packet<'a> {
     /// The segment in a packet that begins with its IP header, if one end of it is `port`.
     pub(super) fn parse(bytes: &'a [u8], port: u16) -> Option<Self> {
-        let (source, destination, segment) = match bytes.first()? >> 4 {
-            4 => ipv4(bytes, TCP)?,
-            6 => ipv6(bytes, TCP)?,
-            _ => return None,
-        };
-        let from = SocketAddr::new(source, half(segment, 0)?);
-        let to = SocketAddr::new(destination, half(segment, 2)?);
+        let (from, to, segment) = inner(bytes, TCP)?;
         let header = usize::from(segment.get(12)? >> 4) * 4;
         let flags = *segment.get(13)?;
         if header < 20 || (from.port() != port && to.port() != port) {
@@ -63,16 +57,20 @@ pub(super) struct Datagram<'a> {
 impl<'a> Datagram<'a> {
     /// The datagram in a packet that begins with its IP header, if it goes to `port` (RFC 768).
     pub(super) fn parse(bytes: &'a [u8], port: u16) -> Option<Self> {
-        let (source, destination, datagram) = match bytes.first()? >> 4 {
-            4 => ipv4(bytes, UDP)?,
-            6 => ipv6(bytes, UDP)?,
-            _ => return None,
-        };
-        let from = SocketAddr::new(source, half(datagram, 0)?);
-        let to = SocketAddr::new(destination, half(datagram, 2)?);
+        let (from, to, datagram) = inner(bytes, UDP)?;
         let payload = datagram.get(8..usize::from(half(datagram, 4)?))?;
         (to.port() == port).then_some(Self { from, to, payload })
     }
+}
+
+/// What is in a packet of TCP or UDP, whose first two fields are the ports.
+fn inner(bytes: &[u8], protocol: u8) -> Option<(SocketAddr, SocketAddr, &[u8])> {
+    let (source, destination, inner) = match bytes.first()? >> 4 {
+        4 => ipv4(bytes, protocol)?,
+        6 => ipv6(bytes, protocol)?,
+        _ => return None,
+    };
+    Some((SocketAddr::new(source, half(inner, 0)?), SocketAddr::new(destination, half(inner, 2)?), inner))
 }
 
 /// RFC 791 §3.1.

@@ -122,6 +122,7 @@ async fn an_agent_that_is_stuck_is_not_sent_to() -> anyhow::Result<()> {
         // RFC 5880 §6.8.6: whoever hears Down and is Down himself is Init.
         let theirs = theirs(edge, "rtr", AGENT).await?;
         ensure!(["down", "init"].iter().any(|state| theirs["status"] == *state), "{theirs}");
+        ensure!(theirs["diagnostic"] == "neighbor signaled session down", "{theirs}");
         edge.announced(V4).await?;
         is_up(edge).await?;
         let packets = capture.end().await?.controls().await?;
